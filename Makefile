@@ -1,0 +1,47 @@
+# make replicate: set up and run the default replication.   make test: set up and pass the tests.
+SHELL := /bin/bash
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+# An activated conda environment made from environment.yml is used as it is; otherwise ./.venv is made.
+ENV := $(if $(filter sgenet,$(CONDA_DEFAULT_ENV)),$(CONDA_PREFIX),$(CURDIR)/.venv)
+export PATH := $(ENV)/bin:$(PATH)
+# uv from the machine where there is one, otherwise its own in .uv/
+UV := $(or $(shell command -v uv 2>/dev/null),$(CURDIR)/.uv/bin/uv)
+STAMP := $(ENV)/.sgenet-complete
+
+.PHONY: setup replicate test lint bench clean lock
+.DEFAULT_GOAL := replicate
+
+setup: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v < (3, 13) or sys.exit(f"Python {v[0]}.{v[1]} found, 3.11 or 3.12 expected: make setup PYTHON=python3.11")'
+	@[ -x "$(UV)" ] || { echo "fetching uv $(UV_VERSION)"; $(PYTHON) -m venv .uv && .uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION); }
+	@[ -x "$(ENV)/bin/python" ] || "$(UV)" venv --quiet --python "$$(command -v $(PYTHON))" "$(ENV)"
+	"$(UV)" pip sync --python "$(ENV)/bin/python" --require-hashes --quiet requirements.lock
+	"$(UV)" pip install --python "$(ENV)/bin/python" --no-deps --no-build-isolation --quiet --editable .
+	@touch "$(STAMP)"
+
+replicate: setup
+	snakemake --cores all
+
+test: setup
+	python -m pytest
+
+lint: setup
+	ruff check .
+	ruff format --check .
+	mypy
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+
+bench: setup
+	sgenet bench
+
+lock: ## rewrite requirements.lock from pyproject.toml
+	"$(UV)" pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev \
+	  --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+
+clean: ## everything that was made, the environment aside
+	rm -rf results reports/smoke reports/demo reports/subset reports/paper data logs wandb .resume .snakemake dvc.lock \
+	  .dvc/cache .dvc/tmp .pytest_cache .mypy_cache .ruff_cache
