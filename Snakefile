@@ -1,0 +1,43 @@
+# The replication of SGE: `snakemake --cores all`. What to run stands in params/pipeline.yaml; one run of it may be
+# changed with `--config scale=smoke seeds=3`.
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/classification.smk"
+include: "workflow/rules/detection.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.report.output,
+
+
+rule prepare:
+    input:
+        expand(DATA / "{task}.json", task=TASKS),
+
+
+rule classify:
+    input:
+        [f"{path}/training.json" for path in trainings("classification")],
+
+
+rule detect:
+    input:
+        [f"{path}/training.json" for path in trainings("detection")],
+
+
+rule evaluate:
+    input:
+        evaluations(),
+        RESULTS / "complexity.json",
+
+
+onsuccess:
+    record_with_dvc()

@@ -1,0 +1,48 @@
+"""Weights on disk: safetensors, written whole or not at all, loaded strictly. Nothing is ever unpickled."""
+
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from sgenet.files import InputError, atomic_path
+
+
+def save_weights(model: nn.Module, path: str | Path) -> None:
+    """Write the state dict of `model` to a safetensors file, atomically."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    with atomic_path(path) as temporary:
+        save_file(state, temporary)
+
+
+def load_weights(model: nn.Module, path: str | Path, leave_out: tuple[str, ...] = ()) -> None:
+    """Load a safetensors file into `model`, strictly.
+
+    Args:
+        model: receives the weights.
+        path: the file.
+        leave_out: prefixes of the file's names that the model does not have (`fc.`).
+
+    Raises:
+        InputError: the file cannot be read, or its names or shapes differ from the model's; the first ones are named.
+    """
+    try:
+        state = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: cannot be read as safetensors weights ({error})") from None
+    state = {name: tensor for name, tensor in state.items() if not name.startswith(leave_out)}
+    expected = model.state_dict()
+    missing, unknown = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
+    shapes = [
+        f"{name} is {tuple(state[name].shape)}, expected {tuple(expected[name].shape)}"
+        for name in sorted(state.keys() & expected.keys())
+        if state[name].shape != expected[name].shape
+    ]
+    problems = [f"{name} is missing" for name in missing[:3]] + [f"{name} is unknown" for name in unknown[:3]]
+    if problems + shapes:
+        more = len(missing) + len(unknown) + len(shapes)
+        raise InputError(
+            f"{path}: does not fit the model at {more} names: " + "; ".join((problems + shapes)[:5])
+        )
+    model.load_state_dict(state)

@@ -1,0 +1,59 @@
+"""Evaluate a trained classifier: Top-1 and Top-5 of its best and its last epoch, and the prediction for each image."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from sgenet.checkpoints import load_weights
+from sgenet.classification.classifier import Classifier, build_dataset, build_network
+from sgenet.engine import read_history
+from sgenet.files import atomic_path
+from sgenet.runs import Run
+
+
+def evaluate(
+    run: Run, data: Path, manifest: dict[str, Any], *, trained: Path, output: Path, device: str
+) -> dict[str, Any]:
+    """Evaluate the weights in `trained` on the validation images.
+
+    Writes `predictions.npz` to `output`: `label` (N,), `best_top5` and `last_top5` (N, 5), best class first.
+
+    Returns:
+        top1, top5 (best epoch) and top1_last, top5_last in percent, best_epoch, last_epoch, images.
+    """
+    settings = run.settings
+    dataset = build_dataset(data, "val", settings, train=False)
+    loader = DataLoader(dataset, batch_size=settings["batch_size"], num_workers=settings["workers"])
+    classifier = Classifier(build_network(run.model, settings, len(manifest["classes"])), settings).to(device).eval()
+    predictions: dict[str, np.ndarray] = {}
+    for which in ("best", "last"):
+        load_weights(classifier.network, trained / f"{which}.safetensors")
+        top5, labels = [], []
+        with torch.inference_mode():
+            for images, label in tqdm(loader, desc=which, disable=None, leave=False):
+                top5.append(classifier(images.to(device), label).cpu())
+                labels.append(label)
+        predictions[f"{which}_top5"] = torch.cat(top5).short().numpy()
+        predictions["label"] = torch.cat(labels).short().numpy()
+    with atomic_path(output / "predictions.npz") as temporary:
+        np.savez_compressed(temporary, **predictions)
+    epochs = [row["top1"] for row in read_history(trained / "history.csv")]
+    best, last = (_accuracy(predictions[f"{which}_top5"], predictions["label"]) for which in ("best", "last"))
+    return {
+        "top1": best[0],
+        "top5": best[1],
+        "top1_last": last[0],
+        "top5_last": last[1],
+        "best_epoch": epochs.index(max(epochs)) + 1,
+        "last_epoch": len(epochs),
+        "images": len(predictions["label"]),
+    }
+
+
+def _accuracy(top5: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    hits = top5 == labels[:, None]
+    return 100 * float(hits[:, 0].mean()), 100 * float(hits.any(axis=1).mean())

@@ -1,0 +1,78 @@
+"""Train a classifier: history, best and last weights (the authors report the best epoch on the validation set)."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dataset import DefaultSampler
+from mmengine.evaluator import BaseMetric, Evaluator
+
+from sgenet import engine
+from sgenet.checkpoints import load_weights, save_weights
+from sgenet.classification.classifier import Classifier, build_dataset, build_network
+from sgenet.runs import Run
+
+FILES = ["best.safetensors", "last.safetensors", "history.csv"]
+
+
+class Accuracy(BaseMetric):
+    """Top-1 and Top-5 in percent, from the classes that the classifier puts first."""
+
+    def process(self, data_batch: Any, data_samples: Any) -> None:
+        hits = torch.stack(list(data_samples)) == data_batch[1].view(-1, 1).to(data_samples[0].device)
+        self.results.append((len(hits), int(hits[:, 0].sum()), int(hits.any(1).sum())))
+
+    def compute_metrics(self, results: list[tuple[int, int, int]]) -> dict[str, float]:
+        images, top1, top5 = (sum(column) for column in zip(*results, strict=True))
+        return {"top1": 100 * top1 / images, "top5": 100 * top5 / images}
+
+
+def train(
+    run: Run,
+    data: Path,
+    manifest: dict[str, Any],
+    *,
+    folder: Path,
+    seed: int,
+    device: str,
+    weights: Path | None = None,
+    log: engine.Log | None = None,
+) -> None:
+    """Train a run to its end, continuing from `folder` if it was interrupted; leaves FILES there.
+
+    Args:
+        run: a classification run.
+        data: folder of the packed images.
+        manifest: what they are.
+        folder: the run's unfinished state.
+        seed: of initialisation, order and augmentation.
+        device: `cpu` or `cuda`.
+        weights: to start from; None for a fresh network.
+        log: called with each epoch's row of the history.
+    """
+    settings = run.settings
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(seed)
+    classifier = Classifier(build_network(run.model, settings, len(manifest["classes"])), settings)
+    if weights is not None:
+        load_weights(classifier.network, weights)
+    batch, workers = settings["batch_size"], settings["workers"]
+    train_set = build_dataset(data, "train", settings, train=True)
+    val_set = build_dataset(data, "val", settings, train=False)
+    order = DefaultSampler(train_set, shuffle=True, seed=seed)
+    loader = engine.loader(train_set, workers, batch_size=batch, sampler=order, drop_last=settings["drop_last"])
+    end = round(settings["warmup_epochs"] * len(loader))
+    start = {"type": "LinearLR", "start_factor": 0.1, "begin": 0, "end": end, "by_epoch": False}
+    runner = engine.QuietRunner(
+        model=classifier.to(device),
+        train_dataloader=loader,
+        val_dataloader=engine.loader(val_set, workers, batch_size=batch),
+        val_cfg={},
+        val_evaluator=Evaluator(Accuracy()),
+        optim_wrapper={"type": "OptimWrapper", "optimizer": settings["optimizer"]},
+        param_scheduler=engine.schedulers(settings, [start] if end else [], len(loader)),
+        custom_hooks=[engine.EpochHook(run.id, folder, seed, classifier.network, best="top1", log=log)],
+        **engine.runner_settings(folder, seed, settings["epochs"]),
+    )
+    runner.train()
+    save_weights(classifier.network, folder / "last.safetensors")

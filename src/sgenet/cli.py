@@ -1,0 +1,81 @@
+"""The `sgenet` command; one sub-command a step. What a step needs is imported when it runs."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from sgenet.files import InputError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run `sgenet`; returns the exit status: 0 done, 1 done with problems, 2 bad input."""
+    options = _parser().parse_args(arguments)
+    try:
+        return _run(options) or 0
+    except InputError as error:
+        print(f"sgenet: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("sgenet: interrupted; the same command continues", file=sys.stderr)
+        return 130
+
+
+def _run(options: argparse.Namespace) -> int | None:
+    if options.step == "doctor":
+        from sgenet.doctor import doctor
+
+        return doctor()
+    if options.step == "bench":
+        from sgenet.bench import bench
+
+        return bench()
+    if not Path("params/pipeline.yaml").exists():
+        raise InputError(f"{os.curdir}: no params/pipeline.yaml here, expected the repository's root as working folder")
+    from sgenet import steps
+    from sgenet.runs import load_replication
+
+    replication = load_replication(options.scale)
+    if options.step == "prepare":
+        steps.prepare(replication, options.task)
+    elif options.step == "train":
+        steps.train(replication, replication.run(options.run), options.seed)
+    elif options.step == "evaluate":
+        steps.evaluate(replication, replication.run(options.run), options.seed)
+    elif options.step == "complexity":
+        steps.complexity(replication)
+    elif options.step == "report":
+        problems = steps.report(replication)
+        for problem in problems:
+            print(f"sgenet: {problem}", file=sys.stderr)
+        return 1 if problems else 0
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("sgenet", description="Steps of the SGE replication (arXiv 1905.09646).")
+    steps = parser.add_subparsers(dest="step", required=True, metavar="STEP")
+    scaled = argparse.ArgumentParser(add_help=False)
+    scaled.add_argument("--scale", help="a file of params/scales/ (default: the one in params/pipeline.yaml)")
+    of_run = argparse.ArgumentParser(add_help=False, parents=[scaled])
+    of_run.add_argument("run", help="such as classification/sge-resnet50 or detection/retinanet/sge-resnet50")
+    of_run.add_argument("--seed", type=_seed, default=0)
+    prepare = steps.add_parser("prepare", parents=[scaled], help="make and check the data of a task")
+    prepare.add_argument("task", choices=["classification", "detection"])
+    steps.add_parser("train", parents=[of_run], help="train a run; continues where it stopped")
+    steps.add_parser("evaluate", parents=[of_run], help="evaluate a trained run")
+    steps.add_parser("complexity", parents=[scaled], help="count parameters and operations of the full-size models")
+    steps.add_parser("report", parents=[scaled], help="build the report from what is there")
+    steps.add_parser("doctor", help="what is installed, which device, what is missing for each scale")
+    steps.add_parser("bench", help="measure SGE's cost and the pipeline's start-up")
+    return parser
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of 0 or more")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Parameters and operation counts of the full-size models."""

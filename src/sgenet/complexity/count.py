@@ -1,0 +1,115 @@
+"""Parameters, GFLOPs by the authors' convention, and a plain count of multiply-adds.
+
+Nothing is computed: the network runs on torch's meta device, where tensors have shapes but no values.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from sgenet.attention import SpatialGroupEnhance
+from sgenet.models.resnet import create_resnet
+from sgenet.params import Settings
+from sgenet.runs import Run
+
+NETWORK_INPUT = (224, 224)  # height, width of the paper's classification tables
+BACKBONE_INPUT = (800, 1333)  # of its detection tables
+
+_Rule = Callable[[Any, Tensor, Tensor], int]
+_POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
+# What the authors' counter sees of a module: (module, input, output) -> operations in one forward pass. Functional
+# operations, element-wise arithmetic, sigmoid and softmax are not counted. SGE's count is its pooling's input.
+_AUTHORS_RULES: list[tuple[type[nn.Module] | tuple[type[nn.Module], ...], _Rule]] = [
+    (nn.Conv2d, lambda m, x, y: y.numel() * (m.weight[0].numel() + (m.bias is not None))),
+    (nn.Linear, lambda m, x, y: x.numel() * m.out_features),
+    (nn.BatchNorm2d, lambda m, x, y: 2 * x.numel()),
+    (nn.ReLU, lambda m, x, y: y.numel()),
+    (_POOLS, lambda m, x, y: x.numel()),
+    (SpatialGroupEnhance, lambda m, x, y: x.numel()),
+]
+
+
+def count_run(run: Run, settings: Settings) -> dict[str, Any]:
+    """Count a run's model at the paper's size: the whole network for classification, the backbone for detection.
+
+    `settings` are the run's without its scale's (`Replication.full_size`).
+    """
+    attention = settings["attention"].get(run.model.partition("-")[0])
+    backbone = run.task == "detection"
+    return count_model(run.model, attention=attention, width=settings["width"], backbone=backbone)
+
+
+def count_model(
+    model: str,
+    *,
+    attention: Settings | None = None,
+    width: int = 64,
+    backbone: bool = False,
+    size: tuple[int, int] | None = None,
+) -> dict[str, Any]:
+    """Count one forward pass of a model on one image, in eval mode.
+
+    Args:
+        model: such as `sge-resnet50`.
+        attention: settings of its attention module.
+        width: channels of the stem.
+        backbone: without the last layer, but with the global average pool, as the authors' detection tables count.
+        size: height and width in pixels; by default those of the paper's tables.
+
+    Returns:
+        model, part, input [H, W], params (trainable), gflops (authors' convention, 1e9 operations) and macs
+        (multiply-adds: those of convolutions and matrix products, and one an element for all other arithmetic).
+    """
+    height, width_px = size or (BACKBONE_INPUT if backbone else NETWORK_INPUT)
+    with torch.device("meta"):
+        network = create_resnet(model, attention=attention, width=width).eval()
+        if backbone:
+            network.fc = nn.Identity()  # type: ignore[assignment]
+        image = torch.empty(1, 3, height, width_px)
+    operations = 0
+
+    def hook(rule: _Rule) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        def add(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            nonlocal operations
+            operations += rule(module, inputs[0], output)
+
+        return add
+
+    for module in network.modules():
+        for types, rule in _AUTHORS_RULES:
+            if isinstance(module, types):
+                module.register_forward_hook(hook(rule))
+    with torch.no_grad(), _MultiplyAdds() as counter:
+        network(image)
+    return {
+        "model": model,
+        "part": "backbone" if backbone else "network",
+        "input": [height, width_px],
+        "params": sum(p.numel() for p in network.parameters() if p.requires_grad),
+        "gflops": operations / 1e9,
+        "macs": counter.total,
+    }
+
+
+class _MultiplyAdds(TorchDispatchMode):
+    """Counts multiply-adds of every operation: torch's own formulas for products, one an element for the rest."""
+
+    _NO_ARITHMETIC = frozenset({"empty", "detach", "clone", "copy_", "_to_copy", "zeros", "full", "lift_fresh"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        packet = func.overloadpacket
+        if packet in flop_registry:
+            self.total += flop_registry[packet](*args, **(kwargs or {}), out_val=out) // 2
+        elif not func.is_view and packet.__name__ not in self._NO_ARITHMETIC:
+            tensors = [t for t in (*args, *(out if isinstance(out, tuple) else (out,))) if isinstance(t, Tensor)]
+            self.total += max((t.numel() for t in tensors), default=0)
+        return out

@@ -1,0 +1,282 @@
+"""The embedded data: scenes of handwritten digits, made on the spot, for classification and detection.
+
+Needs no download. The same settings give the same bytes. Training and validation scenes, their distractors
+included, are drawn from different handwritten samples.
+"""
+
+import math
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import xxhash
+from PIL import Image
+
+from sgenet.data import scenes
+from sgenet.data.packed import write_classes, write_packed
+from sgenet.files import InputError, write_json
+
+CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+SIZES = ("small", "medium", "large")
+SPLITS = ("train", "val")
+
+CLASSIFICATION = {
+    "image_size": 64,  # pixels a side
+    "train_images": 6000,
+    "val_images": 2000,
+    "digit_height": [22, 48],  # pixels, before the digit is turned and sheared
+    "clutter": 6,  # mean number of stroke fragments in a scene
+    "seed": 0,
+}
+DETECTION = {
+    "image_size": 96,
+    "train_images": 800,
+    "val_images": 200,
+    "objects": [1, 6],  # digits in a scene
+    "area_range": [50, 1200],  # ink of a digit, square pixels
+    "area_limits": [150, 400],  # the largest small and the largest medium digit, square pixels
+    "overlap": 0.2,  # the largest part of the smaller box that two boxes share
+    "clutter": 8,
+    "seed": 0,
+}
+FRAGMENTS = 1500  # distinct stroke fragments of a split
+# What may lie beside the data in a folder that is replaced; anything else is somebody's work.
+COMPANIONS = {"manifest.json", "contact_sheet.png", ".gitignore", ".snakemake_timestamp"}
+
+
+def make_classification(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """Write packed scenes of one digit each as `folder` (replaced as a whole); return the manifest.
+
+    `settings` overrides CLASSIFICATION. InputError for an unknown key or an impossible value.
+    """
+    settings = _resolve(settings, CLASSIFICATION)
+    size, (low, high) = settings["image_size"], settings["digit_height"]
+    if not 8 <= low <= high <= 0.75 * size:
+        raise InputError(
+            f"data settings: digit_height is {[low, high]}, expected 8 to {0.75 * size:g} pixels"
+        )
+    splits = {}
+    names = {f"{split}{ending}" for split in SPLITS for ending in (".bin", "_index.npy")}
+    with _fresh_folder(folder, names | {"classes.txt"}) as target:
+        write_classes(target, CLASSES)
+        for split in SPLITS:
+            labels = _deck(_rng(settings, split, "labels"), settings[f"{split}_images"], range(len(CLASSES)))
+            write_packed(target, split, _single_scenes(settings, split, labels), labels)
+            per_class = _count((CLASSES[label] for label in labels), CLASSES)
+            splits[split] = {"images": len(labels), "per_class": per_class}
+        return _manifest("classification", settings, splits, target)
+
+
+def make_detection(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """Write annotated scenes of several digits as `folder` (replaced as a whole); return the manifest.
+
+    `settings` overrides DETECTION. InputError for an unknown key or an impossible value.
+    """
+    settings = _resolve(settings, DETECTION)
+    areas, most = _areas(settings), settings["image_size"] ** 2 / 6
+    if not 20 <= areas[0] < areas[1] < areas[2] < areas[3] <= most:
+        raise InputError(
+            f"data settings: area_range and area_limits give the areas {areas}, "
+            f"expected rising ones from 20 to {most:g} square pixels"
+        )
+    splits = {}
+    with _fresh_folder(folder, {"annotations", *SPLITS}) as target:
+        for split in SPLITS:
+            (target / split).mkdir()
+            coco = _coco(settings)
+            for image, masks in _crowd_scenes(settings, split):
+                _add_scene(coco, target / split, image, masks)
+            write_json(target / "annotations" / f"{split}.json", coco)
+            splits[split] = _summary(coco, settings["area_limits"])
+        return _manifest("detection", settings, splits, target)
+
+
+def size_of(area: float, limits: Sequence[float]) -> str:
+    """Return "small", "medium" or "large" for an area in square pixels."""
+    return SIZES[sum(area > limit for limit in limits)]
+
+
+def _single_scenes(settings: dict[str, Any], split: str, labels: Sequence[int]) -> Iterator[Image.Image]:
+    samples = scenes.load_samples(split)
+    scales = [height / 8 for height in settings["digit_height"]]
+    fragments = scenes.cut_fragments(_rng(settings, split, "fragments"), samples, FRAGMENTS, scales)
+    for index, label in enumerate(_progress(labels, f"classification, {split}")):
+        rng = _rng(settings, split, f"scene {index}")
+        digit = scenes.draw_stroke(rng, samples.pick(rng, label), rng.uniform(*scales))
+        yield scenes.draw_single(rng, settings["image_size"], digit, fragments, settings["clutter"])
+
+
+def _crowd_scenes(
+    settings: dict[str, Any], split: str
+) -> Iterator[tuple[Image.Image, list[tuple[int, scenes.Array]]]]:
+    """Yield every scene with the labels and masks of its digits; labels and sizes are balanced."""
+    samples, areas = scenes.load_samples(split), _areas(settings)
+    low, high = settings["objects"]
+    counts = _deck(_rng(settings, split, "counts"), settings[f"{split}_images"], range(low, high + 1))
+    labels = iter(_deck(_rng(settings, split, "labels"), sum(counts), range(len(CLASSES))))
+    sizes = iter(_deck(_rng(settings, split, "sizes"), sum(counts), range(len(SIZES))))
+    # A cell of a fragment is as large as that of a digit with 25 cells of ink, a usual number.
+    scales = [math.sqrt(area / 25) for area in settings["area_range"]]
+    fragments = scenes.cut_fragments(_rng(settings, split, "fragments"), samples, FRAGMENTS, scales)
+    for index, count in enumerate(_progress(counts, f"detection, {split}")):
+        rng = _rng(settings, split, f"scene {index}")
+        chosen = [(next(labels), next(sizes)) for _ in range(count)]
+        wanted = [
+            (
+                samples.pick(rng, label),
+                math.exp(rng.uniform(math.log(areas[size]), math.log(areas[size + 1]))),
+            )
+            for label, size in chosen
+        ]
+        image, masks = scenes.draw_crowd(
+            rng, settings["image_size"], wanted, fragments, settings["clutter"], settings["overlap"]
+        )
+        yield image, [(chosen[position][0], mask) for position, mask in sorted(masks.items())]
+
+
+def _coco(settings: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "info": {"description": "sgenet's embedded digits", "area_limits": settings["area_limits"]},
+        "images": [],
+        "categories": [{"id": label + 1, "name": name} for label, name in enumerate(CLASSES)],
+        "annotations": [],
+    }
+
+
+def _add_scene(
+    coco: dict[str, Any], folder: Path, image: Image.Image, masks: list[tuple[int, scenes.Array]]
+) -> None:
+    """Save the image and append its entry and those of its objects to `coco`."""
+    from pycocotools import mask as coding
+
+    image_id = len(coco["images"]) + 1
+    name = f"{image_id:06d}.png"
+    image.save(folder / name)
+    coco["images"].append({"id": image_id, "file_name": name, "width": image.width, "height": image.height})
+    for label, mask in masks:
+        code = coding.encode(np.asfortranarray(mask, dtype=np.uint8))
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        left, top = int(columns[0]), int(rows[0])
+        coco["annotations"].append(
+            {
+                "id": len(coco["annotations"]) + 1,
+                "image_id": image_id,
+                "category_id": label + 1,
+                "bbox": [left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top],
+                "area": int(mask.sum()),
+                "segmentation": {"size": list(mask.shape), "counts": code["counts"].decode()},
+                "iscrowd": 0,
+            }
+        )
+
+
+def _summary(coco: dict[str, Any], limits: Sequence[float]) -> dict[str, Any]:
+    objects = coco["annotations"]
+    return {
+        "images": len(coco["images"]),
+        "objects": len(objects),
+        "per_class": _count((CLASSES[item["category_id"] - 1] for item in objects), CLASSES),
+        "per_size": _count((size_of(item["area"], limits) for item in objects), SIZES),
+    }
+
+
+def describe_files(folder: Path) -> tuple[list[dict[str, Any]], str]:
+    """Return path, size and xxh3_128 digest of every file below `folder`, and one digest over all of it."""
+    files = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        content = path.read_bytes()
+        digest = xxhash.xxh3_128_hexdigest(content)
+        files.append({"path": path.relative_to(folder).as_posix(), "size": len(content), "xxhash": digest})
+    listing = "".join(f"{file['xxhash']} {file['path']}\n" for file in files)
+    return files, xxhash.xxh3_128_hexdigest(listing.encode())
+
+
+def _manifest(task: str, settings: dict[str, Any], splits: dict[str, Any], folder: Path) -> dict[str, Any]:
+    files, fingerprint = describe_files(folder)
+    manifest = {"task": task, "source": "embedded", "fingerprint": fingerprint, "settings": settings}
+    manifest["classes"] = list(CLASSES)
+    if "area_limits" in settings:
+        manifest["area_limits"] = settings["area_limits"]
+    return manifest | {"splits": splits, "files": files}
+
+
+def _resolve(settings: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    for key, value in settings.items():
+        if key not in defaults:
+            raise InputError(f"data settings: unknown key {key!r}, expected one of {', '.join(defaults)}")
+        pair = isinstance(defaults[key], list)
+        numbers = value if pair and isinstance(value, list) else [value]
+        if len(numbers) != 1 + pair or not all(isinstance(n, int | float) and n >= 0 for n in numbers):
+            what = "a list of two numbers" if pair else "a number"
+            raise InputError(f"data settings: {key} is {value!r}, expected {what}, none below 0")
+    return defaults | settings
+
+
+def _areas(settings: dict[str, Any]) -> list[float]:
+    low, high = settings["area_range"]
+    return [low, *settings["area_limits"], high]
+
+
+def _rng(settings: dict[str, Any], split: str, use: str) -> Random:
+    """Return the generator for one use, a scene for instance: it doesn't depend on what was drawn before."""
+    return Random(f"{settings['seed']} {split} {use}")
+
+
+def _deck(rng: Random, count: int, values: Sequence[int]) -> list[int]:
+    """Return `count` values in random order, each of `values` equally often (to within one)."""
+    deck = [values[position % len(values)] for position in range(count)]
+    rng.shuffle(deck)
+    return deck
+
+
+def _count(items: Iterable[str], names: Sequence[str]) -> dict[str, int]:
+    counts = Counter(items)
+    return {name: counts[name] for name in names}
+
+
+def _progress(items: Sequence[int], title: str) -> Iterator[int]:
+    """Yield the items, with a bar on a terminal, or a line every five seconds elsewhere."""
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        yield from tqdm(items, desc=title, unit="scene")
+        return
+    last = time.monotonic()
+    for done, item in enumerate(items):
+        if time.monotonic() - last > 5:
+            last = time.monotonic()
+            print(f"{title}: {done} of {len(items)} scenes", file=sys.stderr, flush=True)
+        yield item
+
+
+@contextmanager
+def _fresh_folder(folder: Path, own: set[str]) -> Iterator[Path]:
+    """Yield a new folder beside `folder` that takes its place when the block ends without an exception.
+
+    InputError when `folder` holds anything but data of this kind (names in `own`): it would be lost.
+    """
+    folder = Path(folder).resolve()
+    if folder.exists():
+        foreign = sorted({path.name for path in folder.iterdir()} - own - COMPANIONS)
+        if foreign:
+            raise InputError(
+                f"{folder}: holds {foreign[0]}, which is no embedded data; expected a folder to replace"
+            )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        (work / "new").mkdir()
+        yield work / "new"
+        if folder.exists():
+            folder.rename(work / "old")
+        (work / "new").rename(folder)
+    finally:
+        shutil.rmtree(work)

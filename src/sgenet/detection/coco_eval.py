@@ -1,0 +1,377 @@
+"""COCO evaluation: pycocotools' numbers, and the matches behind them, from which AP can be drawn again.
+
+Matching detections to ground truth is the slow part and looks at one image at a time, so it is done once.
+`Matches` keeps its outcome; `ap` and `bootstrap_ap` then give the AP of any re-weighting of the images.
+"""
+
+import contextlib
+import io
+import math
+import reprlib
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sgenet.files import InputError, atomic_path, read_json
+
+# Metric -> its area range and IoU thresholds, as indices: all, small, medium, large; 0.50, 0.55 ... 0.95.
+AP_METRICS = {
+    "ap": (0, slice(0, 10)),
+    "ap50": (0, slice(0, 1)),
+    "ap75": (0, slice(5, 6)),
+    "ap_small": (1, slice(0, 10)),
+    "ap_medium": (2, slice(0, 10)),
+    "ap_large": (3, slice(0, 10)),
+}
+METRICS = (*AP_METRICS, "ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large")
+RECALLS = np.linspace(0.0, 1.0, 101)
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """What COCO's matching found, for D detections of K categories in I images.
+
+    The first axes are A = 4 area ranges (all, small, medium, large) and T = 10 IoU thresholds (0.50 to 0.95).
+    The detections (the best 100 an image and category) stand category by category, best score first, ties in
+    pycocotools' order. One is a true positive where matched and not ignored, a false positive where neither.
+    """
+
+    image_ids: NDArray[np.int64]  # (I,)
+    categories: NDArray[np.str_]  # (K,) names
+    image: NDArray[np.int32]  # (D,) index into image_ids
+    category: NDArray[np.int32]  # (D,) index into categories
+    score: NDArray[np.float64]  # (D,)
+    matched: NDArray[np.bool_]  # (A, T, D)
+    ignored: NDArray[np.bool_]  # (A, T, D)
+    truths: NDArray[np.int32]  # (A, K, I) objects to be found
+
+    def save(self, path: str | Path) -> None:
+        """Write an .npz file, atomically."""
+        with atomic_path(path) as temporary, open(temporary, "wb") as file:
+            np.savez_compressed(file, **{field.name: getattr(self, field.name) for field in fields(self)})
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Matches":
+        """Read what `save` wrote; InputError if the file is anything else."""
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                matches = cls(**{field.name: arrays[field.name] for field in fields(cls)})
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+        except (EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile):
+            raise InputError(f"{path}: found no matches, expected a file that Matches.save wrote") from None
+        count, of_pairs = matches.score.shape, (4, len(matches.categories), len(matches.image_ids))
+        shapes = {"image": count, "category": count, "truths": of_pairs}
+        shapes |= {"matched": (4, 10, *count), "ignored": (4, 10, *count)}
+        for name, shape in shapes.items():
+            if (found := getattr(matches, name).shape) != shape:
+                raise InputError(f"{path}: {name}: found the shape {found}, expected {shape}")
+        return matches
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """The twelve COCO numbers and each category's AP in percent (None: nothing to find), and the matches."""
+
+    metrics: dict[str, float | None]
+    per_category: dict[str, float | None]
+    matches: Matches
+
+
+def evaluate(
+    annotations: Path,
+    detections: Path | list[dict[str, Any]],
+    iou_type: str = "bbox",
+    area_limits: tuple[float, float] = (32**2, 96**2),
+) -> Evaluation:
+    """Evaluate detections with pycocotools.
+
+    A detection's area is that of its box for "bbox" and of its mask for "segm", also where it carries both
+    (as in mmdet; pycocotools' loadRes would take the box).
+
+    Args:
+        annotations: a COCO annotation file.
+        detections: a COCO result file, or what it holds.
+        iou_type: "bbox" or "segm".
+        area_limits: small ends and large begins here, in square pixels.
+
+    Raises:
+        InputError: a file cannot be read, or an entry cannot be evaluated.
+    """
+    if iou_type not in ("bbox", "segm"):
+        raise ValueError(f"iou_type: found {iou_type!r}, expected bbox or segm")
+    if not 0 < area_limits[0] < area_limits[1] < 1e10:
+        raise ValueError(f"area_limits: found {area_limits!r}, expected two growing areas")
+    from pycocotools.cocoeval import COCOeval
+
+    truth, found = _read(annotations, detections, iou_type)
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco_eval = COCOeval(_coco(truth), _coco(found), iou_type)
+        small, large = area_limits
+        coco_eval.params.areaRng = [[0, 1e10], [0, small], [small, large], [large, 1e10]]
+        coco_eval.evaluate()
+        coco_eval.accumulate()
+        coco_eval.summarize()
+    names = {category["id"]: category["name"] for category in truth["categories"]}
+    categories = [names[id] for id in coco_eval.params.catIds]
+    precision = coco_eval.eval["precision"][:, :, :, 0, -1]  # (T, R, K) for all areas, 100 detections
+    per_category = [float(precision[:, :, k].mean()) for k in range(len(categories))]
+    return Evaluation(
+        metrics=dict(zip(METRICS, map(_percent, coco_eval.stats.tolist()), strict=True)),
+        per_category=dict(zip(categories, map(_percent, per_category), strict=True)),
+        matches=_matches(coco_eval, categories),
+    )
+
+
+def ap(matches: Matches, weights: NDArray[np.integer] | None = None, metric: str = "ap") -> float:
+    """AP in percent, NaN where there is nothing to find; `weights` (I,): how often each image counts."""
+    if weights is None:
+        weights = np.ones(len(matches.image_ids), dtype=np.int64)
+    return float(bootstrap_ap(matches, np.asarray(weights)[None], (metric,))[metric][0])
+
+
+def bootstrap_ap(
+    matches: Matches, weights: NDArray[np.integer], metrics: Sequence[str] = tuple(AP_METRICS)
+) -> dict[str, NDArray[np.float64]]:
+    """AP in percent, (B,) for each metric, of B resamples of the images; NaN where there is nothing to find.
+
+    Each equals pycocotools' number for a data set that holds image i weights[b, i] times.
+
+    Args:
+        weights: (B, I) whole numbers.
+
+    Raises:
+        ValueError: an unknown metric, or weights of another shape or kind.
+    """
+    if unknown := set(metrics) - set(AP_METRICS):
+        raise ValueError(f"metrics: found {sorted(unknown)}, expected some of {', '.join(AP_METRICS)}")
+    weights = np.asarray(weights)
+    if weights.ndim != 2 or weights.shape[1] != len(matches.image_ids):
+        raise ValueError(f"weights: found the shape {weights.shape}, expected (B, {len(matches.image_ids)})")
+    if not np.issubdtype(weights.dtype, np.integer) or (weights < 0).any():
+        raise ValueError("weights: expected whole numbers, none negative")
+    needed: dict[int, set[int]] = {}
+    for metric in metrics:
+        area, thresholds = AP_METRICS[metric]
+        needed.setdefault(area, set()).update(range(10)[thresholds])
+    total, present = np.zeros((4, 10, len(weights))), np.zeros((4, len(weights)))
+    starts = np.searchsorted(matches.category, np.arange(len(matches.categories) + 1))
+    for k, (start, stop) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
+        rows = max(16, 2**16 // max(1, stop - start))  # keeps the arrays below in cache
+        for first in range(0, len(weights), rows):
+            chunk = slice(first, first + rows)
+            drawn = weights[chunk, matches.image[start:stop]].astype(np.int32)
+            for area, thresholds_of_area in needed.items():
+                somewhere = np.flatnonzero(matches.truths[area, k])
+                truths = weights[chunk, somewhere] @ matches.truths[area, k, somewhere].astype(np.int64)
+                present[area, chunk] += truths > 0
+                levels = _recall_levels(truths)
+                for t in thresholds_of_area:
+                    counted = ~matches.ignored[area, t, start:stop]
+                    hit = matches.matched[area, t, start:stop] & counted
+                    total[area, t, chunk] += _average_precision(drawn, hit, counted, *levels)
+    with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN that the docstring promises
+        return {
+            metric: 100 * total[area, thresholds].mean(axis=0) / present[area]
+            for metric, (area, thresholds) in ((metric, AP_METRICS[metric]) for metric in metrics)
+        }
+
+
+def _average_precision(
+    drawn: NDArray[np.int32],
+    hit: NDArray[np.bool_],
+    counted: NDArray[np.bool_],
+    levels: NDArray[np.uint8],
+    offset: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """AP, (B,), of one category from the (B, D) times that each detection was drawn.
+
+    Interpolated precision, the highest one at this recall or beyond, is always reached at a true positive,
+    and by the last copy of one drawn several times. So true positives alone are looked at, each with its
+    copies in one step; its precision stands for the recall levels that it is the first to reach.
+    """
+    hits = np.cumsum(drawn[:, hit], axis=1, dtype=np.int64)
+    seen = np.cumsum(drawn[:, counted], axis=1, dtype=np.int32)[:, hit[counted]]
+    precision = hits / (seen + np.spacing(1))
+    precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    reached = levels.take(hits + offset)
+    return (precision * np.diff(reached, axis=1, prepend=np.uint8(0))).sum(axis=1) / len(RECALLS)
+
+
+def _recall_levels(truths: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """A table, how many recall levels h hits of n objects reach, and where in it each n of `truths` begins.
+
+    The division is pycocotools', so that a recall that falls on a level is rounded to the same side.
+    """
+    distinct, row = np.unique(np.maximum(truths, 1), return_inverse=True)
+    hits = np.arange(distinct[-1] + 1)
+    table = np.searchsorted(RECALLS, hits / distinct[:, None], side="right").astype(np.uint8)
+    return table.ravel(), (row * len(hits))[:, None]
+
+
+def _matches(coco_eval: Any, categories: list[str]) -> Matches:
+    """Gather COCOeval.evalImgs, which runs over categories, area ranges and images."""
+    image_ids = coco_eval.params.imgIds
+    size = (len(categories), 4, len(image_ids))
+    truths = np.zeros(size, dtype=np.int32)
+    found: list[list[tuple[Any, ...]]] = [[], [], [], []]
+    for at, entry in zip(np.ndindex(size), coco_eval.evalImgs, strict=True):
+        if entry is None:
+            continue
+        category, area, image = at
+        truths[at] = np.count_nonzero(entry["gtIgnore"] == 0)
+        count = len(entry["dtScores"])
+        indices = np.full(count, image), np.full(count, category)
+        found[area].append((*indices, entry["dtScores"], entry["dtMatches"] > 0, entry["dtIgnore"]))
+    none: tuple[Any, ...] = (np.zeros(0), np.zeros(0), np.zeros(0), np.zeros((10, 0)), np.zeros((10, 0)))
+    columns = [[np.concatenate(part, axis=-1) for part in zip(none, *rows, strict=True)] for rows in found]
+    image, category, score = columns[0][:3]
+    order = np.lexsort((-score, category))  # stable, as pycocotools' mergesort
+    return Matches(
+        image_ids=np.array(image_ids, dtype=np.int64),
+        categories=np.array(categories, dtype=np.str_),
+        image=image[order].astype(np.int32),
+        category=category[order].astype(np.int32),
+        score=score[order],
+        matched=np.stack([column[3][:, order] for column in columns]).astype(bool),
+        ignored=np.stack([column[4][:, order] for column in columns]).astype(bool),
+        truths=np.ascontiguousarray(truths.swapaxes(0, 1)),
+    )
+
+
+def _percent(value: float) -> float | None:
+    return None if value == -1 else 100 * value
+
+
+def _coco(dataset: dict[str, Any]) -> Any:
+    from pycocotools.coco import COCO
+
+    coco = COCO()
+    coco.dataset = dataset
+    coco.createIndex()
+    return coco
+
+
+def _read(
+    annotations: Path, detections: Path | list[dict[str, Any]], iou_type: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Ground truth and detections as two COCO data sets, checked, with what `iou_type` needs and no more."""
+    from pycocotools import mask
+
+    dataset = read_json(annotations)
+    for name in ("images", "annotations", "categories"):
+        if not isinstance(dataset, dict) or not isinstance(dataset.get(name), list):
+            raise InputError(f"{annotations}: {name}: missing, expected a list (COCO's instances format)")
+        if not dataset[name] and name != "annotations":
+            raise InputError(f"{annotations}: {name}: found an empty list, expected at least one entry")
+    sides = ("height", "width") if iou_type == "segm" else ()
+    images: dict[int, list[int]] = {}
+    for index, entry in enumerate(dataset["images"]):
+        place = f"{annotations}: images.{index}"
+        images[_new(entry, images, place)] = [_whole(entry, side, place) for side in sides]
+    categories: dict[int, str] = {}
+    for index, entry in enumerate(dataset["categories"]):
+        place = f"{annotations}: categories.{index}"
+        name = _field(entry, "name", place)
+        if not isinstance(name, str) or name in categories.values():
+            raise InputError(f"{place}.name: found {name!r}, expected a name that no other category has")
+        categories[_new(entry, categories, place)] = name
+
+    def shaped(entry: Any, place: str, number: int, polygons: bool) -> dict[str, Any]:
+        image, category = (_known(entry, key, known, place) for key, known in owners.items())
+        checked = {"id": number, "image_id": image, "category_id": category}
+        if iou_type == "bbox":
+            return {**checked, "bbox": _box(entry, place)}
+        return {**checked, "segmentation": _segmentation(entry, place, images[image], polygons)}
+
+    owners: dict[str, dict[int, Any]] = {"image_id": images, "category_id": categories}
+    # Ids are given anew from 1: pycocotools takes a match to the id 0 for no match and merges equal ids.
+    truth = []
+    for number, entry in enumerate(dataset["annotations"], 1):
+        place = f"{annotations}: annotations.{number - 1}"
+        checked = {**shaped(entry, place, number, True), "area": _number(entry, "area", place)}
+        crowd = _whole(entry, "iscrowd", place) if "iscrowd" in entry else 0
+        truth.append({**checked, "iscrowd": crowd})
+    source, entries = "detections", detections
+    if not isinstance(detections, list):
+        source, entries = str(detections), read_json(detections)
+    if not isinstance(entries, list):
+        raise InputError(f"{source}: found {reprlib.repr(entries)}, expected a list of detections")
+    found = []
+    for number, entry in enumerate(entries, 1):
+        place = f"{source}: {number - 1}"
+        score = _number(entry, "score", place, negative=True)
+        checked = {**shaped(entry, place, number, False), "score": score, "iscrowd": 0}
+        box, shape = checked.get("bbox"), checked.get("segmentation")
+        found.append({**checked, "area": box[2] * box[3] if box else float(mask.area(shape))})
+    frame = {"images": dataset["images"], "categories": dataset["categories"]}
+    return {**frame, "annotations": truth}, {**frame, "annotations": found}
+
+
+def _field(entry: Any, key: str, place: str) -> Any:
+    if not isinstance(entry, dict):
+        raise InputError(f"{place}: found {reprlib.repr(entry)}, expected a mapping with {key}")
+    if key not in entry:
+        raise InputError(f"{place}.{key}: missing")
+    return entry[key]
+
+
+def _whole(entry: Any, key: str, place: str) -> int:
+    value = _field(entry, key, place)
+    if not isinstance(value, int | np.integer) or value < 0:
+        raise InputError(f"{place}.{key}: found {reprlib.repr(value)}, expected a whole number, not negative")
+    return int(value)
+
+
+def _new(entry: Any, known: dict[int, Any], place: str) -> int:
+    if (value := _whole(entry, "id", place)) in known:
+        raise InputError(f"{place}.id: found {value} once more, expected an id of its own")
+    return value
+
+
+def _known(entry: Any, key: str, known: dict[int, Any], place: str) -> int:
+    if (value := _whole(entry, key, place)) not in known:
+        raise InputError(f"{place}.{key}: found {value}, expected an id that the annotation file lists")
+    return value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _number(entry: Any, key: str, place: str, negative: bool = False) -> float:
+    value = _field(entry, key, place)
+    if not _is_number(value) or (value < 0 and not negative):
+        expected = "a finite number" if negative else "a finite number, not negative"
+        raise InputError(f"{place}.{key}: found {reprlib.repr(value)}, expected {expected}")
+    return value
+
+
+def _box(entry: Any, place: str) -> list[float]:
+    box = _field(entry, "bbox", place)
+    four = isinstance(box, list | tuple) and len(box) == 4 and all(map(_is_number, box))
+    if not four or min(box[2:]) < 0:
+        raise InputError(f"{place}.bbox: found {reprlib.repr(box)}, expected [x, y, width, height]")
+    return [float(side) for side in box]
+
+
+def _segmentation(entry: Any, place: str, size: list[int], polygons: bool) -> Any:
+    """A run-length mask of the image's size or, in ground truth, a list of polygons."""
+    shape = _field(entry, "segmentation", place)
+    if isinstance(shape, dict):
+        counts = shape.get("counts")
+        whole = isinstance(counts, list) and all(isinstance(run, int) and run >= 0 for run in counts)
+        if shape.get("size") == size and (isinstance(counts, str | bytes) or (polygons and whole)):
+            return {"size": size, "counts": counts}
+    elif polygons and isinstance(shape, list) and shape:
+        lists = all(isinstance(polygon, list) and len(polygon) >= 6 for polygon in shape)
+        if lists and all(len(polygon) % 2 == 0 and all(map(_is_number, polygon)) for polygon in shape):
+            return shape
+    expected = f"a run-length mask of height and width {size}" + (" or polygons" if polygons else "")
+    raise InputError(f"{place}.segmentation: found {reprlib.repr(shape)}, expected {expected}")

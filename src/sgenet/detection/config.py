@@ -1,0 +1,130 @@
+"""Detectors and their data from mmdet's own configs, inherited and overridden by a run's settings."""
+
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+from mmengine.hub import get_config
+
+from sgenet.models.names import parse_name
+from sgenet.runs import Run
+
+_FILES = {
+    "retinanet": "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py",
+    "faster-rcnn": "mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py",
+}
+# Overlap with a crowd region (intersection over the box's own area) from which a box is neither object nor background.
+_CROWD_OVERLAP = 0.5
+
+
+def detector_config(run: Run, data: Path, classes: list[str], weights: Path | None = None) -> Config:
+    """mmdet's configuration of a run's detector and data.
+
+    Args:
+        run: a detection run.
+        data: folder with `annotations/{train,val}.json` and the images' folders `train/` and `val/`.
+        classes: names of the categories.
+        weights: classifier whose weights the backbone starts from.
+    """
+    assert run.detector is not None
+    config = get_config(_FILES[run.detector])
+    _set_model(config.model, run, len(classes), weights)
+    for split in ("train", "val"):
+        _set_data(config[f"{split}_dataloader"].dataset, split, run, data, classes)
+    return config
+
+
+def _set_model(model: ConfigDict, run: Run, classes: int, weights: Path | None) -> None:
+    settings = run.settings
+    scale = {"mean": [255 * value for value in settings["mean"]], "std": [255 * value for value in settings["std"]]}
+    model.data_preprocessor.update(scale)
+    model.backbone = ConfigDict(
+        type="AttentionResNetBackbone",
+        model=run.model,
+        attention=settings["attention"].get(run.model.partition("-")[0]),
+        width=settings["width"],
+        frozen_stages=settings["frozen_stages"],
+        norm_eval=settings["norm_eval"],
+        weights=None if weights is None else str(weights),
+    )
+    stage1 = settings["width"] * (4 if parse_name(run.model)[1] >= 50 else 1)
+    model.neck.update(in_channels=[stage1 * 2**stage for stage in range(4)], out_channels=settings["neck_channels"])
+    (_set_retinanet if run.detector == "retinanet" else _set_two_stage)(model, settings, classes)
+    if settings["legacy_boxes"]:
+        _use_legacy_boxes(model)
+
+
+def _set_retinanet(model: ConfigDict, settings: dict[str, Any], classes: int) -> None:
+    head = model.bbox_head
+    head.update(
+        num_classes=classes,
+        in_channels=settings["neck_channels"],
+        feat_channels=settings["head_channels"],
+        stacked_convs=settings["head_convs"],
+        loss_bbox=_smooth_l1(settings["box_loss_beta"]),
+    )
+    head.anchor_generator.octave_base_scale = settings["anchor_scale"]
+    if settings["ignore_crowd"]:
+        model.train_cfg.assigner.ignore_iof_thr = _CROWD_OVERLAP
+    _set_test(model.test_cfg, settings["test"])
+
+
+def _set_two_stage(model: ConfigDict, settings: dict[str, Any], classes: int) -> None:
+    rpn, roi, channels = settings["rpn"], settings["roi"], settings["neck_channels"]
+    model.rpn_head.update(
+        in_channels=channels, feat_channels=channels, loss_bbox=_smooth_l1(rpn["box_loss_beta"])
+    )
+    model.rpn_head.anchor_generator.scales = [settings["anchor_scale"]]
+    extractor = model.roi_head.bbox_roi_extractor
+    extractor.out_channels = channels
+    extractor.roi_layer.update(sampling_ratio=roi["sampling_ratio"], aligned=roi["aligned"])
+    model.roi_head.bbox_head.update(
+        in_channels=channels,
+        fc_out_channels=roi["fc_channels"],
+        num_classes=classes,
+        loss_bbox=_smooth_l1(roi["box_loss_beta"]),
+    )
+    train, test = model.train_cfg, model.test_cfg
+    train.rpn.allowed_border = rpn["allowed_border"]
+    train.rpn.sampler.num = rpn["samples"]
+    train.rpn_proposal.max_per_img = rpn["train_proposals"]
+    train.rcnn.sampler.num = roi["samples"]
+    if settings["ignore_crowd"]:
+        train.rpn.assigner.ignore_iof_thr = _CROWD_OVERLAP
+        train.rcnn.assigner.ignore_iof_thr = _CROWD_OVERLAP
+    test.rpn.update(nms_pre=rpn["test_proposals"], max_per_img=rpn["test_proposals"])
+    _set_test(test.rcnn, settings["test"])
+
+
+def _use_legacy_boxes(part: Any) -> None:
+    """Exchange anchors and box coders for those of mmdetection 1.x and before, wherever they stand in `part`."""
+    if isinstance(part, dict):
+        if part.get("type") == "AnchorGenerator":
+            part.update(type="LegacyAnchorGenerator", center_offset=0.5)
+        elif part.get("type") == "DeltaXYWHBBoxCoder":
+            part.update(type="LegacyDeltaXYWHBBoxCoder")
+    for child in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        _use_legacy_boxes(child)
+
+
+def _smooth_l1(beta: float) -> dict[str, Any]:
+    return {"type": "SmoothL1Loss", "beta": beta, "loss_weight": 1.0}
+
+
+def _set_test(config: ConfigDict, test: dict[str, Any]) -> None:
+    config.update(score_thr=test["score_threshold"], max_per_img=test["max_detections"])
+    config.nms.iou_threshold = test["nms_iou"]
+
+
+def _set_data(dataset: ConfigDict, split: str, run: Run, data: Path, classes: list[str]) -> None:
+    dataset.update(
+        data_root=str(data),
+        ann_file=f"annotations/{split}.json",
+        data_prefix={"img": f"{split}/"},
+        metainfo={"classes": tuple(classes)},
+    )
+    for step in dataset.pipeline:
+        if step.type == "Resize":
+            step.scale = tuple(run.settings["image_scale"])
+        elif step.type == "RandomFlip":
+            step.prob = run.settings["flip"]

@@ -1,0 +1,196 @@
+"""mmdet without a compiler: mmcv's compiled operators, answered by torchvision's.
+
+mmdet's detectors call mmcv for three compiled operators: NMS, RoIAlign and the sigmoid focal loss. The
+package `mmcv-lite` comes without the module `mmcv._ext` that holds them. `install` puts one in its place,
+with the signatures of mmcv 2.1.0 (`mmcv/ops/csrc/pytorch/pybind.cpp`), where these three run on torchvision's
+operators and any other one raises an error that names it. A compiled mmcv, where there is one, is left alone.
+
+What differs from mmcv's own kernels, all of it outside the range in which detectors train:
+
+- half and bfloat16 inputs are computed in float32 and rounded once, at the end;
+- the focal loss goes on growing beyond logits of +-87, where mmcv clamps the logarithm;
+- with class weights, background rows weigh 1 (mmcv reads past the end of the weights there).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import sys
+from collections.abc import Callable
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+NAME = "mmcv._ext"
+
+
+def install() -> None:
+    """Make `import mmcv.ops` work; call it before anything imports `mmcv.ops` or `mmdet`.
+
+    Does nothing when a compiled mmcv is installed or when it has been called before.
+    """
+    if NAME in sys.modules or _compiled():
+        return
+    import mmcv
+
+    module = ModuleType(NAME, __doc__)
+    module.__spec__ = ModuleSpec(NAME, SourceFileLoader(NAME, __file__), origin=__file__)
+    module.__dict__.update(
+        nms=nms,
+        roi_align_forward=roi_align_forward,
+        roi_align_backward=roi_align_backward,
+        sigmoid_focal_loss_forward=sigmoid_focal_loss_forward,
+        sigmoid_focal_loss_backward=sigmoid_focal_loss_backward,
+        get_compiler_version=lambda: "none (torchvision's operators)",
+        get_compiling_cuda_version=lambda: "not available",
+        __getattr__=_missing,
+    )
+    sys.modules[NAME] = module
+    mmcv._ext = module
+
+
+def describe() -> str:
+    """Say which operators mmcv runs on here; imports neither torch nor mmcv."""
+    own = "mmcv's own compiled operators"
+    return own if _compiled() else "torchvision's (nms, roi_align, sigmoid_focal_loss)"
+
+
+def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
+    """Return the indices (int64) of the boxes that non-maximum suppression keeps, best score first.
+
+    boxes: (N, 4) as x1, y1, x2, y2; scores: (N,). A box's width is x2 - x1 + offset, its height likewise.
+    """
+    boxes, scores = _float(boxes), _float(scores)
+    if offset:  # x2 and y2 enter every width, height and overlap once, so moving them is the same
+        boxes = boxes + boxes.new_tensor([0, 0, offset, offset])
+    # mmcv's threshold is a C float, as the overlaps are: an overlap of exactly 0.3 is not over 0.3.
+    threshold = ctypes.c_float(iou_threshold).value
+    return _torchvision().nms(boxes, scores.to(boxes.dtype), threshold)
+
+
+def roi_align_forward(
+    input: Tensor,
+    rois: Tensor,
+    output: Tensor,
+    argmax_y: Tensor,
+    argmax_x: Tensor,
+    aligned_height: int,
+    aligned_width: int,
+    spatial_scale: float,
+    sampling_ratio: int,
+    pool_mode: int,
+    aligned: bool,
+) -> None:
+    """Write RoIAlign of `input` (N, C, H, W) at `rois` (K, 5) into `output` (K, C, height, width).
+
+    rois hold an image's index and x1, y1, x2, y2. sampling_ratio 0 takes as many samples as a bin has pixels.
+    The argmax tensors belong to max pooling (pool_mode 0), which raises a NotImplementedError.
+    """
+    if pool_mode == 0:  # torchvision averages only
+        _missing("roi_align with pool_mode='max'")()
+    features = _float(input)
+    size = (aligned_height, aligned_width)
+    roi_align = _torchvision().roi_align
+    output.copy_(roi_align(features, rois.to(features.dtype), spatial_scale, *size, sampling_ratio, aligned))
+
+
+def roi_align_backward(
+    grad_output: Tensor,
+    rois: Tensor,
+    argmax_y: Tensor,
+    argmax_x: Tensor,
+    grad_input: Tensor,
+    aligned_height: int,
+    aligned_width: int,
+    spatial_scale: float,
+    sampling_ratio: int,
+    pool_mode: int,
+    aligned: bool,
+) -> None:
+    """Write the gradient of `roi_align_forward` with respect to its input into `grad_input` (N, C, H, W)."""
+    grad = _float(grad_output)
+    size = (aligned_height, aligned_width, *grad_input.shape)
+    backward = _torchvision()._roi_align_backward
+    grad_input.copy_(backward(grad, rois.to(grad.dtype), spatial_scale, *size, sampling_ratio, aligned))
+
+
+def sigmoid_focal_loss_forward(
+    input: Tensor, target: Tensor, weight: Tensor, output: Tensor, gamma: float, alpha: float
+) -> None:
+    """Write each logit's focal loss (arXiv 1708.02002, equation 5) into `output` (N, C).
+
+    input: logits (N, C); target: class indices (N,), where C means background; weight: (C,), the weight of
+    the rows whose target is that class, or empty.
+    """
+    from torchvision.ops import sigmoid_focal_loss
+
+    logits, positive, scale = _focal_operands(input, target, weight, alpha)
+    loss = sigmoid_focal_loss(logits, positive.to(logits.dtype), alpha=-1, gamma=gamma)  # -1: without alpha
+    output.copy_(scale * loss)
+
+
+def sigmoid_focal_loss_backward(
+    input: Tensor, target: Tensor, weight: Tensor, grad_input: Tensor, gamma: float, alpha: float
+) -> None:
+    """Write the derivative of each logit's focal loss by that logit into `grad_input` (N, C).
+
+    With z = x for negatives and z = -x for positives, 1 - p_t = sigmoid(z) and the cross entropy CE is
+    softplus(z), so d/dz (1 - p_t)^gamma CE = (1 - p_t)^gamma (1 - p_t + gamma p_t CE).
+    """
+    import torch
+    from torch.nn.functional import logsigmoid
+
+    logits, positive, scale = _focal_operands(input, target, weight, alpha)
+    z = torch.where(positive, -logits, logits)
+    p_t, cross_entropy = torch.sigmoid(-z), -logsigmoid(-z)
+    slope = torch.sigmoid(z) ** gamma * (torch.sigmoid(z) + gamma * p_t * cross_entropy)
+    grad_input.copy_(scale * torch.where(positive, -slope, slope))
+
+
+def _focal_operands(input: Tensor, target: Tensor, weight: Tensor, alpha: float) -> tuple[Tensor, ...]:
+    """Return the logits in full precision, which of them are positive, and alpha_t times weight: (N, C)."""
+    import torch
+
+    logits = _float(input)
+    positive = target[:, None] == torch.arange(input.shape[1], device=target.device)
+    scale = torch.where(positive, alpha, logits.new_tensor(1 - alpha))
+    if weight.numel():
+        scale = scale * torch.cat([weight, weight.new_ones(1)])[target][:, None]  # index C: background
+    return logits, positive, scale
+
+
+def _torchvision() -> Any:
+    """Return the namespace of torchvision's operators; importing torchvision registers them."""
+    import torch
+    import torchvision  # noqa: F401
+
+    return torch.ops.torchvision
+
+
+def _float(tensor: Tensor) -> Tensor:
+    """Return half and bfloat16 tensors as float32, others as they are."""
+    return tensor.float() if tensor.element_size() < 4 else tensor
+
+
+def _compiled() -> bool:
+    """Tell whether a compiled mmcv is installed, without importing mmcv."""
+    mmcv = importlib.util.find_spec("mmcv")
+    return mmcv is not None and PathFinder.find_spec(NAME, mmcv.submodule_search_locations) is not None
+
+
+def _missing(operator: str) -> Callable[..., Any]:
+    """Answer for any operator that has no substitute: a function that raises when it is called."""
+    if operator.startswith("__"):
+        raise AttributeError(operator)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError(
+            f"mmcv's operator {operator} needs a compiled mmcv, and mmcv-lite is installed; replace it: "
+            "[uv] pip uninstall mmcv-lite, [uv] pip install --no-build-isolation mmcv==2.1.0 (compiles long)"
+        )
+
+    return call

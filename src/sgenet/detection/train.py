@@ -1,0 +1,74 @@
+"""Fine-tune a detector whose backbone starts from a classifier's weights; the last epoch counts, as in the paper."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sgenet.detection import ops
+
+ops.install()  # before mmdet is imported
+
+from mmdet.datasets.samplers import AspectRatioBatchSampler  # noqa: E402
+from mmdet.registry import DATASETS, MODELS  # noqa: E402
+from mmengine.dataset import DefaultSampler, pseudo_collate  # noqa: E402
+from mmengine.registry import DefaultScope  # noqa: E402
+
+from sgenet import engine  # noqa: E402
+from sgenet.checkpoints import save_weights  # noqa: E402
+from sgenet.detection.config import detector_config  # noqa: E402
+from sgenet.models import backbone  # noqa: E402, F401  (registers the backbone)
+from sgenet.runs import Run  # noqa: E402
+
+FILES = ["last.safetensors", "history.csv"]
+
+
+def train(
+    run: Run,
+    data: Path,
+    manifest: dict[str, Any],
+    *,
+    folder: Path,
+    seed: int,
+    device: str,
+    weights: Path | None = None,
+    log: engine.Log | None = None,
+) -> None:
+    """Train a run to its end, continuing from `folder` if it was interrupted; leaves FILES there.
+
+    Args:
+        run: a detection run.
+        data: folder of images and COCO-format annotations.
+        manifest: what they are.
+        folder: the run's unfinished state.
+        seed: of initialisation, order and augmentation.
+        device: `cpu` or `cuda`.
+        weights: classifier that the backbone starts from.
+        log: called with each epoch's row of the history.
+    """
+    settings = run.settings
+    folder.mkdir(parents=True, exist_ok=True)
+    DefaultScope.get_instance("sgenet", scope_name="mmdet")
+    config = detector_config(run, data, manifest["classes"], weights)
+    torch.manual_seed(seed)
+    detector = MODELS.build(config.model)
+    dataset = DATASETS.build(config.train_dataloader.dataset)
+    sampler = AspectRatioBatchSampler(DefaultSampler(dataset, shuffle=True, seed=seed), settings["batch_size"])
+    loader = engine.loader(dataset, settings["workers"], batch_sampler=sampler, collate_fn=pseudo_collate)
+    warmup, ratio = settings["warmup"]["iterations"], settings["warmup"]["ratio"]
+    start = {"type": "LinearLR", "start_factor": ratio, "begin": 0, "end": warmup, "by_epoch": False}
+    runner = engine.QuietRunner(
+        model=detector.to(device),
+        train_dataloader=loader,
+        optim_wrapper={
+            "type": "OptimWrapper",
+            "optimizer": settings["optimizer"],
+            "clip_grad": {"max_norm": settings["gradient_clip"], "norm_type": 2},
+        },
+        param_scheduler=engine.schedulers(settings, [start] if warmup else [], len(loader)),
+        custom_hooks=[engine.EpochHook(run.id, folder, seed, detector, best=None, log=log)],
+        default_scope="mmdet",
+        **engine.runner_settings(folder, seed, settings["epochs"]),
+    )
+    runner.train()
+    save_weights(detector, folder / "last.safetensors")

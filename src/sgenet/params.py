@@ -1,0 +1,142 @@
+"""The parameters in params/, read, merged and held against the schemas in workflow/schemas/."""
+
+import difflib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from sgenet.files import InputError, read_yaml
+
+Settings = dict[str, Any]
+
+PARAMS = Path("params")
+SCHEMAS = Path("workflow/schemas")
+
+
+def merge(base: Settings, *overrides: Settings) -> Settings:
+    """Return `base` with the overrides laid over it, later ones last.
+
+    Mappings merge key by key, except where `type` changes: then the override stands alone (an AdamW keeps no
+    momentum of the SGD it replaces). Everything else is replaced.
+    """
+    merged = dict(base)
+    for override in overrides:
+        for key, value in override.items():
+            old = merged.get(key)
+            if isinstance(old, dict) and isinstance(value, dict):
+                other_type = "type" in value and value["type"] != old.get("type")
+                merged[key] = dict(value) if other_type else merge(old, value)
+            else:
+                merged[key] = value
+    return merged
+
+
+def load(path: str | Path, schema: str) -> Settings:
+    """Read a YAML file that must satisfy workflow/schemas/<schema>.schema.yaml; InputError in one sentence if not."""
+    value = read_yaml(path)
+    check(value, schema, path)
+    return value
+
+
+def load_pipeline(scale: str | None = None, seeds: int | None = None, tables: list[str] | None = None) -> Settings:
+    """params/pipeline.yaml, with what the command line chose instead."""
+    path = PARAMS / "pipeline.yaml"
+    chosen = {"scale": scale, "seeds": seeds, "tables": tables}
+    value = read_yaml(path)
+    check(value, "pipeline", path)
+    value = merge(value, {key: choice for key, choice in chosen.items() if choice is not None})
+    check(value, "pipeline", "command line")
+    return value
+
+
+def load_scale(scale: str) -> Settings:
+    """params/scales/<scale>.yaml, its overrides checked as far as they go."""
+    path = _choose("scales", "scale", scale)
+    value = load(path, "scale")
+    for task in ("classification", "detection"):
+        _check_overrides(value[task], task, path, (task,))
+        check(value["data"][task], "embedded", path, ("data", task))
+    return value
+
+
+def load_recipe(task: str) -> Settings:
+    """params/recipes/<task>.yaml: the paper's hyper-parameters."""
+    path = PARAMS / "recipes" / f"{task}.yaml"
+    value = read_yaml(path)
+    _check_overrides(value, task, path, ())
+    return value
+
+
+def _check_overrides(value: Settings, task: str, path: Path, at: tuple[str, ...]) -> None:
+    check(value, task, path, at, partial=True)
+    for detector, overrides in value.get("detectors", {}).items():
+        check(overrides, task, path, (*at, "detectors", detector), partial=True)
+
+
+def load_table(name: str) -> Settings:
+    """params/tables/<name>.yaml."""
+    return load(_choose("tables", "table", name), "table")
+
+
+def load_sources() -> dict[str, str]:
+    """params/sources.yaml: source letter -> what it is."""
+    path = PARAMS / "sources.yaml"
+    value = read_yaml(path)
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise InputError(f"{path}: expected a mapping from a letter to the description of a source")
+    return value
+
+
+def check(
+    value: Any, schema: str, path: str | Path, at: tuple[str, ...] = (), *, partial: bool = False
+) -> None:
+    """Hold `value`, found in file `path` under the keys `at`, against a schema.
+
+    Raises:
+        InputError: one sentence with file, field, what was found and what was expected.
+    """
+    errors = sorted(_validator(schema, partial).iter_errors(value), key=lambda error: list(map(str, error.path)))
+    if not errors:
+        return
+    error = jsonschema.exceptions.best_match(errors)
+    assert error is not None
+    field = ".".join(map(str, (*at, *error.absolute_path))) or "the whole file"
+    if error.validator == "additionalProperties":
+        known = sorted(error.schema.get("properties", {}))
+        unknown = sorted(set(error.instance) - set(known))
+        near = difflib.get_close_matches(unknown[0], known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
+        place = ".".join((*at, *map(str, error.absolute_path), unknown[0]))
+        raise InputError(f"{path}: {place}: unknown key, {hint}")
+    if error.validator == "required":
+        missing = [key for key in error.validator_value if key not in error.instance]
+        raise InputError(f"{path}: {'.'.join((*at, *map(str, error.absolute_path), missing[0]))}: missing")
+    expected = {
+        "type": f"expected {error.validator_value}",
+        "enum": f"expected one of {', '.join(map(str, error.validator_value))}" if error.validator == "enum" else "",
+    }.get(str(error.validator), f"expected {error.validator} {error.validator_value}")
+    about = error.schema.get("description")
+    raise InputError(f"{path}: {field}: found {error.instance!r}, {expected}" + (f" ({about})" if about else ""))
+
+
+@cache
+def _validator(schema: str, partial: bool) -> jsonschema.Draft202012Validator:
+    path = SCHEMAS / f"{schema}.schema.yaml"
+    return jsonschema.Draft202012Validator(_optional(read_yaml(path)) if partial else read_yaml(path))
+
+
+def _optional(schema: Any) -> Any:
+    """A schema in which nothing is required: for overrides."""
+    if isinstance(schema, dict):
+        return {key: _optional(value) for key, value in schema.items() if key != "required"}
+    return schema
+
+
+def _choose(folder: str, what: str, name: str) -> Path:
+    path = PARAMS / folder / f"{name}.yaml"
+    known = sorted(file.stem for file in (PARAMS / folder).glob("*.yaml"))
+    if name not in known:
+        raise InputError(f"{what}: found {name!r}, expected one of {', '.join(known) or 'none'} ({PARAMS / folder}/)")
+    return path

@@ -1,0 +1,42 @@
+"""Where each step's files stand, relative to the repository root."""
+
+from pathlib import Path
+
+from sgenet.files import InputError
+
+
+def data_folder(scale: str, task: str) -> Path:
+    """Images and annotations of a task."""
+    return Path("data", scale, task)
+
+
+def manifest(scale: str, task: str) -> Path:
+    """What the data are: counts, files, fingerprint."""
+    return Path("data", scale, f"{task}.json")
+
+
+def training(scale: str, run_id: str, seed: int) -> Path:
+    """Weights, history.csv and training.json of a run."""
+    return Path("results", scale, run_id, f"seed-{seed}")
+
+
+def evaluation(scale: str, run_id: str, seed: int) -> Path:
+    """metrics.json of a run, and its predictions or detections."""
+    return Path("results", scale, "evaluation", run_id, f"seed-{seed}")
+
+
+def complexity(scale: str) -> Path:
+    """Parameters and operation counts of every run's full-size model."""
+    return Path("results", scale, "complexity.json")
+
+
+def report(scale: str) -> Path:
+    """Folder of the report."""
+    return Path("reports", scale)
+
+
+def require(path: Path, made_by: str) -> Path:
+    """Return `path`; InputError naming the command that makes it when it is not there."""
+    if not path.exists():
+        raise InputError(f"{path}: missing, expected from `{made_by}`")
+    return path

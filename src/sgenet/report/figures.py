@@ -1,0 +1,140 @@
+"""Training curves as small multiples: one panel a row, its course against its baseline's, on common axes.
+
+The panels are SVG drawn by templates/panel.svg: coloured by the page's style sheet (light, dark, print), the same
+bytes for the same histories.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+
+from sgenet.report.cells import CellTable
+
+WIDTH, HEIGHT = 280, 170
+LEFT, RIGHT, TOP, BOTTOM = 42, 10, 10, 32
+CURVES = {"top1": "Validation Top-1, %", "loss": "Training loss"}
+
+Histories = dict[str, dict[int, list[dict[str, float]]]]  # run -> seed -> one row an epoch
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One run with one seed: SVG points and, where one is best, the best."""
+
+    kind: str  # "row" or "baseline"
+    points: tuple[tuple[float, float], ...]
+    best: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One row against its baseline; ticks are (position, text)."""
+
+    title: str
+    alt: str
+    lines: tuple[Line, ...]
+    x_ticks: tuple[tuple[float, str], ...]
+    y_ticks: tuple[tuple[float, str], ...]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """The panels of one quantity of one table."""
+
+    title: str
+    label: str
+    panels: tuple[Panel, ...]
+
+
+def by_run(rows: list[dict[str, str]]) -> Histories:
+    """Sort the rows of a task's histories by run and seed."""
+    histories: Histories = {}
+    for (run, seed), group in groupby(rows, key=lambda row: (row["run"], row["seed"])):
+        epochs = [{key: float(text) for key, text in row.items() if key not in ("run", "seed")} for row in group]
+        histories.setdefault(run, {})[int(seed)] = epochs
+    return histories
+
+
+def make_figures(table: CellTable, histories: Histories) -> list[Figure]:
+    """The figures of a table: one a quantity that its runs have a history of."""
+    pairs = _pairs(table, histories)
+    figures = []
+    for column, label in CURVES.items():
+        rows = [
+            row
+            for _, _, runs in pairs
+            for run in runs
+            for epochs in histories.get(run, {}).values()
+            for row in epochs
+            if column in row
+        ]
+        if rows:
+            x_range, y_range = _range(row["epoch"] for row in rows), _range(row[column] for row in rows)
+            panels = [_panel(*pair, column, label, histories, x_range, y_range) for pair in pairs]
+            figures.append(Figure(table.table.title, label, tuple(panels)))
+    return figures
+
+
+def _pairs(table: CellTable, histories: Histories) -> list[tuple[str, str | None, tuple[str, ...]]]:
+    """(row, its baseline, their runs) for each row that has a history; a baseline alone only where none refers to it."""
+    runs = {row.row.label: row.run for row in table.rows}
+    referred = {row.row.baseline for row in table.rows if row.run in histories}
+    pairs: list[tuple[str, str | None, tuple[str, ...]]] = []
+    for row in table.rows:
+        label, baseline = row.row.label, row.row.baseline
+        if row.run in histories and (baseline or label not in referred):
+            pairs.append((label, baseline, (row.run, *([runs[baseline]] if baseline else []))))
+    return pairs
+
+
+def _panel(
+    label: str,
+    baseline: str | None,
+    runs: tuple[str, ...],
+    column: str,
+    quantity: str,
+    histories: Histories,
+    x_range: Range,
+    y_range: Range,
+) -> Panel:
+    def x(epoch: float) -> float:
+        return round(LEFT + (WIDTH - LEFT - RIGHT) * (epoch - x_range[0]) / (x_range[1] - x_range[0]), 1)
+
+    def y(value: float) -> float:
+        return round(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value - y_range[0]) / (y_range[1] - y_range[0]), 1)
+
+    lines, ends = [], []
+    for kind, name, run in zip(("row", "baseline"), (label, baseline), runs, strict=False):
+        for epochs in histories.get(run, {}).values():
+            values = [(row["epoch"], row[column]) for row in epochs if column in row]
+            if not values:
+                continue
+            best = max(values, key=lambda point: point[1]) if column == "top1" else None
+            points = tuple((x(epoch), y(value)) for epoch, value in values)
+            lines.append(Line(kind, points, (x(best[0]), y(best[1])) if best else None))
+            ends.append(f"{name} from {values[0][1]:.3g} to {values[-1][1]:.3g}")
+    lines.reverse()  # the row lies over its baseline
+    return Panel(
+        title=f"{label} against {baseline}" if baseline else label,
+        alt=f"{quantity} by epoch: {'; '.join(ends)}",
+        lines=tuple(lines),
+        x_ticks=tuple((x(tick), f"{tick:g}") for tick in ticks(*x_range, whole=True)),
+        y_ticks=tuple((y(tick), f"{tick:g}") for tick in ticks(*y_range)),
+    )
+
+
+def ticks(low: float, high: float, most: int = 5, *, whole: bool = False) -> list[float]:
+    """At most `most` round numbers from `low` to `high`, evenly spaced by 1, 2 or 5 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10((high - low) / most))
+    steps = [factor * power for factor in (1, 2, 5, 10, 20, 50)]
+    step = next(step for step in steps if (high - low) / step < most and (step >= 1 or not whole))
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(number * step, 10) for number in range(first, last + 1)]
+
+
+def _range(values: Iterable[float]) -> Range:
+    found = list(values)
+    low, high = min(found), max(found)
+    return (low, high) if high > low else (low - 0.5, high + 0.5)

@@ -1,0 +1,106 @@
+"""The pipeline's steps as functions: each reads its inputs, writes its outputs whole, and records their origin."""
+
+import time
+from pathlib import Path
+
+from sgenet import paths
+from sgenet.files import read_json, write_json
+from sgenet.provenance import describe_device, origin
+from sgenet.runs import Replication, Run
+
+
+def prepare(replication: Replication, task: str) -> None:
+    """Make or check the data of a task: its folder, its manifest and a contact sheet."""
+    from sgenet.data import embedded
+    from sgenet.data.contact_sheet import draw_contact_sheet
+
+    scale = replication.scale_name
+    settings, folder = replication.scale["data"][task], paths.data_folder(scale, task)
+    make = embedded.make_classification if task == "classification" else embedded.make_detection
+    manifest = make(folder, settings)
+    draw_contact_sheet(task, folder, paths.manifest(scale, task).with_suffix(".png"))
+    write_json(paths.manifest(scale, task), manifest)
+
+
+def train(replication: Replication, run: Run, seed: int) -> None:
+    """Train a run with a seed, continuing where it stopped; writes weights, history.csv and training.json."""
+    scale, started = replication.scale_name, time.monotonic()
+    data = paths.require(paths.manifest(scale, run.task), f"sgenet prepare {run.task} --scale {scale}")
+    manifest = read_json(data)
+    weights = _starting_weights(replication, run, seed)
+    import torch
+
+    from sgenet import engine
+    from sgenet.tracking import wandb_run
+
+    torch.set_num_threads(replication.scale["threads"])
+    device = engine.choose_device(replication.scale["device"])
+    identity = {**run.settings, "device": device, "starts_from": run.starts_from}
+    folder = engine.resume_folder(run.id, scale, seed, identity, manifest["fingerprint"])
+    output = paths.training(scale, run.id, seed)
+    name = f"{run.name} seed {seed}"
+    with wandb_run(replication.pipeline["wandb"], name=name, group=f"{scale}/{run.task}", config=identity) as log:
+        if run.task == "classification":
+            from sgenet.classification import train as task_train
+        else:
+            from sgenet.detection import train as task_train  # type: ignore[no-redef]
+        task_train.train(
+            run, paths.data_folder(scale, run.task), manifest, folder=folder, seed=seed, device=device,
+            weights=weights, log=log,
+        )  # fmt: skip
+    engine.publish(folder, task_train.FILES, output)
+    command = f"sgenet train {run.id} --scale {scale} --seed {seed}"
+    settings = {**run.settings, "model": run.model, "starts_from": run.starts_from}
+    write_json(output / "training.json", origin(command, settings, data, started, describe_device(device)))
+
+
+def evaluate(replication: Replication, run: Run, seed: int) -> None:
+    """Evaluate a trained run; writes metrics.json, and predictions or detections."""
+    scale, started = replication.scale_name, time.monotonic()
+    data = paths.require(paths.manifest(scale, run.task), f"sgenet prepare {run.task} --scale {scale}")
+    trained = paths.training(scale, run.id, seed)
+    training = read_json(paths.require(trained / "training.json", f"sgenet train {run.id} --scale {scale} --seed {seed}"))
+    import torch
+
+    from sgenet import engine
+
+    torch.set_num_threads(replication.scale["threads"])
+    device = engine.choose_device(replication.scale["device"])
+    output = paths.evaluation(scale, run.id, seed)
+    if run.task == "classification":
+        from sgenet.classification import evaluate as task_evaluate
+    else:
+        from sgenet.detection import evaluate as task_evaluate  # type: ignore[no-redef]
+    metrics = task_evaluate.evaluate(
+        run, paths.data_folder(scale, run.task), read_json(data), trained=trained, output=output, device=device
+    )
+    command = f"sgenet evaluate {run.id} --scale {scale} --seed {seed}"
+    evaluation = origin(command, run.settings, data, started, describe_device(device))
+    del evaluation["settings"]  # the training's
+    origins = {"train": training, "evaluate": evaluation}
+    result = {"run": run.id, "scale": scale, "seed": seed, "metrics": metrics, "origin": origins}
+    write_json(output / "metrics.json", result)
+
+
+def complexity(replication: Replication) -> None:
+    """Count parameters and operations of every run's full-size model; writes complexity.json."""
+    from sgenet.complexity.count import count_run
+
+    counts = {run.id: count_run(run, settings) for run, settings in replication.full_size()}
+    write_json(paths.complexity(replication.scale_name), counts)
+
+
+def report(replication: Replication) -> list[str]:
+    """Build the report from what is there; returns the problems met."""
+    from sgenet.report import build
+
+    return build(replication)
+
+
+def _starting_weights(replication: Replication, run: Run, seed: int) -> Path | None:
+    if run.starts_from is None:
+        return None
+    scale = replication.scale_name
+    path = paths.training(scale, run.starts_from, seed) / "best.safetensors"
+    return paths.require(path, f"sgenet train {run.starts_from} --scale {scale} --seed {seed}")
+

@@ -1,0 +1,117 @@
+"""What params/ asks for: merging, resolution, and one clear sentence for whatever is wrong with it."""
+
+import pytest
+
+from sgenet.cli import main
+from sgenet.files import InputError
+from sgenet.params import merge
+from sgenet.runs import load_replication
+
+PIPELINE, DEMO = "params/pipeline.yaml", "params/scales/demo.yaml"
+IMAGENET, DETECTION = "params/tables/imagenet.yaml", "params/recipes/detection.yaml"
+
+
+def test_merge_replaces_a_mapping_of_another_type_and_merges_the_rest():
+    base = {"optimizer": {"type": "SGD", "lr": 0.1, "momentum": 0.9}, "epochs": 100, "crop": [0.08, 1]}
+    assert merge(base, {"optimizer": {"lr": 0.2}})["optimizer"] == {"type": "SGD", "lr": 0.2, "momentum": 0.9}
+    assert merge(base, {"optimizer": {"type": "AdamW", "lr": 1}})["optimizer"] == {"type": "AdamW", "lr": 1}
+    assert merge(base, {"crop": [1, 1]}, {"epochs": 2}) == {**base, "crop": [1, 1], "epochs": 2}
+    assert base["optimizer"]["lr"] == 0.1
+
+
+def test_runs_are_the_union_of_the_tables_and_where_detectors_start(project):
+    replication = load_replication("demo", tables=["coco-retinanet"])
+    assert set(replication.runs) == {
+        "classification/resnet50",
+        "classification/sge-resnet50",
+        "detection/retinanet/resnet50",
+        "detection/retinanet/sge-resnet50",
+    }
+    assert replication.run("detection/retinanet/sge-resnet50").starts_from == "classification/sge-resnet50"
+
+
+def test_settings_are_recipe_then_scale_then_row(project):
+    def change(table):
+        table["rows"][1]["settings"] = {"attention": {"sge": {"groups": 4}}, "epochs": 3}
+
+    project(IMAGENET, change)
+    runs = load_replication("demo", tables=["imagenet"]).runs
+    row, plain = runs["classification/sge-resnet50"].settings, runs["classification/resnet50"].settings
+    assert row["attention"]["sge"]["groups"] == 4 and row["epochs"] == 3
+    assert plain["attention"]["sge"]["groups"] == 8 and plain["epochs"] != 3
+    assert "momentum" not in row["optimizer"]  # AdamW of the scale, not SGD of the recipe
+
+
+def test_full_size_settings_leave_the_scale_out(project):
+    replication = load_replication("demo")
+    sizes = {run.id: settings["width"] for run, settings in replication.full_size()}
+    assert set(sizes.values()) == {64} and sizes.keys() == replication.runs.keys()
+
+
+def _set(*keys, to):
+    def change(value):
+        for key in keys[:-1]:
+            value = value[key]
+        value[keys[-1]] = to
+
+    return change
+
+
+BAD = [
+    (PIPELINE, _set("scale", to="dmo"), r"scale: found 'dmo', expected one of demo, smoke"),
+    (PIPELINE, _set("tables", to=["imagnet"]), r"table: found 'imagnet', expected one of coco-retinanet"),
+    (PIPELINE, _set("seeds", to="three"), r"params/pipeline.yaml: seeds: found 'three', expected integer"),
+    (PIPELINE, _set("seeds", to=0), r"params/pipeline.yaml: seeds: found 0, expected minimum 1"),
+    (PIPELINE, _set("sedes", to=1), r"params/pipeline.yaml: sedes: unknown key, did you mean seeds\?"),
+    (PIPELINE, lambda value: value.pop("report"), r"params/pipeline.yaml: report: missing"),
+    (DEMO, _set("classification", "epochs", to="ten"), r"demo.yaml: classification.epochs: found 'ten', expected integer"),
+    (DEMO, _set("detection", "epoch", to=1), r"demo.yaml: detection.epoch: unknown key, did you mean epochs\?"),
+    (DEMO, _set("detection", "detectors", "retinanet", "foo", to=1), r"detection.detectors.retinanet.foo: unknown key"),
+    (DEMO, _set("detection", "detectors", "retina", to={}), r"demo.yaml: detection.detectors: found 'retina', expected one"),
+    (DEMO, _set("data", "detection", "images", to=5), r"demo.yaml: data.detection.images: unknown key"),
+    (DEMO, _set("data", "detection", "source", to="voc"), r"demo.yaml: data.detection.source: found 'voc', expected one of embedded"),
+    (DEMO, _set("device", to="tpu"), r"demo.yaml: device: found 'tpu', expected one of cpu, cuda, auto"),
+    (DETECTION, _set("optimizer", "lr", to=-1), r"detection.yaml: optimizer.lr: found -1, expected"),
+    (IMAGENET, _set("rows", 0, "publish", to={}), r"imagenet.yaml: rows.0.publish: unknown key, did you mean published\?"),
+    (IMAGENET, _set("rows", 0, "run", to="resnet51"), r"rows.0.run: found model 'resnet51', expected one of resnet18"),
+    (IMAGENET, _set("rows", 1, "baseline", to="ResNet"), r"rows.1.baseline: found 'ResNet', expected the label"),
+    (IMAGENET, _set("rows", 1, "label", to="ResNet50"), r"rows.1.label: 'ResNet50' stands in the table already"),
+    (IMAGENET, _set("rows", 0, "published", "ap", to={"value": 1, "source": ["H"]}), r"published.ap: no such column"),
+    (IMAGENET, _set("rows", 0, "published", "top1", "source", to=["Z"]), r"top1.source: found 'Z', expected H, A"),
+    (IMAGENET, _set("rows", 0, "settings", to={"epochs": 0}), r"rows.0.settings.epochs: found 0, expected minimum 1"),
+    ("params/tables/coco-retinanet.yaml", _set("rows", 0, "run", to="retina/resnet50"), r"rows.0.run: found 'retina/res"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "change", "sentence"), BAD)
+def test_bad_parameters_are_told_in_one_sentence(project, capsys, path, change, sentence):
+    project(path, change)
+    with pytest.raises(InputError, match=sentence) as error:
+        load_replication()
+    assert "\n" not in str(error.value)
+    assert main(["complexity"]) == 2
+    assert capsys.readouterr().err == f"sgenet: {error.value}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("scale: [demo", "params/pipeline.yaml: line 1 is not YAML"),
+        ("- demo", "params/pipeline.yaml: the whole file: found .* expected object"),
+        ("scale: !!python/object/apply:os.system ['true']", "params/pipeline.yaml: line 1 is not YAML"),
+        (None, "params/pipeline.yaml: cannot be read .no such file or directory., expected a YAML file"),
+    ],
+)
+def test_unreadable_files_are_told_in_one_sentence(project, tmp_path, text, sentence):
+    path = tmp_path / PIPELINE
+    path.unlink() if text is None else path.write_text(text)
+    with pytest.raises(InputError, match=sentence):
+        load_replication()
+
+
+def test_unknown_run_and_wrong_folder(project, tmp_path, monkeypatch, capsys):
+    assert main(["train", "classification/resnet51"]) == 2
+    assert "found 'classification/resnet51', expected one of classification/resnet50" in capsys.readouterr().err
+    monkeypatch.chdir("/")
+    assert main(["report"]) == 2
+    assert "no params/pipeline.yaml here" in capsys.readouterr().err

@@ -1,0 +1,184 @@
+"""Intervals and paired comparisons against closed forms, published examples and simulated coverage."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from sgenet.detection.coco_eval import Matches, ap
+from sgenet.statistics import Gain, accuracy_gain, ap_gain, ap_gains, seed_gain, wilson
+
+
+def pairs(both: int, lost: int, gained: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two vectors of correctness: images that both, only the baseline, only the other, neither got right."""
+    counts = [both, lost, gained, neither]
+    return np.repeat([True, True, False, False], counts), np.repeat([True, False, True, False], counts)
+
+
+def matches(seed: int, skill: float, images: int = 40) -> Matches:
+    """Three detections an image of two categories, right with probability `skill`; every object is medium."""
+    rng = np.random.default_rng(seed)
+    count = 3 * images
+    category, score = np.sort(rng.integers(0, 2, count)), rng.random(count)
+    order = np.lexsort((-score, category))
+    image = rng.permutation(np.repeat(np.arange(images), 3))
+    hit = rng.random(count) < skill * np.linspace(1, 0.5, 10)[:, None]
+    none = np.zeros_like(hit)
+    truths = np.zeros((2, images), dtype=np.int32) + 3
+    return Matches(
+        image_ids=np.arange(images),
+        categories=np.array(["a", "b"]),
+        image=image[order].astype(np.int32),
+        category=category[order].astype(np.int32),
+        score=score[order],
+        matched=np.stack([hit, none, hit, none]),
+        ignored=np.stack([none, ~none, none, ~none]),
+        truths=np.stack([truths, 0 * truths, truths, 0 * truths]),
+    )
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "direction"),
+    [
+        (0.1, 2, "higher"),
+        (-2, -0.1, "lower"),
+        (-1, 1, "undecided"),
+        (0, 1, "undecided"),
+        (None, None, "undecided"),
+    ],
+)
+def test_direction(low: float | None, high: float | None, direction: str) -> None:
+    assert Gain(1.0, low, high, 0.95, 10, "").direction == direction
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 10), (7, 10), (81, 263), (10, 10)])
+def test_wilson_closed_form(successes: int, n: int) -> None:
+    z, share = stats.norm.ppf(0.975), successes / n
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    assert wilson(successes, n, 0.95) == pytest.approx((100 * (middle - half), 100 * (middle + half)))
+
+
+def test_wilson_published() -> None:
+    # Newcombe 1998 (Statistics in Medicine 17:857), table I: 81 of 263.
+    assert wilson(81, 263, 0.95) == pytest.approx((25.53, 36.62), abs=0.005)
+
+
+@pytest.mark.parametrize(("successes", "n"), [(-1, 5), (6, 5), (0, 0)])
+def test_wilson_refuses(successes: int, n: int) -> None:
+    with pytest.raises(ValueError, match="successes"):
+        wilson(successes, n, 0.95)
+
+
+def test_accuracy_gain_published() -> None:
+    # Bentur et al. 2009, as in Fagerland et al. (2013, doi:10.1186/1471-2288-13-91): exact McNemar p = 0.070.
+    gain = accuracy_gain(*pairs(both=1, lost=7, gained=1, neither=12), confidence=0.95)
+    assert gain.p == pytest.approx(18 / 256)
+    assert gain.value == pytest.approx(-600 / 21)
+    assert gain.n == 21
+    # The documented example of ci.prop.ps in the R package statpsych, by one of the interval's authors.
+    gain = accuracy_gain(*pairs(both=6, lost=4, gained=26, neither=12), confidence=0.95)
+    assert (gain.low, gain.high) == pytest.approx((25.48067, 62.51933), abs=1e-5)
+    assert gain.direction == "higher"
+    assert gain.p == stats.binomtest(26, 30).pvalue
+
+
+def test_accuracy_gain_at_the_ends() -> None:
+    same = accuracy_gain(*pairs(both=5, lost=0, gained=0, neither=5), confidence=0.95)
+    assert (same.value, same.p, same.direction) == (0, 1, "undecided")
+    assert same.low == -same.high < 0
+    best = accuracy_gain(*pairs(both=0, lost=0, gained=9, neither=0), confidence=0.95)
+    assert best.value == best.high == 100
+    assert best.direction == "higher"
+
+
+@pytest.mark.parametrize("shares", [(0.6, 0.1, 0.1, 0.2), (0.7, 0.05, 0.15, 0.1), (0.9, 0.0, 0.05, 0.05)])
+def test_accuracy_gain_coverage(shares: tuple[float, ...]) -> None:
+    rng = np.random.default_rng(0)
+    true = 100 * (shares[2] - shares[1])
+    gains = [accuracy_gain(*pairs(*rng.multinomial(100, shares)), confidence=0.9) for _ in range(500)]
+    coverage = np.mean([gain.low <= true <= gain.high for gain in gains])
+    assert 0.87 <= coverage <= 0.96
+
+
+def test_accuracy_gain_refuses() -> None:
+    yes = np.ones(3, dtype=bool)
+    with pytest.raises(ValueError, match="3 and 4"):
+        accuracy_gain(yes, np.ones(4, dtype=bool), 0.95)
+    with pytest.raises(ValueError, match="booleans"):
+        accuracy_gain(yes, np.ones(3), 0.95)
+    with pytest.raises(ValueError, match="one or more"):
+        accuracy_gain(yes[:0], yes[:0], 0.95)
+    with pytest.raises(ValueError, match="confidence"):
+        accuracy_gain(yes, yes, 95)
+
+
+def test_ap_gains_are_a_paired_bootstrap() -> None:
+    baseline, other = matches(1, 0.5), matches(2, 0.9)
+    gains = ap_gains(baseline, other, confidence=0.9, samples=60, seed=7)
+    assert set(gains) == {"ap", "ap50", "ap75", "ap_medium"}  # nothing small or large to find
+    drawn = np.random.default_rng(7).multinomial(40, np.full(40, 1 / 40), size=60)
+    for metric, gain in gains.items():
+        differences = [ap(other, row, metric) - ap(baseline, row, metric) for row in drawn]
+        assert (gain.low, gain.high) == pytest.approx(tuple(np.percentile(differences, [5, 95])))
+        assert gain.value == pytest.approx(ap(other, metric=metric) - ap(baseline, metric=metric))
+        assert gain == ap_gain(baseline, other, metric, confidence=0.9, samples=60, seed=7)
+        assert gain.direction == "higher"
+    assert gains == ap_gains(baseline, other, confidence=0.9, samples=60, seed=7)
+    assert gains != ap_gains(baseline, other, confidence=0.9, samples=60, seed=8)
+
+
+def test_ap_gain_of_a_run_over_itself() -> None:
+    gain = ap_gain(matches(1, 0.5), matches(1, 0.5), "ap", confidence=0.95, samples=20)
+    assert (gain.value, gain.low, gain.high, gain.n, gain.direction) == (0, 0, 0, 40, "undecided")
+
+
+def test_ap_gain_coverage() -> None:
+    """Detections that share images but no skill: the interval holds 0 about as often as it says."""
+    inside = []
+    for seed in range(60):
+        pair = matches(2 * seed, 0.6), matches(2 * seed + 1, 0.6)
+        inside.append(ap_gain(*pair, "ap50", confidence=0.8, samples=200).direction == "undecided")
+    assert 0.65 <= np.mean(inside) <= 0.93
+
+
+def test_ap_gain_with_too_little() -> None:
+    single = ap_gain(matches(1, 0.5, images=1), matches(2, 0.9, images=1), "ap", confidence=0.95, samples=20)
+    assert (single.low, single.high, single.direction) == (None, None, "undecided")
+    with pytest.raises(ValueError, match="ap_small"):
+        ap_gain(matches(1, 0.5), matches(2, 0.9), "ap_small", confidence=0.95, samples=20)
+    with pytest.raises(ValueError, match="samples"):
+        ap_gain(matches(1, 0.5), matches(2, 0.9), "ap", confidence=0.95, samples=0)
+    with pytest.raises(ValueError, match="image_ids"):
+        ap_gains(matches(1, 0.5), matches(2, 0.9, images=39), confidence=0.95, samples=20)
+
+
+def test_seed_gain_closed_form() -> None:
+    baseline, other = [70.1, 70.9, 70.4, 70.2], [70.8, 71.2, 71.5, 70.9]
+    gain = seed_gain(baseline, other, 0.95)
+    interval = stats.ttest_rel(other, baseline).confidence_interval(0.95)
+    assert (gain.low, gain.high) == pytest.approx((interval.low, interval.high))
+    assert gain.value == pytest.approx(0.7)
+    assert (gain.n, gain.direction) == (4, "higher")
+
+
+def test_seed_gain_of_few_seeds() -> None:
+    two = seed_gain([70.0, 71.0], [71.0, 73.0], 0.95)
+    assert (two.value, two.low, two.high, two.n, two.direction) == (1.5, None, None, 2, "undecided")
+    same = seed_gain([70.0, 71.0, 72.0], [70.0, 71.0, 72.0], 0.95)
+    assert (same.value, same.low, same.high, same.direction) == (0, 0, 0, "undecided")
+
+
+@pytest.mark.parametrize(("baseline", "other"), [([1.0, 2.0], [1.0]), ([], []), ([1.0], [float("nan")])])
+def test_seed_gain_refuses(baseline: list[float], other: list[float]) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        seed_gain(baseline, other, 0.95)
+
+
+def test_import_stays_light() -> None:
+    """A report computes intervals without loading torch, mmdet or scipy first."""
+    code = "import sys, sgenet.statistics as _; print({'torch', 'mmdet', 'scipy.stats'} & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "set()"

@@ -1,0 +1,69 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from sgenet import paths
+from sgenet.files import InputError
+from sgenet.runs import TASKS, load_replication
+
+# `sgenet` and `dvc` beside the interpreter that runs this, whether or not its environment is activated
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+
+try:
+    REPLICATION = load_replication(config.get("scale"), config.get("seeds"), config.get("tables"))
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+SCALE = REPLICATION.scale_name
+DATA = Path("data", SCALE)
+RESULTS = Path("results", SCALE)
+LOGS = Path("logs", SCALE)
+
+
+wildcard_constraints:
+    task="|".join(TASKS),
+    seed=r"\d+",
+
+
+def run_of(task, wildcards):
+    return REPLICATION.runs[f"{task}/{wildcards.name}"]
+
+
+def trainings(task):
+    """Folders of the trained runs of a task, one a seed."""
+    runs = [run for run in REPLICATION.runs.values() if run.task == task]
+    return [paths.training(SCALE, run.id, seed) for run in runs for seed in REPLICATION.seeds]
+
+
+def evaluations():
+    """metrics.json of every run and seed."""
+    runs = REPLICATION.runs.values()
+    return [paths.evaluation(SCALE, run.id, seed) / "metrics.json" for run in runs for seed in REPLICATION.seeds]
+
+
+def settings(task):
+    """What decides a run's numbers, for Snakemake to watch: settings, model and weights to start from."""
+
+    def of(wildcards):
+        run = run_of(task, wildcards)
+        return {**run.settings, "model": run.model, "starts_from": run.starts_from or ""}
+
+    return of
+
+
+def gpus():
+    """GPUs that a job takes."""
+    return 0 if REPLICATION.scale["device"] == "cpu" else 1
+
+
+def record_with_dvc():
+    """Bring dvc.lock up to date with what Snakemake made, so that `dvc repro` has nothing left to do."""
+    from sgenet import params
+
+    whole = not workflow.dag_settings.targets and not workflow.dag_settings.until
+    asked = params.load_pipeline()["scale"] == SCALE and not config
+    if whole and asked and "DVC_STAGE" not in os.environ and Path(".dvc").is_dir():
+        subprocess.run(["dvc", "commit", "--force", "--quiet"], check=False)

@@ -1,0 +1,36 @@
+rule complexity:
+    output:
+        RESULTS / "complexity.json",
+    params:
+        models=[(run.id, run.model, settings) for run, settings in REPLICATION.full_size()],
+    log:
+        LOGS / "complexity.log",
+    message:
+        "count parameters and operations of the full-size models"
+    shell:
+        "sgenet complexity --scale {SCALE} > {log} 2>&1"
+
+
+rule report:
+    input:
+        evaluations(),
+        complexity=rules.complexity.output,
+        data=expand(DATA / "{task}.{kind}", task=TASKS, kind=["json", "png"]),
+        histories=[f"{path}/history.csv" for task in TASKS for path in trainings(task)],
+        tables=[f"params/tables/{table.id}.yaml" for table in REPLICATION.tables],
+        sources="params/sources.yaml",
+    output:
+        page=f"reports/{SCALE}/index.html",
+        comparison=f"reports/{SCALE}/comparison.json",
+        metrics=f"reports/{SCALE}/metrics.json",
+        curves=expand(f"reports/{SCALE}/curves/{{task}}.csv", task=TASKS),
+    params:
+        report=REPLICATION.pipeline["report"],
+        seeds=REPLICATION.pipeline["seeds"],
+        scale=REPLICATION.scale,
+    log:
+        LOGS / "report.log",
+    message:
+        "build reports/{SCALE}/index.html"
+    shell:
+        "sgenet report --scale {SCALE} > {log} 2>&1"
