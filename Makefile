@@ -18,7 +18,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v < (3, 13) or sys.exit(f"Python {v[0]}.{v[1]} found, 3.11 or 3.12 expected: make setup PYTHON=python3.11")'
 	@[ -x "$(UV)" ] || { echo "fetching uv $(UV_VERSION)"; $(PYTHON) -m venv .uv && .uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION); }
 	@[ -x "$(ENV)/bin/python" ] || "$(UV)" venv --quiet --python "$$(command -v $(PYTHON))" "$(ENV)"
-	"$(UV)" pip sync --python "$(ENV)/bin/python" --require-hashes --quiet requirements.lock
+	"$(UV)" pip sync --python "$(ENV)/bin/python" --require-hashes --compile-bytecode --quiet requirements.lock
 	"$(UV)" pip install --python "$(ENV)/bin/python" --no-deps --no-build-isolation --quiet --editable .
 	@touch "$(STAMP)"
 

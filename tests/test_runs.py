@@ -64,23 +64,43 @@ BAD = [
     (PIPELINE, _set("seeds", to=0), r"params/pipeline.yaml: seeds: found 0, expected minimum 1"),
     (PIPELINE, _set("sedes", to=1), r"params/pipeline.yaml: sedes: unknown key, did you mean seeds\?"),
     (PIPELINE, lambda value: value.pop("report"), r"params/pipeline.yaml: report: missing"),
-    (DEMO, _set("classification", "epochs", to="ten"), r"demo.yaml: classification.epochs: found 'ten', expected integer"),
+    (
+        DEMO,
+        _set("classification", "epochs", to="ten"),
+        r"demo.yaml: classification.epochs: found 'ten', expected integer",
+    ),
     (DEMO, _set("detection", "epoch", to=1), r"demo.yaml: detection.epoch: unknown key, did you mean epochs\?"),
     (DEMO, _set("detection", "detectors", "retinanet", "foo", to=1), r"detection.detectors.retinanet.foo: unknown key"),
-    (DEMO, _set("detection", "detectors", "retina", to={}), r"demo.yaml: detection.detectors: found 'retina', expected one"),
+    (
+        DEMO,
+        _set("detection", "detectors", "retina", to={}),
+        r"demo.yaml: detection.detectors: found 'retina', expected one",
+    ),
     (DEMO, _set("data", "detection", "images", to=5), r"demo.yaml: data.detection.images: unknown key"),
-    (DEMO, _set("data", "detection", "source", to="voc"), r"demo.yaml: data.detection.source: found 'voc', expected one of embedded"),
+    (
+        DEMO,
+        _set("data", "detection", "source", to="voc"),
+        r"demo.yaml: data.detection.source: found 'voc', expected one of embedded",
+    ),
     (DEMO, _set("device", to="tpu"), r"demo.yaml: device: found 'tpu', expected one of cpu, cuda, auto"),
     (DETECTION, _set("optimizer", "lr", to=-1), r"detection.yaml: optimizer.lr: found -1, expected"),
-    (IMAGENET, _set("rows", 0, "publish", to={}), r"imagenet.yaml: rows.0.publish: unknown key, did you mean published\?"),
+    (
+        IMAGENET,
+        _set("rows", 0, "publish", to={}),
+        r"imagenet.yaml: rows.0.publish: unknown key, did you mean published\?",
+    ),
     (IMAGENET, _set("rows", 0, "run", to="resnet51"), r"rows.0.run: found model 'resnet51', expected one of resnet18"),
     (IMAGENET, _set("rows", 1, "baseline", to="ResNet"), r"rows.1.baseline: found 'ResNet', expected the label"),
     (IMAGENET, _set("rows", 1, "label", to="ResNet50"), r"rows.1.label: 'ResNet50' stands in the table already"),
     (IMAGENET, _set("rows", 0, "published", "ap", to={"value": 1, "source": ["H"]}), r"published.ap: no such column"),
     (IMAGENET, _set("rows", 0, "published", "top1", "source", to=["Z"]), r"top1.source: found 'Z', expected H, A"),
     (IMAGENET, _set("rows", 0, "settings", to={"epochs": 0}), r"rows.0.settings.epochs: found 0, expected minimum 1"),
-    ("params/tables/coco-retinanet.yaml", _set("rows", 0, "run", to="retina/resnet50"), r"rows.0.run: found 'retina/res"),
-]  # fmt: skip
+    (
+        "params/tables/coco-retinanet.yaml",
+        _set("rows", 0, "run", to="retina/resnet50"),
+        r"rows.0.run: found 'retina/res",
+    ),
+]
 
 
 @pytest.mark.parametrize(("path", "change", "sentence"), BAD)

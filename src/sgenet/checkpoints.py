@@ -42,7 +42,5 @@ def load_weights(model: nn.Module, path: str | Path, leave_out: tuple[str, ...] 
     problems = [f"{name} is missing" for name in missing[:3]] + [f"{name} is unknown" for name in unknown[:3]]
     if problems + shapes:
         more = len(missing) + len(unknown) + len(shapes)
-        raise InputError(
-            f"{path}: does not fit the model at {more} names: " + "; ".join((problems + shapes)[:5])
-        )
+        raise InputError(f"{path}: does not fit the model at {more} names: " + "; ".join((problems + shapes)[:5]))
     model.load_state_dict(state)

@@ -57,7 +57,7 @@ def load_scale(scale: str) -> Settings:
     value = load(path, "scale")
     for task in ("classification", "detection"):
         _check_overrides(value[task], task, path, (task,))
-        check(value["data"][task], "embedded", path, ("data", task))
+        check(value["data"][task], f"data-{task}", path, ("data", task))
     return value
 
 
@@ -89,9 +89,7 @@ def load_sources() -> dict[str, str]:
     return value
 
 
-def check(
-    value: Any, schema: str, path: str | Path, at: tuple[str, ...] = (), *, partial: bool = False
-) -> None:
+def check(value: Any, schema: str, path: str | Path, at: tuple[str, ...] = (), *, partial: bool = False) -> None:
     """Hold `value`, found in file `path` under the keys `at`, against a schema.
 
     Raises:

@@ -49,7 +49,7 @@ class Replication:
         return range(self.pipeline["seeds"])
 
     def full_size(self) -> list[tuple[Run, Settings]]:
-        """Every run with the settings of its model at the paper's size: its row's over the recipe, without the scale."""
+        """Every run with its model's settings at the paper's size: its row's over the recipe, without the scale."""
         own = {f"{table.task}/{row.run}": row.settings for table in self.tables for row in table.rows}
         recipes = {task: params.load_recipe(task) for task in TASKS}
         return [(run, merge(recipes[run.task], own.get(run.id, {}))) for run in self.runs.values()]
@@ -78,7 +78,9 @@ def load_replication(
                 raise InputError(f"{place}.run: {error}") from None
             for run in new:
                 if runs.setdefault(run.id, run) != run:
-                    raise InputError(f"{place}.run: {run.id} stands elsewhere with other settings, expected another name")
+                    raise InputError(
+                        f"{place}.run: {run.id} stands elsewhere with other settings, expected another name"
+                    )
     return Replication(pipeline, scale_settings, chosen, runs)
 
 

@@ -79,9 +79,7 @@ def accuracy_gain(baseline: NDArray[np.bool_], other: NDArray[np.bool_], confide
     )
 
 
-def ap_gain(
-    baseline: Matches, other: Matches, metric: str, confidence: float, samples: int, seed: int = 0
-) -> Gain:
+def ap_gain(baseline: Matches, other: Matches, metric: str, confidence: float, samples: int, seed: int = 0) -> Gain:
     """Difference of one AP metric; see `ap_gains`, whose numbers it gives."""
     gains = _ap_gains(baseline, other, (metric,), confidence, samples, seed)
     if metric not in gains:
@@ -89,9 +87,7 @@ def ap_gain(
     return gains[metric]
 
 
-def ap_gains(
-    baseline: Matches, other: Matches, confidence: float, samples: int, seed: int = 0
-) -> dict[str, Gain]:
+def ap_gains(baseline: Matches, other: Matches, confidence: float, samples: int, seed: int = 0) -> dict[str, Gain]:
     """Differences of all six AP metrics on the same images; a metric with nothing to find is left out.
 
     Interval: percentiles of a paired bootstrap, which draws whole images with replacement, the same for both

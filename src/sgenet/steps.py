@@ -15,7 +15,8 @@ def prepare(replication: Replication, task: str) -> None:
     from sgenet.data.contact_sheet import draw_contact_sheet
 
     scale = replication.scale_name
-    settings, folder = replication.scale["data"][task], paths.data_folder(scale, task)
+    folder = paths.data_folder(scale, task)
+    settings = {key: value for key, value in replication.scale["data"][task].items() if key != "source"}
     make = embedded.make_classification if task == "classification" else embedded.make_detection
     manifest = make(folder, settings)
     draw_contact_sheet(task, folder, paths.manifest(scale, task).with_suffix(".png"))
@@ -59,7 +60,9 @@ def evaluate(replication: Replication, run: Run, seed: int) -> None:
     scale, started = replication.scale_name, time.monotonic()
     data = paths.require(paths.manifest(scale, run.task), f"sgenet prepare {run.task} --scale {scale}")
     trained = paths.training(scale, run.id, seed)
-    training = read_json(paths.require(trained / "training.json", f"sgenet train {run.id} --scale {scale} --seed {seed}"))
+    training = read_json(
+        paths.require(trained / "training.json", f"sgenet train {run.id} --scale {scale} --seed {seed}")
+    )
     import torch
 
     from sgenet import engine
@@ -103,4 +106,3 @@ def _starting_weights(replication: Replication, run: Run, seed: int) -> Path | N
     scale = replication.scale_name
     path = paths.training(scale, run.starts_from, seed) / "best.safetensors"
     return paths.require(path, f"sgenet train {run.starts_from} --scale {scale} --seed {seed}")
-

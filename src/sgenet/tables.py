@@ -62,7 +62,7 @@ def load_table(name: str) -> Table:
     path = params.PARAMS / "tables" / f"{name}.yaml"
     columns = tuple(Column(**column) for column in value["columns"])
     sources = params.load_sources()
-    rows = []
+    rows: list[Row] = []
     for index, entry in enumerate(value["rows"]):
         place = f"{path}: rows.{index}"
         published = {}

@@ -122,9 +122,7 @@ def test_nms_gives_the_documented_example_on_numpy_arrays():
     ).numpy()
     scores = torch.tensor([0.9, 0.9, 0.5, 0.5, 0.5, 0.4, 0.3]).numpy()
     dets, kept = mmcv.ops.nms(boxes, scores, 0.6)
-    assert dets.shape == (3, 5) and kept.tolist() == loop_nms(
-        torch.tensor(boxes), torch.tensor(scores), 0.6, 0
-    )
+    assert dets.shape == (3, 5) and kept.tolist() == loop_nms(torch.tensor(boxes), torch.tensor(scores), 0.6, 0)
 
 
 @pytest.mark.parametrize("threshold", [0.1, 0.5, 0.7])
@@ -215,16 +213,12 @@ def test_roi_align_alignment_changes_the_result():
     x, rois = torch.arange(64.0).reshape(1, 1, 8, 8), torch.tensor([[0.0, 2, 2, 6, 6]])
     aligned = mmcv.ops.roi_align(x, rois, 2, 1.0, 2, "avg", True)
     shifted = mmcv.ops.roi_align(x, rois, 2, 1.0, 2, "avg", False)
-    torch.testing.assert_close(
-        shifted - aligned, torch.full((1, 1, 2, 2), 4.5)
-    )  # half a pixel: 0.5 * (8 + 1)
+    torch.testing.assert_close(shifted - aligned, torch.full((1, 1, 2, 2), 4.5))  # half a pixel: 0.5 * (8 + 1)
 
 
 @pytest.mark.parametrize("aligned", [True, False])
 def test_roi_align_gradient_is_the_derivative(aligned):
-    x = torch.randn(
-        2, 2, 7, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(3)
-    ).requires_grad_()
+    x = torch.randn(2, 2, 7, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(3)).requires_grad_()
     rois = random_rois(4, images=2).double()
     assert torch.autograd.gradcheck(lambda x: mmcv.ops.roi_align(x, rois, 2, 0.1, 0, "avg", aligned), x)
 
@@ -291,9 +285,7 @@ def test_focal_loss_weights_rows_by_their_class():
     x, target = torch.randn(4, 3, generator=torch.Generator().manual_seed(5)), torch.tensor([0, 1, 2, 3])
     plain = mmcv.ops.sigmoid_focal_loss(x, target, 2.0, 0.25, None, "none")
     weighted = mmcv.ops.sigmoid_focal_loss(x, target, 2.0, 0.25, torch.tensor([0.5, 2.0, 3.0]), "none")
-    torch.testing.assert_close(
-        weighted, plain * torch.tensor([0.5, 2.0, 3.0, 1.0])[:, None]
-    )  # last: background
+    torch.testing.assert_close(weighted, plain * torch.tensor([0.5, 2.0, 3.0, 1.0])[:, None])  # last: background
 
 
 def test_focal_loss_of_background_is_that_of_negatives_only():
@@ -404,10 +396,7 @@ def gt_sample(size: int = 128):
 def pyramid(strides: list[int], size: int = 128) -> list[torch.Tensor]:
     """Return random feature maps (1, 256, size / stride, size / stride) that require gradients."""
     generator = torch.Generator().manual_seed(0)
-    return [
-        torch.randn(1, 256, -(-size // s), -(-size // s), generator=generator).requires_grad_()
-        for s in strides
-    ]
+    return [torch.randn(1, 256, -(-size // s), -(-size // s), generator=generator).requires_grad_() for s in strides]
 
 
 def assert_nms_done(found, threshold: float) -> None:

@@ -51,7 +51,9 @@ def test_weights_survive_a_round_trip_and_misfits_are_named(tmp_path):
     first, second = small(5), small(5)
     save_weights(first, tmp_path / "w.safetensors")
     load_weights(second, tmp_path / "w.safetensors")
-    assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    )
     with pytest.raises(InputError, match=r"fc.weight is \(5, 64\), expected \(6, 64\)"):
         load_weights(small(6), tmp_path / "w.safetensors")
     with pytest.raises(InputError, match="layer1.0.sge.bias is unknown"):

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from sgenet import params, paths
+from sgenet import paths
 from sgenet.detection.coco_eval import AP_METRICS, METRICS, Matches, ap
 from sgenet.runs import TASKS, Replication, load_replication
 
@@ -76,25 +76,40 @@ DETECTION = {
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder: this project's parameters and schemas, with two small tables in place of the paper's."""
-    shutil.copytree(ROOT / "params", tmp_path / "params", ignore=shutil.ignore_patterns("tables"))
-    shutil.copytree(ROOT / "workflow/schemas", tmp_path / "workflow/schemas")
     monkeypatch.chdir(tmp_path)
-    params._validator.cache_clear()
+    _lay_out(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Replication]:
+    """A repository in which everything was run once, to be copied."""
+    folder = tmp_path_factory.mktemp("everything")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        _lay_out(folder)
+        replication = load_replication()
+        make_results(replication)
+    return folder, replication
+
+
+@pytest.fixture
+def replication(tmp_path: Path, everything: tuple[Path, Replication], monkeypatch: pytest.MonkeyPatch) -> Replication:
+    """Everything was run once: SGE gains a lot of Top-1 and of AP."""
+    shutil.copytree(everything[0], tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return everything[1]
+
+
+def _lay_out(folder: Path) -> None:
+    shutil.copytree(ROOT / "params", folder / "params", ignore=shutil.ignore_patterns("tables"))
+    shutil.copytree(ROOT / "workflow/schemas", folder / "workflow/schemas")
     write_table("one", CLASSIFICATION)
     write_table("two", DETECTION)
     pipeline = yaml.safe_load(Path("params/pipeline.yaml").read_text())
     pipeline |= {"scale": "demo", "tables": ["one", "two"], "seeds": 1}
-    pipeline["report"] |= {"bootstrap_samples": 200}
+    pipeline["report"] |= {"confidence": 0.95, "bootstrap_samples": 200}
     Path("params/pipeline.yaml").write_text(yaml.safe_dump(pipeline))
-    return tmp_path
-
-
-@pytest.fixture
-def replication(repository: Path) -> Replication:
-    """Everything run, once: SGE gains a lot of Top-1 and of AP."""
-    replication = load_replication()
-    make_results(replication)
-    return replication
 
 
 def write_table(name: str, table: dict[str, Any]) -> None:

@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModel
 from torch import Tensor
-from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
 from sgenet.data.packed import PackedImages
@@ -18,19 +17,20 @@ from sgenet.params import Settings
 def build_network(model: str, settings: Settings, classes: int) -> AttentionResNet:
     """The network of a classification run, for that many classes."""
     attention = settings["attention"].get(model.partition("-")[0])
-    return create_resnet(model, attention=attention, width=settings["width"], num_classes=classes)
+    network = create_resnet(model, attention=attention, width=settings["width"], num_classes=classes)
+    network.set_residual_gain(settings["residual_gain"])
+    return network
 
 
-def build_dataset(folder: Path, split: str, settings: Settings, *, train: bool) -> Dataset[tuple[Tensor, int]]:
+def build_dataset(folder: Path, split: str, settings: Settings, *, train: bool) -> PackedImages:
     """Images of a split as uint8 tensors (3, S, S) with their class index; random crops and flips in training."""
     size = settings["image_size"]
     steps: list[Any]
     if train:
-        crop = v2.RandomResizedCrop(size, scale=tuple(settings["crop_scale"]), antialias=True)
-        steps = [crop, v2.RandomHorizontalFlip(settings["flip"])]
+        steps = [v2.RandomResizedCrop(size, scale=settings["crop_scale"]), v2.RandomHorizontalFlip(settings["flip"])]
     else:
-        steps = [v2.Resize(settings["resize"], antialias=True), v2.CenterCrop(size)]
-    return PackedImages(folder, split, transform=v2.Compose([v2.PILToTensor(), *steps]))
+        steps = [v2.Resize(settings["resize"]), v2.CenterCrop(size)]
+    return PackedImages(folder, split, transform=v2.Compose([*steps, v2.PILToTensor()]))
 
 
 class Classifier(BaseModel):

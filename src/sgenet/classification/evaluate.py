@@ -40,7 +40,7 @@ def evaluate(
         predictions[f"{which}_top5"] = torch.cat(top5).short().numpy()
         predictions["label"] = torch.cat(labels).short().numpy()
     with atomic_path(output / "predictions.npz") as temporary:
-        np.savez_compressed(temporary, **predictions)
+        np.savez_compressed(temporary, **predictions)  # type: ignore[arg-type]
     epochs = [row["top1"] for row in read_history(trained / "history.csv")]
     best, last = (_accuracy(predictions[f"{which}_top5"], predictions["label"]) for which in ("best", "last"))
     return {

@@ -68,7 +68,7 @@ def count_model(
     with torch.device("meta"):
         network = create_resnet(model, attention=attention, width=width).eval()
         if backbone:
-            network.fc = nn.Identity()  # type: ignore[assignment]
+            network.fc = nn.Identity()
         image = torch.empty(1, 3, height, width_px)
     operations = 0
 

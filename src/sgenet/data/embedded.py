@@ -32,8 +32,8 @@ CLASSIFICATION = {
     "image_size": 64,  # pixels a side
     "train_images": 6000,
     "val_images": 2000,
-    "digit_height": [22, 48],  # pixels, before the digit is turned and sheared
-    "clutter": 6,  # mean number of stroke fragments in a scene
+    "digit_height": [26, 48],  # pixels, before the digit is turned and sheared
+    "clutter": 4,  # mean number of stroke fragments in a scene
     "seed": 0,
 }
 DETECTION = {
@@ -47,7 +47,8 @@ DETECTION = {
     "clutter": 8,
     "seed": 0,
 }
-FRAGMENTS = 1500  # distinct stroke fragments of a split
+WHOLE = {"image_size", "train_images", "val_images", "objects", "seed"}  # settings that are whole numbers
+FRAGMENTS = 600  # distinct stroke fragments of a split
 # What may lie beside the data in a folder that is replaced; anything else is somebody's work.
 COMPANIONS = {"manifest.json", "contact_sheet.png", ".gitignore", ".snakemake_timestamp"}
 
@@ -60,9 +61,7 @@ def make_classification(folder: Path, settings: dict[str, Any]) -> dict[str, Any
     settings = _resolve(settings, CLASSIFICATION)
     size, (low, high) = settings["image_size"], settings["digit_height"]
     if not 8 <= low <= high <= 0.75 * size:
-        raise InputError(
-            f"data settings: digit_height is {[low, high]}, expected 8 to {0.75 * size:g} pixels"
-        )
+        raise InputError(f"data settings: digit_height is {[low, high]}, expected 8 to {0.75 * size:g} pixels")
     splits = {}
     names = {f"{split}{ending}" for split in SPLITS for ending in (".bin", "_index.npy")}
     with _fresh_folder(folder, names | {"classes.txt"}) as target:
@@ -87,6 +86,9 @@ def make_detection(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
             f"data settings: area_range and area_limits give the areas {areas}, "
             f"expected rising ones from 20 to {most:g} square pixels"
         )
+    low, high = settings["objects"]
+    if not 1 <= low <= high:
+        raise InputError(f"data settings: objects is {[low, high]}, expected the least (from 1) and the largest number")
     splits = {}
     with _fresh_folder(folder, {"annotations", *SPLITS}) as target:
         for split in SPLITS:
@@ -114,9 +116,7 @@ def _single_scenes(settings: dict[str, Any], split: str, labels: Sequence[int]) 
         yield scenes.draw_single(rng, settings["image_size"], digit, fragments, settings["clutter"])
 
 
-def _crowd_scenes(
-    settings: dict[str, Any], split: str
-) -> Iterator[tuple[Image.Image, list[tuple[int, scenes.Array]]]]:
+def _crowd_scenes(settings: dict[str, Any], split: str) -> Iterator[tuple[Image.Image, list[tuple[int, scenes.Array]]]]:
     """Yield every scene with the labels and masks of its digits; labels and sizes are balanced."""
     samples, areas = scenes.load_samples(split), _areas(settings)
     low, high = settings["objects"]
@@ -151,9 +151,7 @@ def _coco(settings: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _add_scene(
-    coco: dict[str, Any], folder: Path, image: Image.Image, masks: list[tuple[int, scenes.Array]]
-) -> None:
+def _add_scene(coco: dict[str, Any], folder: Path, image: Image.Image, masks: list[tuple[int, scenes.Array]]) -> None:
     """Save the image and append its entry and those of its objects to `coco`."""
     from pycocotools import mask as coding
 
@@ -209,14 +207,19 @@ def _manifest(task: str, settings: dict[str, Any], splits: dict[str, Any], folde
 
 
 def _resolve(settings: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """Return the defaults, overridden by the checked settings; `source` may stand among these."""
+    settings = {key: value for key, value in settings.items() if key != "source"}
     for key, value in settings.items():
         if key not in defaults:
             raise InputError(f"data settings: unknown key {key!r}, expected one of {', '.join(defaults)}")
-        pair = isinstance(defaults[key], list)
+        pair, kind = isinstance(defaults[key], list), int if key in WHOLE else (int, float)
         numbers = value if pair and isinstance(value, list) else [value]
-        if len(numbers) != 1 + pair or not all(isinstance(n, int | float) and n >= 0 for n in numbers):
-            what = "a list of two numbers" if pair else "a number"
-            raise InputError(f"data settings: {key} is {value!r}, expected {what}, none below 0")
+        if len(numbers) != 1 + pair or not all(isinstance(number, kind) and number >= 0 for number in numbers):
+            what = f"{'two ' if pair else 'a '}{'whole ' if key in WHOLE else ''}number{'s' * pair}, none below 0"
+            raise InputError(f"data settings: {key} is {value!r}, expected {what}")
+    for key in ("train_images", "val_images"):
+        if settings.get(key) == 0:
+            raise InputError(f"data settings: {key} is 0, expected at least 1")
     return defaults | settings
 
 
@@ -264,12 +267,12 @@ def _fresh_folder(folder: Path, own: set[str]) -> Iterator[Path]:
     InputError when `folder` holds anything but data of this kind (names in `own`): it would be lost.
     """
     folder = Path(folder).resolve()
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file, expected a folder to replace")
     if folder.exists():
         foreign = sorted({path.name for path in folder.iterdir()} - own - COMPANIONS)
         if foreign:
-            raise InputError(
-                f"{folder}: holds {foreign[0]}, which is no embedded data; expected a folder to replace"
-            )
+            raise InputError(f"{folder}: holds {foreign[0]}, which is no embedded data; expected a folder to replace")
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:

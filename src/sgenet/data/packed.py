@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from sgenet.files import InputError, atomic_path, write_text
 
@@ -62,7 +62,7 @@ class PackedImages:
                 self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         try:
             image = Image.open(io.BytesIO(self._bytes[offset : offset + length])).convert("RGB")
-        except (UnidentifiedImageError, OSError):
+        except OSError:
             raise InputError(
                 f"{self.path}: bytes {offset} to {offset + length} (image {position}) are no readable image"
             ) from None
@@ -81,9 +81,7 @@ def _read_classes(path: Path) -> list[str]:
     for number, line in enumerate(lines, 1):
         label, _, rest = line.partition("\t")
         if label != str(number - 1) or not rest:
-            raise InputError(
-                f"{path}: line {number} is {line!r}, expected the label {number - 1}, a tab and a name"
-            )
+            raise InputError(f"{path}: line {number} is {line!r}, expected the label {number - 1}, a tab and a name")
         names.append(rest.split("\t")[0])
     return names
 
@@ -99,10 +97,8 @@ def _read_index(path: Path, images: Path, classes: int) -> np.ndarray:
     if not images.is_file():
         raise InputError(f"{images}: not found, expected the {len(index)} images that {path.name} lists")
     index = index.astype(np.int64)
-    if index[:, :2].min() < 0:
-        raise InputError(
-            f"{path}: found a negative offset or length, expected byte positions in {images.name}"
-        )
+    if index[:, 0].min() < 0 or index[:, 1].min() < 1:
+        raise InputError(f"{path}: found a negative offset or an empty image, expected pieces of {images.name}")
     found, expected = images.stat().st_size, int((index[:, 0] + index[:, 1]).max())
     if found != expected:
         raise InputError(f"{images}: found {found} bytes, expected {expected} by {path.name}")

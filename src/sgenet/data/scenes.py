@@ -13,6 +13,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from random import Random
 from typing import TypeAlias
 
@@ -23,7 +25,7 @@ Array: TypeAlias = np.ndarray
 Box: TypeAlias = tuple[int, int, int, int]  # left, top, right, bottom
 
 EDGE = 125  # grey level (of 240) along which an enlarged sample is cut out
-CONTRAST = 55  # least difference of luminance (of 255) between a stroke and the texture below it
+CONTRAST = 90  # how much brighter (luminance of 255) a stroke is than what it is painted on, at least
 
 
 @dataclass(frozen=True)
@@ -42,26 +44,34 @@ class Samples:
 def load_samples(split: str) -> Samples:
     """Return the handwritten samples of `split`: of each class the first 3/4 are "train", the rest "val".
 
-    The set lists its 13 writers one after another, so most of the writers behind "val" are new as well.
+    The set is in its original order, where the sequence of labels begins anew about every 130 samples, as if
+    each writer had filled one sheet: taking the last quarter, most sheets behind "val" are new as well.
     """
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
+    table = _read_digits()
     images: list[Array] = []
     positions = {}
     for label in range(10):
-        of_class = digits.images[digits.target == label]
+        of_class = table[table[:, 64] == label, :64]
         border = len(of_class) * 3 // 4
         chosen = of_class[:border] if split == "train" else of_class[border:]
         positions[label] = list(range(len(images), len(images) + len(chosen)))
         images.extend(chosen)
-    return Samples((np.stack(images) * 15).astype(np.uint8), positions)
+    return Samples(np.reshape(images, (-1, 8, 8)) * np.uint8(15), positions)
+
+
+@cache
+def _read_digits() -> Array:
+    """Return what load_digits reads, uint8 [1797, 65], without the seconds that importing scikit-learn takes."""
+    package = find_spec("sklearn")
+    assert package and package.submodule_search_locations, "scikit-learn is not installed"
+    path = Path(package.submodule_search_locations[0], "datasets", "data", "digits.csv.gz")
+    return np.loadtxt(path, delimiter=",", dtype=np.uint8)
 
 
 def draw_background(rng: Random, size: int) -> Image.Image:
-    """Return a `size` x `size` RGB texture: smooth coloured patches with finer grey noise on them."""
+    """Return a `size` x `size` RGB texture: smooth, darkish coloured patches with finer grey noise on them."""
     hue, patches, grain = _noise(rng, 1, 1, 3), _noise(rng, 4, 4, 3), _noise(rng, 15, 15)
-    coarse = Image.fromarray(hue // 2 + patches // 2).resize((size, size), Image.Resampling.BICUBIC)
+    coarse = Image.fromarray(hue // 3 + patches // 3).resize((size, size), Image.Resampling.BICUBIC)
     fine = Image.fromarray(grain).resize((size, size), Image.Resampling.BICUBIC).convert("RGB")
     return Image.blend(coarse, fine, 0.2)
 
@@ -122,9 +132,10 @@ def cut_fragments(rng: Random, samples: Samples, count: int, scales: Sequence[fl
 def paint(rng: Random, scene: Image.Image, cover: Image.Image, x: int, y: int) -> None:
     """Paint a stroke with its upper left corner at (x, y), in a random colour that stands out there."""
     box = (x, y, x + cover.width, y + cover.height)
-    ground = _luminance(scene.resize((1, 1), Image.Resampling.BOX, _inside(box, scene)).tobytes())
+    ground = scene.resize((1, 1), Image.Resampling.BOX, _inside(box, scene))
+    least = min(_luminance(ground.tobytes()) + CONTRAST, 225)
     colour = rng.randbytes(3)
-    while abs(_luminance(colour) - ground) < CONTRAST:
+    while _luminance(colour) < least:
         colour = rng.randbytes(3)
     scene.paste(tuple(colour), box, cover)
 
@@ -182,7 +193,7 @@ def draw_crowd(
     smallest = min(area for _, area in wanted)
     for index in sorted(range(len(wanted)), key=lambda i: -wanted[i][1]):  # small digits on top of large ones
         cells, area = wanted[index]
-        while area >= smallest:
+        while area >= smallest or not masks:  # a scene has one digit at least
             digit = draw_digit(rng, cells, area)
             box = _find_place(rng, scene, digit, boxes, overlap)
             if box:
@@ -196,9 +207,7 @@ def draw_crowd(
     return scene, masks
 
 
-def _find_place(
-    rng: Random, scene: Image.Image, digit: Image.Image, boxes: list[Box], overlap: float
-) -> Box | None:
+def _find_place(rng: Random, scene: Image.Image, digit: Image.Image, boxes: list[Box], overlap: float) -> Box | None:
     if digit.width > scene.width or digit.height > scene.height:
         return None
     for _ in range(30):

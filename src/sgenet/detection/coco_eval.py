@@ -6,19 +6,17 @@ Matching detections to ground truth is the slow part and looks at one image at a
 
 import contextlib
 import io
-import math
-import reprlib
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sgenet.files import InputError, atomic_path, read_json
+from sgenet.detection.coco_files import read
+from sgenet.files import InputError, atomic_path
 
 # Metric -> its area range and IoU thresholds, as indices: all, small, medium, large; 0.50, 0.55 ... 0.95.
 AP_METRICS = {
@@ -110,7 +108,7 @@ def evaluate(
         raise ValueError(f"area_limits: found {area_limits!r}, expected two growing areas")
     from pycocotools.cocoeval import COCOeval
 
-    truth, found = _read(annotations, detections, iou_type)
+    truth, found = read(annotations, detections, iou_type)
     with contextlib.redirect_stdout(io.StringIO()):
         coco_eval = COCOeval(_coco(truth), _coco(found), iou_type)
         small, large = area_limits
@@ -256,122 +254,3 @@ def _coco(dataset: dict[str, Any]) -> Any:
     coco.dataset = dataset
     coco.createIndex()
     return coco
-
-
-def _read(
-    annotations: Path, detections: Path | list[dict[str, Any]], iou_type: str
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Ground truth and detections as two COCO data sets, checked, with what `iou_type` needs and no more."""
-    from pycocotools import mask
-
-    dataset = read_json(annotations)
-    for name in ("images", "annotations", "categories"):
-        if not isinstance(dataset, dict) or not isinstance(dataset.get(name), list):
-            raise InputError(f"{annotations}: {name}: missing, expected a list (COCO's instances format)")
-        if not dataset[name] and name != "annotations":
-            raise InputError(f"{annotations}: {name}: found an empty list, expected at least one entry")
-    sides = ("height", "width") if iou_type == "segm" else ()
-    images: dict[int, list[int]] = {}
-    for index, entry in enumerate(dataset["images"]):
-        place = f"{annotations}: images.{index}"
-        images[_new(entry, images, place)] = [_whole(entry, side, place) for side in sides]
-    categories: dict[int, str] = {}
-    for index, entry in enumerate(dataset["categories"]):
-        place = f"{annotations}: categories.{index}"
-        name = _field(entry, "name", place)
-        if not isinstance(name, str) or name in categories.values():
-            raise InputError(f"{place}.name: found {name!r}, expected a name that no other category has")
-        categories[_new(entry, categories, place)] = name
-
-    def shaped(entry: Any, place: str, number: int, polygons: bool) -> dict[str, Any]:
-        image, category = (_known(entry, key, known, place) for key, known in owners.items())
-        checked = {"id": number, "image_id": image, "category_id": category}
-        if iou_type == "bbox":
-            return {**checked, "bbox": _box(entry, place)}
-        return {**checked, "segmentation": _segmentation(entry, place, images[image], polygons)}
-
-    owners: dict[str, dict[int, Any]] = {"image_id": images, "category_id": categories}
-    # Ids are given anew from 1: pycocotools takes a match to the id 0 for no match and merges equal ids.
-    truth = []
-    for number, entry in enumerate(dataset["annotations"], 1):
-        place = f"{annotations}: annotations.{number - 1}"
-        checked = {**shaped(entry, place, number, True), "area": _number(entry, "area", place)}
-        crowd = _whole(entry, "iscrowd", place) if "iscrowd" in entry else 0
-        truth.append({**checked, "iscrowd": crowd})
-    source, entries = "detections", detections
-    if not isinstance(detections, list):
-        source, entries = str(detections), read_json(detections)
-    if not isinstance(entries, list):
-        raise InputError(f"{source}: found {reprlib.repr(entries)}, expected a list of detections")
-    found = []
-    for number, entry in enumerate(entries, 1):
-        place = f"{source}: {number - 1}"
-        score = _number(entry, "score", place, negative=True)
-        checked = {**shaped(entry, place, number, False), "score": score, "iscrowd": 0}
-        box, shape = checked.get("bbox"), checked.get("segmentation")
-        found.append({**checked, "area": box[2] * box[3] if box else float(mask.area(shape))})
-    frame = {"images": dataset["images"], "categories": dataset["categories"]}
-    return {**frame, "annotations": truth}, {**frame, "annotations": found}
-
-
-def _field(entry: Any, key: str, place: str) -> Any:
-    if not isinstance(entry, dict):
-        raise InputError(f"{place}: found {reprlib.repr(entry)}, expected a mapping with {key}")
-    if key not in entry:
-        raise InputError(f"{place}.{key}: missing")
-    return entry[key]
-
-
-def _whole(entry: Any, key: str, place: str) -> int:
-    value = _field(entry, key, place)
-    if not isinstance(value, int | np.integer) or value < 0:
-        raise InputError(f"{place}.{key}: found {reprlib.repr(value)}, expected a whole number, not negative")
-    return int(value)
-
-
-def _new(entry: Any, known: dict[int, Any], place: str) -> int:
-    if (value := _whole(entry, "id", place)) in known:
-        raise InputError(f"{place}.id: found {value} once more, expected an id of its own")
-    return value
-
-
-def _known(entry: Any, key: str, known: dict[int, Any], place: str) -> int:
-    if (value := _whole(entry, key, place)) not in known:
-        raise InputError(f"{place}.{key}: found {value}, expected an id that the annotation file lists")
-    return value
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _number(entry: Any, key: str, place: str, negative: bool = False) -> float:
-    value = _field(entry, key, place)
-    if not _is_number(value) or (value < 0 and not negative):
-        expected = "a finite number" if negative else "a finite number, not negative"
-        raise InputError(f"{place}.{key}: found {reprlib.repr(value)}, expected {expected}")
-    return value
-
-
-def _box(entry: Any, place: str) -> list[float]:
-    box = _field(entry, "bbox", place)
-    four = isinstance(box, list | tuple) and len(box) == 4 and all(map(_is_number, box))
-    if not four or min(box[2:]) < 0:
-        raise InputError(f"{place}.bbox: found {reprlib.repr(box)}, expected [x, y, width, height]")
-    return [float(side) for side in box]
-
-
-def _segmentation(entry: Any, place: str, size: list[int], polygons: bool) -> Any:
-    """A run-length mask of the image's size or, in ground truth, a list of polygons."""
-    shape = _field(entry, "segmentation", place)
-    if isinstance(shape, dict):
-        counts = shape.get("counts")
-        whole = isinstance(counts, list) and all(isinstance(run, int) and run >= 0 for run in counts)
-        if shape.get("size") == size and (isinstance(counts, str | bytes) or (polygons and whole)):
-            return {"size": size, "counts": counts}
-    elif polygons and isinstance(shape, list) and shape:
-        lists = all(isinstance(polygon, list) and len(polygon) >= 6 for polygon in shape)
-        if lists and all(len(polygon) % 2 == 0 and all(map(_is_number, polygon)) for polygon in shape):
-            return shape
-    expected = f"a run-length mask of height and width {size}" + (" or polygons" if polygons else "")
-    raise InputError(f"{place}.segmentation: found {reprlib.repr(shape)}, expected {expected}")

@@ -71,9 +71,7 @@ def _set_retinanet(model: ConfigDict, settings: dict[str, Any], classes: int) ->
 
 def _set_two_stage(model: ConfigDict, settings: dict[str, Any], classes: int) -> None:
     rpn, roi, channels = settings["rpn"], settings["roi"], settings["neck_channels"]
-    model.rpn_head.update(
-        in_channels=channels, feat_channels=channels, loss_bbox=_smooth_l1(rpn["box_loss_beta"])
-    )
+    model.rpn_head.update(in_channels=channels, feat_channels=channels, loss_bbox=_smooth_l1(rpn["box_loss_beta"]))
     model.rpn_head.anchor_generator.scales = [settings["anchor_scale"]]
     extractor = model.roi_head.bbox_roi_extractor
     extractor.out_channels = channels

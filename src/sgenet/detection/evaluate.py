@@ -68,9 +68,7 @@ def _coco_results(sample: Any, categories: list[int]) -> list[dict[str, Any]]:
             "bbox": [round(value, 3) for value in box],
             "score": round(score, 6),
         }
-        for box, label, score in zip(
-            boxes.tolist(), found.labels.tolist(), found.scores.tolist(), strict=True
-        )
+        for box, label, score in zip(boxes.tolist(), found.labels.tolist(), found.scores.tolist(), strict=True)
     ]
 
 

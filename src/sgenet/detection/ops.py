@@ -5,7 +5,7 @@ package `mmcv-lite` comes without the module `mmcv._ext` that holds them. `insta
 with the signatures of mmcv 2.1.0 (`mmcv/ops/csrc/pytorch/pybind.cpp`), where these three run on torchvision's
 operators and any other one raises an error that names it. A compiled mmcv, where there is one, is left alone.
 
-What differs from mmcv's own kernels, all of it outside the range in which detectors train:
+What differs from mmcv's own kernels (float32 training is not affected; mmdet passes no class weights):
 
 - half and bfloat16 inputs are computed in float32 and rounded once, at the end;
 - the focal loss goes on growing beyond logits of +-87, where mmcv clamps the logarithm;

@@ -16,5 +16,7 @@ def parse_name(model: str) -> tuple[str | None, int]:
     match = re.fullmatch(r"(?:([a-z0-9_]+)-)?resnet(\d+)", model)
     if not match or int(match[2]) not in DEPTHS or (match[1] and match[1] not in attention.names()):
         nets, modules = ", ".join(f"resnet{depth}" for depth in DEPTHS), ", ".join(attention.names())
-        raise ValueError(f"found model {model!r}, expected one of {nets}, or such a name after one of {modules} and '-'")
+        raise ValueError(
+            f"found model {model!r}, expected one of {nets}, or such a name after one of {modules} and '-'"
+        )
     return match[1], int(match[2])

@@ -41,6 +41,10 @@ def _attend(block: BasicBlock | Bottleneck, branch: Tensor) -> Tensor:
     return branch if block.attention is None else getattr(block, block.attention)(branch)
 
 
+def _last_norm(block: BasicBlock | Bottleneck) -> nn.BatchNorm2d:
+    return block.bn2 if isinstance(block, BasicBlock) else block.bn3
+
+
 _LAYERS: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, int, int, int]]] = {
     18: (BasicBlock, (2, 2, 2, 2)),
     34: (BasicBlock, (3, 4, 6, 3)),
@@ -90,11 +94,15 @@ class AttentionResNet(torchvision_resnet.ResNet):
         if attention is not None:
             for module in self.modules():
                 if isinstance(module, BasicBlock | Bottleneck):
-                    last = module.bn2 if isinstance(module, BasicBlock) else module.bn3
+                    channels = _last_norm(module).num_features
                     module.attention = attention
-                    module.add_module(
-                        attention, registry.create(attention, last.num_features, **(attention_settings or {}))
-                    )
+                    module.add_module(attention, registry.create(attention, channels, **(attention_settings or {})))
+
+    def set_residual_gain(self, gain: float) -> None:
+        """Start each block's last normalisation at `gain` (1 in the paper; small networks learn sooner from less)."""
+        for module in self.modules():
+            if isinstance(module, BasicBlock | Bottleneck):
+                nn.init.constant_(_last_norm(module).weight, gain)
 
 
 def create_resnet(

@@ -9,8 +9,9 @@ from sgenet import paths
 from sgenet.files import write_json, write_text
 from sgenet.report.cells import Cell, CellTable, make_table
 from sgenet.report.figures import by_run, make_figures
+from sgenet.report.inputs import read_histories, read_manifest
 from sgenet.report.pages import render
-from sgenet.report.results import read_complexity, read_histories, read_manifest, read_results
+from sgenet.report.results import read_found
 from sgenet.runs import TASKS, Replication
 
 DECIMALS = 6
@@ -24,28 +25,26 @@ def build(replication: Replication) -> list[str]:
     Returns:
         the problems met, a sentence each; none where every file that was found could be used.
     """
-    scale, folder = replication.scale_name, paths.report(replication.scale_name)
-    results, (complexity, problem) = read_results(replication), read_complexity(scale)
-    problems = [problem] if problem else []
-    tables = [
-        make_table(table, replication, results, complexity, static_problem=problem) for table in replication.tables
-    ]
-    problems += [run.problem for run in results.values() if run.problem]
-    problems += [cell.problem for table in tables for cell in table.cells if cell.problem]
+    scale = replication.scale_name
+    found = read_found(replication)
+    tables = [make_table(table, replication, found) for table in replication.tables]
+    problems = [run.problem for run in found.runs.values()]
+    problems += [cell.problem for table in tables for cell in table.cells]
     histories, manifests = {}, {}
     for task in TASKS:
-        histories[task], found = read_histories(replication, task)
-        manifests[task], problem = read_manifest(scale, task)
-        problems += found + ([problem] if problem else [])
-    problems = list(dict.fromkeys(problems))
+        histories[task], bad_histories = read_histories(replication, task)
+        manifests[task], bad_manifest = read_manifest(scale, task)
+        problems += [*bad_histories, bad_manifest]
+    told = list(dict.fromkeys(problem for problem in problems if problem))
     curves = [figure for table in tables for figure in make_figures(table, by_run(histories[table.table.task]))]
-    page = render(replication, tables, results, complexity, curves, manifests, problems)
+    page = render(replication, tables, found, curves, manifests, told)
+    folder = paths.report(scale)
     for task in TASKS:
         write_text(folder / "curves" / f"{task}.csv", _to_csv(histories[task]))
     write_json(folder / "comparison.json", comparison(scale, tables))
     write_json(folder / "metrics.json", metrics(tables))
     write_text(folder / "index.html", page)
-    return problems
+    return told
 
 
 def comparison(scale: str, tables: list[CellTable]) -> dict[str, Any]:
@@ -122,7 +121,7 @@ def _reproduced(cell: Cell) -> dict[str, Any] | None:
 
 
 def _to_csv(rows: list[dict[str, str]]) -> str:
-    columns = {"run": None, "seed": None, "epoch": None, "loss": None} | dict.fromkeys(key for row in rows for key in row)
+    columns = dict.fromkeys(["run", "seed", "epoch", "loss", *(key for row in rows for key in row)])
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sgenet.files import InputError
-from sgenet.params import Settings
-from sgenet.report.results import Result, RunResults
+from sgenet.report.gains import accuracy_interval, gains_over
+from sgenet.report.results import Found, RunResults
 from sgenet.runs import Replication
 from sgenet.tables import Column, Published, Row, Table
 
@@ -70,33 +70,28 @@ class CellTable:
         return [cell for row in self.rows for cell in row.cells]
 
 
-def make_table(
-    table: Table,
-    replication: Replication,
-    results: dict[str, RunResults],
-    complexity: dict[str, Settings],
-    static_problem: str | None = None,
-) -> CellTable:
-    """Fill in the cells of a table from the results of its runs and the counts of their models.
-
-    `static_problem` says what is wrong with the counts, if anything is.
-    """
+def make_table(table: Table, replication: Replication, found: Found) -> CellTable:
+    """Fill in the cells of a table from the results of its runs and the counts of their models."""
     by_label = {row.label: row for row in table.rows}
+    metrics = [column.id for column in table.columns if not column.static]
     rows = []
     for row in table.rows:
-        run_id = f"{table.task}/{row.run}"
-        baseline = by_label[row.baseline] if row.baseline else None
-        against = results[f"{table.task}/{baseline.run}"] if baseline else None
-        trained = [column.id for column in table.columns if not column.static]
-        gains, problem = _gains(against, results[run_id], trained, replication.pipeline["report"])
-        cells = []
-        for column in table.columns:
-            if column.static:
-                cells.append(_static_cell(column, row, complexity.get(run_id), static_problem, replication))
-            else:
-                gain = gains.get(column.id)
-                cells.append(_trained_cell(column, row, baseline, results[run_id], gain, problem, replication))
-        rows.append(CellRow(row, run_id, tuple(cells)))
+        own = found.runs[f"{table.task}/{row.run}"]
+        baseline, gains, problem = None, {}, own.problem
+        if row.baseline:
+            baseline = by_label[row.baseline]
+            against = found.runs[f"{table.task}/{baseline.run}"]
+            try:
+                gains = gains_over(against, own, metrics, replication.pipeline["report"])
+            except InputError as error:
+                problem = problem or str(error)
+        cells = tuple(
+            _static_cell(column, row, found, own.id, replication.scale_name)
+            if column.static
+            else _trained_cell(column, row, baseline, own, gains.get(column.id), problem, replication)
+            for column in table.columns
+        )
+        rows.append(CellRow(row, own.id, cells))
     return CellTable(table, tuple(rows))
 
 
@@ -121,15 +116,14 @@ def gain_verdict(published: float | None, gain: "Gain", *, paper: bool) -> str:
     return "same direction" if (gain.direction == "higher") == (published > 0) else "opposite direction"
 
 
-def _static_cell(
-    column: Column, row: Row, entry: Settings | None, problem: str | None, replication: Replication
-) -> Cell:
-    published = row.published.get(column.id)
-    if entry is None:
-        return Cell(column, "failed" if problem else "not run", published, problem=problem)
+def _static_cell(column: Column, row: Row, found: Found, run_id: str, scale: str) -> Cell:
+    published, entry = row.published.get(column.id), found.counts.get(run_id)
+    if entry is None or column.id not in entry:
+        verdict = "failed" if found.counts_problem else "not run"
+        return Cell(column, verdict, published, problem=found.counts_problem)
     value = entry[column.id] / 1e6 if column.id == "params" else entry[column.id]
     verdict = static_verdict(published.value if published else None, value, column.digits)
-    origin = {"commands": [f"sgenet complexity --scale {replication.scale_name}"]}
+    origin: dict[str, Any] = {"commands": [f"sgenet complexity --scale {scale}"]}
     origin |= {key: entry.get(key) for key in ("model", "input", "part")}
     return Cell(column, verdict, published, value=value, origin=origin)
 
@@ -138,133 +132,41 @@ def _trained_cell(
     column: Column,
     row: Row,
     baseline: Row | None,
-    results: RunResults,
+    own: RunResults,
     gain: "Gain | None",
-    gain_problem: str | None,
+    problem: str | None,
     replication: Replication,
 ) -> Cell:
     published = row.published.get(column.id)
     base = baseline.published.get(column.id) if baseline else None
     published_gain = round(published.value - base.value, 6) if published and base else None
-    about: dict[str, Any] = {"published": published, "published_gain": published_gain}
-    about["baseline"] = baseline.label if baseline else None
-    absent = [result for result in results.by_seed.values() if column.id not in result.metrics]
-    problem = results.problem
-    if absent and not problem:
-        problem = f"{absent[0].folder / 'metrics.json'}: metrics.{column.id}: missing"
+    values = own.values(column.id)
     if problem:
-        return Cell(column, "failed", **about, problem=problem)
-    if not results.by_seed:
-        return Cell(column, "not run", **about)
-    about["origin"] = _origin(results)
-    values = results.values(column.id)
-    if not values:
-        return Cell(column, "not measured", **about)
-    confidence = replication.pipeline["report"]["confidence"]
-    about |= {"value": _mean(values), "seeds": values, "last": _mean(results.values(f"{column.id}_last"))}
-    about["interval"] = _interval(results, column.id, confidence)
-    if baseline is None:
-        return Cell(column, "baseline", **about)
-    if gain_problem:
-        return Cell(column, "failed", **about, problem=gain_problem)
-    if gain is None:
-        return Cell(column, "no baseline", **about)
-    verdict = gain_verdict(published_gain, gain, paper=replication.scale_name == "paper")
-    return Cell(column, verdict, **about, gain=gain)
-
-
-def _gains(
-    baseline: RunResults | None, other: RunResults, metrics: list[str], settings: Settings
-) -> tuple[dict[str, "Gain"], str | None]:
-    """Gains of a run over its baseline by metric, where there is one, and what went wrong, in a sentence.
-
-    With two seeds or more the seeds are the sample. With one, the validation images are.
-    """
-    from sgenet import statistics
-
-    if baseline is None or baseline.problem or other.problem:
-        return {}, None
-    gains: dict[str, Gain] = {}
-    try:
-        shared = {}
-        for metric in metrics:
-            pair = baseline.values(metric), other.values(metric)
-            shared[metric] = sorted(pair[0].keys() & pair[1].keys())
-            if len(shared[metric]) > 1:
-                columns = ([values[seed] for seed in shared[metric]] for values in pair)
-                gains[metric] = statistics.seed_gain(*columns, confidence=settings["confidence"])
-        single = {metric: seeds[0] for metric, seeds in shared.items() if len(seeds) == 1}
-        for seed in sorted(set(single.values())):
-            wanted = [metric for metric in single if single[metric] == seed]
-            gains |= _image_gains(baseline.by_seed[seed], other.by_seed[seed], other.task, wanted, settings)
-    except InputError as error:
-        return {}, str(error)
-    return gains, None
-
-
-def _image_gains(
-    baseline: Result, other: Result, task: str, metrics: list[str], settings: Settings
-) -> dict[str, "Gain"]:
-    """Gains of one training over another, paired by validation image."""
-    from sgenet import statistics
-
-    if baseline.data != other.data:
-        path = other.folder / "metrics.json"
-        raise InputError(f"{path}: data fingerprint: found {other.data!r}, expected the baseline's {baseline.data!r}")
-    if task == "detection":
-        return _ap_gains(baseline, other, metrics, settings)
-    gains = {}
-    for metric in metrics:
-        correct = [result.correct(metric) for result in (baseline, other)]
-        if (baseline.labels() != other.labels()).any():
-            raise InputError(f"{other.folder / 'predictions.npz'}: label: differs from the baseline's, expected the same")
-        gains[metric] = statistics.accuracy_gain(*correct, confidence=settings["confidence"])
-    return gains
-
-
-def _ap_gains(baseline: Result, other: Result, metrics: list[str], settings: Settings) -> dict[str, "Gain"]:
-    from sgenet import statistics
-
-    path = other.folder / "matches.npz"
-    pair = _matches(baseline), _matches(other)
-    try:
-        gains = statistics.ap_gains(*pair, settings["confidence"], settings["bootstrap_samples"], seed=0)
-    except ValueError as error:
-        raise InputError(f"{path}: {error}") from None
-    for metric in metrics:
-        before, after = baseline.metrics[metric], other.metrics[metric]
-        if before is None or after is None:
-            continue
-        if metric not in gains or abs(gains[metric].value - (after - before)) > 1e-3:
-            found = f"{gains[metric].value:.3f}" if metric in gains else "none"
-            raise InputError(f"{path}: gain of {metric}: found {found}, expected {after - before:.3f} as in metrics.json")
-    return {metric: gains[metric] for metric in metrics if metric in gains}
-
-
-def _matches(result: Result) -> Any:
-    from sgenet.detection.coco_eval import Matches
-
-    path = result.folder / "matches.npz"
-    try:
-        return Matches.load(path)
-    except InputError:
-        raise
-    except Exception as error:  # zipfile, zlib, numpy and the system each have their own
-        name = type(error).__name__
-        raise InputError(f"{path}: cannot be read ({name}), expected the matches of an evaluation") from None
-
-
-def _interval(results: RunResults, metric: str, confidence: float) -> tuple[float, float] | None:
-    """Interval of an accuracy over the validation images, where there is one training; none for AP."""
-    from sgenet import statistics
-
-    if results.task != "classification" or len(results.by_seed) != 1:
-        return None
-    metrics = next(iter(results.by_seed.values())).metrics
-    images, value = metrics.get("images"), metrics[metric]
-    if not images or value is None:
-        return None
-    return statistics.wilson(round(value * images / 100), int(images), confidence)
+        verdict = "failed"
+    elif not own.by_seed:
+        verdict = "not run"
+    elif not values:
+        verdict = "not measured"
+    elif baseline is None:
+        verdict = "baseline"
+    elif gain is None:
+        verdict = "no baseline"
+    else:
+        verdict = gain_verdict(published_gain, gain, paper=replication.scale_name == "paper")
+    return Cell(
+        column,
+        verdict,
+        published,
+        published_gain,
+        value=_mean(values),
+        seeds=values,
+        interval=accuracy_interval(own, column.id, replication.pipeline["report"]["confidence"]),
+        last=_mean(own.values(f"{column.id}_last")),
+        gain=gain,
+        baseline=row.baseline,
+        problem=problem,
+        origin=_origin(own) if own.by_seed else None,
+    )
 
 
 def _origin(results: RunResults) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def make_figures(table: CellTable, histories: Histories) -> list[Figure]:
 
 
 def _pairs(table: CellTable, histories: Histories) -> list[tuple[str, str | None, tuple[str, ...]]]:
-    """(row, its baseline, their runs) for each row that has a history; a baseline alone only where none refers to it."""
+    """(row, its baseline, their runs) of each row with a history; a baseline alone where no row refers to it."""
     runs = {row.row.label: row.run for row in table.rows}
     referred = {row.row.baseline for row in table.rows if row.run in histories}
     pairs: list[tuple[str, str | None, tuple[str, ...]]] = []

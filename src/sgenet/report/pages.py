@@ -14,7 +14,7 @@ from sgenet.params import Settings
 from sgenet.report import figures
 from sgenet.report.cells import VERDICTS, CellTable
 from sgenet.report.figures import Figure
-from sgenet.report.results import RunResults
+from sgenet.report.results import Found
 from sgenet.runs import TASKS, Replication
 
 GOOD, BAD = ("exact", "gain replicated", "same direction"), ("differs", "opposite direction", "failed")
@@ -25,15 +25,14 @@ MINUS = "\N{MINUS SIGN}"
 def render(
     replication: Replication,
     tables: list[CellTable],
-    results: dict[str, RunResults],
-    complexity: dict[str, Settings],
+    found: Found,
     curves: list[Figure],
     manifests: dict[str, Settings | None],
     problems: list[str],
 ) -> str:
     """The whole page as HTML."""
     counts = Counter(cell.verdict for table in tables for cell in table.cells)
-    anchors = {run_id: f"run-{number}" for number, run_id in enumerate(sorted(results), 1)}
+    anchors = {run_id: f"run-{number}" for number, run_id in enumerate(sorted(found.runs), 1)}
     environment = _environment()
     environment.globals["anchors"] = anchors
     return environment.get_template("page.html").render(
@@ -46,11 +45,11 @@ def render(
         problems=problems,
         tables=tables,
         sources=params.load_sources(),
-        models=_models(complexity),
+        models=_models(found.counts),
         curves=curves,
         data=[(task, manifests[task], _contact_sheet(replication.scale_name, task)) for task in TASKS],
-        left_out=_left_out(replication, tables, results),
-        dossiers=_dossiers(replication, tables, results, complexity),
+        left_out=_left_out(replication, tables, found),
+        dossiers=_dossiers(replication, tables, found),
     )
 
 
@@ -71,9 +70,7 @@ def _environment() -> jinja2.Environment:
         "yaml": lambda value: yaml.safe_dump(value, sort_keys=True, default_flow_style=None, width=72),
     }
     environment.globals |= {
-        "panel_size": dict(
-            width=figures.WIDTH, height=figures.HEIGHT, left=figures.LEFT, right=figures.RIGHT, bottom=figures.BOTTOM
-        ),
+        "panel_size": {name: getattr(figures, name.upper()) for name in ("width", "height", "left", "right", "bottom")},
         "tone": lambda verdict: "good" if verdict in GOOD else "bad" if verdict in BAD else "plain",
         "marks": CONFIDENCE_MARKS,
     }
@@ -107,9 +104,9 @@ def duration(seconds: Any) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _models(complexity: dict[str, Settings]) -> list[Settings]:
+def _models(counts: dict[str, Settings]) -> list[Settings]:
     """The counted networks, each once though several runs share it, by part and name."""
-    found = {(entry.get("part"), entry.get("model"), str(entry.get("input"))): entry for entry in complexity.values()}
+    found = {(entry.get("part"), entry.get("model"), str(entry.get("input"))): entry for entry in counts.values()}
     return sorted(found.values(), key=lambda entry: (str(entry.get("part")) != "network", entry["gflops"]))
 
 
@@ -120,12 +117,12 @@ def _contact_sheet(scale: str, task: str) -> str | None:
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
-def _left_out(replication: Replication, tables: list[CellTable], results: dict[str, RunResults]) -> list[str]:
+def _left_out(replication: Replication, tables: list[CellTable], found: Found) -> list[str]:
     """What was not run, in sentences."""
     told = []
     if replication.scale_name != "paper":
         told.append("ImageNet and COCO with the paper's recipe: that is scale paper, and this page is not of it.")
-    for run in results.values():
+    for run in found.runs.values():
         if run.missing:
             seeds = ", ".join(map(str, run.missing))
             told.append(f"{run.id}, seed {seeds}: no result was found.")
@@ -138,24 +135,17 @@ def _left_out(replication: Replication, tables: list[CellTable], results: dict[s
     return told
 
 
-def _dossiers(
-    replication: Replication, tables: list[CellTable], results: dict[str, RunResults], complexity: dict[str, Settings]
-) -> list[dict[str, Any]]:
+def _dossiers(replication: Replication, tables: list[CellTable], found: Found) -> list[dict[str, Any]]:
     """For each run all that is known of its numbers: counts, results by seed with their origin, gains."""
+    rows = [(table.table.title, row) for table in tables for row in table.rows]
     return [
         {
             "run": run_id,
             "model": replication.runs[run_id].model,
             "starts_from": replication.runs[run_id].starts_from,
-            "complexity": complexity.get(run_id),
-            "results": results[run_id],
-            "gains": [
-                (table.table.title, cell)
-                for table in tables
-                for row in table.rows
-                for cell in row.cells
-                if row.run == run_id and cell.gain
-            ],
+            "counts": found.counts.get(run_id),
+            "results": results,
+            "gains": [(title, cell) for title, row in rows if row.run == run_id for cell in row.cells if cell.gain],
         }
-        for run_id in sorted(results)
+        for run_id, results in sorted(found.runs.items())
     ]

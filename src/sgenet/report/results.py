@@ -1,6 +1,5 @@
-"""What the runs left on disk, read and checked: metrics with their origin, predictions, histories, manifests."""
+"""What the evaluations left on disk, read and checked: metrics with their origin, and predictions."""
 
-import csv
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +10,8 @@ import numpy as np
 from sgenet import paths
 from sgenet.files import InputError, read_json
 from sgenet.params import Settings
+from sgenet.report.inputs import expect, is_number, read_counts
 from sgenet.runs import Replication
-
-STATIC = ("params", "gflops", "macs")
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,9 @@ class Result:
             with np.load(path, allow_pickle=False) as file:
                 hits = file["best_top5"] == file["label"][:, None]
         except Exception as error:  # zipfile, zlib, numpy and the system each have their own
-            raise InputError(f"{path}: cannot be read ({_name(error)}), expected the arrays of an evaluation") from None
+            raise InputError(
+                f"{path}: cannot be read ({type(error).__name__}), expected the arrays of an evaluation"
+            ) from None
         correct = hits[:, : 1 if metric == "top1" else None].any(axis=1)
         value, printed = 100 * float(correct.mean()), self.metrics[metric]
         if printed is None or abs(value - printed) > 1e-3:
@@ -73,18 +73,37 @@ class RunResults:
         return {seed: value for seed, value in found.items() if value is not None}
 
 
-def read_results(replication: Replication) -> dict[str, RunResults]:
-    """The results of every run, by its id; never raises for a bad file: the run's `problem` tells it."""
+@dataclass(frozen=True)
+class Found:
+    """All that the steps left: results by run, counts of their models by run, and what is wrong with the counts."""
+
+    runs: dict[str, RunResults]
+    counts: dict[str, Settings]
+    counts_problem: str | None
+
+
+def read_found(replication: Replication) -> Found:
+    """Read all of it; never raises for a bad file: the `problem` of a run, or of the counts, tells it."""
+    counts, problem = read_counts(replication.scale_name)
+    return Found(_read_runs(replication), counts, problem)
+
+
+def _read_runs(replication: Replication) -> dict[str, RunResults]:
     found = {}
+    wanted: dict[str, list[str]] = {run_id: [] for run_id in replication.runs}
+    for table in replication.tables:
+        for row in table.rows:
+            wanted[f"{table.task}/{row.run}"] += [column.id for column in table.columns if not column.static]
     for run in replication.runs.values():
         results = found[run.id] = RunResults(run.id)
         for seed in replication.seeds:
             folder = paths.evaluation(replication.scale_name, run.id, seed)
             try:
-                result = _read_result(folder, run.id, replication.scale_name, seed)
+                result = _read_result(folder, run.id, replication.scale_name, seed, wanted[run.id])
             except InputError as error:
-                results.problem = results.problem or str(error)
-                continue
+                results.problem = str(error)
+                results.by_seed.clear()
+                break
             if result:
                 results.by_seed[seed] = result
             else:
@@ -92,7 +111,7 @@ def read_results(replication: Replication) -> dict[str, RunResults]:
     return found
 
 
-def _read_result(folder: Path, run_id: str, scale: str, seed: int) -> Result | None:
+def _read_result(folder: Path, run_id: str, scale: str, seed: int, wanted: list[str]) -> Result | None:
     path = folder / "metrics.json"
     if not path.exists():
         return None
@@ -103,6 +122,9 @@ def _read_result(folder: Path, run_id: str, scale: str, seed: int) -> Result | N
             raise InputError(f"{path}: {key}: found {value.get(key)!r}, expected {expected!r}")
     metrics, origin = value.get("metrics"), value.get("origin")
     expect(metrics, dict, path, "metrics")
+    for name in wanted:
+        if name not in metrics:
+            raise InputError(f"{path}: metrics.{name}: missing, expected a number or null")
     for name, number in metrics.items():
         counted = name == "images" or name.endswith("_epoch")
         if number is not None and not is_number(number, math.inf if counted else 100):
@@ -115,89 +137,3 @@ def _read_result(folder: Path, run_id: str, scale: str, seed: int) -> Result | N
         expect(origin[step]["data"].get("fingerprint"), str, path, f"origin.{step}.data.fingerprint")
     expect(origin["train"].get("settings"), dict, path, "origin.train.settings")
     return Result(seed, metrics, origin, folder)
-
-
-def read_complexity(scale: str) -> tuple[dict[str, Settings], str | None]:
-    """results/<scale>/complexity.json by run id, and what is wrong with it; empty when it was not made."""
-    path = paths.complexity(scale)
-    if not path.exists():
-        return {}, None
-    try:
-        value = read_json(path)
-        expect(value, dict, path, "the whole file")
-        for run_id, entry in value.items():
-            expect(entry, dict, path, run_id)
-            for key in STATIC:
-                if not is_number(entry.get(key), math.inf):
-                    raise InputError(f"{path}: {run_id}.{key}: found {entry.get(key)!r}, expected a number above 0")
-    except InputError as error:
-        return {}, str(error)
-    return value, None
-
-
-def read_histories(replication: Replication, task: str) -> tuple[list[dict[str, str]], list[str]]:
-    """The histories of a task as rows with `run` and `seed` in front (without durations), and what is wrong."""
-    rows, problems = [], []
-    for run_id in sorted(run.id for run in replication.runs.values() if run.task == task):
-        for seed in replication.seeds:
-            path = paths.training(replication.scale_name, run_id, seed) / "history.csv"
-            if not path.exists():
-                continue
-            try:
-                rows += [{"run": run_id, "seed": str(seed)} | row for row in _read_history(path)]
-            except InputError as error:
-                problems.append(str(error))
-    return rows, problems
-
-
-def _read_history(path: Path) -> list[dict[str, str]]:
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read ({_name(error)}), expected a history") from None
-    for number, row in enumerate(rows, 1):
-        row.pop("seconds", None)
-        if not {"epoch", "loss"} <= row.keys():
-            raise InputError(f"{path}: found the columns {', '.join(map(str, row))}, expected epoch and loss")
-        for key, text in row.items():
-            try:
-                finite = math.isfinite(float(text))
-            except (TypeError, ValueError):
-                finite = False
-            if not finite:
-                raise InputError(f"{path}: epoch {number}, {key}: found {text!r}, expected a finite number")
-    return rows
-
-
-def read_manifest(scale: str, task: str) -> tuple[Settings | None, str | None]:
-    """data/<scale>/<task>.json, and what is wrong with it; None when it was not made."""
-    path = paths.manifest(scale, task)
-    if not path.exists():
-        return None, None
-    try:
-        value = read_json(path)
-        expect(value, dict, path, "the whole file")
-        for key, kind in {"fingerprint": str, "classes": list, "splits": dict, "settings": dict}.items():
-            expect(value.get(key), kind, path, key)
-        for split, entry in value["splits"].items():
-            expect(entry, dict, path, f"splits.{split}")
-    except InputError as error:
-        return None, str(error)
-    return value, None
-
-
-def is_number(value: Any, highest: float) -> bool:
-    """Whether `value` is a finite number from 0 to `highest`."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and 0 <= value <= highest and value != math.inf
-
-
-def expect(value: Any, kind: type, path: Path, at: str) -> None:
-    """InputError unless `value`, found in file `path` under `at`, is of that type."""
-    if not isinstance(value, kind):
-        raise InputError(f"{path}: {at}: found {value!r:.60}, expected {kind.__name__}")
-
-
-def _name(error: Exception) -> str:
-    return type(error).__name__

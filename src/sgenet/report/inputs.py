@@ -1,0 +1,95 @@
+"""The other files that the steps left, read and checked: counts, histories, manifests."""
+
+import csv
+import math
+from pathlib import Path
+from typing import Any
+
+from sgenet import paths
+from sgenet.files import InputError, read_json
+from sgenet.params import Settings
+from sgenet.runs import Replication
+
+COUNTS = ("params", "gflops", "macs")
+
+
+def read_counts(scale: str) -> tuple[dict[str, Settings], str | None]:
+    """complexity.json by run id, and what is wrong with it; empty when it was not made."""
+    path = paths.complexity(scale)
+    if not path.exists():
+        return {}, None
+    try:
+        value = read_json(path)
+        expect(value, dict, path, "the whole file")
+        for run_id, entry in value.items():
+            expect(entry, dict, path, run_id)
+            for key in COUNTS:
+                if not is_number(entry.get(key), math.inf):
+                    raise InputError(f"{path}: {run_id}.{key}: found {entry.get(key)!r}, expected a number above 0")
+    except InputError as error:
+        return {}, str(error)
+    return value, None
+
+
+def read_histories(replication: Replication, task: str) -> tuple[list[dict[str, str]], list[str]]:
+    """The histories of a task as rows with `run` and `seed` in front (without durations), and what is wrong."""
+    rows, problems = [], []
+    for run_id in sorted(run.id for run in replication.runs.values() if run.task == task):
+        for seed in replication.seeds:
+            path = paths.training(replication.scale_name, run_id, seed) / "history.csv"
+            if not path.exists():
+                continue
+            try:
+                rows += [{"run": run_id, "seed": str(seed)} | row for row in _read_history(path)]
+            except InputError as error:
+                problems.append(str(error))
+    return rows, problems
+
+
+def _read_history(path: Path) -> list[dict[str, str]]:
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read ({type(error).__name__}), expected a history") from None
+    for number, row in enumerate(rows, 1):
+        row.pop("seconds", None)
+        if not {"epoch", "loss"} <= row.keys():
+            raise InputError(f"{path}: found the columns {', '.join(map(str, row))}, expected epoch and loss")
+        for key, text in row.items():
+            try:
+                finite = math.isfinite(float(text))
+            except (TypeError, ValueError):
+                finite = False
+            if not finite:
+                raise InputError(f"{path}: epoch {number}, {key}: found {text!r}, expected a finite number")
+    return rows
+
+
+def read_manifest(scale: str, task: str) -> tuple[Settings | None, str | None]:
+    """data/<scale>/<task>.json, and what is wrong with it; None when it was not made."""
+    path = paths.manifest(scale, task)
+    if not path.exists():
+        return None, None
+    try:
+        value = read_json(path)
+        expect(value, dict, path, "the whole file")
+        for key, kind in {"fingerprint": str, "classes": list, "splits": dict, "settings": dict}.items():
+            expect(value.get(key), kind, path, key)
+        for split, entry in value["splits"].items():
+            expect(entry, dict, path, f"splits.{split}")
+    except InputError as error:
+        return None, str(error)
+    return value, None
+
+
+def is_number(value: Any, highest: float) -> bool:
+    """Whether `value` is a finite number from 0 to `highest`."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 <= value <= highest and value != math.inf
+
+
+def expect(value: Any, kind: type, path: Path, at: str) -> None:
+    """InputError unless `value`, found in file `path` under `at`, is of that type."""
+    if not isinstance(value, kind):
+        raise InputError(f"{path}: {at}: found {value!r:.60}, expected {kind.__name__}")

@@ -1,0 +1,269 @@
+"""comparison.json, metrics.json and the curves: their numbers, and what becomes of bad input."""
+
+import csv
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+from sgenet import paths
+from sgenet.report import build
+from sgenet.report.cells import VERDICTS
+from sgenet.runs import Replication, load_replication
+
+from . import conftest as make
+
+SGE, BASE = "classification/sge-resnet50", "classification/resnet50"
+RETINA = "detection/retinanet/sge-resnet50"
+
+
+def comparison() -> dict[str, Any]:
+    value = json.loads(Path("reports/demo/comparison.json").read_text())
+    jsonschema.validate(value, json.loads(Path("workflow/schemas/comparison.schema.json").read_text()))
+    return value
+
+
+def cell(table: int, row: int, column: str) -> dict[str, Any]:
+    return comparison()["tables"][table]["rows"][row]["cells"][column]
+
+
+def test_numbers_by_hand(replication: Replication) -> None:
+    assert build(replication) == []
+    top1 = cell(0, 1, "top1")
+    # 240 of 400 images right, 280 of 400 with SGE: 40 gained, none lost. Wilson's interval of 0.7 with n = 400, and
+    # Bonett and Price's of the difference, by hand with z = 1.959964.
+    z, n, p, up, down = 1.959964, 400, 0.7, 41 / 402, 1 / 402
+    centre, half = p + z * z / 2 / n, z * math.sqrt(p * (1 - p) / n + z * z / 4 / n / n)
+    ends = [100 * (centre + sign * half) / (1 + z * z / n) for sign in (-1, 1)]
+    wald = z * math.sqrt((up + down - (up - down) ** 2) / 402)
+    assert top1["published"] == {"value": 77.584, "source": ["H"], "confidence": "low"}
+    found = top1["reproduced"]
+    assert found["value"] == 70 and found["n"] == 1 and found["seeds"] == {"0": 70} and found["last"] == 69
+    assert [found["low"], found["high"]] == pytest.approx(ends, abs=1e-3)
+    assert found["gain"]["value"] == 10 and found["gain"]["baseline"] == "ResNet50"
+    assert found["gain"]["low"] == pytest.approx(100 * (up - down - wald), abs=1e-3)
+    assert found["gain"]["high"] == pytest.approx(100 * (up - down + wald), abs=1e-3)
+    assert top1["verdict"] == "same direction"
+    assert top1["origin"]["data"] == ["f1"] and top1["origin"]["seeds"] == [0]
+    assert top1["origin"]["commands"] == [
+        f"sgenet {step} {SGE} --scale demo --seed 0" for step in ("train", "evaluate")
+    ]
+    assert cell(0, 1, "top5")["reproduced"]["value"] == 85
+    assert cell(0, 1, "top5")["verdict"] == "no published gain"
+    assert cell(0, 0, "top1")["verdict"] == "baseline"
+
+
+def test_counts(replication: Replication) -> None:
+    build(replication)
+    assert cell(0, 0, "params")["reproduced"] == {"value": 25.557032, "n": 1}
+    assert [cell(0, row, "gflops")["verdict"] for row in (0, 1)] == ["exact", "differs"]
+    assert cell(0, 1, "params")["verdict"] == "not published"
+    assert cell(0, 1, "params")["origin"] == {
+        "commands": ["sgenet complexity --scale demo"],
+        "model": "sge-resnet50",
+        "input": [224, 224],
+        "part": "network",
+    }
+
+
+def test_average_precision(replication: Replication) -> None:
+    build(replication)
+    metrics = [json.loads(make.metrics_path(f"detection/retinanet/{name}").read_text())["metrics"]
+               for name in ("resnet50", "sge-resnet50")]  # fmt: skip
+    ap = cell(1, 1, "ap")
+    assert ap["reproduced"]["value"] == pytest.approx(metrics[1]["ap"], abs=1e-6)
+    assert ap["reproduced"]["gain"]["value"] == pytest.approx(metrics[1]["ap"] - metrics[0]["ap"], abs=1e-5)
+    assert 0 < ap["reproduced"]["gain"]["low"] < ap["reproduced"]["gain"]["high"]
+    assert ap["verdict"] == "same direction"
+    assert cell(1, 1, "ap_small")["verdict"] == "no published gain"
+
+
+def test_opposite_and_undecided(replication: Replication) -> None:
+    make.make_run("demo", SGE, 0, make.IMAGES, skill=0.4)
+    build(replication)
+    assert cell(0, 1, "top1")["verdict"] == "opposite direction"
+    make.make_run("demo", SGE, 0, make.IMAGES, skill=0.6)
+    build(replication)
+    assert cell(0, 1, "top1")["verdict"] == "undecided"
+
+
+def test_several_seeds(repository: Path) -> None:
+    replication = load_replication(seeds=3)
+    make.make_results(replication)
+    skills = {0: 0.7, 1: 0.725, 2: 0.715}
+    for seed, skill in skills.items():
+        make.make_run("demo", SGE, seed, make.IMAGES, skill)
+    assert build(replication) == []
+    found = cell(0, 1, "top1")["reproduced"]
+    # Gains 10, 11.5 and 9.5 over the baseline's 60, 61 and 62; t(0.975, 2) = 4.302653.
+    assert found["seeds"] == {"0": 70, "1": 72.5, "2": 71.5} and found["n"] == 3
+    assert found["value"] == pytest.approx(214 / 3, abs=1e-6) and "low" not in found
+    half = 4.302653 * np.std([10, 11.5, 9.5], ddof=1) / math.sqrt(3)
+    assert found["gain"]["value"] == pytest.approx(31 / 3, abs=1e-6)
+    assert found["gain"]["low"] == pytest.approx(31 / 3 - half, abs=1e-4)
+    make.metrics_path(BASE, 2).unlink()
+    assert build(replication) == []
+    assert cell(0, 0, "top1")["reproduced"]["n"] == 2
+    assert cell(0, 1, "top1")["reproduced"]["gain"]["low"] is None
+    assert cell(0, 1, "top1")["verdict"] == "undecided"
+    assert f"{BASE}, seed 2: no result was found." in Path("reports/demo/index.html").read_text()
+
+
+def test_nothing_was_run(repository: Path) -> None:
+    assert build(load_replication()) == []
+    cells = [c for table in comparison()["tables"] for row in table["rows"] for c in row["cells"].values()]
+    assert {c["verdict"] for c in cells} == {"not run"}
+    assert {c["reproduced"] for c in cells} == {None}
+    assert json.loads(Path("reports/demo/metrics.json").read_text())["one"] == {"resnet50": {}, "sge-resnet50": {}}
+
+
+def test_baseline_was_not_run(replication: Replication) -> None:
+    make.metrics_path(BASE).unlink()
+    assert build(replication) == []
+    assert cell(0, 0, "top1")["verdict"] == "not run"
+    assert cell(0, 1, "top1")["verdict"] == "no baseline"
+    assert cell(0, 1, "top1")["reproduced"]["value"] == 70
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("", "is not JSON"),
+        ('{"run": "classification/sge-res', "is not JSON"),
+        ("[]", "found [], expected dict"),
+        ('{"run": "another"}', f"run: found 'another', expected '{SGE}'"),
+    ],
+)
+def test_unreadable_metrics(replication: Replication, content: str, sentence: str) -> None:
+    make.metrics_path(SGE).write_text(content)
+    (problem,) = build(replication)
+    assert problem.startswith(str(make.metrics_path(SGE))) and sentence in problem
+    assert cell(0, 1, "top1") | {"published": None} == {
+        "published": None,
+        "reproduced": None,
+        "verdict": "failed",
+        "origin": None,
+    }
+    assert cell(0, 0, "top1")["verdict"] == "baseline"
+    assert '<h2 id="problems">' in Path("reports/demo/index.html").read_text()
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -1.0, 101.0, "70", True])
+def test_impossible_metric(replication: Replication, bad: Any) -> None:
+    make.edit_metrics(SGE, top1=bad)
+    (problem,) = build(replication)
+    assert "metrics.top1: found" in problem and "expected a number from 0 to 100" in problem
+    assert cell(0, 1, "top1")["verdict"] == "failed"
+
+
+def test_missing_metric(replication: Replication) -> None:
+    value = json.loads(make.metrics_path(SGE).read_text())
+    del value["metrics"]["top5"]
+    make.write(make.metrics_path(SGE), value)
+    assert build(replication) == [f"{make.metrics_path(SGE)}: metrics.top5: missing, expected a number or null"]
+    assert cell(0, 1, "top5")["verdict"] == "failed"
+
+
+def test_metric_without_meaning(replication: Replication) -> None:
+    make.edit_metrics(RETINA, ap_small=None)
+    assert build(replication) == []
+    assert cell(1, 1, "ap_small")["verdict"] == "not measured"
+    assert cell(1, 1, "ap")["verdict"] == "same direction"
+
+
+@pytest.mark.parametrize("run, file", [(SGE, "predictions.npz"), (RETINA, "matches.npz")])
+@pytest.mark.parametrize("damage", ["missing", "cut", "empty"])
+def test_unusable_pairs(replication: Replication, run: str, file: str, damage: str) -> None:
+    path = paths.evaluation("demo", run, 0) / file
+    content = path.read_bytes()
+    path.unlink()
+    if damage != "missing":
+        path.write_bytes(content[: len(content) // 2] if damage == "cut" else b"")
+    (problem,) = build(replication)
+    assert problem.startswith(str(path))
+    found = cell(0, 1, "top1") if run == SGE else cell(1, 1, "ap")
+    assert found["verdict"] == "failed" and found["reproduced"]["value"] > 0 and "gain" not in found["reproduced"]
+
+
+def test_predictions_of_other_numbers(replication: Replication) -> None:
+    make.edit_metrics(SGE, top1=71.0)
+    (problem,) = build(replication)
+    assert "top1 is 70.000, expected 71.0 as in metrics.json beside it" in problem
+    make.edit_metrics(SGE, top1=70.0)
+    make.edit_metrics(RETINA, ap=50.0)
+    (problem,) = build(replication)
+    assert "gain of ap: found" in problem
+
+
+def test_other_data_than_the_baseline(replication: Replication) -> None:
+    value = json.loads(make.metrics_path(SGE).read_text())
+    value["origin"]["evaluate"]["data"]["fingerprint"] = "f2"
+    make.write(make.metrics_path(SGE), value)
+    (problem,) = build(replication)
+    assert "data fingerprint: found 'f2', expected the baseline's 'f1'" in problem
+    assert cell(0, 1, "top1")["verdict"] == "failed"
+
+
+def test_bad_counts(replication: Replication) -> None:
+    make.write(paths.complexity("demo"), "{")
+    (problem,) = build(replication)
+    assert problem.startswith("results/demo/complexity.json")
+    assert cell(0, 0, "params")["verdict"] == "failed"
+    assert cell(0, 1, "top1")["verdict"] == "same direction"
+
+
+def test_bad_history_and_manifest(replication: Replication) -> None:
+    make.write(paths.training("demo", SGE, 0) / "history.csv", "epoch,loss\n1,nan\n")
+    make.write(paths.manifest("demo", "detection"), "[1]")
+    history, manifest = build(replication)
+    assert "epoch 1, loss: found 'nan', expected a finite number" in history
+    assert manifest == "data/demo/detection.json: the whole file: found [1], expected dict"
+    assert cell(0, 1, "top1")["verdict"] == "same direction"
+
+
+def test_metrics_and_curves(replication: Replication) -> None:
+    build(replication)
+    metrics = json.loads(Path("reports/demo/metrics.json").read_text())
+    assert metrics["one"]["sge-resnet50"] == {"top1": 70, "top5": 85}
+    assert list(metrics["two"]) == ["retinanet", "retinanet-sge"]
+    with open("reports/demo/curves/classification.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 * 8 and list(rows[0]) == ["run", "seed", "epoch", "loss", "lr", "top1", "top5"]
+    assert rows[0]["run"] == BASE and rows[8]["run"] == SGE and rows[8]["top1"] == "34.0"
+    assert "top1" not in Path("reports/demo/curves/detection.csv").read_text()
+
+
+def test_equal_runs_give_equal_files(replication: Replication) -> None:
+    names = ["comparison.json", "metrics.json", "index.html", "curves/classification.csv"]
+    build(replication)
+    first = {name: Path("reports/demo", name).read_bytes() for name in names}
+    build(load_replication())
+    assert {name: Path("reports/demo", name).read_bytes() for name in names} == first
+    for run in replication.runs:  # another machine, another day
+        value = json.loads(make.metrics_path(run).read_text())
+        for step in ("train", "evaluate"):
+            value["origin"][step] |= {"device": "another", "seconds": 1.0, "finished": "later", "commit": "d00d"}
+        make.write(make.metrics_path(run), value)
+    build(replication)
+    assert Path("reports/demo/comparison.json").read_bytes() == first["comparison.json"]
+    for word in ("made-up CPU", "c0ffee", "2026", "312.4", "results/", str(Path.cwd())):
+        assert word not in first["comparison.json"].decode()
+
+
+def test_settings_change_the_origin(replication: Replication) -> None:
+    build(replication)
+    before = cell(0, 1, "top1")["origin"]["settings"]
+    value = json.loads(make.metrics_path(SGE).read_text())
+    value["origin"]["train"]["settings"]["epochs"] = 9
+    make.write(make.metrics_path(SGE), value)
+    build(replication)
+    assert cell(0, 1, "top1")["origin"]["settings"] != before
+
+
+def test_schema_knows_the_verdicts(repository: Path) -> None:
+    schema = json.loads(Path("workflow/schemas/comparison.schema.json").read_text())
+    assert schema["$defs"]["cell"]["properties"]["verdict"]["enum"] == list(VERDICTS)

@@ -1,0 +1,146 @@
+"""The page: self-contained, escaped, complete."""
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from sgenet.report import build
+from sgenet.report.figures import ticks
+from sgenet.report.pages import number, signed
+from sgenet.runs import Replication, load_replication
+
+from . import conftest as make
+
+PAGE = Path("reports/demo/index.html")
+LOADING = {"src", "srcset", "poster", "data", "action", "formaction", "background", "xlink:href"}
+
+
+class Elements(HTMLParser):
+    """Collects what the page is made of."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def test_loads_nothing(replication: Replication) -> None:
+    build(replication)
+    text = PAGE.read_text()
+    elements = Elements(text)
+    for tag, attributes in elements.tags:
+        for name, value in attributes.items():
+            if name in LOADING or (name == "href" and tag != "a"):
+                assert (value or "").startswith("data:"), (tag, name, value)
+    assert not elements.all("script") and not elements.all("iframe")
+    assert not re.search(r"url\(|@import", text)
+    assert len(text) < 5 * 2**20
+
+
+def test_hostile_names_are_escaped(repository: Path) -> None:
+    evil = "<script>alert(1)</script>\"'&"
+    table = make.CLASSIFICATION | {"title": evil}
+    rows = [row | {"label": evil + row["label"], "note": evil} for row in table["rows"]]
+    rows[1] = rows[1] | {"baseline": rows[0]["label"]}
+    columns = [column | {"label": evil, "unit": evil} for column in table["columns"]]
+    make.write_table("one", table | {"rows": rows, "columns": columns})
+    replication = load_replication()
+    replication.scale["description"] = evil
+    make.make_results(replication)
+    manifest = Path("data/demo/classification.json")
+    manifest.write_text(manifest.read_text().replace('"zero"', '"<script>"'))
+    path = make.metrics_path("classification/sge-resnet50")
+    path.write_text(path.read_text().replace("a made-up CPU", "<script>").replace("c0ffee", "<script>"))
+    make.metrics_path("detection/retinanet/resnet50").write_text('{"run": "<script>"}')
+    (problem,) = build(replication)
+    assert "<script>" in problem
+    text = PAGE.read_text()
+    assert "<script" not in text and "&lt;script&gt;" in text
+    assert not Elements(text).all("script")
+
+
+def test_every_number_opens_its_origin(replication: Replication) -> None:
+    build(replication)
+    text = PAGE.read_text()
+    elements = Elements(text)
+    popovers = {a["id"] for _, a in elements.tags if "popover" in a}
+    buttons = [a["popovertarget"] for a in elements.all("button") if a.get("class") == "open"]
+    assert len(buttons) == 2 * 4 + 2 * 3 + len(replication.runs) and set(buttons) == popovers
+    for word in ("a made-up CPU", "c0ffee", "torch 2.11.0", "fingerprint f1", "5 min", "AdamW"):
+        assert word in text
+    assert "sgenet train classification/sge-resnet50 --scale demo --seed 0" in text
+
+
+def test_says_what_it_must(replication: Replication) -> None:
+    build(replication)
+    text = " ".join(re.sub(r"<[^>]+>", " ", PAGE.read_text()).split())
+    assert "cannot be compared with the published ones" in text
+    assert "best Top-1 on the validation set itself" in text and "last 69.00" in text
+    assert "gain +1.20" in text and "+10.00" in text and "a note on a value" in text
+    assert "official README" in text and "low confidence" in text
+    assert "ImageNet and COCO with the paper's recipe" in text.replace("&#39;", "'")
+
+
+def test_marked_up_for_everyone(replication: Replication) -> None:
+    build(replication)
+    text = PAGE.read_text()
+    elements = Elements(text)
+    assert [a["lang"] for a in elements.all("html")] == ["en"]
+    assert len(elements.all("img")) == 2 and all(a.get("alt") for a in elements.all("img"))
+    assert len(elements.all("svg")) == text.count("</title>") - 1 == 3  # Top-1, loss; loss
+    assert all("scope" in a for a in elements.all("th"))
+    ids = [a["id"] for _, a in elements.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    named = {a[key] for _, a in elements.tags for key in ("aria-labelledby", "popovertarget") if key in a}
+    targets = {(a["href"] or "")[1:] for a in elements.all("a") if (a["href"] or "").startswith("#")}
+    assert named | targets <= set(ids)
+
+
+def test_paper_scale_reads_otherwise(repository: Path) -> None:
+    scale = Path("params/scales/demo.yaml").read_text()
+    Path("params/scales/paper.yaml").write_text(scale)
+    replication = load_replication("paper")
+    make.make_results(replication)
+    build(replication)
+    text = Path("reports/paper/index.html").read_text()
+    assert "cannot be compared" not in text and "held against the published gain" in text
+    assert "gain replicated" in text or "differs" in text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "whole", "expected"),
+    [
+        (1, 8, True, [2, 4, 6, 8]),
+        (1, 2, True, [1, 2]),
+        (0.5, 1.5, True, [1]),
+        (1, 100, True, [20, 40, 60, 80, 100]),
+        (0.31, 1.7, False, [0.5, 1, 1.5]),
+        (24, 70, False, [30, 40, 50, 60, 70]),
+    ],
+)
+def test_ticks(low: float, high: float, whole: bool, expected: list[float]) -> None:
+    assert ticks(low, high, whole=whole) == expected
+
+
+def test_number_words() -> None:
+    assert (
+        number(-1.25, 1) == "\N{MINUS SIGN}1.2"
+        and number(25557032) == "25\N{NARROW NO-BREAK SPACE}557\N{NARROW NO-BREAK SPACE}032"
+    )
+    assert [signed(value, 1) for value in (1.0, -1.0, 0.04, -0.04)] == ["+1.0", "\N{MINUS SIGN}1.0", "0.0", "0.0"]
+
+
+def test_imports_no_training_code() -> None:
+    heavy = {"torch", "mmdet", "mmengine", "pandas"}
+    code = f"import sys, sgenet.report, sgenet.statistics; print({heavy} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
