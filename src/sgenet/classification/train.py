@@ -69,7 +69,7 @@ def train(
         val_dataloader=engine.loader(val_set, workers, batch_size=batch),
         val_cfg={},
         val_evaluator=Evaluator(Accuracy()),
-        optim_wrapper={"type": "OptimWrapper", "optimizer": settings["optimizer"]},
+        optim_wrapper={"type": "OptimWrapper", "optimizer": settings["optimizer"] | {"fused": True}},
         param_scheduler=engine.schedulers(settings, [start] if end else [], len(loader)),
         custom_hooks=[engine.EpochHook(run.id, folder, seed, classifier.network, best="top1", log=log)],
         **engine.runner_settings(folder, seed, settings["epochs"]),

@@ -61,7 +61,8 @@ class PackedImages:
             with open(self.path, "rb") as file:
                 self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         try:
-            image = Image.open(io.BytesIO(self._bytes[offset : offset + length])).convert("RGB")
+            encoded = io.BytesIO(self._bytes[offset : offset + length])
+            image = Image.open(encoded, formats=("WEBP", "PNG", "JPEG")).convert("RGB")
         except OSError:
             raise InputError(
                 f"{self.path}: bytes {offset} to {offset + length} (image {position}) are no readable image"

@@ -62,7 +62,7 @@ def train(
         train_dataloader=loader,
         optim_wrapper={
             "type": "OptimWrapper",
-            "optimizer": settings["optimizer"],
+            "optimizer": settings["optimizer"] | {"fused": True},
             "clip_grad": {"max_norm": settings["gradient_clip"], "norm_type": 2},
         },
         param_scheduler=engine.schedulers(settings, [start] if warmup else [], len(loader)),
