@@ -6,7 +6,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from sgenet.files import atomic_path
 from sgenet.provenance import cpu_name
@@ -43,24 +45,20 @@ def _row(what: str, seconds: list[float], first: float | None) -> list[str]:
 
 
 def _steps() -> list[list[str]]:
-    """A training step of ResNet50 without and with SGE, 64 px, batch 32, turn by turn so that both see the same load."""
+    """A training step of ResNet50 without and with SGE, turn by turn so that both see the same load."""
     import torch
 
     from sgenet.models.resnet import create_resnet
 
     images, labels = torch.randn(32, 3, 64, 64), torch.randint(1000, (32,))
-    steps: dict[str, Callable[[], None]] = {}
+    steps: dict[str, Callable[[], object]] = {}
     for model in ("resnet50", "sge-resnet50"):
         network = create_resnet(model).train()
         optimizer = torch.optim.SGD(network.parameters(), lr=1e-3)
 
-        def step(network: torch.nn.Module = network, optimizer: torch.optim.Optimizer = optimizer) -> None:
-            optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(network(images), labels).backward()
-            optimizer.step()
-
-        steps[f"training step {model}, 64 px, batch 32"] = step
-        step()  # warm-up
+        steps[f"training step {model}, 64 px, batch 32"] = partial(_step, network, optimizer, images, labels)
+    for step in steps.values():  # warm-up
+        step()
     seconds: dict[str, list[float]] = {what: [] for what in steps}
     for _ in range(REPEATS):
         for what, step in steps.items():
@@ -69,18 +67,23 @@ def _steps() -> list[list[str]]:
     return [_row(what, values, first) for what, values in seconds.items()]
 
 
+def _step(network: Any, optimizer: Any, images: Any, labels: Any) -> None:
+    import torch
+
+    optimizer.zero_grad()
+    torch.nn.functional.cross_entropy(network(images), labels).backward()
+    optimizer.step()
+
+
 def _startups() -> list[list[str]]:
     rows = []
     for what, command in _STARTUPS.items():
-
-        def run(command: list[str] = command) -> None:
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
+        run = partial(subprocess.run, command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         rows.append(_row(what, [_time(run) for _ in range(3)], None))
     return rows
 
 
-def _time(function: Callable[[], None]) -> float:
+def _time(function: Callable[[], object]) -> float:
     started = time.perf_counter()
     function()
     return time.perf_counter() - started

@@ -51,9 +51,7 @@ def scenes(seed: int = 0, images: int = 12, categories: int = 4) -> tuple[Datase
     }, detections
 
 
-def direct(
-    dataset: Dataset, detections: Detections, limits: tuple[float, float] = (32**2, 96**2)
-) -> list[float]:
+def direct(dataset: Dataset, detections: Detections, limits: tuple[float, float] = (32**2, 96**2)) -> list[float]:
     """The twelve numbers in percent of pycocotools alone, -100 where undefined."""
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
@@ -147,9 +145,7 @@ def test_resample_equals_a_repeated_dataset(tmp_path: Path, seed: int) -> None:
     drawn = bootstrap_ap(matches, weights)
     for row, weight in enumerate(weights):
         repeated = direct(*repeat(dataset, detections, weight))[:6]
-        expected = pytest.approx(
-            [np.nan if value == -100 else value for value in repeated], abs=1e-9, nan_ok=True
-        )
+        expected = pytest.approx([np.nan if value == -100 else value for value in repeated], abs=1e-9, nan_ok=True)
         assert [drawn[metric][row] for metric in AP_METRICS] == expected
         assert [ap(matches, weight, metric) for metric in AP_METRICS] == expected
 
@@ -185,9 +181,7 @@ def test_truth_against_itself(small: tuple[Path, Dataset, Detections]) -> None:
     assert ap(evaluation.matches) == pytest.approx(100)
 
 
-def test_nothing_detected_and_nothing_to_find(
-    small: tuple[Path, Dataset, Detections], tmp_path: Path
-) -> None:
+def test_nothing_detected_and_nothing_to_find(small: tuple[Path, Dataset, Detections], tmp_path: Path) -> None:
     nothing = evaluate(small[0], [])
     assert set(nothing.metrics.values()) == {0}
     assert ap(nothing.matches) == 0

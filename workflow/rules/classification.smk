@@ -7,17 +7,20 @@ rule train_classifier:
         last=RESULTS / "classification" / "{name}" / "seed-{seed}" / "last.safetensors",
         history=RESULTS / "classification" / "{name}" / "seed-{seed}" / "history.csv",
         training=RESULTS / "classification" / "{name}" / "seed-{seed}" / "training.json",
-    params:
-        settings=settings("classification"),
+    log:
+        LOGS / "train" / "classification" / "{name}-seed-{seed}.log",
+    conda:
+        "sgenet"
     threads: REPLICATION.scale["threads"]
     resources:
         gpu=gpus(),
-    log:
-        LOGS / "train" / "classification" / "{name}-seed-{seed}.log",
+    params:
+        scale=SCALE,
+        settings=settings("classification"),
     message:
         "train classification/{wildcards.name}, seed {wildcards.seed}"
     shell:
-        "sgenet train classification/{wildcards.name:q} --scale {SCALE} --seed {wildcards.seed} > {log:q} 2>&1"
+        "sgenet train classification/{wildcards.name:q} --scale {params.scale:q} --seed {wildcards.seed} > {log:q} 2>&1"
 
 
 rule evaluate_classifier:
@@ -28,14 +31,28 @@ rule evaluate_classifier:
         last=rules.train_classifier.output.last,
         training=rules.train_classifier.output.training,
     output:
-        metrics=RESULTS / "evaluation" / "classification" / "{name}" / "seed-{seed}" / "metrics.json",
-        predictions=RESULTS / "evaluation" / "classification" / "{name}" / "seed-{seed}" / "predictions.npz",
+        metrics=RESULTS
+        / "evaluation"
+        / "classification"
+        / "{name}"
+        / "seed-{seed}"
+        / "metrics.json",
+        predictions=RESULTS
+        / "evaluation"
+        / "classification"
+        / "{name}"
+        / "seed-{seed}"
+        / "predictions.npz",
+    log:
+        LOGS / "evaluate" / "classification" / "{name}-seed-{seed}.log",
+    conda:
+        "sgenet"
     threads: REPLICATION.scale["threads"]
     resources:
         gpu=gpus(),
-    log:
-        LOGS / "evaluate" / "classification" / "{name}-seed-{seed}.log",
+    params:
+        scale=SCALE,
     message:
         "evaluate classification/{wildcards.name}, seed {wildcards.seed}"
     shell:
-        "sgenet evaluate classification/{wildcards.name:q} --scale {SCALE} --seed {wildcards.seed} > {log:q} 2>&1"
+        "sgenet evaluate classification/{wildcards.name:q} --scale {params.scale:q} --seed {wildcards.seed} > {log:q} 2>&1"

@@ -1,4 +1,5 @@
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,11 +10,13 @@ from sgenet import paths
 from sgenet.files import InputError
 from sgenet.runs import TASKS, load_replication
 
-# `sgenet` and `dvc` beside the interpreter that runs this, whether or not its environment is activated
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+# `sgenet` beside the interpreter that runs this, whether or not its environment is activated
+shell.prefix(f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; ")
 
 try:
-    REPLICATION = load_replication(config.get("scale"), config.get("seeds"), config.get("tables"))
+    REPLICATION = load_replication(
+        config.get("scale"), config.get("seeds"), config.get("tables")
+    )
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
@@ -35,13 +38,21 @@ def run_of(task, wildcards):
 def trainings(task):
     """Folders of the trained runs of a task, one a seed."""
     runs = [run for run in REPLICATION.runs.values() if run.task == task]
-    return [paths.training(SCALE, run.id, seed) for run in runs for seed in REPLICATION.seeds]
+    return [
+        paths.training(SCALE, run.id, seed)
+        for run in runs
+        for seed in REPLICATION.seeds
+    ]
 
 
 def evaluations():
     """metrics.json of every run and seed."""
     runs = REPLICATION.runs.values()
-    return [paths.evaluation(SCALE, run.id, seed) / "metrics.json" for run in runs for seed in REPLICATION.seeds]
+    return [
+        paths.evaluation(SCALE, run.id, seed) / "metrics.json"
+        for run in runs
+        for seed in REPLICATION.seeds
+    ]
 
 
 def settings(task):
@@ -49,9 +60,19 @@ def settings(task):
 
     def of(wildcards):
         run = run_of(task, wildcards)
-        return {**run.settings, "model": run.model, "starts_from": run.starts_from or ""}
+        return {
+            **run.settings,
+            "model": run.model,
+            "starts_from": run.starts_from or "",
+        }
 
     return of
+
+
+def start_of(wildcards):
+    """Weights that the detector's backbone starts from: its classifier's best epoch, of the same seed."""
+    start = run_of("detection", wildcards).starts_from
+    return paths.training(SCALE, start, int(wildcards.seed)) / "best.safetensors"
 
 
 def gpus():
@@ -66,4 +87,7 @@ def record_with_dvc():
     whole = not workflow.dag_settings.targets and not workflow.dag_settings.until
     asked = params.load_pipeline()["scale"] == SCALE and not config
     if whole and asked and "DVC_STAGE" not in os.environ and Path(".dvc").is_dir():
-        subprocess.run(["dvc", "commit", "--force", "--quiet"], check=False)
+        subprocess.run(
+            [Path(sys.executable).with_name("dvc"), "commit", "--force", "--quiet"],
+            check=False,
+        )

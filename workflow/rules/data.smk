@@ -3,11 +3,14 @@ rule prepare_data:
         manifest=DATA / "{task}.json",
         sheet=DATA / "{task}.png",
         data=directory(DATA / "{task}"),
-    params:
-        settings=lambda wildcards: REPLICATION.scale["data"][wildcards.task],
     log:
         LOGS / "prepare" / "{task}.log",
+    conda:
+        "sgenet"
+    params:
+        scale=SCALE,
+        settings=lambda wildcards: REPLICATION.scale["data"][wildcards.task],
     message:
         "prepare the data for {wildcards.task}"
     shell:
-        "sgenet prepare {wildcards.task} --scale {SCALE} > {log} 2>&1"
+        "sgenet prepare {wildcards.task} --scale {params.scale:q} > {log} 2>&1"

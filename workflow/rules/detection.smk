@@ -1,9 +1,3 @@
-def start_of(wildcards):
-    """Weights that the detector's backbone starts from: its classifier's best epoch, of the same seed."""
-    start = run_of("detection", wildcards).starts_from
-    return paths.training(SCALE, start, int(wildcards.seed)) / "best.safetensors"
-
-
 rule train_detector:
     input:
         manifest=DATA / "detection.json",
@@ -13,17 +7,20 @@ rule train_detector:
         last=RESULTS / "detection" / "{name}" / "seed-{seed}" / "last.safetensors",
         history=RESULTS / "detection" / "{name}" / "seed-{seed}" / "history.csv",
         training=RESULTS / "detection" / "{name}" / "seed-{seed}" / "training.json",
-    params:
-        settings=settings("detection"),
+    log:
+        LOGS / "train" / "detection" / "{name}-seed-{seed}.log",
+    conda:
+        "sgenet"
     threads: REPLICATION.scale["threads"]
     resources:
         gpu=gpus(),
-    log:
-        LOGS / "train" / "detection" / "{name}-seed-{seed}.log",
+    params:
+        scale=SCALE,
+        settings=settings("detection"),
     message:
         "train detection/{wildcards.name}, seed {wildcards.seed}"
     shell:
-        "sgenet train detection/{wildcards.name:q} --scale {SCALE} --seed {wildcards.seed} > {log:q} 2>&1"
+        "sgenet train detection/{wildcards.name:q} --scale {params.scale:q} --seed {wildcards.seed} > {log:q} 2>&1"
 
 
 rule evaluate_detector:
@@ -33,15 +30,34 @@ rule evaluate_detector:
         last=rules.train_detector.output.last,
         training=rules.train_detector.output.training,
     output:
-        metrics=RESULTS / "evaluation" / "detection" / "{name}" / "seed-{seed}" / "metrics.json",
-        detections=RESULTS / "evaluation" / "detection" / "{name}" / "seed-{seed}" / "detections.json",
-        matches=RESULTS / "evaluation" / "detection" / "{name}" / "seed-{seed}" / "matches.npz",
+        metrics=RESULTS
+        / "evaluation"
+        / "detection"
+        / "{name}"
+        / "seed-{seed}"
+        / "metrics.json",
+        detections=RESULTS
+        / "evaluation"
+        / "detection"
+        / "{name}"
+        / "seed-{seed}"
+        / "detections.json",
+        matches=RESULTS
+        / "evaluation"
+        / "detection"
+        / "{name}"
+        / "seed-{seed}"
+        / "matches.npz",
+    log:
+        LOGS / "evaluate" / "detection" / "{name}-seed-{seed}.log",
+    conda:
+        "sgenet"
     threads: REPLICATION.scale["threads"]
     resources:
         gpu=gpus(),
-    log:
-        LOGS / "evaluate" / "detection" / "{name}-seed-{seed}.log",
+    params:
+        scale=SCALE,
     message:
         "evaluate detection/{wildcards.name}, seed {wildcards.seed}"
     shell:
-        "sgenet evaluate detection/{wildcards.name:q} --scale {SCALE} --seed {wildcards.seed} > {log:q} 2>&1"
+        "sgenet evaluate detection/{wildcards.name:q} --scale {params.scale:q} --seed {wildcards.seed} > {log:q} 2>&1"

@@ -1,14 +1,19 @@
 rule complexity:
     output:
         RESULTS / "complexity.json",
-    params:
-        models=[(run.id, run.model, settings) for run, settings in REPLICATION.full_size()],
     log:
         LOGS / "complexity.log",
+    conda:
+        "sgenet"
+    params:
+        scale=SCALE,
+        models=[
+            (run.id, run.model, settings) for run, settings in REPLICATION.full_size()
+        ],
     message:
         "count parameters and operations of the full-size models"
     shell:
-        "sgenet complexity --scale {SCALE} > {log} 2>&1"
+        "sgenet complexity --scale {params.scale:q} > {log} 2>&1"
 
 
 rule report:
@@ -24,13 +29,16 @@ rule report:
         comparison=f"reports/{SCALE}/comparison.json",
         metrics=f"reports/{SCALE}/metrics.json",
         curves=expand(f"reports/{SCALE}/curves/{{task}}.csv", task=TASKS),
-    params:
-        report=REPLICATION.pipeline["report"],
-        seeds=REPLICATION.pipeline["seeds"],
-        scale=REPLICATION.scale,
     log:
         LOGS / "report.log",
+    conda:
+        "sgenet"
+    params:
+        scale=SCALE,
+        report=REPLICATION.pipeline["report"],
+        seeds=REPLICATION.pipeline["seeds"],
+        description=REPLICATION.scale["description"],
     message:
         "build reports/{SCALE}/index.html"
     shell:
-        "sgenet report --scale {SCALE} > {log} 2>&1"
+        "sgenet report --scale {params.scale:q} > {log} 2>&1"

@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from sgenet import engine
 from sgenet.checkpoints import load_weights
 from sgenet.classification.classifier import Classifier, build_dataset, build_network
-from sgenet.engine import read_history
 from sgenet.files import atomic_path
 from sgenet.runs import Run
 
@@ -27,7 +26,7 @@ def evaluate(
     """
     settings = run.settings
     dataset = build_dataset(data, "val", settings, train=False)
-    loader = DataLoader(dataset, batch_size=settings["batch_size"], num_workers=settings["workers"])
+    loader = engine.loader(dataset, settings["workers"], batch_size=settings["batch_size"])
     classifier = Classifier(build_network(run.model, settings, len(manifest["classes"])), settings).to(device).eval()
     predictions: dict[str, np.ndarray] = {}
     for which in ("best", "last"):
@@ -41,7 +40,7 @@ def evaluate(
         predictions["label"] = torch.cat(labels).short().numpy()
     with atomic_path(output / "predictions.npz") as temporary:
         np.savez_compressed(temporary, **predictions)  # type: ignore[arg-type]
-    epochs = [row["top1"] for row in read_history(trained / "history.csv")]
+    epochs = [row["top1"] for row in engine.read_history(trained / "history.csv")]
     best, last = (_accuracy(predictions[f"{which}_top5"], predictions["label"]) for which in ("best", "last"))
     return {
         "top1": best[0],

@@ -62,11 +62,19 @@ def _set_retinanet(model: ConfigDict, settings: dict[str, Any], classes: int) ->
         feat_channels=settings["head_channels"],
         stacked_convs=settings["head_convs"],
         loss_bbox=_smooth_l1(settings["box_loss_beta"]),
+        init_cfg=_head_init(settings["head_init_std"]),
     )
     head.anchor_generator.octave_base_scale = settings["anchor_scale"]
     if settings["ignore_crowd"]:
         model.train_cfg.assigner.ignore_iof_thr = _CROWD_OVERLAP
     _set_test(model.test_cfg, settings["test"])
+
+
+def _head_init(std: float) -> dict[str, Any]:
+    """RetinaHead's own initialisation, with another standard deviation in the convolutions before the last ones."""
+    outputs = [{"type": "Normal", "name": "retina_reg", "std": 0.01}]
+    outputs += [{"type": "Normal", "name": "retina_cls", "std": 0.01, "bias_prob": 0.01}]
+    return {"type": "Normal", "layer": "Conv2d", "std": std, "override": outputs}
 
 
 def _set_two_stage(model: ConfigDict, settings: dict[str, Any], classes: int) -> None:
@@ -85,7 +93,7 @@ def _set_two_stage(model: ConfigDict, settings: dict[str, Any], classes: int) ->
     train, test = model.train_cfg, model.test_cfg
     train.rpn.allowed_border = rpn["allowed_border"]
     train.rpn.sampler.num = rpn["samples"]
-    train.rpn_proposal.max_per_img = rpn["train_proposals"]
+    train.rpn_proposal.update(nms_pre=rpn["train_candidates"], max_per_img=rpn["train_proposals"])
     train.rcnn.sampler.num = roi["samples"]
     if settings["ignore_crowd"]:
         train.rpn.assigner.ignore_iof_thr = _CROWD_OVERLAP
