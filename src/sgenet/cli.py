@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import warnings
 from pathlib import Path
 
 from sgenet.files import InputError
@@ -11,6 +12,7 @@ from sgenet.files import InputError
 def main(arguments: list[str] | None = None) -> int:
     """Run `sgenet`; returns the exit status: 0 done, 1 done with problems, 2 bad input."""
     options = _parser().parse_args(arguments)
+    warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # mmengine's, of no use to a user
     try:
         return _run(options) or 0
     except InputError as error:

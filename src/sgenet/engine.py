@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.hooks import Hook
-from mmengine.logging import HistoryBuffer
 from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
@@ -108,7 +107,7 @@ class EpochHook(Hook):
     def before_train(self, runner: Runner) -> None:
         checkpoint = self.folder / "checkpoint.pth"
         if checkpoint.exists():
-            resume(runner, checkpoint)
+            load_checkpoint(runner, checkpoint)
             self.history = read_history(self.folder / "history.csv")[: runner.epoch]
             print(f"{self.run_id}: continues after epoch {runner.epoch}", flush=True)
             if self.log:
@@ -146,7 +145,8 @@ class EpochHook(Hook):
             self._finish_epoch(runner, runner.epoch + 1, {})
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        self._finish_epoch(runner, runner.epoch, metrics or {})
+        named = {name.rpartition("/")[2]: value for name, value in (metrics or {}).items()}
+        self._finish_epoch(runner, runner.epoch, named)
 
     def _finish_epoch(self, runner: Runner, epoch: int, metrics: dict[str, float]) -> None:
         means = {name: total / self._iterations for name, total in self._sums.items()}
@@ -156,23 +156,37 @@ class EpochHook(Hook):
         if self.best and row[self.best] > max((r[self.best] for r in self.history[:-1]), default=-math.inf):
             save_weights(self.network, self.folder / "best.safetensors")
         write_history(self.history, self.folder / "history.csv")
-        with atomic_path(self.folder / "checkpoint.pth") as temporary:
-            position = {"epoch": epoch, "iter": epoch * len(runner.train_dataloader)}
-            runner.save_checkpoint(str(temporary.parent), temporary.name, meta=position)
+        save_checkpoint(runner, epoch, self.folder / "checkpoint.pth")
         if self.log:
             self.log(row)
         shown = ", ".join(f"{name} {row[name]:.4g}" for name in ("loss", *metrics, "lr", "seconds"))
         print(f"{self.run_id}: epoch {epoch}/{runner.max_epochs}: {shown}", flush=True)
 
 
-def resume(runner: Runner, checkpoint: Path) -> None:
-    """Continue `runner` from a checkpoint of its own; only the types that mmengine writes are let in."""
-    from torch.serialization import safe_globals
+def save_checkpoint(runner: Runner, epoch: int, path: Path) -> None:
+    """Write what a run needs to continue after `epoch`, atomically; plain tensors and numbers, no objects."""
+    state = {
+        "epoch": epoch,
+        "model": runner.model.state_dict(),
+        "optimizer": runner.optim_wrapper.state_dict(),
+        "schedulers": [scheduler.state_dict() for scheduler in runner.param_schedulers],
+    }
+    with atomic_path(path) as temporary:
+        torch.save(state, temporary)
 
-    allowed = [HistoryBuffer, np._core.multiarray._reconstruct, np.ndarray, np.dtype]  # type: ignore[attr-defined]
-    allowed += [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32)]
-    with safe_globals(allowed):
-        runner.resume(str(checkpoint), map_location="cpu")
+
+def load_checkpoint(runner: Runner, path: Path) -> None:
+    """Continue `runner` from what `save_checkpoint` wrote. Nothing but tensors and plain types is unpickled.
+
+    mmengine's own checkpoints are not used: they hold objects whose loading would need `getattr` to be allowed.
+    """
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    runner.model.load_state_dict(state["model"])
+    runner.optim_wrapper.load_state_dict(state["optimizer"])
+    for scheduler, saved in zip(runner.param_schedulers, state["schedulers"], strict=True):
+        scheduler.load_state_dict(saved)
+    runner.train_loop._epoch = state["epoch"]
+    runner.train_loop._iter = state["epoch"] * len(runner.train_dataloader)
 
 
 def write_history(history: list[dict[str, float]], path: Path) -> None:

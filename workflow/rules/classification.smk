@@ -10,7 +10,7 @@ rule train_classifier:
     log:
         LOGS / "train" / "classification" / "{name}-seed-{seed}.log",
     conda:
-        "sgenet"
+        "../../environment.yml"
     threads: REPLICATION.scale["threads"]
     resources:
         gpu=gpus(),
@@ -46,7 +46,7 @@ rule evaluate_classifier:
     log:
         LOGS / "evaluate" / "classification" / "{name}-seed-{seed}.log",
     conda:
-        "sgenet"
+        "../../environment.yml"
     threads: REPLICATION.scale["threads"]
     resources:
         gpu=gpus(),

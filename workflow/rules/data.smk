@@ -6,7 +6,7 @@ rule prepare_data:
     log:
         LOGS / "prepare" / "{task}.log",
     conda:
-        "sgenet"
+        "../../environment.yml"
     params:
         scale=SCALE,
         settings=lambda wildcards: REPLICATION.scale["data"][wildcards.task],

@@ -10,7 +10,7 @@ rule train_detector:
     log:
         LOGS / "train" / "detection" / "{name}-seed-{seed}.log",
     conda:
-        "sgenet"
+        "../../environment.yml"
     threads: REPLICATION.scale["threads"]
     resources:
         gpu=gpus(),
@@ -51,7 +51,7 @@ rule evaluate_detector:
     log:
         LOGS / "evaluate" / "detection" / "{name}-seed-{seed}.log",
     conda:
-        "sgenet"
+        "../../environment.yml"
     threads: REPLICATION.scale["threads"]
     resources:
         gpu=gpus(),

@@ -4,7 +4,7 @@ rule complexity:
     log:
         LOGS / "complexity.log",
     conda:
-        "sgenet"
+        "../../environment.yml"
     params:
         scale=SCALE,
         models=[
@@ -32,7 +32,7 @@ rule report:
     log:
         LOGS / "report.log",
     conda:
-        "sgenet"
+        "../../environment.yml"
     params:
         scale=SCALE,
         report=REPLICATION.pipeline["report"],

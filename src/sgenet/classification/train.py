@@ -18,6 +18,8 @@ FILES = ["best.safetensors", "last.safetensors", "history.csv"]
 class Accuracy(BaseMetric):
     """Top-1 and Top-5 in percent, from the classes that the classifier puts first."""
 
+    default_prefix = "val"
+
     def process(self, data_batch: Any, data_samples: Any) -> None:
         hits = torch.stack(list(data_samples)) == data_batch[1].view(-1, 1).to(data_samples[0].device)
         self.results.append((len(hits), int(hits[:, 0].sum()), int(hits.any(1).sum())))

@@ -13,7 +13,7 @@ ops.install()  # before mmdet is imported
 
 from mmdet.registry import DATASETS, MODELS  # noqa: E402
 from mmengine.dataset import pseudo_collate  # noqa: E402
-from mmengine.registry import DefaultScope  # noqa: E402
+from mmengine.registry import init_default_scope  # noqa: E402
 
 from sgenet.checkpoints import load_weights  # noqa: E402
 from sgenet.detection import coco_eval  # noqa: E402
@@ -33,7 +33,7 @@ def evaluate(
     Returns:
         the twelve COCO numbers in percent, None where undefined, and the number of images.
     """
-    DefaultScope.get_instance("sgenet", scope_name="mmdet")
+    init_default_scope("mmdet")
     config = detector_config(run, data, manifest["classes"])
     detector = MODELS.build(config.model)
     load_weights(detector, trained / "last.safetensors")

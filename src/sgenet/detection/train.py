@@ -12,7 +12,7 @@ ops.install()  # before mmdet is imported
 from mmdet.datasets.samplers import AspectRatioBatchSampler  # noqa: E402
 from mmdet.registry import DATASETS, MODELS  # noqa: E402
 from mmengine.dataset import DefaultSampler, pseudo_collate  # noqa: E402
-from mmengine.registry import DefaultScope  # noqa: E402
+from mmengine.registry import init_default_scope  # noqa: E402
 
 from sgenet import engine  # noqa: E402
 from sgenet.checkpoints import save_weights  # noqa: E402
@@ -48,7 +48,7 @@ def train(
     """
     settings = run.settings
     folder.mkdir(parents=True, exist_ok=True)
-    DefaultScope.get_instance("sgenet", scope_name="mmdet")
+    init_default_scope("mmdet")
     config = detector_config(run, data, manifest["classes"], weights)
     torch.manual_seed(seed)
     detector = MODELS.build(config.model)

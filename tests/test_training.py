@@ -1,0 +1,157 @@
+"""Training and evaluation of both tasks on a handful of scenes: what is written, and what interruption changes."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from sgenet import engine, paths, steps
+from sgenet.checkpoints import load_weights
+from sgenet.files import InputError, read_json
+from sgenet.runs import load_replication
+
+RUNS = ["classification/sge-resnet50", "detection/retinanet/sge-resnet50"]
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.fixture
+def replication(project, monkeypatch):
+    """The smoke scale with two epochs a run, W&B off, and its data made."""
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    project("params/scales/smoke.yaml", lambda scale: scale["detection"].update(epochs=2))
+    replication = load_replication("smoke")
+    threads = torch.get_num_threads()
+    for task in ("classification", "detection"):
+        steps.prepare(replication, task)
+    yield replication
+    torch.set_num_threads(threads)
+
+
+def _task(run):
+    if run.task == "classification":
+        from sgenet.classification import train
+    else:
+        from sgenet.detection import train
+    return train
+
+
+def _train(run, folder, log=None):
+    torch.set_num_threads(1)
+    data, manifest = paths.data_folder("smoke", run.task), read_json(paths.manifest("smoke", run.task))
+    _task(run).train(run, data, manifest, folder=folder, seed=0, device="cpu", log=log)
+    return {name: (folder / name).read_bytes() for name in _task(run).FILES}
+
+
+def _history(text):
+    return [line.rpartition(",")[0] for line in text.decode().splitlines()]  # without the seconds
+
+
+@pytest.mark.parametrize("run_id", RUNS)
+def test_interrupted_and_continued_equals_undisturbed(replication, tmp_path, run_id):
+    run = replication.run(run_id)
+    whole = _train(run, tmp_path / "whole")
+
+    def interrupt(row):
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        _train(run, tmp_path / "torn", log=interrupt)
+    assert not (tmp_path / "torn/last.safetensors").exists()
+    epochs = []
+    torn = _train(run, tmp_path / "torn", log=lambda row: epochs.append(row["epoch"]))
+    assert epochs == [1, 2]
+    assert _history(whole.pop("history.csv")) == _history(torn.pop("history.csv"))
+    assert whole == torn
+
+
+@pytest.mark.parametrize("run_id", ["classification/sge-resnet50", "detection/faster-rcnn/sge-resnet50"])
+def test_steps_write_whole_results_with_their_origin(replication, run_id, capsys):
+    run = replication.run(run_id)
+    if run.starts_from:
+        with pytest.raises(InputError, match="best.safetensors: missing, expected from `sgenet train classification/"):
+            steps.train(replication, run, 0)
+        steps.train(replication, replication.run(run.starts_from), 0)
+    with pytest.raises(InputError, match="training.json: missing, expected from `sgenet train"):
+        steps.evaluate(replication, run, 0)
+    steps.train(replication, run, 0)
+    steps.evaluate(replication, run, 0)
+    output = paths.evaluation("smoke", run.id, 0)
+    result = read_json(output / "metrics.json")
+    training = result["origin"]["train"]
+    assert training["settings"]["epochs"] == 2 and training["versions"]["torch"] == torch.__version__.partition("+")[0]
+    assert training["data"]["fingerprint"] == read_json(paths.manifest("smoke", run.task))["fingerprint"]
+    assert "epoch 2/2" in capsys.readouterr().out
+    assert not list(engine.RESUME.glob("*/*/*"))
+    history = engine.read_history(paths.training("smoke", run.id, 0) / "history.csv")
+    assert [row["epoch"] for row in history] == [1, 2] and all(row["seconds"] > 0 for row in history)
+    if run.task == "classification":
+        _check_classification(result["metrics"], output, history)
+    else:
+        _check_detection(result["metrics"], output)
+
+
+def _check_classification(metrics, output, history):
+    with np.load(output / "predictions.npz") as arrays:
+        for which, suffix in (("best", ""), ("last", "_last")):
+            hits = arrays[f"{which}_top5"] == arrays["label"][:, None]
+            assert metrics[f"top1{suffix}"] == pytest.approx(100 * hits[:, 0].mean())
+            assert metrics[f"top5{suffix}"] == pytest.approx(100 * hits.any(axis=1).mean())
+    # what the evaluation computes from the stored weights is what the training saw
+    assert metrics["top1"] == pytest.approx(max(row["top1"] for row in history), abs=1e-3)
+    assert metrics["top1_last"] == pytest.approx(history[-1]["top1"], abs=1e-3)
+    assert history[metrics["best_epoch"] - 1]["top1"] == max(row["top1"] for row in history)
+
+
+def _check_detection(metrics, output):
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    found = json.loads((output / "detections.json").read_text())
+    assert found and all(len(entry["bbox"]) == 4 and 0 <= entry["score"] <= 1 for entry in found)
+    truth = COCO(str(paths.data_folder("smoke", "detection") / "annotations/val.json"))
+    evaluation = COCOeval(truth, truth.loadRes(found), "bbox")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    for name, value in zip(("ap", "ap50", "ap75"), evaluation.stats, strict=False):
+        assert metrics[name] == pytest.approx(100 * value)
+
+
+def test_the_backbone_starts_from_the_classifier_and_freezes_what_is_asked(replication, tmp_path):
+    from sgenet.checkpoints import save_weights
+    from sgenet.detection import ops
+
+    ops.install()
+    from sgenet.models.backbone import AttentionResNetBackbone
+    from sgenet.models.resnet import create_resnet
+
+    classifier = create_resnet("sge-resnet50", width=8, attention={"groups": 8}, num_classes=10).eval()
+    save_weights(classifier, tmp_path / "w.safetensors")
+    backbone = AttentionResNetBackbone(
+        "sge-resnet50", {"groups": 8}, 8, frozen_stages=1, norm_eval=True, weights=str(tmp_path / "w.safetensors")
+    )
+    backbone.init_weights()
+    backbone.train()
+    frozen = {name for name, parameter in backbone.named_parameters() if not parameter.requires_grad}
+    assert frozen == {name for name, _ in backbone.named_parameters() if name.startswith(("conv1", "bn1", "layer1"))}
+    assert not any(m.training for m in backbone.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    maps = backbone(torch.randn(1, 3, 64, 96))
+    assert [tuple(m.shape[1:]) for m in maps] == [(32, 16, 24), (64, 8, 12), (128, 4, 6), (256, 2, 3)]
+    pooled = maps[-1].mean((2, 3))
+    torch.manual_seed(0)
+    image = torch.randn(1, 3, 64, 64)
+    pooled = backbone.eval()(image)[-1].mean((2, 3))
+    torch.testing.assert_close(classifier.fc(pooled), classifier(image))
+    with pytest.raises(InputError, match="does not fit the model"):
+        load_weights(backbone, tmp_path / "w.safetensors")  # its last layer is too many
+
+
+def test_a_diverging_run_stops_with_one_sentence(replication, tmp_path):
+    run = replication.run("classification/resnet50")
+    run.settings["optimizer"] = {"type": "SGD", "lr": 1e30}
+    with pytest.raises(InputError, match=r"classification/resnet50: the loss is (nan|inf) in epoch \d, iteration \d"):
+        _train(run, tmp_path / "run")

@@ -1,0 +1,118 @@
+"""The whole chain at scale `smoke`, through both doors: Snakemake and DVC do the same and leave the same state."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+RUNS = ["faster-rcnn/resnet50", "faster-rcnn/sge-resnet50", "retinanet/resnet50", "retinanet/sge-resnet50"]
+
+
+class Checkout:
+    """A copy of the project with its commands."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        binaries = str(Path(sys.executable).parent)
+        self.environment = {
+            **os.environ,
+            "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
+            "WANDB_MODE": "offline",
+        }
+
+    def __call__(self, *command: str, status: int = 0) -> str:
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=900
+        )
+        output = done.stdout + done.stderr
+        assert done.returncode == status, output[-8000:]
+        return output
+
+    def edit(self, path: str, change) -> None:
+        value = yaml.safe_load((self.folder / path).read_text())
+        change(value)
+        (self.folder / path).write_text(yaml.safe_dump(value))
+
+    def jobs(self, output: str) -> dict[str, int]:
+        """Jobs that Snakemake counts in its table, by rule."""
+        return {name: int(count) for name, count in re.findall(r"^([a-z_]+) +(\d+)$", output, re.MULTILINE)}
+
+    def nothing_to_do(self) -> None:
+        assert "Nothing to be done" in self("snakemake", "--dry-run")
+        assert "up to date" in self("dvc", "status")
+        assert "Running stage" not in self("dvc", "repro")
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkout") / "project"
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in listed.stdout.splitlines():
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    copy = Checkout(folder)
+    copy("git", "init", "--quiet")
+    copy("git", "add", "--all")
+    copy("git", "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "--quiet", "-m", "copy")
+    copy.edit("params/pipeline.yaml", lambda value: value.update(scale="smoke"))
+    return copy
+
+
+def test_bad_parameters_stop_snakemake_before_anything_runs(checkout):
+    output = checkout("snakemake", "--config", "scale=dmo", status=1)
+    assert "scale: found 'dmo', expected one of demo, smoke" in output
+    assert "Traceback" not in output
+    assert not (checkout.folder / "results").exists()
+
+
+def test_dvc_makes_everything_and_leaves_snakemake_nothing(checkout):
+    checkout("dvc", "repro")
+    results, report = checkout.folder / "results/smoke", checkout.folder / "reports/smoke"
+    for run in ["classification/resnet50", "classification/sge-resnet50", *(f"detection/{run}" for run in RUNS)]:
+        metrics = json.loads((results / "evaluation" / run / "seed-0/metrics.json").read_text())
+        assert metrics["origin"]["train"]["command"] == f"sgenet train {run} --scale smoke --seed 0"
+        assert len(metrics["origin"]["train"]["versions"]) > 5
+    comparison = json.loads((report / "comparison.json").read_text())
+    assert [table["id"] for table in comparison["tables"]] == ["imagenet", "coco-two-stage", "coco-retinanet"]
+    cells = [cell for t in comparison["tables"] for row in t["rows"] for cell in row["cells"].values()]
+    assert all(cell["reproduced"] or cell["verdict"] == "not measured" for cell in cells)
+    assert "<html" in (report / "index.html").read_text()
+    assert list((checkout.folder / "wandb").glob("offline-run-*"))
+    assert not list((checkout.folder / ".resume").glob("*/*/*"))
+    checkout.nothing_to_do()
+
+
+def test_metrics_and_plots_of_dvc(checkout):
+    shown = json.loads(checkout("dvc", "metrics", "show", "--json"))
+    assert 0 <= shown[""]["data"]["reports/smoke/metrics.json"]["data"]["imagenet"]["resnet50"]["top1"] <= 100
+    checkout("dvc", "plots", "show")
+    page = (checkout.folder / "dvc_plots/index.html").read_text()
+    assert "sge-resnet50" in page and "Top-1 of each run by epoch" in page
+
+
+def test_a_detection_parameter_retrains_detectors_alone_through_snakemake(checkout):
+    weights = checkout.folder / "results/smoke/classification/resnet50/seed-0/best.safetensors"
+    before = weights.stat().st_mtime_ns
+    checkout.edit("params/scales/smoke.yaml", lambda value: value["detection"]["optimizer"].update(lr=1e-3))
+    jobs = checkout.jobs(checkout("snakemake"))
+    assert jobs == {"train_detector": 4, "evaluate_detector": 4, "report": 1, "all": 1, "total": 10}
+    assert weights.stat().st_mtime_ns == before
+    checkout.nothing_to_do()
+
+
+def test_a_report_parameter_trains_nothing_through_dvc(checkout):
+    checkout.edit("params/pipeline.yaml", lambda value: value["report"].update(confidence=0.9))
+    output = checkout("dvc", "repro")
+    assert re.findall(r"Running stage '(\w+)'", output) == ["report"]
+    assert checkout.jobs(output) == {"report": 1, "all": 1, "total": 2}
+    checkout.nothing_to_do()
