@@ -1,3 +1,4 @@
+import json
 import os
 import shlex
 import subprocess
@@ -55,16 +56,17 @@ def evaluations():
     ]
 
 
+def canonical(value):
+    """Settings as text that the order of keys in a file does not change."""
+    return json.dumps(value, sort_keys=True)
+
+
 def settings(task):
     """What decides a run's numbers, for Snakemake to watch: settings, model and weights to start from."""
 
     def of(wildcards):
         run = run_of(task, wildcards)
-        return {
-            **run.settings,
-            "model": run.model,
-            "starts_from": run.starts_from or "",
-        }
+        return canonical([run.settings, run.model, run.starts_from])
 
     return of
 

@@ -9,7 +9,7 @@ rule prepare_data:
         "../../environment.yml"
     params:
         scale=SCALE,
-        settings=lambda wildcards: REPLICATION.scale["data"][wildcards.task],
+        settings=lambda wildcards: canonical(REPLICATION.scale["data"][wildcards.task]),
     message:
         "prepare the data for {wildcards.task}"
     shell:

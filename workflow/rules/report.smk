@@ -8,7 +8,8 @@ rule complexity:
     params:
         scale=SCALE,
         models=[
-            (run.id, run.model, settings) for run, settings in REPLICATION.full_size()
+            canonical([run.id, run.model, settings])
+            for run, settings in REPLICATION.full_size()
         ],
     message:
         "count parameters and operations of the full-size models"
@@ -35,7 +36,7 @@ rule report:
         "../../environment.yml"
     params:
         scale=SCALE,
-        report=REPLICATION.pipeline["report"],
+        report=canonical(REPLICATION.pipeline["report"]),
         seeds=REPLICATION.pipeline["seeds"],
         description=REPLICATION.scale["description"],
     message:
