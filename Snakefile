@@ -39,5 +39,9 @@ rule evaluate:
         RESULTS / "complexity.json",
 
 
+onstart:
+    make_folders()
+
+
 onsuccess:
     record_with_dvc()

@@ -58,8 +58,12 @@ def _set(*keys, to):
 
 
 BAD = [
-    (PIPELINE, _set("scale", to="dmo"), r"scale: found 'dmo', expected one of demo, smoke"),
-    (PIPELINE, _set("tables", to=["imagnet"]), r"table: found 'imagnet', expected one of coco-retinanet"),
+    (
+        PIPELINE,
+        _set("scale", to="dmo"),
+        r"pipeline.yaml or the command line: scale: found 'dmo', expected one of demo, smoke",
+    ),
+    (PIPELINE, _set("tables", to=["imagnet"]), r"tables: found 'imagnet', expected one of coco-retinanet"),
     (PIPELINE, _set("seeds", to="three"), r"params/pipeline.yaml: seeds: found 'three', expected integer"),
     (PIPELINE, _set("seeds", to=0), r"params/pipeline.yaml: seeds: found 0, expected minimum 1"),
     (PIPELINE, _set("sedes", to=1), r"params/pipeline.yaml: sedes: unknown key, did you mean seeds\?"),
@@ -103,6 +107,24 @@ BAD = [
 ]
 
 
+BAD += [
+    (PIPELINE, _set("scale", to=float("nan")), r"pipeline.yaml: scale: found nan, expected a finite number"),
+    (PIPELINE, lambda value: value.update({1: 1}), r"pipeline.yaml: 1: unknown key"),
+    (DEMO, _set("classification", "attention", to={"sge": {"grups": 8}}), r"attention.sge.grups: unknown key, did you"),
+    (DEMO, _set("classification", "attention", to={"sgee": {}}), r"classification.attention.sgee: unknown key"),
+    (
+        DEMO,
+        _set("classification", "attention", to={"sge": {"groups": 7}}),
+        r"sge.groups: found 7, expected a divisor of 32",
+    ),
+    (DEMO, _set("classification", "batch_size", to=5000), r"classification.batch_size: found 5000, expected at most"),
+    (DEMO, _set("classification", "optimizer", "momentum", to=0.9), r"optimizer.momentum: found with AdamW"),
+    (IMAGENET, _set("columns", 2, "id", to="ap"), r"columns.2.id: found 'ap', which classification does not measure"),
+    (IMAGENET, _set("columns", 0, "measured", to="trained"), r"columns.0.measured: found 'trained' for params"),
+    (IMAGENET, _set("rows", 0, "run", to=".."), r"rows.0.run: found '..', expected pattern"),
+]
+
+
 @pytest.mark.parametrize(("path", "change", "sentence"), BAD)
 def test_bad_parameters_are_told_in_one_sentence(project, capsys, path, change, sentence):
     project(path, change)
@@ -119,6 +141,7 @@ def test_bad_parameters_are_told_in_one_sentence(project, capsys, path, change, 
         ("scale: [demo", "params/pipeline.yaml: line 1 is not YAML"),
         ("- demo", "params/pipeline.yaml: the whole file: found .* expected object"),
         ("scale: !!python/object/apply:os.system ['true']", "params/pipeline.yaml: line 1 is not YAML"),
+        ("seeds: 1\nseeds: 2", "params/pipeline.yaml: line 2: seeds stands twice, expected it once"),
         (None, "params/pipeline.yaml: cannot be read .no such file or directory., expected a YAML file"),
     ],
 )

@@ -85,6 +85,9 @@ def test_steps_write_whole_results_with_their_origin(replication, run_id, capsys
     assert training["settings"]["epochs"] == 2 and training["versions"]["torch"] == torch.__version__.partition("+")[0]
     assert training["data"]["fingerprint"] == read_json(paths.manifest("smoke", run.task))["fingerprint"]
     assert "epoch 2/2" in capsys.readouterr().out
+    with pytest.raises(InputError, match="training.json: settings.epochs: found 2, expected 3: train .* again"):
+        run.settings["epochs"] = 3
+        steps.evaluate(replication, run, 0)
     assert not list(engine.RESUME.glob("*/*/*"))
     history = engine.read_history(paths.training("smoke", run.id, 0) / "history.csv")
     assert [row["epoch"] for row in history] == [1, 2] and all(row["seconds"] > 0 for row in history)

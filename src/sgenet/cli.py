@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -13,6 +14,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run `sgenet`; returns the exit status: 0 done, 1 done with problems, 2 bad input."""
     options = _parser().parse_args(arguments)
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # mmengine's, of no use to a user
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files are removed
     try:
         return _run(options) or 0
     except InputError as error:
@@ -37,7 +39,9 @@ def _run(options: argparse.Namespace) -> int | None:
     from sgenet import steps
     from sgenet.runs import load_replication
 
-    replication = load_replication(options.scale)
+    # Snakemake hands on what its --config chose over params/pipeline.yaml.
+    seeds, tables = os.environ.get("SGENET_SEEDS"), os.environ.get("SGENET_TABLES")
+    replication = load_replication(options.scale, int(seeds) if seeds else None, tables.split() if tables else None)
     if options.step == "prepare":
         steps.prepare(replication, options.task)
     elif options.step == "train":

@@ -9,7 +9,7 @@ from pathlib import Path
 from sgenet import params, paths
 from sgenet.files import InputError
 from sgenet.provenance import commit, cpu_name
-from sgenet.runs import TASKS
+from sgenet.runs import TASKS, load_replication
 
 _TOOLS = ("torch", "torchvision", "mmengine", "mmcv-lite", "mmcv", "mmdet", "pycocotools", "snakemake", "dvc", "wandb")
 
@@ -70,7 +70,7 @@ def _scales() -> list[str]:
     for file in sorted((params.PARAMS / "scales").glob("*.yaml")):
         name = file.stem
         try:
-            params.load_scale(name)
+            load_replication(name)
             state = [f"{task} {_data_state(name, task)}" for task in TASKS]
             report = "report built" if (paths.report(name) / "index.html").exists() else "no report yet"
             line = ", ".join([*state, report])

@@ -123,6 +123,9 @@ class EpochHook(Hook):
         title = f"epoch {runner.epoch + 1}/{runner.max_epochs}"
         self._bar = tqdm(total=len(runner.train_dataloader), desc=title, disable=None, leave=False)
 
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        self._lr = runner.optim_wrapper.get_lr()["lr"][0]
+
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
     ) -> None:
@@ -133,7 +136,6 @@ class EpochHook(Hook):
                 f" (last finite loss {self._last_finite:.4g}); expected a finite one: lower the learning rate"
             )
         self._last_finite = losses["loss"]
-        self._lr = runner.optim_wrapper.get_lr()["lr"][0]
         self._iterations += 1
         self._bar.update()
         for name, loss in losses.items():
@@ -192,7 +194,7 @@ def load_checkpoint(runner: Runner, path: Path) -> None:
 def write_history(history: list[dict[str, float]], path: Path) -> None:
     """Write one row an epoch as CSV."""
     lines = [",".join(history[0])]
-    lines += [",".join(f"{value:.6g}" for value in row.values()) for row in history]
+    lines += [",".join(repr(value) for value in row.values()) for row in history]  # exact: read back on resume
     write_text(path, "\n".join(lines) + "\n")
 
 
@@ -215,11 +217,15 @@ def runner_settings(folder: Path, seed: int, epochs: int) -> dict[str, Any]:
 
 
 def publish(folder: Path, files: list[str], destination: Path) -> None:
-    """Move a finished run's files to their declared place, then forget its unfinished state."""
-    destination.mkdir(parents=True, exist_ok=True)
+    """Copy a finished run's files to their declared place, each whole or not at all."""
     for name in files:
         with atomic_path(destination / name) as temporary:
             shutil.copyfile(folder / name, temporary)
-    done = folder.with_name(folder.name + ".done")  # at once, so that no half-deleted state is ever continued
+
+
+def forget(folder: Path) -> None:
+    """Remove the unfinished state of a run that is done."""
+    done = folder.with_name(folder.name + ".done")  # renamed first, so that no half-deleted state is ever continued
+    shutil.rmtree(done, ignore_errors=True)
     folder.rename(done)
     shutil.rmtree(done)

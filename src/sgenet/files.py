@@ -62,6 +62,8 @@ def read_yaml(path: str | Path) -> Any:
     import yaml
 
     try:
+        loader = yaml.SafeLoader(Path(path).read_text(encoding="utf-8"))
+        _refuse_repeated_keys(loader.get_single_node(), path)
         return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read ({_reason(error)}), expected a YAML file") from None
@@ -70,6 +72,18 @@ def read_yaml(path: str | Path) -> Any:
         line = f"line {mark.line + 1} " if mark else ""
         problem = getattr(error, "problem", None) or "unreadable text"
         raise InputError(f"{path}: {line}is not YAML ({problem})") from None
+
+
+def _refuse_repeated_keys(node: Any, path: str | Path) -> None:
+    """YAML silently takes the last of two equal keys; here that is an error."""
+    seen = set()
+    for key, value in node.value if getattr(node, "id", "") == "mapping" else ():
+        if key.value in seen:
+            raise InputError(f"{path}: line {key.start_mark.line + 1}: {key.value} stands twice, expected it once")
+        seen.add(key.value)
+        _refuse_repeated_keys(value, path)
+    for child in node.value if getattr(node, "id", "") == "sequence" else ():
+        _refuse_repeated_keys(child, path)
 
 
 def _reason(error: Exception) -> str:

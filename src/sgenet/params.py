@@ -1,6 +1,7 @@
 """The parameters in params/, read, merged and held against the schemas in workflow/schemas/."""
 
 import difflib
+import math
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def _check_overrides(value: Settings, task: str, path: Path, at: tuple[str, ...]
 
 def load_table(name: str) -> Settings:
     """params/tables/<name>.yaml."""
-    return load(_choose("tables", "table", name), "table")
+    return load(_choose("tables", "tables", name), "table")
 
 
 def load_sources() -> dict[str, str]:
@@ -95,6 +96,7 @@ def check(value: Any, schema: str, path: str | Path, at: tuple[str, ...] = (), *
     Raises:
         InputError: one sentence with file, field, what was found and what was expected.
     """
+    _check_finite(value, path, at)
     errors = sorted(_validator(schema, partial).iter_errors(value), key=lambda error: list(map(str, error.path)))
     if not errors:
         return
@@ -103,7 +105,7 @@ def check(value: Any, schema: str, path: str | Path, at: tuple[str, ...] = (), *
     field = ".".join(map(str, (*at, *error.absolute_path))) or "the whole file"
     if error.validator == "additionalProperties":
         known = sorted(error.schema.get("properties", {}))
-        unknown = sorted(set(error.instance) - set(known))
+        unknown = sorted(map(str, set(error.instance) - set(known)))
         near = difflib.get_close_matches(unknown[0], known, 1)
         hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
         place = ".".join((*at, *map(str, error.absolute_path), unknown[0]))
@@ -117,6 +119,14 @@ def check(value: Any, schema: str, path: str | Path, at: tuple[str, ...] = (), *
     }.get(str(error.validator), f"expected {error.validator} {error.validator_value}")
     about = error.schema.get("description")
     raise InputError(f"{path}: {field}: found {error.instance!r}, {expected}" + (f" ({about})" if about else ""))
+
+
+def _check_finite(value: Any, path: str | Path, at: tuple[str, ...]) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{path}: {'.'.join(at)}: found {value}, expected a finite number")
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, entry in entries:
+        _check_finite(entry, path, (*at, str(key)))
 
 
 @cache
@@ -136,5 +146,6 @@ def _choose(folder: str, what: str, name: str) -> Path:
     path = PARAMS / folder / f"{name}.yaml"
     known = sorted(file.stem for file in (PARAMS / folder).glob("*.yaml"))
     if name not in known:
-        raise InputError(f"{what}: found {name!r}, expected one of {', '.join(known) or 'none'} ({PARAMS / folder}/)")
+        place = f"{PARAMS / 'pipeline.yaml'} or the command line: {what}"
+        raise InputError(f"{place}: found {name!r}, expected one of {', '.join(known) or 'none'} ({PARAMS / folder}/)")
     return path

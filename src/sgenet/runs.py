@@ -52,7 +52,9 @@ class Replication:
         """Every run with its model's settings at the paper's size: its row's over the recipe, without the scale."""
         own = {f"{table.task}/{row.run}": row.settings for table in self.tables for row in table.rows}
         recipes = {task: params.load_recipe(task) for task in TASKS}
-        return [(run, merge(recipes[run.task], own.get(run.id, {}))) for run in self.runs.values()]
+        full = {run.id: merge(recipes[run.task], own.get(run.id, {})) for run in self.runs.values()}
+        keys = ("width", "attention")  # all that counts here
+        return [(run, {key: full[run.id][key] for key in keys}) for run in self.runs.values()]
 
     def run(self, run_id: str) -> Run:
         """The run of that id; InputError names those that exist."""
@@ -68,6 +70,7 @@ def load_replication(
     pipeline = params.load_pipeline(scale, seeds, tables)
     scale_settings = params.load_scale(pipeline["scale"])
     chosen = tuple(load_table(name) for name in pipeline["tables"])
+    _check_batches(scale_settings, pipeline["scale"])
     runs: dict[str, Run] = {}
     for table in chosen:
         for index, row in enumerate(table.rows):
@@ -92,7 +95,7 @@ def _runs_of(task: str, row: Row, scale: Settings, scale_name: str, place: str) 
         if "/" in row.run:
             raise ValueError(f"found {row.run!r}, expected a name without '/'")
         settings = merge(recipe, scale[task], row.settings)
-        _check(settings, row.settings, task, place)
+        _check(settings, row.settings, task, row.model, place)
         return [Run(task, row.run, row.model, settings)]
     own, overrides = recipe.pop("detectors"), dict(scale[task])
     scale_own = overrides.pop("detectors", {})
@@ -104,13 +107,31 @@ def _runs_of(task: str, row: Row, scale: Settings, scale_name: str, place: str) 
     if detector not in own or not last or "/" in last:
         raise ValueError(f"found {row.run!r}, expected <detector>/<name> with one of the detectors {known}")
     settings = merge(recipe, own[detector], overrides, scale_own.get(detector, {}), row.settings)
-    _check(settings, row.settings, task, place)
+    _check(settings, row.settings, task, row.model, place)
     start = Row(label=row.model, run=row.model, model=row.model)
     classifier = _runs_of("classification", start, scale, scale_name, place)[0]
     return [classifier, Run(task, row.run, row.model, settings, detector, classifier.id)]
 
 
-def _check(settings: Settings, own: Settings, task: str, place: str) -> None:
+def _check_batches(scale: Settings, name: str) -> None:
+    batch, images = scale["classification"].get("batch_size"), scale["data"]["classification"].get("train_images")
+    if batch and images and batch > images:
+        path = f"params/scales/{name}.yaml"
+        raise InputError(f"{path}: classification.batch_size: found {batch}, expected at most train_images {images}")
+
+
+def _check(settings: Settings, own: Settings, task: str, model: str, place: str) -> None:
     path, _, at = place.partition(": ")
     params.check(own, task, path, (at, "settings"), partial=True)
-    params.check(settings, task, params.PARAMS / "recipes" / f"{task}.yaml")
+    recipe = params.PARAMS / "recipes" / f"{task}.yaml"
+    params.check(settings, task, recipe)
+    optimizer = settings["optimizer"]
+    if optimizer["type"] == "AdamW" and (unfit := optimizer.keys() & {"momentum", "nesterov"}):
+        raise InputError(f"{path}: optimizer.{min(unfit)}: found with AdamW, expected with SGD alone")
+    groups, channels = settings["attention"].get("sge", {}).get("groups", 64), settings["width"]
+    wide = channels * (4 if parse_name(model)[1] >= 50 else 1)
+    if model.startswith("sge-") and wide % groups:
+        raise InputError(
+            f"{path}: {at}: attention.sge.groups: found {groups}, expected a divisor of {wide}, "
+            f"the channels of the first stage at width {channels}"
+        )

@@ -1,10 +1,12 @@
 """The pipeline's steps as functions: each reads its inputs, writes its outputs whole, and records their origin."""
 
+import hashlib
 import time
 from pathlib import Path
+from typing import Any
 
 from sgenet import paths
-from sgenet.files import read_json, write_json
+from sgenet.files import InputError, read_json, write_json
 from sgenet.provenance import describe_device, origin
 from sgenet.runs import Replication, Run
 
@@ -36,11 +38,13 @@ def train(replication: Replication, run: Run, seed: int) -> None:
 
     torch.set_num_threads(replication.scale["threads"])
     device = engine.choose_device(replication.scale["device"])
-    identity = {**run.settings, "device": device, "starts_from": run.starts_from}
+    settings = {**run.settings, "model": run.model, "starts_from": run.starts_from}
+    start = None if weights is None else hashlib.sha256(weights.read_bytes()).hexdigest()
+    identity = {**settings, "device": device, "weights": start}
     folder = engine.resume_folder(run.id, scale, seed, identity, manifest["fingerprint"])
     output = paths.training(scale, run.id, seed)
     name = f"{run.name} seed {seed}"
-    with wandb_run(replication.pipeline["wandb"], name=name, group=f"{scale}/{run.task}", config=identity) as log:
+    with wandb_run(replication.pipeline["wandb"], name=name, group=f"{scale}/{run.task}", config=settings) as log:
         if run.task == "classification":
             from sgenet.classification import train as task_train
         else:
@@ -51,8 +55,11 @@ def train(replication: Replication, run: Run, seed: int) -> None:
         )  # fmt: skip
     engine.publish(folder, task_train.FILES, output)
     command = f"sgenet train {run.id} --scale {scale} --seed {seed}"
-    settings = {**run.settings, "model": run.model, "starts_from": run.starts_from}
-    write_json(output / "training.json", origin(command, settings, data, started, describe_device(device)))
+    training = origin(command, settings, data, started, describe_device(device))
+    epochs = sum(row["seconds"] for row in engine.read_history(output / "history.csv"))
+    training["seconds"] = round(max(training["seconds"], epochs), 1)  # those of interrupted attempts included
+    write_json(output / "training.json", training)
+    engine.forget(folder)
 
 
 def evaluate(replication: Replication, run: Run, seed: int) -> None:
@@ -63,6 +70,7 @@ def evaluate(replication: Replication, run: Run, seed: int) -> None:
     training = read_json(
         paths.require(trained / "training.json", f"sgenet train {run.id} --scale {scale} --seed {seed}")
     )
+    _check_origin(training, run, read_json(data), trained)
     import torch
 
     from sgenet import engine
@@ -98,6 +106,18 @@ def report(replication: Replication) -> list[str]:
     from sgenet.report import build
 
     return build(replication)
+
+
+def _check_origin(training: dict[str, Any], run: Run, manifest: dict[str, Any], trained: Path) -> None:
+    """Refuse weights that other settings or other data made than those asked for now."""
+    settings = {**run.settings, "model": run.model, "starts_from": run.starts_from}
+    again = f"train {run.id} again"
+    for key in sorted(settings.keys() | training["settings"].keys()):
+        found, expected = training["settings"].get(key), settings.get(key)
+        if found != expected:
+            raise InputError(f"{trained}/training.json: settings.{key}: found {found}, expected {expected}: {again}")
+    if training["data"]["fingerprint"] != manifest["fingerprint"]:
+        raise InputError(f"{trained}/training.json: data.fingerprint: found other data than the present: {again}")
 
 
 def _starting_weights(replication: Replication, run: Run, seed: int) -> Path | None:

@@ -6,6 +6,9 @@ from typing import Any
 from sgenet import params
 from sgenet.files import InputError
 
+STATIC = ("params", "gflops")
+CLASSIFICATION = ("top1", "top5")
+
 
 @dataclass(frozen=True)
 class Published:
@@ -61,6 +64,13 @@ def load_table(name: str) -> Table:
     value = params.load_table(name)
     path = params.PARAMS / "tables" / f"{name}.yaml"
     columns = tuple(Column(**column) for column in value["columns"])
+    for index, column in enumerate(columns):
+        place = f"{path}: columns.{index}"
+        if column.static != (column.id in STATIC):
+            expected = "static" if column.id in STATIC else "trained"
+            raise InputError(f"{place}.measured: found {column.measured!r} for {column.id}, expected {expected!r}")
+        if not column.static and (column.id in CLASSIFICATION) != (value["task"] == "classification"):
+            raise InputError(f"{place}.id: found {column.id!r}, which {value['task']} does not measure")
     sources = params.load_sources()
     rows: list[Row] = []
     for index, entry in enumerate(value["rows"]):

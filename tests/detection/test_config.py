@@ -44,6 +44,7 @@ def test_faster_rcnn_follows_the_authors(paper):
     assert (layer.sampling_ratio, layer.aligned) == (2, False)
     assert model.train_cfg.rpn.allowed_border == 0
     assert (model.train_cfg.rpn.sampler.num, model.train_cfg.rcnn.sampler.num) == (256, 512)
+    assert model.train_cfg.rpn_proposal.max_per_img == 2000
     assert (model.test_cfg.rpn.nms_pre, model.test_cfg.rpn.max_per_img) == (2000, 2000)
     assert (model.test_cfg.rcnn.score_thr, model.test_cfg.rcnn.max_per_img) == (0.05, 100)
     assert model.test_cfg.rcnn.nms.iou_threshold == 0.5

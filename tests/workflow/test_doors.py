@@ -72,6 +72,7 @@ def test_bad_parameters_stop_snakemake_before_anything_runs(checkout):
     output = checkout("snakemake", "--config", "scale=dmo", status=1)
     assert "scale: found 'dmo', expected one of demo, smoke" in output
     assert "Traceback" not in output
+    assert "unknown key sclae" in checkout("snakemake", "--config", "sclae=smoke", status=1)
     assert not (checkout.folder / "results").exists()
 
 
@@ -115,4 +116,13 @@ def test_a_report_parameter_trains_nothing_through_dvc(checkout):
     output = checkout("dvc", "repro")
     assert re.findall(r"Running stage '(\w+)'", output) == ["report"]
     assert checkout.jobs(output) == {"report": 1, "all": 1, "total": 2}
+    checkout.nothing_to_do()
+
+
+def test_fewer_tables_and_more_seeds_of_one_invocation_reach_every_step(checkout):
+    checkout("snakemake", "--config", "tables=imagenet", "seeds=2")
+    comparison = json.loads((checkout.folder / "reports/smoke/comparison.json").read_text())
+    assert [table["id"] for table in comparison["tables"]] == ["imagenet"]
+    assert all(row["cells"]["top1"]["reproduced"]["n"] == 2 for row in comparison["tables"][0]["rows"])
+    assert checkout.jobs(checkout("snakemake")) == {"report": 1, "complexity": 1, "all": 1, "total": 3}
     checkout.nothing_to_do()

@@ -1,6 +1,7 @@
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,15 +12,20 @@ from sgenet import paths
 from sgenet.files import InputError
 from sgenet.runs import TASKS, load_replication
 
-# `sgenet` beside the interpreter that runs this, whether or not its environment is activated
-shell.prefix(f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; ")
-
 try:
     REPLICATION = load_replication(
         config.get("scale"), config.get("seeds"), config.get("tables")
     )
 except InputError as error:
     raise WorkflowError(str(error)) from None
+
+# What every step's shell sees: `sgenet` beside the interpreter that runs this, whether or not its environment is
+# activated, and what `--config` chose. Neither is a parameter of a rule: another number of seeds retrains nothing.
+shell.prefix(
+    f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
+    f" SGENET_SEEDS={len(REPLICATION.seeds)}"
+    f" SGENET_TABLES={shlex.quote(' '.join(REPLICATION.pipeline['tables']))}; "
+)
 
 SCALE = REPLICATION.scale_name
 DATA = Path("data", SCALE)
@@ -79,17 +85,34 @@ def start_of(wildcards):
 
 def gpus():
     """GPUs that a job takes."""
-    return 0 if REPLICATION.scale["device"] == "cpu" else 1
+    device = REPLICATION.scale["device"]
+    return int(
+        device == "cuda"
+        or (device == "auto" and shutil.which("nvidia-smi") is not None)
+    )
 
 
 def record_with_dvc():
     """Bring dvc.lock up to date with what Snakemake made, so that `dvc repro` has nothing left to do."""
     from sgenet import params
 
-    whole = not workflow.dag_settings.targets and not workflow.dag_settings.until
+    whole = (
+        set(workflow.dag_settings.targets or ["all"]) == {"all"}
+        and not workflow.dag_settings.until
+    )
     asked = params.load_pipeline()["scale"] == SCALE and not config
     if whole and asked and "DVC_STAGE" not in os.environ and Path(".dvc").is_dir():
-        subprocess.run(
-            [Path(sys.executable).with_name("dvc"), "commit", "--force", "--quiet"],
-            check=False,
-        )
+        dvc = Path(sys.executable).with_name("dvc")
+        if subprocess.run(
+            [dvc, "commit", "--force", "--quiet"], check=False
+        ).returncode:
+            print(
+                "dvc.lock is not up to date: `dvc commit --force` failed, see above",
+                file=sys.stderr,
+            )
+
+
+def make_folders():
+    """Folders that DVC expects even where no run of a task was asked for."""
+    for task in TASKS:
+        (RESULTS / task).mkdir(parents=True, exist_ok=True)

@@ -35,7 +35,7 @@ def evaluate(
     """
     init_default_scope("mmdet")
     config = detector_config(run, data, manifest["classes"])
-    detector = MODELS.build(config.model)
+    detector = MODELS.build(config.model).to(memory_format=torch.channels_last)
     load_weights(detector, trained / "last.safetensors")
     detector.to(device).eval()
     dataset = DATASETS.build(config.val_dataloader.dataset)

@@ -51,7 +51,7 @@ def train(
     init_default_scope("mmdet")
     config = detector_config(run, data, manifest["classes"], weights)
     torch.manual_seed(seed)
-    detector = MODELS.build(config.model)
+    detector = MODELS.build(config.model).to(memory_format=torch.channels_last)
     dataset = DATASETS.build(config.train_dataloader.dataset)
     sampler = AspectRatioBatchSampler(DefaultSampler(dataset, shuffle=True, seed=seed), settings["batch_size"])
     loader = engine.loader(dataset, settings["workers"], batch_sampler=sampler, collate_fn=pseudo_collate)
