@@ -194,8 +194,13 @@ def load_checkpoint(runner: Runner, path: Path) -> None:
 def write_history(history: list[dict[str, float]], path: Path) -> None:
     """Write one row an epoch as CSV."""
     lines = [",".join(history[0])]
-    lines += [",".join(repr(value) for value in row.values()) for row in history]  # exact: read back on resume
+    lines += [",".join(map(_exact, row.values())) for row in history]
     write_text(path, "\n".join(lines) + "\n")
+
+
+def _exact(value: float) -> str:
+    """A number as text that reads back as the same number: a continued run compares with it."""
+    return str(int(value)) if float(value).is_integer() else repr(float(value))
 
 
 def read_history(path: Path) -> list[dict[str, float]]:

@@ -104,7 +104,7 @@ def test_metrics_and_plots_of_dvc(checkout):
 def test_a_detection_parameter_retrains_detectors_alone_through_snakemake(checkout):
     weights = checkout.folder / "results/smoke/classification/resnet50/seed-0/best.safetensors"
     before = weights.stat().st_mtime_ns
-    checkout.edit("params/scales/smoke.yaml", lambda value: value["detection"]["optimizer"].update(lr=1e-3))
+    checkout.edit("params/scales/smoke.yaml", lambda value: value["detection"]["optimizer"].update(weight_decay=0.04))
     jobs = checkout.jobs(checkout("snakemake"))
     assert jobs == {"train_detector": 4, "evaluate_detector": 4, "report": 1, "all": 1, "total": 10}
     assert weights.stat().st_mtime_ns == before

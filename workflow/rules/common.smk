@@ -13,8 +13,15 @@ from sgenet.files import InputError
 from sgenet.runs import TASKS, load_replication
 
 try:
+    for key in config.keys() - {"scale", "seeds", "tables"}:
+        raise InputError(
+            f"--config: unknown key {key}, expected scale, seeds or tables"
+        )
+    tables = config.get("tables")
     REPLICATION = load_replication(
-        config.get("scale"), config.get("seeds"), config.get("tables")
+        config.get("scale"),
+        config.get("seeds"),
+        tables.split(",") if isinstance(tables, str) else tables,
     )
 except InputError as error:
     raise WorkflowError(str(error)) from None
