@@ -61,3 +61,13 @@ def test_weights_survive_a_round_trip_and_misfits_are_named(tmp_path):
     (tmp_path / "w.safetensors").write_bytes(b"torn")
     with pytest.raises(InputError, match="cannot be read as safetensors"):
         load_weights(second, tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize(("model", "last"), [("resnet18", "bn2.weight"), ("sge-resnet50", "bn3.weight")])
+def test_residual_gain_sets_each_blocks_last_normalisation_alone(model, last):
+    network = create_resnet(model, width=8, attention={"groups": 8} if "-" in model else None, num_classes=2)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    network.set_residual_gain(0.2)
+    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {name for name in before if name.startswith("layer") and name.endswith(last)}
+    assert all(torch.all(network.state_dict()[name] == 0.2) for name in changed)
