@@ -89,7 +89,7 @@ class EpochHook(Hook):
         log: called with each epoch's row.
     """
 
-    priority = "LOW"  # behind the loop's own hooks, before the checkpoint would be stale
+    priority = "LOW"  # behind mmengine's ParamSchedulerHook, whose step the checkpoint must hold
 
     def __init__(
         self, run_id: str, folder: Path, seed: int, network: nn.Module, best: str | None, log: Log | None = None

@@ -63,8 +63,9 @@ def read_yaml(path: str | Path) -> Any:
 
     try:
         loader = yaml.SafeLoader(Path(path).read_text(encoding="utf-8"))
-        _refuse_repeated_keys(loader.get_single_node(), path)
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        node = loader.get_single_node()
+        _refuse_repeated_keys(node, path)
+        return None if node is None else loader.construct_document(node)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read ({_reason(error)}), expected a YAML file") from None
     except yaml.YAMLError as error:

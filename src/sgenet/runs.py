@@ -30,6 +30,11 @@ class Run:
     def id(self) -> str:
         return f"{self.task}/{self.name}"
 
+    @property
+    def identity(self) -> Settings:
+        """All in params/ that decides the run's numbers: its settings, model and what it starts from."""
+        return {**self.settings, "model": self.model, "starts_from": self.starts_from}
+
 
 @dataclass(frozen=True)
 class Replication:
@@ -71,12 +76,13 @@ def load_replication(
     scale_settings = params.load_scale(pipeline["scale"])
     chosen = tuple(load_table(name) for name in pipeline["tables"])
     _check_batches(scale_settings, pipeline["scale"])
+    recipes = {task: params.load_recipe(task) for task in TASKS}
     runs: dict[str, Run] = {}
     for table in chosen:
         for index, row in enumerate(table.rows):
             place = f"params/tables/{table.id}.yaml: rows.{index}"
             try:
-                new = _runs_of(table.task, row, scale_settings, pipeline["scale"], place)
+                new = _runs_of(table.task, row, recipes, scale_settings, pipeline["scale"], place)
             except ValueError as error:
                 raise InputError(f"{place}.run: {error}") from None
             for run in new:
@@ -87,10 +93,12 @@ def load_replication(
     return Replication(pipeline, scale_settings, chosen, runs)
 
 
-def _runs_of(task: str, row: Row, scale: Settings, scale_name: str, place: str) -> list[Run]:
+def _runs_of(
+    task: str, row: Row, recipes: dict[str, Settings], scale: Settings, scale_name: str, place: str
+) -> list[Run]:
     """The run behind a row; before a detector's, the classification run that it starts from."""
     parse_name(row.model)
-    recipe = params.load_recipe(task)
+    recipe = dict(recipes[task])
     if task == "classification":
         if "/" in row.run:
             raise ValueError(f"found {row.run!r}, expected a name without '/'")
@@ -109,7 +117,7 @@ def _runs_of(task: str, row: Row, scale: Settings, scale_name: str, place: str) 
     settings = merge(recipe, own[detector], overrides, scale_own.get(detector, {}), row.settings)
     _check(settings, row.settings, task, row.model, place)
     start = Row(label=row.model, run=row.model, model=row.model)
-    classifier = _runs_of("classification", start, scale, scale_name, place)[0]
+    classifier = _runs_of("classification", start, recipes, scale, scale_name, place)[0]
     return [classifier, Run(task, row.run, row.model, settings, detector, classifier.id)]
 
 

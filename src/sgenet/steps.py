@@ -18,9 +18,8 @@ def prepare(replication: Replication, task: str) -> None:
 
     scale = replication.scale_name
     folder = paths.data_folder(scale, task)
-    settings = {key: value for key, value in replication.scale["data"][task].items() if key != "source"}
     make = embedded.make_classification if task == "classification" else embedded.make_detection
-    manifest = make(folder, settings)
+    manifest = make(folder, replication.scale["data"][task])
     draw_contact_sheet(task, folder, paths.manifest(scale, task).with_suffix(".png"))
     write_json(paths.manifest(scale, task), manifest)
 
@@ -38,13 +37,12 @@ def train(replication: Replication, run: Run, seed: int) -> None:
 
     torch.set_num_threads(replication.scale["threads"])
     device = engine.choose_device(replication.scale["device"])
-    settings = {**run.settings, "model": run.model, "starts_from": run.starts_from}
     start = None if weights is None else hashlib.sha256(weights.read_bytes()).hexdigest()
-    identity = {**settings, "device": device, "weights": start}
+    identity = {**run.identity, "device": device, "weights": start}
     folder = engine.resume_folder(run.id, scale, seed, identity, manifest["fingerprint"])
     output = paths.training(scale, run.id, seed)
     name = f"{run.name} seed {seed}"
-    with wandb_run(replication.pipeline["wandb"], name=name, group=f"{scale}/{run.task}", config=settings) as log:
+    with wandb_run(replication.pipeline["wandb"], name=name, group=f"{scale}/{run.task}", config=run.identity) as log:
         if run.task == "classification":
             from sgenet.classification import train as task_train
         else:
@@ -55,7 +53,7 @@ def train(replication: Replication, run: Run, seed: int) -> None:
         )  # fmt: skip
     engine.publish(folder, task_train.FILES, output)
     command = f"sgenet train {run.id} --scale {scale} --seed {seed}"
-    training = origin(command, settings, data, started, describe_device(device))
+    training = origin(command, run.identity, data, started, describe_device(device))
     epochs = sum(row["seconds"] for row in engine.read_history(output / "history.csv"))
     training["seconds"] = round(max(training["seconds"], epochs), 1)  # those of interrupted attempts included
     write_json(output / "training.json", training)
@@ -70,7 +68,8 @@ def evaluate(replication: Replication, run: Run, seed: int) -> None:
     training = read_json(
         paths.require(trained / "training.json", f"sgenet train {run.id} --scale {scale} --seed {seed}")
     )
-    _check_origin(training, run, read_json(data), trained)
+    manifest = read_json(data)
+    _check_origin(training, run, manifest, trained)
     import torch
 
     from sgenet import engine
@@ -83,7 +82,7 @@ def evaluate(replication: Replication, run: Run, seed: int) -> None:
     else:
         from sgenet.detection import evaluate as task_evaluate  # type: ignore[no-redef]
     metrics = task_evaluate.evaluate(
-        run, paths.data_folder(scale, run.task), read_json(data), trained=trained, output=output, device=device
+        run, paths.data_folder(scale, run.task), manifest, trained=trained, output=output, device=device
     )
     command = f"sgenet evaluate {run.id} --scale {scale} --seed {seed}"
     evaluation = origin(command, run.settings, data, started, describe_device(device))
@@ -110,7 +109,7 @@ def report(replication: Replication) -> list[str]:
 
 def _check_origin(training: dict[str, Any], run: Run, manifest: dict[str, Any], trained: Path) -> None:
     """Refuse weights that other settings or other data made than those asked for now."""
-    settings = {**run.settings, "model": run.model, "starts_from": run.starts_from}
+    settings = run.identity
     again = f"train {run.id} again"
     for key in sorted(settings.keys() | training["settings"].keys()):
         found, expected = training["settings"].get(key), settings.get(key)

@@ -78,8 +78,7 @@ def settings(task):
     """What decides a run's numbers, for Snakemake to watch: settings, model and weights to start from."""
 
     def of(wildcards):
-        run = run_of(task, wildcards)
-        return canonical([run.settings, run.model, run.starts_from])
+        return canonical(run_of(task, wildcards).identity)
 
     return of
 

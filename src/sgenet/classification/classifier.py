@@ -10,13 +10,14 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from sgenet.data.packed import PackedImages
+from sgenet.models.names import attention_settings
 from sgenet.models.resnet import AttentionResNet, create_resnet
 from sgenet.params import Settings
 
 
 def build_network(model: str, settings: Settings, classes: int) -> AttentionResNet:
     """The network of a classification run, for that many classes."""
-    attention = settings["attention"].get(model.partition("-")[0])
+    attention = attention_settings(model, settings)
     network = create_resnet(model, attention=attention, width=settings["width"], num_classes=classes)
     network.set_residual_gain(settings["residual_gain"])
     return network

@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from sgenet.attention import SpatialGroupEnhance
+from sgenet.models.names import attention_settings
 from sgenet.models.resnet import create_resnet
 from sgenet.params import Settings
 from sgenet.runs import Run
@@ -38,7 +39,7 @@ def count_run(run: Run, settings: Settings) -> dict[str, Any]:
 
     `settings` are the run's without its scale's (`Replication.full_size`).
     """
-    attention = settings["attention"].get(run.model.partition("-")[0])
+    attention = attention_settings(run.model, settings)
     backbone = run.task == "detection"
     return count_model(run.model, attention=attention, width=settings["width"], backbone=backbone)
 

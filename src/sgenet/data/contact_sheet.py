@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from sgenet.data.embedded import size_of
 from sgenet.data.packed import PackedImages
 from sgenet.files import InputError, atomic_path, read_json
 
@@ -65,17 +66,15 @@ def _draw_scenes(folder: Path, columns: int = 6, rows: int = 3, zoom: int = 2) -
         for item in objects:
             _outline(scene, item, zoom)
         for item in objects:
-            _frame(scene, item, COLOURS[_size(item, limits)], zoom)
+            _frame(scene, item, COLOURS[size_of(item["area"], limits)], zoom)
         taken: list[tuple[float, ...]] = []
         for item in objects:
-            taken += [_tag(scene, item, names[item["category_id"]], COLOURS[_size(item, limits)], zoom, taken)]
+            taken += [
+                _tag(scene, item, names[item["category_id"]], COLOURS[size_of(item["area"], limits)], zoom, taken)
+            ]
         corner = (GAP + number % columns * (tile + GAP), TITLE + number // columns * (tile + GAP))
         sheet.paste(scene, corner)
     return sheet
-
-
-def _size(item: dict[str, Any], limits: list[float]) -> str:
-    return list(COLOURS)[sum(item["area"] > limit for limit in limits)]
 
 
 def _draw_legend(draw: ImageDraw.ImageDraw, right: int, limits: list[float]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from mmengine.hub import get_config
 
-from sgenet.models.names import parse_name
+from sgenet.models.names import attention_settings, parse_name
 from sgenet.runs import Run
 
 _FILES = {
@@ -41,7 +41,7 @@ def _set_model(model: ConfigDict, run: Run, classes: int, weights: Path | None) 
     model.backbone = ConfigDict(
         type="AttentionResNetBackbone",
         model=run.model,
-        attention=settings["attention"].get(run.model.partition("-")[0]),
+        attention=attention_settings(run.model, settings),
         width=settings["width"],
         frozen_stages=settings["frozen_stages"],
         norm_eval=settings["norm_eval"],

@@ -1,6 +1,7 @@
 """Model names: an attention module and a depth, `sge-resnet50`. No torch is imported here."""
 
 import re
+from typing import Any
 
 from sgenet import attention
 
@@ -20,3 +21,9 @@ def parse_name(model: str) -> tuple[str | None, int]:
             f"found model {model!r}, expected one of {nets}, or such a name after one of {modules} and '-'"
         )
     return match[1], int(match[2])
+
+
+def attention_settings(model: str, settings: dict[str, Any]) -> dict[str, Any] | None:
+    """What a run's settings say of its model's attention module; None where they, or the model, name none."""
+    name, _ = parse_name(model)
+    return None if name is None else settings["attention"].get(name)
