@@ -37,6 +37,7 @@ rule evaluate:
     input:
         evaluations(),
         RESULTS / "complexity.json",
+        RESULTS / "latency.json",
 
 
 onstart:

@@ -8,6 +8,8 @@ from sgenet.params import merge
 from sgenet.runs import load_replication
 
 PIPELINE, DEMO = "params/pipeline.yaml", "params/scales/demo.yaml"
+COMPLEXITY, LOGS = "params/tables/complexity.yaml", "params/tables/author-logs.yaml"
+TWO_STAGE = "params/tables/coco-two-stage.yaml"
 IMAGENET, DETECTION = "params/tables/imagenet.yaml", "params/recipes/detection.yaml"
 
 
@@ -21,31 +23,48 @@ def test_merge_replaces_a_mapping_of_another_type_and_merges_the_rest():
 
 def test_runs_are_the_union_of_the_tables_and_where_detectors_start(project):
     replication = load_replication("demo", tables=["coco-retinanet"])
+    models = [f"{module}resnet50" for module in ("", "se-", "sk-", "bam-", "cbam-", "sge-")]
     assert set(replication.runs) == {
-        "classification/resnet50",
-        "classification/sge-resnet50",
-        "detection/retinanet/resnet50",
-        "detection/retinanet/sge-resnet50",
+        f"{kind}/{model}" for model in models for kind in ("classification", "detection/retinanet")
     }
     assert replication.run("detection/retinanet/sge-resnet50").starts_from == "classification/sge-resnet50"
 
 
 def test_settings_are_recipe_then_scale_then_row(project):
     def change(table):
-        table["rows"][1]["settings"] = {"attention": {"sge": {"groups": 4}}, "epochs": 3}
+        row = next(row for row in table["rows"] if row["run"] == "sge-resnet50")
+        row["settings"] = {"attention": {"sge": {"groups": 32}}, "epochs": 77}
 
     project(IMAGENET, change)
     runs = load_replication("demo", tables=["imagenet"]).runs
     row, plain = runs["classification/sge-resnet50"].settings, runs["classification/resnet50"].settings
-    assert row["attention"]["sge"]["groups"] == 4 and row["epochs"] == 3
-    assert plain["attention"]["sge"]["groups"] == 8 and plain["epochs"] != 3
+    assert row["attention"] == {"sge": {"groups": 32, "gamma": 0, "beta": 1, "normalize": True}} and row["epochs"] == 77
+    assert plain["attention"] == {} and plain["epochs"] != 77  # what another model's module is set to is not its own
     assert "momentum" not in row["optimizer"]  # AdamW of the scale, not SGD of the recipe
+
+
+def test_all_tables_are_42_runs(project):
+    runs = load_replication("demo").runs
+    assert sum(run.task == "classification" for run in runs.values()) == 21
+    assert sum(run.task == "detection" for run in runs.values()) == 21
+    names = {run.name for run in runs.values() if run.task == "classification" and run.name != run.model}
+    groups = {f"sge-resnet50-g{groups}" for groups in (8, 16, 32, 128, 256)}
+    starts = {f"sge-resnet50-gamma{gamma}-beta{beta}" for gamma, beta in ((0, 0), (1, 0), (1, 1))}
+    assert names == groups | starts | {"sge-resnet50-no-norm"}
+    sge = {name: runs[f"classification/{name}"].settings["attention"]["sge"] for name in (*names, "sge-resnet50")}
+    assert sge["sge-resnet50"] == {"groups": 64, "gamma": 0, "beta": 1, "normalize": True}
+    assert sge["sge-resnet50-g8"]["groups"] == 8 and not sge["sge-resnet50-no-norm"]["normalize"]
+    assert (sge["sge-resnet50-gamma1-beta0"]["gamma"], sge["sge-resnet50-gamma1-beta0"]["beta"]) == (1, 0)
 
 
 def test_full_size_settings_leave_the_scale_out(project):
     replication = load_replication("demo")
     sizes = {run.id: settings["width"] for run, settings in replication.full_size()}
-    assert set(sizes.values()) == {64} and sizes.keys() == replication.runs.keys()
+    bare = {run_id for run_id in sizes if run_id.startswith("complexity/")}
+    assert set(sizes.values()) == {64} and sizes.keys() - bare == replication.runs.keys()
+    assert len(bare) == 14 and "complexity/gc-resnet101" in bare
+    plain = replication.plain_of()
+    assert plain["complexity/sk-resnet101"] == "complexity/resnet101" and len(plain) == 12
 
 
 def _set(*keys, to):
@@ -63,7 +82,7 @@ BAD = [
         _set("scale", to="dmo"),
         r"pipeline.yaml or the command line: scale: found 'dmo', expected one of demo, smoke",
     ),
-    (PIPELINE, _set("tables", to=["imagnet"]), r"tables: found 'imagnet', expected one of coco-retinanet"),
+    (PIPELINE, _set("tables", to=["imagnet"]), r"tables: found 'imagnet', expected one of ablation-groups"),
     (PIPELINE, _set("seeds", to="three"), r"params/pipeline.yaml: seeds: found 'three', expected integer"),
     (PIPELINE, _set("seeds", to=0), r"params/pipeline.yaml: seeds: found 0, expected minimum 1"),
     (PIPELINE, _set("sedes", to=1), r"params/pipeline.yaml: sedes: unknown key, did you mean seeds\?"),
@@ -111,17 +130,43 @@ BAD += [
     (PIPELINE, _set("scale", to=float("nan")), r"pipeline.yaml: scale: found nan, expected a finite number"),
     (PIPELINE, lambda value: value.update({1: 1}), r"pipeline.yaml: 1: unknown key"),
     (DEMO, _set("classification", "attention", to={"sge": {"grups": 8}}), r"attention.sge.grups: unknown key, did you"),
-    (DEMO, _set("classification", "attention", to={"sgee": {}}), r"classification.attention.sgee: unknown key"),
+    (DEMO, _set("classification", "attention", to={"sgee": {}}), r"attention.sgee: unknown key, did you mean sge\?"),
     (
         DEMO,
-        _set("classification", "attention", to={"sge": {"groups": 7}}),
-        r"sge.groups: found 7, expected a divisor of 32",
+        _set("classification", "attention", to={"sk": {}}),
+        r"sk.reduction: found 16, expected at most 8, the channels",
+    ),
+    ("params/recipes/classification.yaml", _set("attention", "se", to={}), r"attention.se.reduction: missing"),
+    (
+        IMAGENET,
+        _set("rows", 0, "settings", to={"attention": {"sge": {"groups": 8}}}),
+        r"rows.0.settings.attention.sge: unknown key, resnet50 has no such module",
+    ),
+    (
+        IMAGENET,
+        _set("rows", 0, "run", to="sk-resnet18"),
+        r"rows.0.run: .* sk stands inside bottlenecks, expected sk-res",
+    ),
+    (
+        DEMO,
+        _set("classification", "attention", "sge", to={"groups": 7}),
+        r"sge.groups: found 7, expected a divisor of 256.* and a multiple of 8, for whole groups at width 8",
     ),
     (DEMO, _set("classification", "batch_size", to=5000), r"classification.batch_size: found 5000, expected at most"),
     (DEMO, _set("classification", "optimizer", "momentum", to=0.9), r"optimizer.momentum: found with AdamW"),
     (IMAGENET, _set("columns", 2, "id", to="ap"), r"columns.2.id: found 'ap', which classification does not measure"),
     (IMAGENET, _set("columns", 0, "measured", to="trained"), r"columns.0.measured: found 'trained' for params"),
     (IMAGENET, _set("rows", 0, "run", to=".."), r"rows.0.run: found '..', expected pattern"),
+    (IMAGENET, lambda value: value["rows"][0].pop("run"), r"imagenet.yaml: rows.0.run: missing"),
+    (IMAGENET, _set("columns", 3, "id", to="top1"), r"columns.3.id: 'top1' stands in the table already"),
+    (COMPLEXITY, _set("rows", 1, "run", to="se-resnet50"), r"rows.1.run: found in a table of complexity, expected"),
+    (COMPLEXITY, _set("rows", 1, "model", to="sa-resnet50"), r"rows.1.run: found model 'sa-resnet50', expected one"),
+    (COMPLEXITY, _set("rows", 1, "settings", to={"epoch": 1}), r"rows.1.settings.epoch: unknown key, did you mean"),
+    (COMPLEXITY, _set("columns", 0, to={"id": "top1", "label": "", "digits": 1}), r"'top1', which complexity does not"),
+    (LOGS, _set("columns", 3, "audits", to="top5"), r"columns.3.audits: found 'top5' for readme_top1, expected"),
+    (LOGS, _set("columns", 3, "measured", to="trained"), r"columns.3.measured: found 'trained' for readme_top1"),
+    (TWO_STAGE, _set("columns", 5, "only", to=["mask-rcn"]), r"columns.5.only: found 'mask-rcn', which no row has"),
+    (DEMO, _set("latency", "rounds", to=0), r"demo.yaml: latency.rounds: found 0, expected minimum 1"),
 ]
 
 
@@ -154,7 +199,7 @@ def test_unreadable_files_are_told_in_one_sentence(project, tmp_path, text, sent
 
 def test_unknown_run_and_wrong_folder(project, tmp_path, monkeypatch, capsys):
     assert main(["train", "classification/resnet51"]) == 2
-    assert "found 'classification/resnet51', expected one of classification/resnet50" in capsys.readouterr().err
+    assert "found 'classification/resnet51', expected one of classification/bam-resnet101" in capsys.readouterr().err
     monkeypatch.chdir("/")
     assert main(["report"]) == 2
     assert "no params/pipeline.yaml here" in capsys.readouterr().err

@@ -8,7 +8,9 @@ import pytest
 from scipy import stats
 
 from sgenet.detection.coco_eval import Matches, ap
-from sgenet.statistics import Gain, accuracy_gain, ap_gain, ap_gains, seed_gain, wilson
+from sgenet.statistics import Gain, accuracy_gain, ap_gain_difference, ap_gains, resample_ap, seed_gain, wilson
+
+METRICS = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 
 
 def pairs(both: int, lost: int, gained: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
@@ -82,7 +84,9 @@ def test_accuracy_gain_published() -> None:
     gain = accuracy_gain(*pairs(both=6, lost=4, gained=26, neither=12), confidence=0.95)
     assert (gain.low, gain.high) == pytest.approx((25.48067, 62.51933), abs=1e-5)
     assert gain.direction == "higher"
-    assert gain.p == stats.binomtest(26, 30).pvalue
+    for gained, lost in [(26, 4), (3, 5), (6, 6), (1, 0), (40, 22)]:
+        gain = accuracy_gain(*pairs(both=6, lost=lost, gained=gained, neither=12), confidence=0.95)
+        assert gain.p == pytest.approx(stats.binomtest(gained, gained + lost).pvalue)
 
 
 def test_accuracy_gain_at_the_ends() -> None:
@@ -116,22 +120,36 @@ def test_accuracy_gain_refuses() -> None:
 
 
 def test_ap_gains_are_a_paired_bootstrap() -> None:
-    baseline, other = matches(1, 0.5), matches(2, 0.9)
-    gains = ap_gains(baseline, other, confidence=0.9, samples=60, seed=7)
+    runs = matches(1, 0.5), matches(2, 0.9)
+    baseline, other = (resample_ap(run, METRICS, samples=60, seed=7) for run in runs)
+    gains = ap_gains(baseline, other, confidence=0.9)
     assert set(gains) == {"ap", "ap50", "ap75", "ap_medium"}  # nothing small or large to find
     drawn = np.random.default_rng(7).multinomial(40, np.full(40, 1 / 40), size=60)
+    differences = {}
     for metric, gain in gains.items():
-        differences = [ap(other, row, metric) - ap(baseline, row, metric) for row in drawn]
-        assert (gain.low, gain.high) == pytest.approx(tuple(np.percentile(differences, [5, 95])))
-        assert gain.value == pytest.approx(ap(other, metric=metric) - ap(baseline, metric=metric))
-        assert gain == ap_gain(baseline, other, metric, confidence=0.9, samples=60, seed=7)
+        differences[metric] = [ap(runs[1], row, metric) - ap(runs[0], row, metric) for row in drawn]
+        assert (gain.low, gain.high) == pytest.approx(tuple(np.percentile(differences[metric], [5, 95])))
+        assert gain.value == pytest.approx(ap(runs[1], metric=metric) - ap(runs[0], metric=metric))
         assert gain.direction == "higher"
-    assert gains == ap_gains(baseline, other, confidence=0.9, samples=60, seed=7)
-    assert gains != ap_gains(baseline, other, confidence=0.9, samples=60, seed=8)
+    more = ap_gain_difference(baseline, other, "ap50", "ap75", confidence=0.9)
+    assert more is not None and more.value == pytest.approx(gains["ap50"].value - gains["ap75"].value)
+    expected = np.percentile(np.subtract(differences["ap50"], differences["ap75"]), [5, 95])
+    assert (more.low, more.high) == pytest.approx(tuple(expected))
+    assert ap_gain_difference(baseline, other, "ap", "ap_small", confidence=0.9) is None
+
+
+def test_ap_gains_depend_on_the_seed_alone() -> None:
+    def gains(seed: int, metrics: tuple[str, ...] = METRICS) -> dict[str, Gain]:
+        pair = [resample_ap(run, metrics, 60, seed) for run in (matches(1, 0.5), matches(2, 0.9))]
+        return ap_gains(*pair, confidence=0.9)
+
+    assert gains(7) == gains(7) != gains(8)
+    assert gains(7, ("ap50",)) == {"ap50": gains(7)["ap50"]}
 
 
 def test_ap_gain_of_a_run_over_itself() -> None:
-    gain = ap_gain(matches(1, 0.5), matches(1, 0.5), "ap", confidence=0.95, samples=20)
+    run = resample_ap(matches(1, 0.5), ("ap",), samples=20)
+    gain = ap_gains(run, run, confidence=0.95)["ap"]
     assert (gain.value, gain.low, gain.high, gain.n, gain.direction) == (0, 0, 0, 40, "undecided")
 
 
@@ -139,20 +157,22 @@ def test_ap_gain_coverage() -> None:
     """Detections that share images but no skill: the interval holds 0 about as often as it says."""
     inside = []
     for seed in range(60):
-        pair = matches(2 * seed, 0.6), matches(2 * seed + 1, 0.6)
-        inside.append(ap_gain(*pair, "ap50", confidence=0.8, samples=200).direction == "undecided")
+        pair = [resample_ap(matches(2 * seed + run, 0.6), ("ap50",), samples=200) for run in (0, 1)]
+        inside.append(ap_gains(*pair, confidence=0.8)["ap50"].direction == "undecided")
     assert 0.65 <= np.mean(inside) <= 0.93
 
 
 def test_ap_gain_with_too_little() -> None:
-    single = ap_gain(matches(1, 0.5, images=1), matches(2, 0.9, images=1), "ap", confidence=0.95, samples=20)
+    pair = [resample_ap(matches(run, 0.5, images=1), ("ap",), samples=20) for run in (1, 2)]
+    single = ap_gains(*pair, confidence=0.95)["ap"]
     assert (single.low, single.high, single.direction) == (None, None, "undecided")
-    with pytest.raises(ValueError, match="ap_small"):
-        ap_gain(matches(1, 0.5), matches(2, 0.9), "ap_small", confidence=0.95, samples=20)
     with pytest.raises(ValueError, match="samples"):
-        ap_gain(matches(1, 0.5), matches(2, 0.9), "ap", confidence=0.95, samples=0)
-    with pytest.raises(ValueError, match="image_ids"):
-        ap_gains(matches(1, 0.5), matches(2, 0.9, images=39), confidence=0.95, samples=20)
+        resample_ap(matches(1, 0.5), ("ap",), samples=0)
+    run = resample_ap(matches(1, 0.5), ("ap",), samples=20)
+    with pytest.raises(ValueError, match="ground truth"):
+        ap_gains(run, resample_ap(matches(2, 0.9, images=39), ("ap",), samples=20), confidence=0.95)
+    with pytest.raises(ValueError, match="samples: found 20 and 30"):
+        ap_gains(run, resample_ap(matches(2, 0.9), ("ap",), samples=30), confidence=0.95)
 
 
 def test_seed_gain_closed_form() -> None:

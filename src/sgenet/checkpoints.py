@@ -4,7 +4,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from sgenet.files import InputError, atomic_path
 
@@ -14,6 +14,14 @@ def save_weights(model: nn.Module, path: str | Path) -> None:
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with atomic_path(path) as temporary:
         save_file(state, temporary)
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file by name; InputError when it cannot be read."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: cannot be read as safetensors weights ({error})") from None
 
 
 def load_weights(model: nn.Module, path: str | Path, leave_out: tuple[str, ...] = ()) -> None:
@@ -27,11 +35,12 @@ def load_weights(model: nn.Module, path: str | Path, leave_out: tuple[str, ...] 
     Raises:
         InputError: the file cannot be read, or its names or shapes differ from the model's; the first ones are named.
     """
-    try:
-        state = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: cannot be read as safetensors weights ({error})") from None
-    state = {name: tensor for name, tensor in state.items() if not name.startswith(leave_out)}
+    state = read_weights(path)
+    fit_weights(model, {name: state[name] for name in state if not name.startswith(leave_out)}, path)
+
+
+def fit_weights(model: nn.Module, state: dict[str, Tensor], path: str | Path) -> None:
+    """Give `model` exactly these tensors; InputError naming `path` and the first names that do not match."""
     expected = model.state_dict()
     missing, unknown = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
     shapes = [

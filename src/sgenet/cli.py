@@ -13,6 +13,12 @@ from sgenet.files import InputError
 def main(arguments: list[str] | None = None) -> int:
     """Run `sgenet`; returns the exit status: 0 done, 1 done with problems, 2 bad input."""
     options = _parser().parse_args(arguments)
+    if options.step in ("train", "evaluate", "activations"):
+        from sgenet import warm
+
+        status = warm.run(sys.argv[1:] if arguments is None else arguments)
+        if status is not None:
+            return status
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # mmengine's, of no use to a user
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files are removed
     try:
@@ -34,8 +40,22 @@ def _run(options: argparse.Namespace) -> int | None:
         from sgenet.bench import bench
 
         return bench()
+    if options.step == "import-checkpoint":
+        from sgenet.released import import_checkpoint
+
+        classes = options.classes.split(",") if options.classes else None
+        print(import_checkpoint(options.source, options.destination, options.model, classes))
+        return 0
     if not Path("params/pipeline.yaml").exists():
         raise InputError(f"{os.curdir}: no params/pipeline.yaml here, expected the repository's root as working folder")
+    if options.step == "complexity" and not options.model and (options.backbone or options.input or options.json):
+        raise InputError("complexity: --backbone, --input and --json are of one MODEL, found none")
+    if options.step == "complexity" and options.model:
+        from sgenet.complexity.command import describe
+
+        size = tuple(options.input) if options.input else None
+        print(describe(options.model, backbone=options.backbone, size=size, as_json=options.json))
+        return 0
     from sgenet import steps
     from sgenet.runs import load_replication
 
@@ -47,9 +67,16 @@ def _run(options: argparse.Namespace) -> int | None:
     elif options.step == "train":
         steps.train(replication, replication.run(options.run), options.seed)
     elif options.step == "evaluate":
-        steps.evaluate(replication, replication.run(options.run), options.seed)
+        if options.released:
+            steps.evaluate_released(replication, replication.run(options.run))
+        else:
+            steps.evaluate(replication, replication.run(options.run), options.seed)
+    elif options.step == "activations":
+        steps.activations(replication)
     elif options.step == "complexity":
         steps.complexity(replication)
+    elif options.step == "latency":
+        steps.latency(replication)
     elif options.step == "report":
         problems = steps.report(replication)
         for problem in problems:
@@ -69,9 +96,27 @@ def _parser() -> argparse.ArgumentParser:
     prepare = steps.add_parser("prepare", parents=[scaled], help="make and check the data of a task")
     prepare.add_argument("task", choices=["classification", "detection"])
     steps.add_parser("train", parents=[of_run], help="train a run; continues where it stopped")
-    steps.add_parser("evaluate", parents=[of_run], help="evaluate a trained run")
-    steps.add_parser("complexity", parents=[scaled], help="count parameters and operations of the full-size models")
+    evaluate = steps.add_parser("evaluate", parents=[of_run], help="evaluate a trained run")
+    evaluate.add_argument("--released", action="store_true", help="the weights in data/released/ in place of its own")
+    steps.add_parser("activations", parents=[scaled], help="measure what figures 2 to 4 show, before and after SGE")
+    complexity = steps.add_parser(
+        "complexity", parents=[scaled], help="count parameters and operations of full-size models"
+    )
+    complexity.add_argument(
+        "model", nargs="?", metavar="MODEL", help="such as sk-resnet101 (default: all of the tables)"
+    )
+    complexity.add_argument("--backbone", action="store_true", help="of MODEL: without its last layer, as in detection")
+    complexity.add_argument(
+        "--input", nargs=2, type=int, metavar=("H", "W"), help="of MODEL: pixels (default: the paper's)"
+    )
+    complexity.add_argument("--json", action="store_true", help="of MODEL: exact numbers for programs")
+    steps.add_parser("latency", parents=[scaled], help="time the full-size models on this machine")
     steps.add_parser("report", parents=[scaled], help="build the report from what is there")
+    released = steps.add_parser("import-checkpoint", help="convert a released checkpoint to safetensors")
+    released.add_argument("source", metavar="SRC.pth.tar", help="file of torch.save; no code in it is ever run")
+    released.add_argument("destination", metavar="DST.safetensors")
+    released.add_argument("--model", required=True, help="such as sge-resnet50 or faster-rcnn/sge-resnet50, full-size")
+    released.add_argument("--classes", help="a detector's, comma-separated in the order wanted (default: COCO's 80)")
     steps.add_parser("doctor", help="what is installed, which device, what is missing for each scale")
     steps.add_parser("bench", help="measure SGE's cost and the pipeline's start-up")
     return parser

@@ -61,8 +61,11 @@ def read_yaml(path: str | Path) -> Any:
     """Return the content of a YAML file; InputError when it is missing, unreadable or not YAML."""
     import yaml
 
+    text = ""
     try:
-        loader = yaml.SafeLoader(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        # libyaml's parser where there is one: ten times as fast, and every step pays
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
         node = loader.get_single_node()
         _refuse_repeated_keys(node, path)
         return None if node is None else loader.construct_document(node)
@@ -70,7 +73,7 @@ def read_yaml(path: str | Path) -> Any:
         raise InputError(f"{path}: cannot be read ({_reason(error)}), expected a YAML file") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        line = f"line {mark.line + 1} " if mark else ""
+        line = f"line {min(mark.line, text.count(chr(10))) + 1} " if mark else ""  # not behind the end
         problem = getattr(error, "problem", None) or "unreadable text"
         raise InputError(f"{path}: {line}is not YAML ({problem})") from None
 

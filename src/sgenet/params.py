@@ -2,12 +2,15 @@
 
 import difflib
 import math
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 
+from sgenet import attention
 from sgenet.files import InputError, read_yaml
 
 Settings = dict[str, Any]
@@ -32,6 +35,20 @@ def merge(base: Settings, *overrides: Settings) -> Settings:
             else:
                 merged[key] = value
     return merged
+
+
+def layers(settings: Settings, detector: str, model: str) -> Iterator[Settings]:
+    """The settings, then what they hold for this detector and for this model, in the order of their merging.
+
+    `detectors` maps a detector's name, `models` a pattern such as `*resnet101`, to settings of its own.
+    """
+    common = dict(settings)
+    detectors, models = common.pop("detectors", {}), common.pop("models", {})
+    yield common
+    own = [value for name, value in detectors.items() if name == detector]
+    own += [value for pattern, value in models.items() if fnmatchcase(model, pattern)]
+    for value in own:
+        yield from layers(value, detector, model)
 
 
 def load(path: str | Path, schema: str) -> Settings:
@@ -71,9 +88,19 @@ def load_recipe(task: str) -> Settings:
 
 
 def _check_overrides(value: Settings, task: str, path: Path, at: tuple[str, ...]) -> None:
+    check_overrides(value, task, path, at)
+    for key in ("detectors", "models"):
+        for name, overrides in value.get(key, {}).items():
+            _check_overrides(overrides, task, path, (*at, key, name))
+
+
+def check_overrides(value: Settings, task: str, path: str | Path, at: tuple[str, ...] = ()) -> None:
+    """Hold some settings of a task's runs against its schema, those of attention modules against their own."""
     check(value, task, path, at, partial=True)
-    for detector, overrides in value.get("detectors", {}).items():
-        check(overrides, task, path, (*at, "detectors", detector), partial=True)
+    modules, known = value.get("attention", {}), attention.names()
+    for name in sorted(modules.keys() - set(known)):
+        raise InputError(f"{path}: {'.'.join((*at, 'attention', name))}: unknown key, {_hint(name, known)}")
+    check(modules, "attention", path, (*at, "attention"), partial=True)
 
 
 def load_table(name: str) -> Settings:
@@ -106,10 +133,8 @@ def check(value: Any, schema: str, path: str | Path, at: tuple[str, ...] = (), *
     if error.validator == "additionalProperties":
         known = sorted(error.schema.get("properties", {}))
         unknown = sorted(map(str, set(error.instance) - set(known)))
-        near = difflib.get_close_matches(unknown[0], known, 1)
-        hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
         place = ".".join((*at, *map(str, error.absolute_path), unknown[0]))
-        raise InputError(f"{path}: {place}: unknown key, {hint}")
+        raise InputError(f"{path}: {place}: unknown key, {_hint(unknown[0], known)}")
     if error.validator == "required":
         missing = [key for key in error.validator_value if key not in error.instance]
         raise InputError(f"{path}: {'.'.join((*at, *map(str, error.absolute_path), missing[0]))}: missing")
@@ -119,6 +144,11 @@ def check(value: Any, schema: str, path: str | Path, at: tuple[str, ...] = (), *
     }.get(str(error.validator), f"expected {error.validator} {error.validator_value}")
     about = error.schema.get("description")
     raise InputError(f"{path}: {field}: found {error.instance!r}, {expected}" + (f" ({about})" if about else ""))
+
+
+def _hint(unknown: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(unknown, known, 1)
+    return f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
 
 
 def _check_finite(value: Any, path: str | Path, at: tuple[str, ...]) -> None:

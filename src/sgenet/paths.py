@@ -25,9 +25,29 @@ def evaluation(scale: str, run_id: str, seed: int) -> Path:
     return Path("results", scale, "evaluation", run_id, f"seed-{seed}")
 
 
+def activations(scale: str) -> Path:
+    """What figures 2 to 4 show, measured on one trained run."""
+    return Path("results", scale, "evaluation", "activations.json")
+
+
+def released(model: str) -> Path:
+    """Weights of a classifier that the authors released, as `sgenet import-checkpoint` writes them."""
+    return Path("data", "released", f"{model}.safetensors")
+
+
+def released_evaluation(scale: str, run_id: str) -> Path:
+    """What released weights reach in place of the run's own."""
+    return Path("results", scale, "released", run_id, "metrics.json")
+
+
 def complexity(scale: str) -> Path:
     """Parameters and operation counts of every run's full-size model."""
     return Path("results", scale, "complexity.json")
+
+
+def latency(scale: str) -> Path:
+    """Time of a forward pass of every full-size model in a table of complexity, on this machine."""
+    return Path("results", scale, "latency.json")
 
 
 def report(scale: str) -> Path:

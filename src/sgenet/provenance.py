@@ -27,10 +27,14 @@ def origin(command: str, settings: dict[str, Any], manifest: Path, started: floa
         device: as `describe_device` names it.
     """
     data = read_json(manifest)
+    made = {"settings": settings, "data": {key: data[key] for key in ("source", "fingerprint")}}
+    return stamp(command, started, device) | made
+
+
+def stamp(command: str, started: float, device: str) -> dict[str, Any]:
+    """By what code, when and on what something was made just now; the arguments are those of `origin`."""
     return {
         "command": command,
-        "settings": settings,
-        "data": {key: data[key] for key in ("source", "fingerprint")},
         "commit": commit(),
         "versions": {"python": platform.python_version()} | versions(),
         "device": device,

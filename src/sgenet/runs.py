@@ -1,14 +1,16 @@
 """Runs: what is trained and evaluated once a seed, resolved from recipe, scale and the row of a table."""
 
+import fnmatch
 from dataclasses import dataclass
 
-from sgenet import params
+from sgenet import attention, params, paths
 from sgenet.files import InputError
-from sgenet.models.names import parse_name
-from sgenet.params import Settings, merge
+from sgenet.models.names import DEPTHS, attention_settings, parse_name
+from sgenet.params import Settings, layers, merge
 from sgenet.tables import Row, Table, load_table
 
 TASKS = ("classification", "detection")
+FIGURES_RUN = "classification/sge-resnet50"  # whose activations figures 2 to 4 show, with seed 0
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,50 @@ class Replication:
         return range(self.pipeline["seeds"])
 
     def full_size(self) -> list[tuple[Run, Settings]]:
-        """Every run with its model's settings at the paper's size: its row's over the recipe, without the scale."""
-        own = {f"{table.task}/{row.run}": row.settings for table in self.tables for row in table.rows}
+        """Every run with its model's settings at the paper's size: its row's over the recipe, without the scale.
+
+        The models of tables of complexity, which nothing trains, are among them as runs of the task `complexity`.
+        """
+        own = {table.run_id(row): row.settings for table in self.tables for row in table.rows}
         recipes = {task: params.load_recipe(task) for task in TASKS}
-        full = {run.id: merge(recipes[run.task], own.get(run.id, {})) for run in self.runs.values()}
+        recipes["complexity"] = recipes["classification"]
+        bare = {
+            table.run_id(row): Run(table.task, row.run, row.model, {})
+            for table in self.tables
+            for row in table.rows
+            if table.task == "complexity"
+        }
         keys = ("width", "attention")  # all that counts here
-        return [(run, {key: full[run.id][key] for key in keys}) for run in self.runs.values()]
+        found = []
+        for run in (*self.runs.values(), *bare.values()):
+            full = merge(recipes[run.task], own.get(run.id, {}))
+            found.append((run, {key: full[key] for key in keys}))
+        return found
+
+    def plain_of(self) -> dict[str, str]:
+        """In tables of complexity, id of a model -> id of the one that it is compared with."""
+        found = {}
+        for table in self.tables:
+            by_label = {row.label: row for row in table.rows}
+            for row in table.rows:
+                if table.task == "complexity" and row.baseline:
+                    found[table.run_id(row)] = table.run_id(by_label[row.baseline])
+        return found
+
+    def released(self) -> list[Run]:
+        """Runs for which released weights are evaluated too: those of a plain model, at a scale that wants it."""
+        if not self.scale.get("released", False):
+            return []
+        task, keys = "classification", ("width", "attention")
+        network = merge(params.load_recipe(task), self.scale[task])
+        return [
+            run
+            for run in self.runs.values()
+            if run.task == task
+            and run.name == run.model
+            and all(run.settings[key] == _of_model(run.model, network)[key] for key in keys)
+            and paths.released(run.model).is_file()
+        ]
 
     def run(self, run_id: str) -> Run:
         """The run of that id; InputError names those that exist."""
@@ -77,12 +117,15 @@ def load_replication(
     chosen = tuple(load_table(name) for name in pipeline["tables"])
     _check_batches(scale_settings, pipeline["scale"])
     recipes = {task: params.load_recipe(task) for task in TASKS}
+    detectors = list(recipes["detection"]["detectors"])
+    _check_names(recipes["detection"], detectors, "params/recipes/detection.yaml: ")
+    _check_names(scale_settings["detection"], detectors, f"params/scales/{pipeline['scale']}.yaml: detection.")
     runs: dict[str, Run] = {}
     for table in chosen:
         for index, row in enumerate(table.rows):
             place = f"params/tables/{table.id}.yaml: rows.{index}"
             try:
-                new = _runs_of(table.task, row, recipes, scale_settings, pipeline["scale"], place)
+                new = _runs_of(table.task, row, recipes, scale_settings, place)
             except ValueError as error:
                 raise InputError(f"{place}.run: {error}") from None
             for run in new:
@@ -90,35 +133,57 @@ def load_replication(
                     raise InputError(
                         f"{place}.run: {run.id} stands elsewhere with other settings, expected another name"
                     )
+    if FIGURES_RUN in runs:
+        _check_figures(scale_settings["figures"], runs[FIGURES_RUN], pipeline["scale"])
     return Replication(pipeline, scale_settings, chosen, runs)
 
 
-def _runs_of(
-    task: str, row: Row, recipes: dict[str, Settings], scale: Settings, scale_name: str, place: str
-) -> list[Run]:
-    """The run behind a row; before a detector's, the classification run that it starts from."""
+def _runs_of(task: str, row: Row, recipes: dict[str, Settings], scale: Settings, place: str) -> list[Run]:
+    """The run behind a row; before a detector's, the classification run that it starts from. Nothing for complexity."""
     parse_name(row.model)
+    if task == "complexity":
+        settings = _of_model(row.model, merge(recipes["classification"], row.settings))
+        _check(settings, row.settings, "classification", row.model, place)
+        return []
     recipe = dict(recipes[task])
     if task == "classification":
         if "/" in row.run:
             raise ValueError(f"found {row.run!r}, expected a name without '/'")
-        settings = merge(recipe, scale[task], row.settings)
+        settings = _of_model(row.model, merge(recipe, scale[task], row.settings))
         _check(settings, row.settings, task, row.model, place)
         return [Run(task, row.run, row.model, settings)]
-    own, overrides = recipe.pop("detectors"), dict(scale[task])
-    scale_own = overrides.pop("detectors", {})
-    known = ", ".join(own)
-    for detector in scale_own.keys() - own.keys():
-        path = f"params/scales/{scale_name}.yaml"
-        raise InputError(f"{path}: detection.detectors: found {detector!r}, expected one of {known}")
+    known = list(recipe["detectors"])
     detector, _, last = row.run.partition("/")
-    if detector not in own or not last or "/" in last:
-        raise ValueError(f"found {row.run!r}, expected <detector>/<name> with one of the detectors {known}")
-    settings = merge(recipe, own[detector], overrides, scale_own.get(detector, {}), row.settings)
+    if detector not in known or not last or "/" in last:
+        raise ValueError(f"found {row.run!r}, expected <detector>/<name> with one of the detectors {', '.join(known)}")
+    sources = (recipe, scale[task], row.settings)
+    merged = merge({}, *(layer for source in sources for layer in layers(source, detector, row.model)))
+    settings = _of_model(row.model, merged)
     _check(settings, row.settings, task, row.model, place)
+    complete = {**settings, "detectors": {detector: settings}}  # the schema says what each detector needs
+    params.check(complete, task, params.PARAMS / "recipes/detection.yaml")
     start = Row(label=row.model, run=row.model, model=row.model)
-    classifier = _runs_of("classification", start, recipes, scale, scale_name, place)[0]
+    classifier = _runs_of("classification", start, recipes, scale, place)[0]
     return [classifier, Run(task, row.run, row.model, settings, detector, classifier.id)]
+
+
+def _of_model(model: str, settings: Settings) -> Settings:
+    """Settings without those of attention modules that the model does not have: they decide nothing."""
+    name, _ = parse_name(model)
+    return {**settings, "attention": {name: settings["attention"].get(name, {})} if name else {}}
+
+
+def _check_names(settings: Settings, detectors: list[str], place: str) -> None:
+    """Refuse settings for detectors and models that do not exist: they would have no effect."""
+    networks = [f"resnet{depth}" for depth in DEPTHS]
+    networks += [f"{module}-{network}" for module in attention.names() for network in networks]
+    for pattern in settings.get("models", {}):
+        if not fnmatch.filter(networks, pattern):
+            raise InputError(f"{place}models: found {pattern!r}, expected a model or a pattern that fits one")
+    for detector, own in settings.get("detectors", {}).items():
+        if detector not in detectors:
+            raise InputError(f"{place}detectors: found {detector!r}, expected one of {', '.join(detectors)}")
+        _check_names(own, detectors, f"{place}detectors.{detector}.")
 
 
 def _check_batches(scale: Settings, name: str) -> None:
@@ -128,18 +193,29 @@ def _check_batches(scale: Settings, name: str) -> None:
         raise InputError(f"{path}: classification.batch_size: found {batch}, expected at most train_images {images}")
 
 
+def _check_figures(figures: Settings, run: Run, name: str) -> None:
+    place = f"params/scales/{name}.yaml: figures"
+    groups, size = (attention_settings(run.model, run.settings) or {})["groups"], run.settings["image_size"]
+    if max(figures["groups"]) >= groups:
+        expected = f"expected 0 to {groups - 1}, the groups of {FIGURES_RUN}"
+        raise InputError(f"{place}.groups: found {max(figures['groups'])}, {expected}")
+    if size <= 2 ** (figures["stage"] + 1):
+        found = f"found {figures['stage']}, whose maps of {size} px images have one position"
+        raise InputError(f"{place}.stage: {found}, expected an earlier stage")
+
+
 def _check(settings: Settings, own: Settings, task: str, model: str, place: str) -> None:
     path, _, at = place.partition(": ")
-    params.check(own, task, path, (at, "settings"), partial=True)
+    params.check_overrides(own, task, path, (at, "settings"))
+    for module in own.get("attention", {}).keys() - settings["attention"].keys():
+        raise InputError(f"{path}: {at}.settings.attention.{module}: unknown key, {model} has no such module")
     recipe = params.PARAMS / "recipes" / f"{task}.yaml"
     params.check(settings, task, recipe)
+    params.check(settings["attention"], "attention", recipe, ("attention",))
     optimizer = settings["optimizer"]
     if optimizer["type"] == "AdamW" and (unfit := optimizer.keys() & {"momentum", "nesterov"}):
         raise InputError(f"{path}: optimizer.{min(unfit)}: found with AdamW, expected with SGD alone")
-    groups, channels = settings["attention"].get("sge", {}).get("groups", 64), settings["width"]
-    wide = channels * (4 if parse_name(model)[1] >= 50 else 1)
-    if model.startswith("sge-") and wide % groups:
-        raise InputError(
-            f"{path}: {at}: attention.sge.groups: found {groups}, expected a divisor of {wide}, "
-            f"the channels of the first stage at width {channels}"
-        )
+    try:
+        attention_settings(model, settings)
+    except ValueError as error:
+        raise InputError(f"{path}: {at}: {error}") from None

@@ -7,8 +7,8 @@ from typing import Any
 
 from sgenet import paths
 from sgenet.files import InputError, read_json, write_json
-from sgenet.provenance import describe_device, origin
-from sgenet.runs import Replication, Run
+from sgenet.provenance import describe_device, origin, stamp
+from sgenet.runs import FIGURES_RUN, Replication, Run
 
 
 def prepare(replication: Replication, task: str) -> None:
@@ -30,13 +30,10 @@ def train(replication: Replication, run: Run, seed: int) -> None:
     data = paths.require(paths.manifest(scale, run.task), f"sgenet prepare {run.task} --scale {scale}")
     manifest = read_json(data)
     weights = _starting_weights(replication, run, seed)
-    import torch
-
     from sgenet import engine
     from sgenet.tracking import wandb_run
 
-    torch.set_num_threads(replication.scale["threads"])
-    device = engine.choose_device(replication.scale["device"])
+    device = _device(replication)
     start = None if weights is None else hashlib.sha256(weights.read_bytes()).hexdigest()
     identity = {**run.identity, "device": device, "weights": start}
     folder = engine.resume_folder(run.id, scale, seed, identity, manifest["fingerprint"])
@@ -63,19 +60,8 @@ def train(replication: Replication, run: Run, seed: int) -> None:
 def evaluate(replication: Replication, run: Run, seed: int) -> None:
     """Evaluate a trained run; writes metrics.json, and predictions or detections."""
     scale, started = replication.scale_name, time.monotonic()
-    data = paths.require(paths.manifest(scale, run.task), f"sgenet prepare {run.task} --scale {scale}")
-    trained = paths.training(scale, run.id, seed)
-    training = read_json(
-        paths.require(trained / "training.json", f"sgenet train {run.id} --scale {scale} --seed {seed}")
-    )
-    manifest = read_json(data)
-    _check_origin(training, run, manifest, trained)
-    import torch
-
-    from sgenet import engine
-
-    torch.set_num_threads(replication.scale["threads"])
-    device = engine.choose_device(replication.scale["device"])
+    data, trained, manifest, training = _trained(scale, run, seed)
+    device = _device(replication)
     output = paths.evaluation(scale, run.id, seed)
     if run.task == "classification":
         from sgenet.classification import evaluate as task_evaluate
@@ -92,6 +78,42 @@ def evaluate(replication: Replication, run: Run, seed: int) -> None:
     write_json(output / "metrics.json", result)
 
 
+def evaluate_released(replication: Replication, run: Run) -> None:
+    """Evaluate the weights that the authors released in place of a run's own; writes metrics.json."""
+    scale, started = replication.scale_name, time.monotonic()
+    data = paths.require(paths.manifest(scale, run.task), f"sgenet prepare {run.task} --scale {scale}")
+    weights = paths.require(paths.released(run.model), f"sgenet import-checkpoint ... --model {run.model}")
+    if run not in replication.released():
+        expected = "expected a classification run of a plain model, and `released: true` in the scale"
+        raise InputError(f"{run.id}: --released: found at scale {scale}, {expected}")
+    from sgenet.classification.evaluate import evaluate_weights
+
+    device, manifest = _device(replication), read_json(data)
+    folder = paths.data_folder(scale, run.task)
+    metrics = evaluate_weights(run, folder, manifest, weights=weights, device=device)
+    command = f"sgenet evaluate {run.id} --released --scale {scale}"
+    evaluation = origin(command, run.settings, data, started, describe_device(device))
+    file = {"path": str(weights), "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
+    result = {"run": run.id, "scale": scale, "metrics": metrics, "weights": file, "origin": evaluation}
+    write_json(paths.released_evaluation(scale, run.id), result)
+
+
+def activations(replication: Replication) -> None:
+    """Measure what figures 2 to 4 show on the run FIGURES_RUN with seed 0; writes activations.json."""
+    scale, started, seed = replication.scale_name, time.monotonic(), 0
+    run, figures = replication.run(FIGURES_RUN), replication.scale["figures"]
+    data, trained, manifest, training = _trained(scale, run, seed)
+    device = _device(replication)
+    from sgenet.classification.activations import measure
+
+    folder, weights = paths.data_folder(scale, run.task), trained / "best.safetensors"
+    measured = measure(run, folder, manifest, weights=weights, figures=figures, device=device)
+    command = f"sgenet activations --scale {scale}"
+    origins = {"train": training, "activations": origin(command, figures, data, started, describe_device(device))}
+    head = {"run": run.id, "scale": scale, "seed": seed, "fingerprint": manifest["fingerprint"]}
+    write_json(paths.activations(scale), {**head, **measured, "origin": origins})
+
+
 def complexity(replication: Replication) -> None:
     """Count parameters and operations of every run's full-size model; writes complexity.json."""
     from sgenet.complexity.count import count_run
@@ -100,11 +122,49 @@ def complexity(replication: Replication) -> None:
     write_json(paths.complexity(replication.scale_name), counts)
 
 
+def latency(replication: Replication) -> None:
+    """Time the models of tables of complexity on this machine; writes latency.json."""
+    import torch
+
+    from sgenet.complexity.latency import measure
+
+    started, device, settings = time.monotonic(), _device(replication), replication.scale["latency"]
+    networks = {run.id: (run.model, own) for run, own in replication.full_size() if run.task == "complexity"}
+    size, rounds = settings["image_size"], settings["rounds"]
+    models = measure(networks, replication.plain_of(), size=size, rounds=rounds, device=device)
+    how = {"input": [size, size], "batch": 1, "threads": torch.get_num_threads(), "rounds": rounds}
+    command = f"sgenet latency --scale {replication.scale_name}"
+    write_json(paths.latency(replication.scale_name), {
+        **how, "models": models, "origin": stamp(command, started, describe_device(device)),
+    })  # fmt: skip
+
+
 def report(replication: Replication) -> list[str]:
     """Build the report from what is there; returns the problems met."""
     from sgenet.report import build
 
     return build(replication)
+
+
+def _trained(scale: str, run: Run, seed: int) -> tuple[Path, Path, dict[str, Any], dict[str, Any]]:
+    """The run's manifest file, the folder of its weights, the manifest, and the training's origin, all checked."""
+    data = paths.require(paths.manifest(scale, run.task), f"sgenet prepare {run.task} --scale {scale}")
+    trained = paths.training(scale, run.id, seed)
+    command = f"sgenet train {run.id} --scale {scale} --seed {seed}"
+    training = read_json(paths.require(trained / "training.json", command))
+    manifest = read_json(data)
+    _check_origin(training, run, manifest, trained)
+    return data, trained, manifest, training
+
+
+def _device(replication: Replication) -> str:
+    """The scale's device; torch takes as many threads as the scale allows."""
+    import torch
+
+    from sgenet.engine import choose_device
+
+    torch.set_num_threads(replication.scale["threads"])
+    return choose_device(replication.scale["device"])
 
 
 def _check_origin(training: dict[str, Any], run: Run, manifest: dict[str, Any], trained: Path) -> None:

@@ -1,43 +1,69 @@
 """The paper's tables: columns, rows, the run behind each row, and the published values with their source."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from sgenet import params
 from sgenet.files import InputError
 
-STATIC = ("params", "gflops")
-CLASSIFICATION = ("top1", "top5")
+STATIC = ("params", "gflops", "macs")
+TIMED = ("latency", "latency_ratio")
+PRINTED = ("readme_top1",)
+CLASSIFICATION = ("top1", "top5", "top1_last", "top1_mean10")
 
 
 @dataclass(frozen=True)
 class Published:
-    """A value of the paper: as printed, where it was read, and how sure it is that the paper prints it."""
+    """A value of the paper: as printed, where it was read, and how sure it is that the paper prints it.
+
+    `difference` explains why a count differs from it; `note` tells what else is known.
+    """
 
     value: float
     source: tuple[str, ...]
     confidence: str = "medium"
     note: str = ""
+    difference: str = ""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: metric id, heading, unit, decimals; static columns come from the full-size model at every scale."""
+    """A column: metric id, heading, unit, decimals, and how its values are made.
+
+    `measured` is `static` (counted from the full-size model, at every scale), `trained`, `timed` (on this machine) or
+    `printed` (nothing to reproduce; it should repeat what the column `audits` prints). `only` names the detectors that
+    have such a value; empty: all.
+    """
 
     id: str
     label: str
     digits: int
     unit: str = ""
     measured: str = "trained"
+    note: str = ""
+    audits: str | None = None
+    only: tuple[str, ...] = ()
 
     @property
     def static(self) -> bool:
         return self.measured == "static"
 
+    @property
+    def trained(self) -> bool:
+        return self.measured == "trained"
+
+    @property
+    def timed(self) -> bool:
+        return self.measured == "timed"
+
 
 @dataclass(frozen=True)
 class Row:
-    """A row: its run, the row that gains are measured against, and what the paper prints, by column id."""
+    """A row: its run, the row that gains are measured against, and what the paper prints, by column id.
+
+    In a table of complexity nothing is trained, and `run` is the model's name.
+    """
 
     label: str
     run: str
@@ -46,6 +72,10 @@ class Row:
     note: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
     published: dict[str, Published] = field(default_factory=dict)
+
+    def has(self, column: Column) -> bool:
+        """Whether the row can have a value in this column."""
+        return not column.only or self.run.partition("/")[0] in column.only
 
 
 @dataclass(frozen=True)
@@ -57,36 +87,27 @@ class Table:
     task: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+    note: str = ""
+
+    def run_id(self, row: Row) -> str:
+        """Id of the row's run, or of its model where nothing is trained."""
+        return f"{self.task}/{row.run}"
 
 
 def load_table(name: str) -> Table:
     """Read params/tables/<name>.yaml; InputError when a row names what does not exist."""
     value = params.load_table(name)
     path = params.PARAMS / "tables" / f"{name}.yaml"
-    columns = tuple(Column(**column) for column in value["columns"])
-    for index, column in enumerate(columns):
-        place = f"{path}: columns.{index}"
-        if column.static != (column.id in STATIC):
-            expected = "static" if column.id in STATIC else "trained"
-            raise InputError(f"{place}.measured: found {column.measured!r} for {column.id}, expected {expected!r}")
-        if not column.static and (column.id in CLASSIFICATION) != (value["task"] == "classification"):
-            raise InputError(f"{place}.id: found {column.id!r}, which {value['task']} does not measure")
+    columns = tuple(Column(**{**column, "only": tuple(column.get("only", ()))}) for column in value["columns"])
+    _check_columns(columns, value["task"], path)
     sources = params.load_sources()
     rows: list[Row] = []
     for index, entry in enumerate(value["rows"]):
-        place = f"{path}: rows.{index}"
-        published = {}
-        for column, cell in entry.get("published", {}).items():
-            if column not in {known.id for known in columns}:
-                raise InputError(f"{place}.published.{column}: no such column, expected one of {_ids(columns)}")
-            for letter in cell["source"]:
-                if letter not in sources:
-                    known_letters = ", ".join(sources)
-                    raise InputError(f"{place}.published.{column}.source: found {letter!r}, expected {known_letters}")
-            published[column] = Published(**{**cell, "source": tuple(cell["source"])})
-        row = Row(**{"model": entry["run"].rpartition("/")[2], **entry, "published": published})
+        row = _row(entry, value["task"], columns, sources, f"{path}: rows.{index}")
         if any(row.label == other.label for other in rows):
-            raise InputError(f"{place}.label: {row.label!r} stands in the table already, expected another label")
+            raise InputError(
+                f"{path}: rows.{index}.label: {row.label!r} stands in the table already, expected another label"
+            )
         rows.append(row)
     labels = [row.label for row in rows]
     for index, row in enumerate(rows):
@@ -94,8 +115,46 @@ def load_table(name: str) -> Table:
             raise InputError(
                 f"{path}: rows.{index}.baseline: found {row.baseline!r}, expected the label of another row"
             )
-    return Table(name, value["title"], value["task"], columns, tuple(rows))
+    detectors = {row.run.partition("/")[0] for row in rows}
+    for index, column in enumerate(columns):
+        for detector in set(column.only) - detectors:
+            raise InputError(f"{path}: columns.{index}.only: found {detector!r}, which no row has")
+    return Table(name, value["title"], value["task"], columns, tuple(rows), value.get("note", ""))
 
 
-def _ids(columns: tuple[Column, ...]) -> str:
-    return ", ".join(column.id for column in columns)
+def _row(entry: dict[str, Any], task: str, columns: tuple[Column, ...], sources: dict[str, str], place: str) -> Row:
+    wanted, unwanted = ("model", "run") if task == "complexity" else ("run", None)
+    if wanted not in entry:
+        raise InputError(f"{place}.{wanted}: missing")
+    if unwanted in entry:
+        raise InputError(f"{place}.{unwanted}: found in a table of complexity, expected {wanted} alone")
+    published = {}
+    for column, cell in entry.get("published", {}).items():
+        if column not in {known.id for known in columns}:
+            expected = ", ".join(known.id for known in columns)
+            raise InputError(f"{place}.published.{column}: no such column, expected one of {expected}")
+        for letter in cell["source"]:
+            if letter not in sources:
+                raise InputError(f"{place}.published.{column}.source: found {letter!r}, expected {', '.join(sources)}")
+        published[column] = Published(**{**cell, "source": tuple(cell["source"])})
+    run = entry["run"] if "run" in entry else entry["model"]
+    return Row(**{"run": run, "model": run.rpartition("/")[2], **entry, "published": published})
+
+
+def _check_columns(columns: tuple[Column, ...], task: str, path: Path) -> None:
+    for index, column in enumerate(columns):
+        place = f"{path}: columns.{index}"
+        kinds = {"static": STATIC, "timed": TIMED, "printed": PRINTED}
+        expected = next((kind for kind, ids in kinds.items() if column.id in ids), "trained")
+        if column.measured != expected:
+            raise InputError(f"{place}.measured: found {column.measured!r} for {column.id}, expected {expected!r}")
+        owner = "classification" if column.id in (*CLASSIFICATION, *PRINTED) else "detection"
+        owner = "complexity" if column.measured == "timed" else owner
+        if not column.static and owner != task:
+            raise InputError(f"{place}.id: found {column.id!r}, which {task} does not measure")
+        ids = [other.id for other in columns]
+        if column.id in ids[:index]:
+            raise InputError(f"{place}.id: {column.id!r} stands in the table already, expected another column")
+        if (column.audits is not None) != (column.measured == "printed") or column.audits not in (None, *ids):
+            found = f"found {column.audits!r} for {column.id}"
+            raise InputError(f"{place}.audits: {found}, expected another column where, and only where, it is printed")

@@ -1,12 +1,15 @@
 """The networks against torchvision's, and the names that the authors' weights carry."""
 
+import copy
+import re
+
 import pytest
 import torch
 import torchvision
 
+from sgenet.attention import create, names
 from sgenet.checkpoints import load_weights, save_weights
 from sgenet.files import InputError
-from sgenet.models.names import parse_name
 from sgenet.models.resnet import create_resnet
 
 
@@ -38,10 +41,60 @@ def test_attention_stands_before_the_shortcut_under_its_own_name():
     torch.testing.assert_close(block(x), (block.sge(branch) + x).relu())
 
 
-@pytest.mark.parametrize("name", ["resnet49", "sgx-resnet50", "ResNet50", "sge-resnet50-g32", ""])
-def test_unknown_names_are_refused(name):
-    with pytest.raises(ValueError, match="expected one of resnet18"):
-        parse_name(name)
+def test_sk_stands_in_place_of_the_3x3_convolution_under_flat_names():
+    network = create_resnet("sk-resnet50", width=8, attention={"groups": 4, "reduction": 4}, num_classes=3).eval()
+    inside = "conv1 bn1 conv2 bn2 conv2g bn2g conv_fc1 bn_fc1 conv_fc2 conv3 bn3"
+    assert {name.split(".")[2] for name in network.state_dict() if name.startswith("layer2.1.")} == set(inside.split())
+    block = network.layer2[0]
+    assert block.conv2.stride == block.conv2g.stride == (2, 2) and block.conv2g.groups == 4
+    module = create("sk", 16, groups=4, reduction=4, stride=2).eval()
+    module.load_state_dict({name: block.state_dict()[name] for name in module.state_dict()})
+    x = torch.randn(1, 32, 6, 6).relu()
+    branch = block.bn3(block.conv3(module(block.bn1(block.conv1(x)).relu())))
+    torch.testing.assert_close(block(x), (branch + block.downsample(x)).relu())
+
+
+def test_a_copy_of_sk_shares_nothing_with_its_original():
+    network = create_resnet("sk-resnet50", width=8, attention={"groups": 4, "reduction": 4}, num_classes=3).eval()
+    x = torch.randn(1, 3, 64, 64)
+    twin, before = copy.deepcopy(network), network(x)
+    torch.testing.assert_close(twin(x), before)
+    for parameter in twin.parameters():
+        torch.nn.init.zeros_(parameter)
+    torch.testing.assert_close(network(x), before)
+    assert not twin(x).any()
+
+
+def test_bam_stands_after_the_first_three_stages():
+    network = create_resnet("bam-resnet18", width=16, num_classes=3).eval()
+    assert {name.split(".")[0] for name in network.state_dict() if "att." in name} == {"bam1", "bam2", "bam3"}
+    layers = [network.get_submodule(f"bam{number}.channel_att.gate_c.gate_c_fc_0") for number in (1, 2, 3)]
+    assert [layer.in_features for layer in layers] == [16, 32, 64]
+    x = torch.randn(1, 3, 64, 64)
+    maps = network.stage_outputs(x)
+    assert [tuple(m.shape[1:]) for m in maps] == [(16, 16, 16), (32, 8, 8), (64, 4, 4), (128, 2, 2)]
+    torch.testing.assert_close(maps[1], network.bam2(network.layer2(maps[0])))
+    torch.testing.assert_close(maps[3], network.layer4(maps[2]))
+    torch.testing.assert_close(network(x), network.fc(maps[3].mean((2, 3))))
+
+
+@pytest.mark.parametrize("model", [f"{name}-resnet{depth}" for name in names() for depth in (18, 34) if name != "sk"])
+def test_shallow_networks_take_every_module_but_sk(model):
+    network = create_resnet(model, num_classes=2).train()
+    network(torch.randn(2, 3, 32, 32)).sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in network.parameters())
+
+
+def test_what_cannot_be_built_is_told_in_one_sentence():
+    sentence = "bam-resnet18, width 8: BAM: 8 channels leave no hidden unit at reduction 16"
+    with pytest.raises(InputError, match=f"^{re.escape(sentence)}$"):
+        create_resnet("bam-resnet18", width=8)
+    with pytest.raises(
+        InputError, match="^sk-resnet50, width 64: attention.sk.stride: found 2, but each block sets it$"
+    ):
+        create_resnet("sk-resnet50", attention={"stride": 2})
+    with pytest.raises(InputError, match="^sge-resnet50, width 64: attention.sge: got an unexpected keyword argument"):
+        create_resnet("sge-resnet50", attention={"reduction": 4})
 
 
 def test_weights_survive_a_round_trip_and_misfits_are_named(tmp_path):
@@ -63,9 +116,9 @@ def test_weights_survive_a_round_trip_and_misfits_are_named(tmp_path):
         load_weights(second, tmp_path / "w.safetensors")
 
 
-@pytest.mark.parametrize(("model", "last"), [("resnet18", "bn2.weight"), ("sge-resnet50", "bn3.weight")])
-def test_residual_gain_sets_each_blocks_last_normalisation_alone(model, last):
-    network = create_resnet(model, width=8, attention={"groups": 8} if "-" in model else None, num_classes=2)
+@pytest.mark.parametrize("model", ["resnet18", *(f"{name}-resnet50" for name in names())])
+def test_residual_gain_sets_each_blocks_last_normalisation_alone(model):
+    network, last = create_resnet(model, num_classes=2), "bn2.weight" if model == "resnet18" else "bn3.weight"
     before = {name: value.clone() for name, value in network.state_dict().items()}
     network.set_residual_gain(0.2)
     changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}

@@ -71,6 +71,35 @@ DETECTION = {
         },
     ],
 }
+CLAIMS = [
+    {
+        "id": "A",
+        "sentence": "SGE is better.",
+        "where": "nowhere",
+        "conditions": [
+            {"gain": {"table": "one", "column": "top1", "row": "SGE-ResNet50"}},
+            {"gain": {"table": "two", "column": "ap", "row": "RetinaNet SGE", "claimed": [1.0, 2.0], "above": 1.0}},
+        ],
+    },
+    {
+        "id": "B",
+        "sentence": "It is light.",
+        "where": "nowhere",
+        "note": "a note on a claim",
+        "conditions": [
+            {"extra": {"table": "one", "columns": ["params", "gflops"], "row": "SGE-ResNet50", "at_most": 0.1}},
+        ],
+    },
+    {
+        "id": "C",
+        "sentence": "Small objects gain most.",
+        "where": "nowhere",
+        "conditions": [
+            {"larger_gain": {"table": "two", "column": "ap_small", "than": "ap", "row": "RetinaNet SGE"}},
+            {"statistic": {"name": "variance_ratio", "above": 1}},
+        ],
+    },
+]
 
 
 @pytest.fixture
@@ -106,6 +135,7 @@ def _lay_out(folder: Path) -> None:
     shutil.copytree(ROOT / "workflow/schemas", folder / "workflow/schemas")
     write_table("one", CLASSIFICATION)
     write_table("two", DETECTION)
+    write_claims(CLAIMS)
     pipeline = yaml.safe_load(Path("params/pipeline.yaml").read_text())
     pipeline |= {"scale": "demo", "tables": ["one", "two"], "seeds": 1}
     pipeline["report"] |= {"confidence": 0.95, "bootstrap_samples": 200}
@@ -116,6 +146,10 @@ def write_table(name: str, table: dict[str, Any]) -> None:
     path = Path("params/tables", f"{name}.yaml")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(table, sort_keys=False))
+
+
+def write_claims(claims: list[dict[str, Any]]) -> None:
+    Path("params/claims.yaml").write_text(yaml.safe_dump({"claims": claims}, sort_keys=False))
 
 
 def write(path: Path, value: Any) -> None:
@@ -173,6 +207,10 @@ def make_run(scale: str, run: str, seed: int, images: int, skill: float) -> None
         matches = make_matches(images // 4, skill)
         matches.save(folder / "matches.npz")
         metrics = dict.fromkeys(METRICS, 10.0) | {name: ap(matches, metric=name) for name in AP_METRICS}
+        if "/mask-rcnn/" in run:
+            masks = make_matches(images // 4, skill - 0.05)
+            masks.save(folder / "mask_matches.npz")
+            metrics |= {f"mask_{name}": ap(masks, metric=name) for name in AP_METRICS}
         metrics["images"] = images // 4
     origin = {
         "settings": {"epochs": 8, "optimizer": {"type": "AdamW", "lr": 0.004}},
@@ -199,9 +237,11 @@ def _classification(folder: Path, images: int, skill: float) -> dict[str, float]
     top5 = (label[:, None] + np.arange(1, 6)) % 10
     right, near = round(skill * images), round((1 + skill) / 2 * images)
     top5[:right, 0], top5[right:near, 1] = label[:right], label[right:near]
-    np.savez(folder / "predictions.npz", label=label, best_top5=top5, last_top5=top5)
+    last_top5 = top5.copy()
+    last_top5[: images // 100] = (label[: images // 100, None] + 1) % 10  # a hundredth less
     top1, top5_ = 100 * right / images, 100 * near / images
-    last = {"top1_last": top1 - 1, "top5_last": top5_ - 1, "best_epoch": 7, "last_epoch": 8}
+    np.savez(folder / "predictions.npz", label=label, best_top5=top5, last_top5=last_top5)
+    last = {"top1_last": top1 - 1, "top5_last": top5_ - 1, "top1_mean10": top1 - 2, "best_epoch": 7, "last_epoch": 8}
     return {"top1": top1, "top5": top5_, **last, "images": images}
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from sgenet import paths
+from sgenet.claims import CLAIM_VERDICTS
 from sgenet.report import build
 from sgenet.report.cells import VERDICTS
 from sgenet.runs import Replication, load_replication
@@ -40,7 +41,8 @@ def test_numbers_by_hand(replication: Replication) -> None:
     centre, half = p + z * z / 2 / n, z * math.sqrt(p * (1 - p) / n + z * z / 4 / n / n)
     ends = [100 * (centre + sign * half) / (1 + z * z / n) for sign in (-1, 1)]
     wald = z * math.sqrt((up + down - (up - down) ** 2) / 402)
-    assert top1["published"] == {"value": 77.584, "source": ["H"], "confidence": "low"}
+    note = {"note": "a note on a value"}
+    assert top1["published"] == {"value": 77.584, "source": ["H"], "confidence": "low"} | note
     found = top1["reproduced"]
     assert found["value"] == 70 and found["n"] == 1 and found["seeds"] == {"0": 70} and found["last"] == 69
     assert [found["low"], found["high"]] == pytest.approx(ends, abs=1e-3)
@@ -145,6 +147,7 @@ def test_unreadable_metrics(replication: Replication, content: str, sentence: st
     assert cell(0, 1, "top1") | {"published": None} == {
         "published": None,
         "reproduced": None,
+        "released": None,
         "verdict": "failed",
         "origin": None,
     }
@@ -196,7 +199,7 @@ def test_predictions_of_other_numbers(replication: Replication) -> None:
     make.edit_metrics(SGE, top1=70.0)
     make.edit_metrics(RETINA, ap=50.0)
     (problem,) = build(replication)
-    assert "gain of ap: found" in problem
+    assert "expected 50.0 as in metrics.json beside it" in problem
 
 
 def test_other_data_than_the_baseline(replication: Replication) -> None:
@@ -266,4 +269,31 @@ def test_settings_change_the_origin(replication: Replication) -> None:
 
 def test_schema_knows_the_verdicts(repository: Path) -> None:
     schema = json.loads(Path("workflow/schemas/comparison.schema.json").read_text())
-    assert schema["$defs"]["cell"]["properties"]["verdict"]["enum"] == list(VERDICTS)
+    assert schema["$defs"]["cell"]["properties"]["verdict"]["enum"] == [name for name in VERDICTS if name != "timed"]
+    assert schema["$defs"]["claim_verdict"]["enum"] == list(CLAIM_VERDICTS)
+
+
+def test_released_weights_stand_beside_the_training(repository: Path) -> None:
+    scale = Path("params/scales/demo.yaml")
+    scale.write_text(f"{scale.read_text()}\nreleased: true\n")
+    make.write(paths.released("sge-resnet50"), "weights")
+    replication = load_replication()
+    make.make_results(replication)
+    path = paths.released_evaluation("demo", SGE)
+    assert build(replication) == [] and cell(0, 1, "top1")["released"] is None
+    origin = {"command": "sgenet evaluate --released", "data": {"fingerprint": "f1"}}
+    weights = {"path": "data/released/sge-resnet50.safetensors", "sha256": "5e" * 32}
+    value = {"metrics": {"top1": 77.5, "top5": 93.75, "images": 400}, "weights": weights, "origin": origin}
+    make.write(path, value)
+    assert build(replication) == []
+    assert cell(0, 1, "top1")["released"] == {"value": 77.5, "sha256": "5e" * 32}
+    assert cell(0, 1, "top5")["released"]["value"] == 93.75 and cell(0, 1, "params")["released"] is None
+    assert cell(0, 0, "top1")["released"] is None and cell(0, 1, "top1")["reproduced"]["value"] == 70
+    page = Path("reports/demo/index.html").read_text()
+    assert "released weights: 77.50 (\N{MINUS SIGN}0.08)" in page  # 77.584 was published
+    assert "released weights: 93.75<" in page and "sgenet evaluate --released" in page  # no Top-5 to compare with
+    make.write(path, value | {"metrics": {"top1": 101, "top5": 93.75}})
+    assert build(replication) == [f"{path}: metrics.top1: found 101, expected a number from 0 to 100"]
+    assert cell(0, 1, "top1")["verdict"] == "same direction" and cell(0, 1, "top1")["released"] is None
+    paths.released("sge-resnet50").unlink()  # what is gone is not shown
+    assert build(replication) == []

@@ -53,7 +53,8 @@ def test_hostile_names_are_escaped(repository: Path) -> None:
     rows = [row | {"label": evil + row["label"], "note": evil} for row in table["rows"]]
     rows[1] = rows[1] | {"baseline": rows[0]["label"]}
     columns = [column | {"label": evil, "unit": evil} for column in table["columns"]]
-    make.write_table("one", table | {"rows": rows, "columns": columns})
+    make.write_table("one", table | {"rows": rows, "columns": columns, "note": evil})
+    make.write_claims([claim | {"sentence": evil, "where": evil, "note": evil} for claim in make.CLAIMS[2:]])
     replication = load_replication()
     replication.scale["description"] = evil
     make.make_results(replication)
@@ -97,7 +98,7 @@ def test_marked_up_for_everyone(replication: Replication) -> None:
     elements = Elements(text)
     assert [a["lang"] for a in elements.all("html")] == ["en"]
     assert len(elements.all("img")) == 2 and all(a.get("alt") for a in elements.all("img"))
-    assert len(elements.all("svg")) == text.count("</title>") - 1 == 3  # Top-1, loss; loss
+    assert len(elements.all("svg")) == text.count("</title>") - 1 == 2  # Top-1; loss
     assert all("scope" in a for a in elements.all("th"))
     ids = [a["id"] for _, a in elements.tags if "id" in a]
     assert len(ids) == len(set(ids))

@@ -12,7 +12,10 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-RUNS = ["faster-rcnn/resnet50", "faster-rcnn/sge-resnet50", "retinanet/resnet50", "retinanet/sge-resnet50"]
+TABLES = [
+    *("imagenet", "coco-two-stage", "coco-retinanet", "ablation-groups", "ablation-init", "ablation-normalization"),
+    *("author-logs", "complexity"),
+]
 
 
 class Checkout:
@@ -79,12 +82,15 @@ def test_bad_parameters_stop_snakemake_before_anything_runs(checkout):
 def test_dvc_makes_everything_and_leaves_snakemake_nothing(checkout):
     checkout("dvc", "repro")
     results, report = checkout.folder / "results/smoke", checkout.folder / "reports/smoke"
-    for run in ["classification/resnet50", "classification/sge-resnet50", *(f"detection/{run}" for run in RUNS)]:
-        metrics = json.loads((results / "evaluation" / run / "seed-0/metrics.json").read_text())
-        assert metrics["origin"]["train"]["command"] == f"sgenet train {run} --scale smoke --seed 0"
-        assert len(metrics["origin"]["train"]["versions"]) > 5
+    for task in ("classification", "detection"):
+        evaluated = sorted((results / "evaluation" / task).rglob("seed-0/metrics.json"))
+        assert len(evaluated) == 21
+        for path in evaluated:
+            metrics, run = json.loads(path.read_text()), path.parents[1].relative_to(results / "evaluation")
+            assert metrics["origin"]["train"]["command"] == f"sgenet train {run} --scale smoke --seed 0"
+            assert len(metrics["origin"]["train"]["versions"]) > 5
     comparison = json.loads((report / "comparison.json").read_text())
-    assert [table["id"] for table in comparison["tables"]] == ["imagenet", "coco-two-stage", "coco-retinanet"]
+    assert [table["id"] for table in comparison["tables"]] == TABLES
     cells = [cell for t in comparison["tables"] for row in t["rows"] for cell in row["cells"].values()]
     assert all(cell["reproduced"] or cell["verdict"] == "not measured" for cell in cells)
     assert "<html" in (report / "index.html").read_text()
@@ -106,7 +112,7 @@ def test_a_detection_parameter_retrains_detectors_alone_through_snakemake(checko
     before = weights.stat().st_mtime_ns
     checkout.edit("params/scales/smoke.yaml", lambda value: value["detection"]["optimizer"].update(weight_decay=0.04))
     jobs = checkout.jobs(checkout("snakemake"))
-    assert jobs == {"train_detector": 4, "evaluate_detector": 4, "report": 1, "all": 1, "total": 10}
+    assert jobs == {"train_detector": 21, "evaluate_detector": 21, "report": 1, "all": 1, "total": 44}
     assert weights.stat().st_mtime_ns == before
     checkout.nothing_to_do()
 
@@ -120,9 +126,9 @@ def test_a_report_parameter_trains_nothing_through_dvc(checkout):
 
 
 def test_fewer_tables_and_more_seeds_of_one_invocation_reach_every_step(checkout):
-    checkout("snakemake", "--config", "tables=imagenet", "seeds=2")
+    checkout("snakemake", "--config", "tables=ablation-normalization", "seeds=2")
     comparison = json.loads((checkout.folder / "reports/smoke/comparison.json").read_text())
-    assert [table["id"] for table in comparison["tables"]] == ["imagenet"]
+    assert [table["id"] for table in comparison["tables"]] == ["ablation-normalization"]
     assert all(row["cells"]["top1"]["reproduced"]["n"] == 2 for row in comparison["tables"][0]["rows"])
     assert checkout.jobs(checkout("snakemake")) == {"report": 1, "complexity": 1, "all": 1, "total": 3}
     checkout.nothing_to_do()

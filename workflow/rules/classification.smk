@@ -56,3 +56,50 @@ rule evaluate_classifier:
         "evaluate classification/{wildcards.name}, seed {wildcards.seed}"
     shell:
         "sgenet evaluate classification/{wildcards.name:q} --scale {params.scale:q} --seed {wildcards.seed} > {log:q} 2>&1"
+
+
+rule evaluate_released:
+    input:
+        manifest=DATA / "classification.json",
+        data=DATA / "classification",
+        weights=str(paths.released("{name}")),
+    output:
+        metrics=RESULTS / "released" / "classification" / "{name}" / "metrics.json",
+    log:
+        LOGS / "evaluate" / "released" / "{name}.log",
+    conda:
+        "../../environment.yml"
+    threads: REPLICATION.scale["threads"]
+    resources:
+        gpu=gpus(),
+    params:
+        scale=SCALE,
+        settings=settings("classification"),
+    message:
+        "evaluate the released weights of {wildcards.name}"
+    shell:
+        "sgenet evaluate classification/{wildcards.name:q} --released --scale {params.scale:q} > {log:q} 2>&1"
+
+
+rule activations:
+    input:
+        manifest=DATA / "classification.json",
+        data=DATA / "classification",
+        best=paths.training(SCALE, FIGURES_RUN, 0) / "best.safetensors",
+        training=paths.training(SCALE, FIGURES_RUN, 0) / "training.json",
+    output:
+        paths.activations(SCALE),
+    log:
+        LOGS / "activations.log",
+    conda:
+        "../../environment.yml"
+    threads: REPLICATION.scale["threads"]
+    resources:
+        gpu=gpus(),
+    params:
+        scale=SCALE,
+        figures=canonical(REPLICATION.scale["figures"]),
+    message:
+        f"measure activations before and after SGE, {FIGURES_RUN}, seed 0"
+    shell:
+        "sgenet activations --scale {params.scale:q} > {log:q} 2>&1"

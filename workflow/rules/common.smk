@@ -8,9 +8,10 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from sgenet import paths
+from sgenet import paths, warm
+from sgenet.claims import load_claims
 from sgenet.files import InputError
-from sgenet.runs import TASKS, load_replication
+from sgenet.runs import FIGURES_RUN, TASKS, load_replication
 
 try:
     for key in config.keys() - {"scale", "seeds", "tables"}:
@@ -23,6 +24,7 @@ try:
         config.get("seeds"),
         tables.split(",") if isinstance(tables, str) else tables,
     )
+    load_claims(REPLICATION.tables)  # checked before anything runs
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
@@ -33,6 +35,9 @@ shell.prefix(
     f" SGENET_SEEDS={len(REPLICATION.seeds)}"
     f" SGENET_TABLES={shlex.quote(' '.join(REPLICATION.pipeline['tables']))}; "
 )
+
+# Steps of this workflow fork from one process that has imported what they need.
+os.environ.setdefault("SGENET_WARM", warm.folder_of(os.getpid()))
 
 SCALE = REPLICATION.scale_name
 DATA = Path("data", SCALE)
@@ -60,13 +65,18 @@ def trainings(task):
 
 
 def evaluations():
-    """metrics.json of every run and seed."""
+    """metrics.json of every run and seed and of released weights, and what figures 2 to 4 show of their run."""
     runs = REPLICATION.runs.values()
-    return [
+    metrics = [
         paths.evaluation(SCALE, run.id, seed) / "metrics.json"
         for run in runs
         for seed in REPLICATION.seeds
     ]
+    metrics += [
+        paths.released_evaluation(SCALE, run.id) for run in REPLICATION.released()
+    ]
+    figures = [paths.activations(SCALE)] if FIGURES_RUN in REPLICATION.runs else []
+    return metrics + figures
 
 
 def canonical(value):
@@ -119,6 +129,6 @@ def record_with_dvc():
 
 
 def make_folders():
-    """Folders that DVC expects even where no run of a task was asked for."""
-    for task in TASKS:
-        (RESULTS / task).mkdir(parents=True, exist_ok=True)
+    """Folders that DVC expects even where no run of a task was asked for, and no weights were released."""
+    for folder in (*TASKS, "released"):
+        (RESULTS / folder).mkdir(parents=True, exist_ok=True)

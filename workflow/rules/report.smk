@@ -17,14 +17,41 @@ rule complexity:
         "sgenet complexity --scale {params.scale:q} > {log} 2>&1"
 
 
+rule latency:
+    output:
+        RESULTS / "latency.json",
+    log:
+        LOGS / "latency.log",
+    conda:
+        "../../environment.yml"
+    threads: workflow.cores  # so that nothing runs beside it
+    resources:
+        gpu=gpus(),
+    params:
+        scale=SCALE,
+        how=canonical([REPLICATION.scale["latency"], REPLICATION.scale["threads"]]),
+        models=[
+            canonical([run.id, run.model, settings])
+            for run, settings in REPLICATION.full_size()
+            if run.task == "complexity"
+        ],
+        against=canonical(REPLICATION.plain_of()),
+    message:
+        "time the full-size models"
+    shell:
+        "sgenet latency --scale {params.scale:q} > {log} 2>&1"
+
+
 rule report:
     input:
         evaluations(),
         complexity=rules.complexity.output,
+        latency=rules.latency.output,
         data=expand(DATA / "{task}.{kind}", task=TASKS, kind=["json", "png"]),
         histories=[f"{path}/history.csv" for task in TASKS for path in trainings(task)],
         tables=[f"params/tables/{table.id}.yaml" for table in REPLICATION.tables],
         sources="params/sources.yaml",
+        claims="params/claims.yaml",
     output:
         page=f"reports/{SCALE}/index.html",
         comparison=f"reports/{SCALE}/comparison.json",

@@ -12,6 +12,8 @@ sigmoid(1) = 0.731. Widely copied versions start beta at 0 or use the biased dev
 import torch
 from torch import Tensor, nn
 
+__all__ = ["SpatialGroupEnhance"]
+
 
 class SpatialGroupEnhance(nn.Module):
     """Scale each position of each channel group by its likeness to the group's global feature.
@@ -19,30 +21,46 @@ class SpatialGroupEnhance(nn.Module):
     Args:
         channels: channels of the feature map, a multiple of `groups`; ValueError otherwise.
         groups: number of groups G; the module has 2G parameters, `weight` (gamma) and `bias` (beta), (1, G, 1, 1).
+        gamma: at which every `weight` starts.
+        beta: at which every `bias` starts.
+        normalize: whether the likeness is normalised over the positions (the paper's ablation leaves it as it is).
         eps: added to the standard deviation.
 
-    Shape: (N, C, H, W) -> (N, C, H, W).
+    Shape: (N, C, H, W) -> (N, C, H, W), in the memory format of the input.
     """
 
-    def __init__(self, channels: int, groups: int = 64, eps: float = 1e-5) -> None:
+    def __init__(
+        self,
+        channels: int,
+        groups: int = 64,
+        gamma: float = 0.0,
+        beta: float = 1.0,
+        normalize: bool = True,
+        eps: float = 1e-5,
+    ) -> None:
         super().__init__()
         if groups < 1 or channels % groups:
             raise ValueError(f"SGE: {channels} channels do not fall into {groups} equal groups")
         self.groups = groups
+        self.normalize = normalize
         self.eps = eps
-        self.weight = nn.Parameter(torch.zeros(1, groups, 1, 1))
-        self.bias = nn.Parameter(torch.ones(1, groups, 1, 1))
+        self.weight = nn.Parameter(torch.full((1, groups, 1, 1), float(gamma)))
+        self.bias = nn.Parameter(torch.full((1, groups, 1, 1), float(beta)))
 
     def forward(self, x: Tensor) -> Tensor:
-        n, c, h, w = x.shape
-        grouped = x.reshape(n, self.groups, c // self.groups, h * w)
-        mean_vector = grouped.mean(dim=3, keepdim=True)
-        likeness = (grouped * mean_vector).sum(dim=2)  # (N, G, H*W): c_i = <g, x_i>
-        likeness = likeness - likeness.mean(dim=2, keepdim=True)
-        if h * w > 1:  # over one position the likeness is its own mean: zero already, and its deviation undefined
-            likeness = likeness / (likeness.std(dim=2, keepdim=True) + self.eps)
-        gate = torch.sigmoid(likeness.view(n, self.groups, h, w) * self.weight + self.bias)
-        return (grouped * gate.view(n, self.groups, 1, h * w)).view(n, c, h, w)
+        grouped = x.unflatten(1, (self.groups, -1))  # (N, G, C/G, H, W): a view in either memory format
+        mean_vector = grouped.mean(dim=(3, 4), keepdim=True)
+        likeness = (grouped * mean_vector).sum(dim=2)  # (N, G, H, W): c_i = <g, x_i>
+        if self.normalize:
+            likeness = self._normalized(likeness)
+        gate = torch.addcmul(self.bias, likeness, self.weight).sigmoid()
+        return (grouped * gate.unsqueeze(2)).flatten(1, 2)
+
+    def _normalized(self, likeness: Tensor) -> Tensor:
+        if likeness.shape[2:].numel() == 1:  # over one position it is its own mean, and its deviation undefined
+            return torch.zeros_like(likeness)
+        deviation, mean = torch.std_mean(likeness, dim=(2, 3), keepdim=True)
+        return (likeness - mean) / (deviation + self.eps)
 
     def extra_repr(self) -> str:
-        return f"groups={self.groups}, eps={self.eps}"
+        return f"groups={self.groups}, normalize={self.normalize}, eps={self.eps}"

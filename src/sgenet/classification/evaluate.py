@@ -1,10 +1,12 @@
 """Evaluate a trained classifier: Top-1 and Top-5 of its best and its last epoch, and the prediction for each image."""
 
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from sgenet import engine
@@ -22,22 +24,14 @@ def evaluate(
     Writes `predictions.npz` to `output`: `label` (N,), `best_top5` and `last_top5` (N, 5), best class first.
 
     Returns:
-        top1, top5 (best epoch) and top1_last, top5_last in percent, best_epoch, last_epoch, images.
+        top1, top5 (best epoch), top1_last, top5_last and top1_mean10 (mean of the last ten epochs' Top-1, of all where
+        there are fewer) in percent, best_epoch, last_epoch, images.
     """
-    settings = run.settings
-    dataset = build_dataset(data, "val", settings, train=False)
-    loader = engine.loader(dataset, settings["workers"], batch_size=settings["batch_size"])
-    classifier = Classifier(build_network(run.model, settings, len(manifest["classes"])), settings).to(device).eval()
+    classifier, loader = _prepare(run, data, manifest, device)
     predictions: dict[str, np.ndarray] = {}
     for which in ("best", "last"):
-        load_weights(classifier.network, trained / f"{which}.safetensors")
-        top5, labels = [], []
-        with torch.inference_mode():
-            for images, label in tqdm(loader, desc=which, disable=None, leave=False):
-                top5.append(classifier(images.to(device), label).cpu())
-                labels.append(label)
-        predictions[f"{which}_top5"] = torch.cat(top5).short().numpy()
-        predictions["label"] = torch.cat(labels).short().numpy()
+        weights = trained / f"{which}.safetensors"
+        predictions[f"{which}_top5"], predictions["label"] = _predict(classifier, loader, weights, device)
     with atomic_path(output / "predictions.npz") as temporary:
         np.savez_compressed(temporary, **predictions)  # type: ignore[arg-type]
     epochs = [row["top1"] for row in engine.read_history(trained / "history.csv")]
@@ -47,10 +41,43 @@ def evaluate(
         "top5": best[1],
         "top1_last": last[0],
         "top5_last": last[1],
+        "top1_mean10": mean(epochs[-10:]),
         "best_epoch": epochs.index(max(epochs)) + 1,
         "last_epoch": len(epochs),
         "images": len(predictions["label"]),
     }
+
+
+def evaluate_weights(run: Run, data: Path, manifest: dict[str, Any], *, weights: Path, device: str) -> dict[str, Any]:
+    """Evaluate the network of a run with the weights of a file, which must fit it, on the validation images.
+
+    Returns:
+        top1 and top5 in percent, images.
+    """
+    predicted, labels = _predict(*_prepare(run, data, manifest, device), weights, device)
+    top1, top5 = _accuracy(predicted, labels)
+    return {"top1": top1, "top5": top5, "images": len(labels)}
+
+
+def _prepare(run: Run, data: Path, manifest: dict[str, Any], device: str) -> tuple[Classifier, DataLoader[Any]]:
+    settings = run.settings
+    dataset = build_dataset(data, "val", settings, train=False)
+    loader = engine.loader(dataset, settings["workers"], batch_size=settings["batch_size"])
+    classifier = Classifier(build_network(run.model, settings, len(manifest["classes"])), settings).to(device).eval()
+    return classifier, loader
+
+
+def _predict(
+    classifier: Classifier, loader: DataLoader[Any], weights: Path, device: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """The five best classes of each image by these weights, best first (N, 5), and its label (N,)."""
+    load_weights(classifier.network, weights)
+    top5, labels = [], []
+    with torch.inference_mode():
+        for images, label in tqdm(loader, desc=weights.stem, disable=None, leave=False):
+            top5.append(classifier(images.to(device), label).cpu())
+            labels.append(label)
+    return torch.cat(top5).short().numpy(), torch.cat(labels).short().numpy()
 
 
 def _accuracy(top5: np.ndarray, labels: np.ndarray) -> tuple[float, float]:

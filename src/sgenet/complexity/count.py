@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from sgenet.attention import SpatialGroupEnhance
+from sgenet.files import InputError
 from sgenet.models.names import attention_settings
 from sgenet.models.resnet import create_resnet
 from sgenet.params import Settings
@@ -39,9 +40,18 @@ def count_run(run: Run, settings: Settings) -> dict[str, Any]:
 
     `settings` are the run's without its scale's (`Replication.full_size`).
     """
-    attention = attention_settings(run.model, settings)
-    backbone = run.task == "detection"
-    return count_model(run.model, attention=attention, width=settings["width"], backbone=backbone)
+    return count_full_size(run.model, settings, backbone=run.task == "detection")
+
+
+def count_full_size(
+    model: str, settings: Settings, *, backbone: bool, size: tuple[int, int] | None = None
+) -> dict[str, Any]:
+    """Count a model with a recipe's `width` and `attention`; InputError if they do not fit it. See `count_model`."""
+    try:
+        attention = attention_settings(model, settings)
+    except ValueError as error:
+        raise InputError(f"{model} at the recipe's width: {error}") from None
+    return count_model(model, attention=attention, width=settings["width"], backbone=backbone, size=size)
 
 
 def count_model(

@@ -160,20 +160,24 @@ def bootstrap_ap(
         needed.setdefault(area, set()).update(range(10)[thresholds])
     total, present = np.zeros((4, 10, len(weights))), np.zeros((4, len(weights)))
     starts = np.searchsorted(matches.category, np.arange(len(matches.categories) + 1))
+    # Counts of detections are summed by matrix products, which are exact in this type.
+    exact: NDArray[np.floating] = weights.astype(
+        np.float32 if weights.max(initial=0) * len(matches.score) < 2**24 else np.float64
+    )
     for k, (start, stop) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
-        rows = max(16, 2**16 // max(1, stop - start))  # keeps the arrays below in cache
-        for first in range(0, len(weights), rows):
-            chunk = slice(first, first + rows)
-            drawn = weights[chunk, matches.image[start:stop]].astype(np.int32)
-            for area, thresholds_of_area in needed.items():
-                somewhere = np.flatnonzero(matches.truths[area, k])
-                truths = weights[chunk, somewhere] @ matches.truths[area, k, somewhere].astype(np.int64)
-                present[area, chunk] += truths > 0
-                levels = _recall_levels(truths)
-                for t in thresholds_of_area:
-                    counted = ~matches.ignored[area, t, start:stop]
-                    hit = matches.matched[area, t, start:stop] & counted
-                    total[area, t, chunk] += _average_precision(drawn, hit, counted, *levels)
+        image = matches.image[start:stop]
+        for area, thresholds_of_area in needed.items():
+            truths = (exact @ matches.truths[area, k].astype(exact.dtype)).astype(np.int64)
+            present[area] += truths > 0
+            levels, offset = _recall_levels(truths)
+            for t in thresholds_of_area:
+                counted = ~matches.ignored[area, t, start:stop]
+                hits = np.flatnonzero(matches.matched[area, t, start:stop] & counted)
+                seen = _seen_by_image(image, counted, hits, len(matches.image_ids)).astype(exact.dtype)
+                rows = max(64, 2**16 // max(1, len(hits)))  # keeps the arrays below in cache
+                for first in range(0, len(weights) if len(hits) else 0, rows):
+                    chunk = slice(first, first + rows)
+                    total[area, t, chunk] += _average_precision(exact[chunk], image[hits], seen, levels, offset[chunk])
     with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN that the docstring promises
         return {
             metric: 100 * total[area, thresholds].mean(axis=0) / present[area]
@@ -182,24 +186,39 @@ def bootstrap_ap(
 
 
 def _average_precision(
-    drawn: NDArray[np.int32],
-    hit: NDArray[np.bool_],
-    counted: NDArray[np.bool_],
+    weights: NDArray[np.floating],
+    image: NDArray[np.int32],
+    seen_by_image: NDArray[np.floating],
     levels: NDArray[np.uint8],
     offset: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """AP, (B,), of one category from the (B, D) times that each detection was drawn.
+    """AP, (B,), of one category with H true positives, from the (B, I) times that each image was drawn.
 
     Interpolated precision, the highest one at this recall or beyond, is always reached at a true positive,
     and by the last copy of one drawn several times. So true positives alone are looked at, each with its
     copies in one step; its precision stands for the recall levels that it is the first to reach.
+
+    Args:
+        image: (H,) of each true positive, best score first.
+        seen_by_image: (I, H) detections counted up to each, by image.
+        levels, offset: as from `_recall_levels`.
     """
-    hits = np.cumsum(drawn[:, hit], axis=1, dtype=np.int64)
-    seen = np.cumsum(drawn[:, counted], axis=1, dtype=np.int32)[:, hit[counted]]
-    precision = hits / (seen + np.spacing(1))
+    hits = np.cumsum(weights[:, image], axis=1, dtype=np.int64)
+    precision = hits / ((weights @ seen_by_image).astype(np.float64) + np.spacing(1))
     precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     reached = levels.take(hits + offset)
     return (precision * np.diff(reached, axis=1, prepend=np.uint8(0))).sum(axis=1) / len(RECALLS)
+
+
+def _seen_by_image(
+    image: NDArray[np.int32], counted: NDArray[np.bool_], hits: NDArray[np.intp], images: int
+) -> NDArray[np.int64]:
+    """How many counted detections of each image stand up to each hit: (images, H), from (D,) `image` and `counted`."""
+    before = np.flatnonzero(counted)
+    first = np.searchsorted(hits, before)  # the first hit that counts it
+    inside = first < len(hits)
+    cells = image[before[inside]].astype(np.int64) * len(hits) + first[inside]
+    return np.bincount(cells, minlength=images * len(hits)).reshape(images, len(hits)).cumsum(axis=1)
 
 
 def _recall_levels(truths: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

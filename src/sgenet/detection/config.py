@@ -3,15 +3,19 @@
 from pathlib import Path
 from typing import Any
 
+import mmdet
 from mmengine.config import Config, ConfigDict
-from mmengine.hub import get_config
 
 from sgenet.models.names import attention_settings, parse_name
 from sgenet.runs import Run
 
+# Read directly: mmengine's get_config("mmdet::...") gives the same after going through the metadata of all configs.
+_CONFIGS = Path(mmdet.__file__).parent / ".mim" / "configs"
 _FILES = {
-    "retinanet": "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py",
-    "faster-rcnn": "mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py",
+    "retinanet": "retinanet/retinanet_r50_fpn_1x_coco.py",
+    "faster-rcnn": "faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py",
+    "mask-rcnn": "mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py",
+    "cascade-rcnn": "cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py",
 }
 # Overlap with a crowd region (intersection over the box's own area) from which a box is neither object nor background.
 _CROWD_OVERLAP = 0.5  # our choice: the authors' threshold was not recovered
@@ -27,7 +31,7 @@ def detector_config(run: Run, data: Path, classes: list[str], weights: Path | No
         weights: classifier whose weights the backbone starts from.
     """
     assert run.detector is not None
-    config = get_config(_FILES[run.detector])
+    config = Config.fromfile(_CONFIGS / _FILES[run.detector])
     _set_model(config.model, run, len(classes), weights)
     for split in ("train", "val"):
         _set_data(config[f"{split}_dataloader"].dataset, split, run, data, classes)
@@ -78,28 +82,57 @@ def _head_init(std: float) -> dict[str, Any]:
 
 
 def _set_two_stage(model: ConfigDict, settings: dict[str, Any], classes: int) -> None:
+    """Set Faster, Mask and Cascade R-CNN; the Cascade's IoUs, deviations and weights of its stages are mmdet's own."""
     rpn, roi, channels = settings["rpn"], settings["roi"], settings["neck_channels"]
     model.rpn_head.update(in_channels=channels, feat_channels=channels, loss_bbox=_smooth_l1(rpn["box_loss_beta"]))
     model.rpn_head.anchor_generator.scales = [settings["anchor_scale"]]
-    extractor = model.roi_head.bbox_roi_extractor
-    extractor.out_channels = channels
-    extractor.roi_layer.update(sampling_ratio=roi["sampling_ratio"], aligned=roi["aligned"])
-    model.roi_head.bbox_head.update(
-        in_channels=channels,
-        fc_out_channels=roi["fc_channels"],
-        num_classes=classes,
-        loss_bbox=_smooth_l1(roi["box_loss_beta"]),
-    )
+    _set_extractor(model.roi_head.bbox_roi_extractor, roi, channels)
+    for head in _stages(model.roi_head.bbox_head):
+        head.update(
+            in_channels=channels,
+            fc_out_channels=roi["fc_channels"],
+            num_classes=classes,
+            loss_bbox=_smooth_l1(roi["box_loss_beta"]),
+        )
     train, test = model.train_cfg, model.test_cfg
     train.rpn.allowed_border = rpn["allowed_border"]
     train.rpn.sampler.num = rpn["samples"]
     train.rpn_proposal.update(nms_pre=rpn["train_candidates"], max_per_img=rpn["train_proposals"])
-    train.rcnn.sampler.num = roi["samples"]
+    for stage in _stages(train.rcnn):
+        stage.sampler.num = roi["samples"]
+    if settings["legacy_boxes"] and not isinstance(train.rcnn, list):
+        train.rcnn.assigner.match_low_quality = True  # as in mmdet's configs/legacy_1.x
     if settings["ignore_crowd"]:
-        train.rpn.assigner.ignore_iof_thr = _CROWD_OVERLAP
-        train.rcnn.assigner.ignore_iof_thr = _CROWD_OVERLAP
+        for stage in (train.rpn, *_stages(train.rcnn)):
+            stage.assigner.ignore_iof_thr = _CROWD_OVERLAP
     test.rpn.update(nms_pre=rpn["test_proposals"], max_per_img=rpn["test_proposals"])
     _set_test(test.rcnn, settings["test"])
+    if "mask_head" in model.roi_head:
+        _set_masks(model, settings, classes)
+
+
+def _set_masks(model: ConfigDict, settings: dict[str, Any], classes: int) -> None:
+    mask, extractor = settings["mask"], model.roi_head.mask_roi_extractor
+    _set_extractor(extractor, settings["roi"], settings["neck_channels"])
+    extractor.roi_layer.output_size = mask["roi_size"]
+    model.roi_head.mask_head.update(
+        num_convs=mask["convs"],
+        roi_feat_size=mask["roi_size"],
+        in_channels=settings["neck_channels"],
+        conv_out_channels=mask["channels"],
+        num_classes=classes,
+    )
+    model.train_cfg.rcnn.mask_size = 2 * mask["roi_size"]  # the head doubles the resolution
+
+
+def _set_extractor(extractor: ConfigDict, roi: dict[str, Any], channels: int) -> None:
+    extractor.out_channels = channels
+    extractor.roi_layer.update(sampling_ratio=roi["sampling_ratio"], aligned=roi["aligned"])
+
+
+def _stages(part: Any) -> list[Any]:
+    """The stages of a Cascade R-CNN; of the other detectors, the one that they have."""
+    return part if isinstance(part, list) else [part]
 
 
 def _use_legacy_boxes(part: Any) -> None:
@@ -128,7 +161,10 @@ def _set_data(dataset: ConfigDict, split: str, run: Run, data: Path, classes: li
         ann_file=f"annotations/{split}.json",
         data_prefix={"img": f"{split}/"},
         metainfo={"classes": tuple(classes)},
+        serialize_data=run.settings["workers"] > 0,  # costs time, and saves memory where processes share the list
     )
+    if split == "val":  # what is to be found is the evaluation's business
+        dataset.pipeline = [step for step in dataset.pipeline if step.type != "LoadAnnotations"]
     for step in dataset.pipeline:
         if step.type == "Resize":
             step.scale = tuple(run.settings["image_scale"])

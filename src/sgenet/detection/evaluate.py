@@ -1,8 +1,11 @@
-"""Evaluate a trained detector on the validation images: detections as COCO json, the twelve COCO numbers, matches."""
+"""Evaluate a trained detector on the validation images: detections as COCO json, COCO's numbers, matches."""
 
+import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -14,6 +17,7 @@ ops.install()  # before mmdet is imported
 from mmdet.registry import DATASETS, MODELS  # noqa: E402
 from mmengine.dataset import pseudo_collate  # noqa: E402
 from mmengine.registry import init_default_scope  # noqa: E402
+from pycocotools import mask  # noqa: E402
 
 from sgenet.checkpoints import load_weights  # noqa: E402
 from sgenet.detection import coco_eval  # noqa: E402
@@ -22,16 +26,20 @@ from sgenet.files import write_text  # noqa: E402
 from sgenet.models import backbone  # noqa: E402, F401  (registers the backbone)
 from sgenet.runs import Run  # noqa: E402
 
+_AT_ONCE = 8  # images; more gain little
+
 
 def evaluate(
     run: Run, data: Path, manifest: dict[str, Any], *, trained: Path, output: Path, device: str
 ) -> dict[str, Any]:
     """Evaluate the last epoch's weights in `trained`.
 
-    Writes `detections.json` (COCO result format) and `matches.npz` (for paired tests) to `output`.
+    Writes `detections.json` (COCO result format) and, for paired tests, `matches.npz` to `output`; of a detector with
+    masks also `mask_matches.npz`, what its masks match.
 
     Returns:
-        the twelve COCO numbers in percent, None where undefined, and the number of images.
+        the twelve COCO numbers in percent, None where undefined, and the number of images; of a detector with masks
+        also the AP of these, as `mask_ap`, `mask_ap50` and so on.
     """
     init_default_scope("mmdet")
     config = detector_config(run, data, manifest["classes"])
@@ -39,29 +47,47 @@ def evaluate(
     load_weights(detector, trained / "last.safetensors")
     detector.to(device).eval()
     dataset = DATASETS.build(config.val_dataloader.dataset)
-    # One image at a time, as mmdet does: padding to a batch's largest image would change what is detected.
-    loader = DataLoader(dataset, batch_size=1, num_workers=run.settings["workers"], collate_fn=pseudo_collate)
+    loader = DataLoader(dataset, batch_size=None, num_workers=run.settings["workers"])
+    samples = tqdm(loader, desc="detections", disable=None, leave=False)
     detections = []
-    with torch.inference_mode():
-        for batch in tqdm(loader, desc="detections", disable=None, leave=False):
-            for sample in detector.test_step(batch):
-                detections += _coco_results(sample, dataset.cat_ids)
+    for found in detect(detector, samples, _AT_ONCE):
+        detections += _coco_results(found, dataset.cat_ids)
     write_text(output / "detections.json", _to_json(detections))
-    evaluation = coco_eval.evaluate(
-        data / "annotations/val.json",
-        output / "detections.json",
-        area_limits=tuple(manifest["area_limits"]),
-    )
-    evaluation.matches.save(output / "matches.npz")
-    return {**evaluation.metrics, "images": len(dataset)}
+    truth, limits = data / "annotations/val.json", tuple(manifest["area_limits"])
+    boxes = coco_eval.evaluate(truth, detections, area_limits=limits)
+    boxes.matches.save(output / "matches.npz")
+    metrics = {**boxes.metrics, "images": len(dataset)}
+    if detector.with_mask:
+        masks = coco_eval.evaluate(truth, detections, "segm", area_limits=limits)
+        masks.matches.save(output / "mask_matches.npz")
+        metrics |= {f"mask_{name}": masks.metrics[name] for name in coco_eval.AP_METRICS}
+    return metrics
+
+
+@torch.inference_mode()
+def detect(detector: Any, samples: Iterable[dict[str, Any]], at_once: int) -> Iterator[Any]:
+    """Yield mmdet's data samples with the detections of each image, in order.
+
+    Neighbouring images of one shape go through the detector together. Others do not: to pad them to a common shape
+    would change what is detected.
+    """
+    waiting: list[dict[str, Any]] = []
+    for sample in samples:
+        other = waiting and sample["inputs"].shape != waiting[0]["inputs"].shape
+        if other or len(waiting) == at_once:
+            yield from detector.test_step(pseudo_collate(waiting))
+            waiting = []
+        waiting.append(sample)
+    if waiting:
+        yield from detector.test_step(pseudo_collate(waiting))
 
 
 def _coco_results(sample: Any, categories: list[int]) -> list[dict[str, Any]]:
-    """One image's detections, boxes as x, y, width, height in pixels of the original image."""
+    """One image's detections: boxes as x, y, width, height in pixels of the original image, masks run-length coded."""
     found = sample.pred_instances.cpu()
     boxes = found.bboxes.clone()
     boxes[:, 2:] -= boxes[:, :2]
-    return [
+    results = [
         {
             "image_id": sample.img_id,
             "category_id": categories[label],
@@ -70,9 +96,12 @@ def _coco_results(sample: Any, categories: list[int]) -> list[dict[str, Any]]:
         }
         for box, label, score in zip(boxes.tolist(), found.labels.tolist(), found.scores.tolist(), strict=True)
     ]
+    if "masks" in found and results:
+        codes = mask.encode(np.asfortranarray(found.masks.numpy().transpose(1, 2, 0).astype(np.uint8)))
+        for result, code in zip(results, codes, strict=True):
+            result["segmentation"] = {"size": code["size"], "counts": code["counts"].decode()}
+    return results
 
 
 def _to_json(detections: list[dict[str, Any]]) -> str:
-    import json
-
     return "[" + ",\n".join(json.dumps(detection) for detection in detections) + "]\n"

@@ -1,1 +1,24 @@
 """ResNets with attention: the classifier in `resnet`, the backbone for mmdet in `backbone`, their names in `names`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sgenet.models.resnet import AttentionResNet
+
+
+def load_classifier(name: str, weights: str | Path) -> "AttentionResNet":
+    """The paper's full-size classifier with weights, in eval mode.
+
+    Args:
+        name: a model name such as `sge-resnet50`.
+        weights: a safetensors file, or a released checkpoint (.pth.tar) as it is; its last layer tells the classes.
+
+    Raises:
+        InputError: there is no such model, or the file cannot be read or does not fit it.
+    """
+    from sgenet.checkpoints import read_weights  # here, since the names of models must be known without torch
+    from sgenet.released import create_classifier, read_released
+
+    state = read_weights(weights) if Path(weights).suffix == ".safetensors" else read_released(weights).state
+    return create_classifier(name, state, weights).eval()

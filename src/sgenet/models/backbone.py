@@ -14,9 +14,12 @@ from sgenet.models.resnet import AttentionResNet
 class AttentionResNetBackbone(AttentionResNet):
     """ResNet without its classifier, as mmdet expects a backbone.
 
+    A module between stages (BAM) belongs to the stage before it: the feature map that is handed on has passed through
+    it, and it is frozen with its stage. What the authors' detection backbone does there is not known.
+
     Args:
         model: a model name such as `sge-resnet50`.
-        attention: settings of the attention module.
+        attention: settings of the attention module, as this width needs them.
         width: channels of the stem (64 in the paper).
         frozen_stages: -1 trains everything, 0 freezes the stem, k the stem and the first k stages with their attention.
         norm_eval: keep every batch normalisation in eval mode while training.
@@ -48,21 +51,25 @@ class AttentionResNetBackbone(AttentionResNet):
             load_weights(self, self.weights, leave_out=("fc.",))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        outputs = []
-        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
-            x = stage(x)
-            outputs.append(x)
-        return tuple(outputs)
+        return tuple(self.stage_outputs(x))
 
     def train(self, mode: bool = True) -> "AttentionResNetBackbone":
         super().train(mode)
-        frozen = [self.conv1, self.bn1, self.layer1, self.layer2, self.layer3, self.layer4]
-        for module in frozen[: self.frozen_stages + 2 if self.frozen_stages >= 0 else 0]:
+        for module in self._frozen():
             module.eval()
             module.requires_grad_(False)
         if mode and self.norm_eval:
             for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d):
+                if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
                     module.eval()
         return self
+
+    def _frozen(self) -> list[nn.Module]:
+        if self.frozen_stages < 0:
+            return []
+        frozen = [self.conv1, self.bn1]
+        for stage in range(1, self.frozen_stages + 1):
+            frozen.append(getattr(self, f"layer{stage}"))
+            if self.between is not None and stage < 4:
+                frozen.append(getattr(self, f"{self.between}{stage}"))
+        return frozen

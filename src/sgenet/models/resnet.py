@@ -1,16 +1,17 @@
-"""torchvision's ResNet with an attention module in every residual block.
+"""torchvision's ResNet with an attention module at the place that the module asks for (`sgenet.attention`).
 
-The module stands after the block's last batch normalisation and before the shortcut is added, under its own name in
-the state dict (`layer1.0.sge.weight`), as in the authors' code; so their weights load strictly. Initialisation is
-torchvision's (kaiming, fan-out), without zero-initialised last normalisations.
+Each stands under its own name in the state dict (`layer1.0.sge.weight`), as in the authors' code; so their weights load
+strictly. Initialisation is torchvision's (kaiming, fan-out), without zero-initialised last normalisations.
 """
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torchvision.models import resnet as torchvision_resnet
 
 from sgenet import attention as registry
+from sgenet.files import InputError
 from sgenet.models.names import parse_name
 
 
@@ -26,15 +27,26 @@ class BasicBlock(torchvision_resnet.BasicBlock):
 
 
 class Bottleneck(torchvision_resnet.Bottleneck):
-    """torchvision's bottleneck (stride in the 3x3 convolution), its residual branch ending in `attention`."""
+    """torchvision's bottleneck (stride in the 3x3 convolution) with a module inside it, or at its branch's end."""
 
     attention: str | None = None
+    inner: nn.Module | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.relu(self.bn1(self.conv1(x)))
-        out = self.relu(self.bn2(self.conv2(out)))
+        out = self.relu(self.bn2(self.conv2(out))) if self.inner is None else self.inner(out)
         out = _attend(self, self.bn3(self.conv3(out)))
         return self.relu(out + (x if self.downsample is None else self.downsample(x)))
+
+    def replace_conv2(self, module: nn.Module) -> None:
+        """Let `module` do what conv2, bn2 and relu did; its layers stand in the block under their own names.
+
+        The block holds the layers alone, as the authors' state dicts do; the module, which only calls them, is kept
+        out of the block's submodules.
+        """
+        for name, layer in module.named_children():
+            setattr(self, name, layer)
+        self.__dict__["inner"] = module
 
 
 def _attend(block: BasicBlock | Bottleneck, branch: Tensor) -> Tensor:
@@ -54,12 +66,12 @@ _LAYERS: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, int, in
 
 
 class AttentionResNet(torchvision_resnet.ResNet):
-    """ResNet of He et al. with an optional attention module in each block.
+    """ResNet of He et al. with an optional attention module.
 
     Args:
         depth: 18, 34, 50 or 101.
-        attention: a name of `sgenet.attention`, or None for the plain network.
-        attention_settings: keyword arguments of the attention module (SGE: `groups`).
+        attention: a name of `sgenet.attention`, or None for the plain network; InputError if it cannot be built.
+        attention_settings: keyword arguments of the attention module (SGE: `groups`), as this width needs them.
         width: channels of the stem; the paper's network has 64. The stages scale with it.
         num_classes: outputs of the last layer.
 
@@ -91,12 +103,49 @@ class AttentionResNet(torchvision_resnet.ResNet):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self.between: str | None = None  # the attention module that stands between the stages
         if attention is not None:
-            for module in self.modules():
-                if isinstance(module, BasicBlock | Bottleneck):
-                    channels = _last_norm(module).num_features
-                    module.attention = attention
-                    module.add_module(attention, registry.create(attention, channels, **(attention_settings or {})))
+            try:
+                self._add_attention(attention, attention_settings or {})
+            except ValueError as error:
+                raise InputError(f"{attention}-resnet{depth}, width {width}: {error}") from None
+
+    def _add_attention(self, name: str, settings: dict[str, Any]) -> None:
+        placement = registry.placement(name)
+        if placement == "conv" and "stride" in settings:
+            raise ValueError(f"attention.{name}.stride: found {settings['stride']}, but each block sets it")
+        if placement == "stage":
+            self.between = name
+            for number, stage in enumerate((self.layer1, self.layer2, self.layer3), start=1):
+                channels = _last_norm(stage[-1]).num_features
+                self.add_module(f"{name}{number}", registry.create(name, channels, **settings))
+            return
+        for block in [module for module in self.modules() if isinstance(module, BasicBlock | Bottleneck)]:
+            if placement == "conv":
+                assert isinstance(block, Bottleneck)  # names.parse_name refuses other depths
+                channels, stride = block.conv2.out_channels, block.conv2.stride[0]
+                block.replace_conv2(registry.create(name, channels, stride=stride, **settings))
+            else:
+                block.attention = name
+                block.add_module(name, registry.create(name, _last_norm(block).num_features, **settings))
+
+    def stage_outputs(self, x: Tensor) -> list[Tensor]:
+        """The feature maps of the four stages; a module between two stages belongs to the former.
+
+        Shape: (N, 3, H, W) -> four maps of stride 4, 8, 16, 32.
+        """
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        outputs = []
+        for number in (1, 2, 3, 4):
+            x = getattr(self, f"layer{number}")(x)
+            if self.between is not None and number < 4:
+                x = getattr(self, f"{self.between}{number}")(x)
+            outputs.append(x)
+        return outputs
+
+    def forward(self, x: Tensor) -> Any:
+        """Logits (N, num_classes) of images (N, 3, H, W)."""
+        return self.fc(torch.flatten(self.avgpool(self.stage_outputs(x)[-1]), 1))
 
     def set_residual_gain(self, gain: float) -> None:
         """Start each block's last normalisation at `gain` (1 in the paper; small networks learn sooner from less)."""

@@ -6,9 +6,13 @@ import re
 from typing import Any
 
 from sgenet import paths
+from sgenet.claims import load_claims
 from sgenet.files import write_json, write_text
+from sgenet.report.activations import read_activations
 from sgenet.report.cells import Cell, CellTable, make_table
+from sgenet.report.claims import Judge, JudgedClaim, to_json
 from sgenet.report.figures import by_run, make_figures
+from sgenet.report.gains import Gains
 from sgenet.report.inputs import read_histories, read_manifest
 from sgenet.report.pages import render
 from sgenet.report.results import read_found
@@ -27,30 +31,37 @@ def build(replication: Replication) -> list[str]:
     """
     scale = replication.scale_name
     found = read_found(replication)
-    tables = [make_table(table, replication, found) for table in replication.tables]
-    problems = [run.problem for run in found.runs.values()]
+    gains = Gains(replication.pipeline["report"])
+    tables = [make_table(table, replication, found, gains) for table in replication.tables]
+    activations, bad_activations = read_activations(replication)
+    judge = Judge(replication, found, gains, activations.measured["statistics"] if activations else None)
+    claims = [judge.claim(claim) for claim in load_claims(replication.tables)]
+    problems = [problem for run in found.runs.values() for problem in (run.problem, run.released_problem)]
     problems += [cell.problem for table in tables for cell in table.cells]
+    problems += [condition.problem for claim in claims for condition in claim.conditions]
+    problems.append(bad_activations)
     histories, manifests = {}, {}
     for task in TASKS:
         histories[task], bad_histories = read_histories(replication, task)
         manifests[task], bad_manifest = read_manifest(scale, task)
         problems += [*bad_histories, bad_manifest]
     told = list(dict.fromkeys(problem for problem in problems if problem))
-    curves = [figure for table in tables for figure in make_figures(table, by_run(histories[table.table.task]))]
-    page = render(replication, tables, found, curves, manifests, told)
+    curves = make_figures(tables, {task: by_run(rows) for task, rows in histories.items()})
+    page = render(replication, claims, tables, found, curves, activations, manifests, told)
     folder = paths.report(scale)
     for task in TASKS:
         write_text(folder / "curves" / f"{task}.csv", _to_csv(histories[task]))
-    write_json(folder / "comparison.json", comparison(scale, tables))
+    write_json(folder / "comparison.json", comparison(scale, claims, tables))
     write_json(folder / "metrics.json", metrics(tables))
     write_text(folder / "index.html", page)
     return told
 
 
-def comparison(scale: str, tables: list[CellTable]) -> dict[str, Any]:
+def comparison(scale: str, claims: list[JudgedClaim], tables: list[CellTable]) -> dict[str, Any]:
     """Every cell as workflow/schemas/comparison.schema.json describes it; equal for equal runs, wherever they ran."""
     return {
         "scale": scale,
+        "claims": [to_json(claim, DECIMALS) for claim in claims],
         "tables": [
             {
                 "id": table.table.id,
@@ -59,7 +70,7 @@ def comparison(scale: str, tables: list[CellTable]) -> dict[str, Any]:
                     {
                         "label": row.row.label,
                         "run": row.run,
-                        "cells": {cell.column.id: _cell(cell) for cell in row.cells},
+                        "cells": {cell.column.id: _cell(cell) for cell in row.cells if not cell.column.timed},
                     }
                     for row in table.rows
                 ],
@@ -78,7 +89,7 @@ def metrics(tables: list[CellTable]) -> dict[str, dict[str, dict[str, float]]]:
             values = {
                 cell.column.id: round(cell.value, DECIMALS)
                 for cell in row.cells
-                if not cell.column.static and cell.value is not None
+                if cell.column.trained and cell.value is not None
             }
             name = slug = re.sub(r"[^a-z0-9]+", "-", row.row.label.lower()).strip("-") or "row"
             while name in rows:
@@ -95,9 +106,14 @@ def _cell(cell: Cell) -> dict[str, Any]:
             "source": list(cell.published.source),
             "confidence": cell.published.confidence,
         }
+        published |= {key: text for key in ("note", "difference") if (text := getattr(cell.published, key))}
+    released = None
+    if cell.released:
+        released = {"value": round(cell.released[0], DECIMALS), "sha256": cell.released[1]}
     return {
         "published": published,
         "reproduced": _reproduced(cell),
+        "released": released,
         "verdict": cell.verdict,
         "origin": cell.origin,
     }

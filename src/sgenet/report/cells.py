@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sgenet.files import InputError
-from sgenet.report.gains import accuracy_interval, gains_over
+from sgenet.report.gains import Gains, accuracy_interval
 from sgenet.report.results import Found, RunResults
 from sgenet.runs import Replication
 from sgenet.tables import Column, Published, Row, Table
@@ -25,15 +25,24 @@ VERDICTS = {
     "no published gain": "there is a gain, but no published one was recovered to hold it against",
     "baseline": "a row that gains are measured against; its value is compared with nothing",
     "no baseline": "there is a value, but none of the row that it is compared with",
+    "equals the log": "a printed value that repeats the one it was taken from in every printed digit",
+    "differs from the log": "a printed value that is another than the one it was taken from; a note says which",
+    "timed": "a duration on this machine, held against nothing",
     "not measured": "the validation data hold nothing to measure this on",
+    "not applicable": "a value that this detector does not have",
     "not run": "no result of this run was found",
     "failed": "a result was found and cannot be used; the sentence under Problems says why",
 }
 
+_UNITS = {"params": 1e6, "macs": 1e9}  # of a count, where its column shows millions or thousand millions
+
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of one row. `seeds` holds the value of each seed, `value` their mean, `n` how many there are."""
+    """One cell of one row. `seeds` holds the value of each seed, `value` their mean, `n` how many there are.
+
+    `released` is what the authors' released weights reach, and the digest of their file.
+    """
 
     column: Column
     verdict: str
@@ -47,6 +56,7 @@ class Cell:
     baseline: str | None = None
     problem: str | None = None
     origin: dict[str, Any] | None = None
+    released: tuple[float, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -69,29 +79,44 @@ class CellTable:
     def cells(self) -> list[Cell]:
         return [cell for row in self.rows for cell in row.cells]
 
+    def parts(self, column: Column) -> tuple[str, ...]:
+        """What stands in a column: what the paper prints, what was found here, the gain."""
+        if column.trained:
+            return ("paper", "here", "gain")
+        if column.audits:
+            return ("paper",)
+        published = any(column.id in row.row.published for row in self.rows)
+        return ("paper", "here") if published else ("here",)
 
-def make_table(table: Table, replication: Replication, found: Found) -> CellTable:
-    """Fill in the cells of a table from the results of its runs and the counts of their models."""
+
+def make_table(table: Table, replication: Replication, found: Found, gains: Gains) -> CellTable:
+    """Fill in the cells of a table from the results of its runs, and the counts and times of their models."""
     by_label = {row.label: row for row in table.rows}
-    metrics = [column.id for column in table.columns if not column.static]
     rows = []
     for row in table.rows:
-        own = found.runs[f"{table.task}/{row.run}"]
-        baseline, gains, problem = None, {}, own.problem
-        if row.baseline:
-            baseline = by_label[row.baseline]
-            against = found.runs[f"{table.task}/{baseline.run}"]
+        run_id, baseline = table.run_id(row), by_label[row.baseline] if row.baseline else None
+        own, of_row, problem = found.runs.get(run_id), {}, None
+        if own:
+            problem = own.problem
+            metrics = [column.id for column in table.columns if column.trained and row.has(column)]
             try:
-                gains = gains_over(against, own, metrics, replication.pipeline["report"])
+                of_row = gains.over(found.runs[table.run_id(baseline)], own, metrics) if baseline else {}
             except InputError as error:
                 problem = problem or str(error)
-        cells = tuple(
-            _static_cell(column, row, found, own.id, replication.scale_name)
-            if column.static
-            else _trained_cell(column, row, baseline, own, gains.get(column.id), problem, replication)
-            for column in table.columns
-        )
-        rows.append(CellRow(row, own.id, cells))
+        cells = []
+        for column in table.columns:
+            if not row.has(column):
+                cells.append(Cell(column, "not applicable"))
+            elif column.static:
+                cells.append(_static_cell(column, row, found, run_id, replication.scale_name))
+            elif column.timed:
+                cells.append(_timed_cell(column, row, found, run_id))
+            elif column.audits:
+                cells.append(_printed_cell(column, row))
+            elif own:
+                gain = of_row.get(column.id)
+                cells.append(_trained_cell(column, row, baseline, own, gain, problem, replication))
+        rows.append(CellRow(row, run_id, tuple(cells)))
     return CellTable(table, tuple(rows))
 
 
@@ -121,11 +146,31 @@ def _static_cell(column: Column, row: Row, found: Found, run_id: str, scale: str
     if entry is None or column.id not in entry:
         verdict = "failed" if found.counts_problem else "not run"
         return Cell(column, verdict, published, problem=found.counts_problem)
-    value = entry[column.id] / 1e6 if column.id == "params" else entry[column.id]
+    value = entry[column.id] / _UNITS.get(column.id, 1)
     verdict = static_verdict(published.value if published else None, value, column.digits)
     origin: dict[str, Any] = {"commands": [f"sgenet complexity --scale {scale}"]}
     origin |= {key: entry.get(key) for key in ("model", "input", "part")}
     return Cell(column, verdict, published, value=value, origin=origin)
+
+
+def _timed_cell(column: Column, row: Row, found: Found, run_id: str) -> Cell:
+    entry = found.latency["models"].get(run_id) if found.latency else None
+    if entry is None:
+        verdict = "failed" if found.latency_problem else "not run"
+        return Cell(column, verdict, problem=found.latency_problem)
+    if column.id not in entry:
+        return Cell(column, "baseline")
+    spread = entry[column.id]
+    return Cell(column, "timed", value=spread["value"], interval=(spread["low"], spread["high"]), baseline=row.baseline)
+
+
+def _printed_cell(column: Column, row: Row) -> Cell:
+    """What is printed against what it was taken from, another column's published value."""
+    published, source = row.published.get(column.id), row.published.get(column.audits or "")
+    if published is None or source is None:
+        return Cell(column, "not published", published)
+    same = static_verdict(source.value, published.value, column.digits) == "exact"
+    return Cell(column, "equals the log" if same else "differs from the log", published)
 
 
 def _trained_cell(
@@ -166,6 +211,7 @@ def _trained_cell(
         baseline=row.baseline,
         problem=problem,
         origin=_origin(own) if own.by_seed else None,
+        released=_released(own, column.id),
     )
 
 
@@ -179,6 +225,12 @@ def _origin(results: RunResults) -> dict[str, Any]:
         "data": sorted({origin[step]["data"]["fingerprint"] for origin in origins for step in ("train", "evaluate")}),
         "seeds": list(results.by_seed),
     }
+
+
+def _released(results: RunResults, metric: str) -> tuple[float, str] | None:
+    if results.released is None or metric not in results.released.metrics:
+        return None
+    return results.released.metrics[metric], results.released.weights["sha256"]
 
 
 def _mean(values: dict[int, float]) -> float | None:

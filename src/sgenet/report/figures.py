@@ -13,7 +13,7 @@ from sgenet.report.cells import CellTable
 
 WIDTH, HEIGHT = 280, 170
 LEFT, RIGHT, TOP, BOTTOM = 42, 10, 10, 32
-CURVES = {"top1": "Validation Top-1, %", "loss": "Training loss"}
+CURVES = {"classification": ("top1", "Validation Top-1, %"), "detection": ("loss", "Training loss")}
 
 Histories = dict[str, dict[int, list[dict[str, float]]]]  # run -> seed -> one row an epoch
 Range = tuple[float, float]
@@ -41,11 +41,21 @@ class Panel:
 
 @dataclass(frozen=True)
 class Figure:
-    """The panels of one quantity of one table."""
+    """The panels of one table."""
 
+    table: str
     title: str
     label: str
     panels: tuple[Panel, ...]
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A row and its baseline, with the runs of both."""
+
+    label: str
+    baseline: str | None
+    runs: tuple[str, ...]
 
 
 def by_run(rows: list[dict[str, str]]) -> Histories:
@@ -57,48 +67,46 @@ def by_run(rows: list[dict[str, str]]) -> Histories:
     return histories
 
 
-def make_figures(table: CellTable, histories: Histories) -> list[Figure]:
-    """The figures of a table: one a quantity that its runs have a history of."""
-    pairs = _pairs(table, histories)
-    figures = []
-    for column, label in CURVES.items():
-        rows = [
-            row
-            for _, _, runs in pairs
-            for run in runs
-            for epochs in histories.get(run, {}).values()
-            for row in epochs
-            if column in row
+def make_figures(tables: list[CellTable], histories: dict[str, Histories]) -> list[Figure]:
+    """The figures of the tables, from the histories by task. What an earlier table shows is not drawn again."""
+    figures: list[Figure] = []
+    drawn: set[tuple[str, ...]] = set()  # pairs of runs, and each run alone
+    for table in tables:
+        if table.table.task not in CURVES:
+            continue
+        of_task = histories[table.table.task]
+        pairs = [pair for pair in _pairs(table, of_task) if pair.runs not in drawn]
+        drawn |= {pair.runs for pair in pairs} | {(run,) for pair in pairs for run in pair.runs}
+        column, label = CURVES[table.table.task]
+        epochs = [
+            epoch
+            for run in dict.fromkeys(run for pair in pairs for run in pair.runs)
+            for rows in of_task.get(run, {}).values()
+            for epoch in rows
+            if column in epoch
         ]
-        if rows:
-            x_range, y_range = _range(row["epoch"] for row in rows), _range(row[column] for row in rows)
-            panels = [_panel(*pair, column, label, histories, x_range, y_range) for pair in pairs]
-            figures.append(Figure(table.table.title, label, tuple(panels)))
+        if epochs:
+            x_range, y_range = _range(epoch["epoch"] for epoch in epochs), _range(epoch[column] for epoch in epochs)
+            panels = [_panel(pair, column, label, of_task, x_range, y_range) for pair in pairs]
+            figures.append(Figure(table.table.id, table.table.title, label, tuple(panels)))
     return figures
 
 
-def _pairs(table: CellTable, histories: Histories) -> list[tuple[str, str | None, tuple[str, ...]]]:
-    """(row, its baseline, their runs) of each row with a history; a baseline alone where no row refers to it."""
+def _pairs(table: CellTable, histories: Histories) -> list[_Pair]:
+    """Each row with a history and its baseline; a baseline alone where no row refers to it."""
     runs = {row.row.label: row.run for row in table.rows}
     referred = {row.row.baseline for row in table.rows if row.run in histories}
-    pairs: list[tuple[str, str | None, tuple[str, ...]]] = []
+    pairs = []
     for row in table.rows:
         label, baseline = row.row.label, row.row.baseline
         if row.run in histories and (baseline or label not in referred):
-            pairs.append((label, baseline, (row.run, *([runs[baseline]] if baseline else []))))
+            pairs.append(_Pair(label, baseline, (row.run, *([runs[baseline]] if baseline else []))))
     return pairs
 
 
-def _panel(
-    label: str,
-    baseline: str | None,
-    runs: tuple[str, ...],
-    column: str,
-    quantity: str,
-    histories: Histories,
-    x_range: Range,
-    y_range: Range,
-) -> Panel:
+def _panel(pair: _Pair, column: str, quantity: str, histories: Histories, x_range: Range, y_range: Range) -> Panel:
+    label, baseline = pair.label, pair.baseline
+
     def x(epoch: float) -> float:
         return round(LEFT + (WIDTH - LEFT - RIGHT) * (epoch - x_range[0]) / (x_range[1] - x_range[0]), 1)
 
@@ -106,7 +114,7 @@ def _panel(
         return round(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value - y_range[0]) / (y_range[1] - y_range[0]), 1)
 
     lines, ends = [], []
-    for kind, name, run in zip(("row", "baseline"), (label, baseline), runs, strict=False):
+    for kind, name, run in zip(("row", "baseline"), (label, baseline), pair.runs, strict=False):
         for epochs in histories.get(run, {}).values():
             values = [(row["epoch"], row[column]) for row in epochs if column in row]
             if not values:

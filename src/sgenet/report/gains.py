@@ -1,56 +1,140 @@
-"""Gains of a run over its baseline, with their intervals, from what the two left on disk."""
+"""Gains of a run over another, with their intervals, from what the two left on disk."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sgenet.files import InputError
 from sgenet.params import Settings
-from sgenet.report.results import Result, RunResults
+from sgenet.report.results import PROPORTIONS, Result, RunResults
 
 if TYPE_CHECKING:
     from sgenet.detection.coco_eval import Matches
-    from sgenet.statistics import Gain
+    from sgenet.statistics import Gain, ResampledAP
+
+MASKS = "mask_"  # before the name of a metric
 
 
-def gains_over(baseline: RunResults, other: RunResults, metrics: list[str], settings: Settings) -> dict[str, "Gain"]:
-    """Gains by metric, where both runs have a value of it.
-
-    With two seeds or more in common the seeds are the sample; with one, the validation images are.
+class Gains:
+    """Compares runs. The resamples behind an AP are drawn once a run, however many others it is compared with.
 
     Args:
         settings: `confidence` of the intervals, `bootstrap_samples` behind those of AP.
-
-    Raises:
-        InputError: the images of the two cannot be paired.
     """
-    from sgenet import statistics
 
-    gains: dict[str, Gain] = {}
-    single: dict[int, list[str]] = {}  # seed -> metrics that it alone has
-    for metric in metrics:
-        before, after = baseline.values(metric), other.values(metric)
-        seeds = sorted(before.keys() & after.keys())
-        if len(seeds) > 1:
-            pair = [before[seed] for seed in seeds], [after[seed] for seed in seeds]
-            gains[metric] = statistics.seed_gain(pair[0], pair[1], settings["confidence"])
-        elif seeds:
-            single.setdefault(seeds[0], []).append(metric)
-    by_images = _ap_gains if other.task == "detection" else _accuracy_gains
-    for seed, wanted in single.items():
-        one, two = baseline.by_seed[seed], other.by_seed[seed]
-        if one.data != two.data:
-            path = two.folder / "metrics.json"
-            raise InputError(f"{path}: data fingerprint: found {two.data!r}, expected the baseline's {one.data!r}")
-        gains |= by_images(one, two, wanted, settings)
-    return gains
+    def __init__(self, settings: Settings) -> None:
+        self.confidence: float = settings["confidence"]
+        self._samples: int = settings["bootstrap_samples"]
+        self._resampled: dict[Path, ResampledAP] = {}
+
+    def over(self, baseline: RunResults, other: RunResults, metrics: list[str]) -> dict[str, "Gain"]:
+        """Gains by metric, where both runs have a value of it.
+
+        With two seeds or more in common the seeds are the sample; with one, the validation images are.
+
+        Raises:
+            InputError: the images of the two cannot be paired.
+        """
+        from sgenet import statistics
+
+        gains: dict[str, Gain] = {}
+        single: dict[int, list[str]] = {}  # seed -> metrics that it alone has
+        for metric in metrics:
+            before, after = baseline.values(metric), other.values(metric)
+            seeds = sorted(before.keys() & after.keys())
+            by_images = other.task == "detection" or metric in PROPORTIONS
+            if len(seeds) > 1 or (seeds and not by_images):
+                pair = [before[seed] for seed in seeds], [after[seed] for seed in seeds]
+                gains[metric] = statistics.seed_gain(*pair, self.confidence)
+            elif seeds:
+                single.setdefault(seeds[0], []).append(metric)
+        compare = self._ap_gains if other.task == "detection" else self._accuracy_gains
+        for seed, wanted in single.items():
+            one, two = baseline.by_seed[seed], other.by_seed[seed]
+            _check_data(one, two)
+            gains |= compare(one, two, wanted)
+        return gains
+
+    def difference(self, baseline: RunResults, other: RunResults, metric: str, than: str) -> "Gain | None":
+        """How much larger the gain of one metric is than that of another; None where a value is missing.
+
+        Raises:
+            InputError: the images of the two runs cannot be paired.
+        """
+        from sgenet import statistics
+
+        values = [run.values(name) for name in (metric, than) for run in (baseline, other)]
+        seeds = sorted(set.intersection(*(set(found) for found in values)))
+        if not seeds:
+            return None
+        if len(seeds) == 1 and other.task == "detection":
+            one, two = baseline.by_seed[seeds[0]], other.by_seed[seeds[0]]
+            _check_data(one, two)
+            pair = self._resample(one, [metric, than]), self._resample(two, [metric, than])
+            try:
+                return statistics.ap_gain_difference(*pair, metric, than, self.confidence)
+            except ValueError as error:
+                raise InputError(f"{two.folder / 'matches.npz'}: {error}") from None
+        gains = [[after[seed] - before[seed] for seed in seeds] for before, after in (values[:2], values[2:])]
+        return statistics.seed_gain(gains[1], gains[0], self.confidence)
+
+    def _accuracy_gains(self, baseline: Result, other: Result, metrics: list[str]) -> dict[str, "Gain"]:
+        from sgenet import statistics
+
+        gains = {}
+        for metric in metrics:
+            before, after = baseline.correct(metric), other.correct(metric)
+            if not np.array_equal(baseline.labels(), other.labels()):
+                path = other.folder / "predictions.npz"
+                raise InputError(f"{path}: label: differs from the baseline's, expected the same images")
+            gains[metric] = statistics.accuracy_gain(before, after, self.confidence)
+        return gains
+
+    def _ap_gains(self, baseline: Result, other: Result, metrics: list[str]) -> dict[str, "Gain"]:
+        from sgenet import statistics
+
+        gains: dict[str, Gain] = {}
+        for kind in ("", MASKS):
+            wanted = [metric for metric in metrics if metric.startswith(MASKS) == bool(kind)]
+            if not wanted:
+                continue
+            before, after = self._resample(baseline, wanted), self._resample(other, wanted)
+            try:
+                found = statistics.ap_gains(before, after, self.confidence)
+            except ValueError as error:
+                raise InputError(f"{other.folder / _file(kind)}: {error}") from None
+            gains |= {metric: found[metric.removeprefix(kind)] for metric in wanted}
+        return gains
+
+    def _resample(self, result: Result, metrics: list[str]) -> "ResampledAP":
+        """The resamples of a run's boxes, or masks, for these metrics of theirs at least."""
+        from sgenet import statistics
+
+        kind = MASKS if metrics[0].startswith(MASKS) else ""
+        path, names = result.folder / _file(kind), [metric.removeprefix(kind) for metric in metrics]
+        known = self._resampled.get(path)
+        missing = [name for name in names if known is None or name not in known.ap]
+        if missing:
+            new = statistics.resample_ap(_matches(path), missing, self._samples)
+            for name in missing:
+                found, expected = float(new.ap[name][0]), result.metrics[kind + name]
+                if expected is None or not abs(found - expected) <= 1e-3:
+                    raise InputError(
+                        f"{path}: {kind}{name}: found {found:.3f}, expected {expected} as in metrics.json beside it"
+                    )
+            if known:
+                new.ap.update(known.ap)
+            self._resampled[path] = known = new
+        assert known is not None
+        return known
 
 
 def accuracy_interval(results: RunResults, metric: str, confidence: float) -> tuple[float, float] | None:
     """Interval of an accuracy over the validation images, where there is one training; none for AP."""
     from sgenet import statistics
 
-    if results.task != "classification" or len(results.by_seed) != 1:
+    if metric not in PROPORTIONS or len(results.by_seed) != 1:
         return None
     metrics = next(iter(results.by_seed.values())).metrics
     images, value = metrics.get("images"), metrics.get(metric)
@@ -59,41 +143,19 @@ def accuracy_interval(results: RunResults, metric: str, confidence: float) -> tu
     return statistics.wilson(round(value * images / 100), int(images), confidence)
 
 
-def _accuracy_gains(baseline: Result, other: Result, metrics: list[str], settings: Settings) -> dict[str, "Gain"]:
-    from sgenet import statistics
-
-    gains = {}
-    for metric in metrics:
-        before, after = baseline.correct(metric), other.correct(metric)
-        if not np.array_equal(baseline.labels(), other.labels()):
-            path = other.folder / "predictions.npz"
-            raise InputError(f"{path}: label: differs from the baseline's, expected the same images")
-        gains[metric] = statistics.accuracy_gain(before, after, settings["confidence"])
-    return gains
+def _check_data(baseline: Result, other: Result) -> None:
+    if baseline.data != other.data:
+        path = other.folder / "metrics.json"
+        raise InputError(f"{path}: data fingerprint: found {other.data!r}, expected the baseline's {baseline.data!r}")
 
 
-def _ap_gains(baseline: Result, other: Result, metrics: list[str], settings: Settings) -> dict[str, "Gain"]:
-    from sgenet import statistics
-
-    path = other.folder / "matches.npz"
-    before, after = _matches(baseline), _matches(other)
-    try:
-        gains = statistics.ap_gains(before, after, settings["confidence"], settings["bootstrap_samples"], seed=0)
-    except ValueError as error:
-        raise InputError(f"{path}: {error}") from None
-    for metric in metrics:
-        expected = other.metrics[metric] - baseline.metrics[metric]  # type: ignore[operator]  # both are numbers
-        found = gains[metric].value if metric in gains else None
-        if found is None or abs(found - expected) > 1e-3:
-            told = "nothing" if found is None else f"{found:.3f}"
-            raise InputError(f"{path}: gain of {metric}: found {told}, expected {expected:.3f} as in metrics.json")
-    return {metric: gains[metric] for metric in metrics}
+def _file(kind: str) -> str:
+    return f"{kind}matches.npz"
 
 
-def _matches(result: Result) -> "Matches":
+def _matches(path: Path) -> "Matches":
     from sgenet.detection.coco_eval import Matches
 
-    path = result.folder / "matches.npz"
     try:
         return Matches.load(path)
     except InputError:

@@ -9,6 +9,7 @@ from sgenet import paths
 from sgenet.files import InputError, read_json
 from sgenet.params import Settings
 from sgenet.runs import Replication
+from sgenet.tables import TIMED
 
 COUNTS = ("params", "gflops", "macs")
 
@@ -28,6 +29,32 @@ def read_counts(scale: str) -> tuple[dict[str, Settings], str | None]:
                     raise InputError(f"{path}: {run_id}.{key}: found {entry.get(key)!r}, expected a number above 0")
     except InputError as error:
         return {}, str(error)
+    return value, None
+
+
+def read_latency(scale: str) -> tuple[Settings | None, str | None]:
+    """latency.json, and what is wrong with it; None when it was not made."""
+    path = paths.latency(scale)
+    if not path.exists():
+        return None, None
+    try:
+        value = read_json(path)
+        expect(value, dict, path, "the whole file")
+        for key, kind in {"models": dict, "origin": dict, "input": list, "threads": int, "rounds": int}.items():
+            expect(value.get(key), kind, path, key)
+        for key in ("command", "device", "finished"):
+            expect(value["origin"].get(key), str, path, f"origin.{key}")
+        for name, entry in value["models"].items():
+            expect(entry, dict, path, f"models.{name}")
+            for metric in TIMED:
+                spread = entry.get(metric) if metric in entry or metric == "latency" else {}
+                expect(spread, dict, path, f"models.{name}.{metric}")
+                for key in ("value", "low", "high") if spread else ():
+                    if not is_number(spread.get(key), math.inf):
+                        found = f"found {spread.get(key)!r}, expected a number above 0"
+                        raise InputError(f"{path}: models.{name}.{metric}.{key}: {found}")
+    except InputError as error:
+        return None, str(error)
     return value, None
 
 

@@ -10,31 +10,38 @@ import yaml
 from markupsafe import Markup
 
 from sgenet import params, paths
+from sgenet.claims import CLAIM_VERDICTS, CONTRADICTED, SUPPORTED
 from sgenet.params import Settings
+from sgenet.report import activations as activation_figures
 from sgenet.report import figures
+from sgenet.report.activations import Activations
 from sgenet.report.cells import VERDICTS, CellTable
+from sgenet.report.claims import JudgedClaim, beaten
 from sgenet.report.figures import Figure
 from sgenet.report.results import Found
-from sgenet.runs import TASKS, Replication
+from sgenet.runs import FIGURES_RUN, TASKS, Replication
 
-GOOD, BAD = ("exact", "gain replicated", "same direction"), ("differs", "opposite direction", "failed")
+GOOD = ("exact", "gain replicated", "same direction", "equals the log", SUPPORTED)
+BAD = ("differs", "opposite direction", "differs from the log", "failed", CONTRADICTED)
 CONFIDENCE_MARKS = {"high": "", "medium": "†", "low": "‡"}
 MINUS = "\N{MINUS SIGN}"
 
 
 def render(
     replication: Replication,
+    claims: list[JudgedClaim],
     tables: list[CellTable],
     found: Found,
     curves: list[Figure],
+    activations: Activations | None,
     manifests: dict[str, Settings | None],
     problems: list[str],
 ) -> str:
     """The whole page as HTML."""
     counts = Counter(cell.verdict for table in tables for cell in table.cells)
-    anchors = {run_id: f"run-{number}" for number, run_id in enumerate(sorted(found.runs), 1)}
+    dossiers = _dossiers(replication, tables, found)
     environment = _environment()
-    environment.globals["anchors"] = anchors
+    environment.globals["anchors"] = {entry["run"]: f"run-{number}" for number, entry in enumerate(dossiers, 1)}
     return environment.get_template("page.html").render(
         scale=replication.scale_name,
         description=replication.scale["description"],
@@ -45,11 +52,17 @@ def render(
         problems=problems,
         tables=tables,
         sources=params.load_sources(),
-        models=_models(found.counts),
+        claims=claims,
+        claim_verdicts=CLAIM_VERDICTS,
+        beaten=beaten(replication.tables),
+        latency=found.latency,
         curves=curves,
+        activations=activations,
+        figures_of=FIGURES_RUN,
+        figures_run=FIGURES_RUN in replication.runs,
         data=[(task, manifests[task], _contact_sheet(replication.scale_name, task)) for task in TASKS],
         left_out=_left_out(replication, tables, found),
-        dossiers=_dossiers(replication, tables, found),
+        dossiers=dossiers,
     )
 
 
@@ -66,13 +79,18 @@ def _environment() -> jinja2.Environment:
         "signed": signed,
         "span": span,
         "duration": duration,
+        "three": lambda value: f"{value:#.3g}".removesuffix("."),
         "p_value": lambda p: "< 0.001" if p < 0.001 else f"= {p:.3f}",
         "yaml": lambda value: yaml.safe_dump(value, sort_keys=True, default_flow_style=None, width=72),
     }
     environment.globals |= {
         "panel_size": {name: getattr(figures, name.upper()) for name in ("width", "height", "left", "right", "bottom")},
+        "chart": {
+            name: getattr(activation_figures, name.upper()) for name in ("width", "height", "left", "right", "bottom")
+        },
         "tone": lambda verdict: "good" if verdict in GOOD else "bad" if verdict in BAD else "plain",
         "marks": CONFIDENCE_MARKS,
+        "number_notes": number_notes,
     }
     return environment
 
@@ -104,10 +122,15 @@ def duration(seconds: Any) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _models(counts: dict[str, Settings]) -> list[Settings]:
-    """The counted networks, each once though several runs share it, by part and name."""
-    found = {(entry.get("part"), entry.get("model"), str(entry.get("input"))): entry for entry in counts.values()}
-    return sorted(found.values(), key=lambda entry: (str(entry.get("part")) != "network", entry["gflops"]))
+def number_notes(table: CellTable) -> dict[str, int]:
+    """The notes of a table's columns, rows and published values, each once, in reading order, with their numbers."""
+    texts = [column.note for column in table.table.columns]
+    for row in table.rows:
+        texts.append(row.row.note)
+        for cell in row.cells:
+            if cell.published:
+                texts += [cell.published.note, cell.published.difference]
+    return {text: number for number, text in enumerate(dict.fromkeys(filter(None, texts)), 1)}
 
 
 def _contact_sheet(scale: str, task: str) -> str | None:
@@ -122,30 +145,41 @@ def _left_out(replication: Replication, tables: list[CellTable], found: Found) -
     told = []
     if replication.scale_name != "paper":
         told.append("ImageNet and COCO with the paper's recipe: that is scale paper, and this page is not of it.")
+    if never := [run.id for run in found.runs.values() if run.missing and not run.by_seed]:
+        which = f"{len(never)} of {len(found.runs)} runs: {', '.join(never)}"
+        told.append(f"No result was found of {which if len(never) < len(found.runs) else 'any run'}.")
     for run in found.runs.values():
-        if run.missing:
-            seeds = ", ".join(map(str, run.missing))
-            told.append(f"{run.id}, seed {seeds}: no result was found.")
+        if run.missing and run.by_seed:
+            told.append(f"{run.id}, seed {', '.join(map(str, run.missing))}: no result was found.")
     known = {path.stem for path in (params.PARAMS / "tables").glob("*.yaml")}
     if unchosen := sorted(known - {table.table.id for table in tables}):
         told.append(f"Tables that params/pipeline.yaml leaves out: {', '.join(unchosen)}.")
-    empty = sum(cell.published is None for table in tables for cell in table.cells)
-    if empty:
-        told.append(f"Published values that were not recovered: {empty} of {sum(len(t.cells) for t in tables)} cells.")
+    printed = [
+        cell.published
+        for table in tables
+        for cell in table.cells
+        if "paper" in table.parts(cell.column) and cell.verdict != "not applicable"
+    ]
+    if empty := printed.count(None):
+        told.append(f"Published values that were not recovered: {empty} of {len(printed)} cells.")
     return told
 
 
 def _dossiers(replication: Replication, tables: list[CellTable], found: Found) -> list[dict[str, Any]]:
-    """For each run all that is known of its numbers: counts, results by seed with their origin, gains."""
+    """For each run, and each model that is counted alone, all that is known of its numbers."""
     rows = [(table.table.title, row) for table in tables for row in table.rows]
+    models = {run_id: run.model for run_id, run in replication.runs.items()}
+    models |= {row.run: row.row.model for _, row in rows if row.run not in models}
+    latency = found.latency["models"] if found.latency else {}
     return [
         {
             "run": run_id,
-            "model": replication.runs[run_id].model,
-            "starts_from": replication.runs[run_id].starts_from,
+            "model": models[run_id],
+            "starts_from": replication.runs[run_id].starts_from if run_id in replication.runs else None,
             "counts": found.counts.get(run_id),
-            "results": results,
+            "latency": latency.get(run_id),
+            "results": found.runs.get(run_id),
             "gains": [(title, cell) for title, row in rows if row.run == run_id for cell in row.cells if cell.gain],
         }
-        for run_id, results in sorted(found.runs.items())
+        for run_id in sorted(models)
     ]

@@ -10,8 +10,11 @@ import numpy as np
 from sgenet import paths
 from sgenet.files import InputError, read_json
 from sgenet.params import Settings
-from sgenet.report.inputs import expect, is_number, read_counts
+from sgenet.report.inputs import expect, is_number, read_counts, read_latency
 from sgenet.runs import Replication
+
+# Accuracies that are a share of the validation images: metric -> array of predictions, how many of its classes count.
+PROPORTIONS = {"top1": ("best_top5", 1), "top5": ("best_top5", 5), "top1_last": ("last_top5", 1)}
 
 
 @dataclass(frozen=True)
@@ -29,20 +32,21 @@ class Result:
         return self.origin["evaluate"]["data"]["fingerprint"]
 
     def correct(self, metric: str) -> np.ndarray:
-        """Whether each validation image is right (N,), by the best epoch; `metric` is `top1` or `top5`.
+        """Whether each validation image is right (N,); `metric` is one of PROPORTIONS.
 
         Raises:
             InputError: the predictions are missing or unreadable, or disagree with the metrics.
         """
         path = self.folder / "predictions.npz"
+        predictions, classes = PROPORTIONS[metric]
         try:
             with np.load(path, allow_pickle=False) as file:
-                hits = file["best_top5"] == file["label"][:, None]
+                hits = file[predictions][:, :classes] == file["label"][:, None]
         except Exception as error:  # zipfile, zlib, numpy and the system each have their own
             raise InputError(
                 f"{path}: cannot be read ({type(error).__name__}), expected the arrays of an evaluation"
             ) from None
-        correct = hits[:, : 1 if metric == "top1" else None].any(axis=1)
+        correct = hits.any(axis=1)
         value, printed = 100 * float(correct.mean()), self.metrics[metric]
         if printed is None or abs(value - printed) > 1e-3:
             raise InputError(f"{path}: {metric} is {value:.3f}, expected {printed} as in metrics.json beside it")
@@ -54,14 +58,28 @@ class Result:
             return file["label"]
 
 
+@dataclass(frozen=True)
+class ReleasedResult:
+    """What the authors' released weights reach: metrics, the file with its digest, where the numbers come from."""
+
+    metrics: dict[str, float]
+    weights: dict[str, str]
+    origin: dict[str, Any]
+
+
 @dataclass
 class RunResults:
-    """What one run left: the result of each seed, the seeds that are missing, and what is wrong, in a sentence."""
+    """What one run left: the result of each seed, the seeds that are missing, and what is wrong, in a sentence.
+
+    `released` is what the released weights of its model reach, `released_problem` what is wrong with that.
+    """
 
     id: str
     by_seed: dict[int, Result] = field(default_factory=dict)
     missing: list[int] = field(default_factory=list)
     problem: str | None = None
+    released: ReleasedResult | None = None
+    released_problem: str | None = None
 
     @property
     def task(self) -> str:
@@ -75,17 +93,19 @@ class RunResults:
 
 @dataclass(frozen=True)
 class Found:
-    """All that the steps left: results by run, counts of their models by run, and what is wrong with the counts."""
+    """All that the steps left: results by run, counts of their models by run, times, and what is wrong with them."""
 
     runs: dict[str, RunResults]
     counts: dict[str, Settings]
     counts_problem: str | None
+    latency: Settings | None = None
+    latency_problem: str | None = None
 
 
 def read_found(replication: Replication) -> Found:
     """Read all of it; never raises for a bad file: the `problem` of a run, or of the counts, tells it."""
     counts, problem = read_counts(replication.scale_name)
-    return Found(_read_runs(replication), counts, problem)
+    return Found(_read_runs(replication), counts, problem, *read_latency(replication.scale_name))
 
 
 def _read_runs(replication: Replication) -> dict[str, RunResults]:
@@ -93,7 +113,9 @@ def _read_runs(replication: Replication) -> dict[str, RunResults]:
     wanted: dict[str, list[str]] = {run_id: [] for run_id in replication.runs}
     for table in replication.tables:
         for row in table.rows:
-            wanted[f"{table.task}/{row.run}"] += [column.id for column in table.columns if not column.static]
+            if table.task != "complexity":
+                columns = [column for column in table.columns if column.trained and row.has(column)]
+                wanted[table.run_id(row)] += [column.id for column in columns]
     for run in replication.runs.values():
         results = found[run.id] = RunResults(run.id)
         for seed in replication.seeds:
@@ -108,7 +130,32 @@ def _read_runs(replication: Replication) -> dict[str, RunResults]:
                 results.by_seed[seed] = result
             else:
                 results.missing.append(seed)
+    for run in replication.released():
+        try:
+            found[run.id].released = _read_released(replication.scale_name, run.id)
+        except InputError as error:
+            found[run.id].released_problem = str(error)
     return found
+
+
+def _read_released(scale: str, run_id: str) -> ReleasedResult | None:
+    path = paths.released_evaluation(scale, run_id)
+    if not path.exists():
+        return None
+    value = read_json(path)
+    expect(value, dict, path, "the whole file")
+    for key, kind in {"metrics": dict, "weights": dict, "origin": dict}.items():
+        expect(value.get(key), kind, path, key)
+    metrics, weights, origin = value["metrics"], value["weights"], value["origin"]
+    for name in ("top1", "top5"):
+        if not is_number(metrics.get(name), 100):
+            raise InputError(f"{path}: metrics.{name}: found {metrics.get(name)!r}, expected a number from 0 to 100")
+    for name in ("path", "sha256"):
+        expect(weights.get(name), str, path, f"weights.{name}")
+    expect(origin.get("command"), str, path, "origin.command")
+    expect(origin.get("data"), dict, path, "origin.data")
+    expect(origin["data"].get("fingerprint"), str, path, "origin.data.fingerprint")
+    return ReleasedResult(metrics, weights, origin)
 
 
 def _read_result(folder: Path, run_id: str, scale: str, seed: int, wanted: list[str]) -> Result | None:

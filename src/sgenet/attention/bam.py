@@ -1,0 +1,83 @@
+"""Bottleneck Attention Module (BAM), arXiv 1807.06514: one gate of channels and positions between two stages.
+
+The gate is the product of a channel and a position branch, as in the authors' networks (the paper adds them), and the
+names are theirs.
+"""
+
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+
+from sgenet.attention._parts import hidden_size, init_weights
+
+__all__ = ["BottleneckAttention"]
+
+
+class BottleneckAttention(nn.Module):
+    """Scale by 1 + sigmoid(channel branch * position branch).
+
+    Args:
+        channels: channels of the feature map.
+        reduction: channels over hidden channels of both branches; ValueError if none is left.
+        dilation: of the two 3x3 convolutions of the position branch.
+
+    Shape: (N, C, H, W) -> (N, C, H, W); in training N > 1, for the channel branch's batch normalisation.
+    """
+
+    placement = "stage"
+
+    def __init__(self, channels: int, reduction: int = 16, dilation: int = 4) -> None:
+        super().__init__()
+        hidden = hidden_size("BAM", channels, reduction)
+        self.channel_att = _ChannelBranch(channels, hidden)
+        self.spatial_att = _PositionBranch(channels, hidden, dilation)
+        init_weights(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = (self.channel_att(x) * self.spatial_att(x)).sigmoid()
+        return torch.addcmul(x, x, gate)
+
+
+class _ChannelBranch(nn.Module):
+    """(N, C, H, W) -> (N, C, 1, 1), from the channels' means."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        layers = {
+            "gate_c_fc_0": nn.Linear(channels, hidden),
+            "gate_c_bn_1": nn.BatchNorm1d(hidden),
+            "gate_c_relu_1": nn.ReLU(inplace=True),
+            "gate_c_fc_final": nn.Linear(hidden, channels),
+        }
+        self.gate_c = nn.Sequential(OrderedDict(layers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.gate_c(x.mean(dim=(2, 3)))[:, :, None, None]  # no pooling module: the authors' count has none
+
+
+class _PositionBranch(nn.Module):
+    """(N, C, H, W) -> (N, 1, H, W), from wide neighbourhoods in a few channels."""
+
+    def __init__(self, channels: int, hidden: int, dilation: int) -> None:
+        super().__init__()
+
+        def dilated() -> nn.Conv2d:
+            return nn.Conv2d(hidden, hidden, kernel_size=3, padding=dilation, dilation=dilation)
+
+        layers = {
+            "gate_s_conv_reduce0": nn.Conv2d(channels, hidden, kernel_size=1),
+            "gate_s_bn_reduce0": nn.BatchNorm2d(hidden),
+            "gate_s_relu_reduce0": nn.ReLU(inplace=True),
+            "gate_s_conv_di_0": dilated(),
+            "gate_s_bn_di_0": nn.BatchNorm2d(hidden),
+            "gate_s_relu_di_0": nn.ReLU(inplace=True),
+            "gate_s_conv_di_1": dilated(),
+            "gate_s_bn_di_1": nn.BatchNorm2d(hidden),
+            "gate_s_relu_di_1": nn.ReLU(inplace=True),
+            "gate_s_conv_final": nn.Conv2d(hidden, 1, kernel_size=1),
+        }
+        self.gate_s = nn.Sequential(OrderedDict(layers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.gate_s(x)

@@ -1,0 +1,65 @@
+"""Convolutional Block Attention Module (CBAM), arXiv 1807.06521: a gate on channels, then one on positions.
+
+Names and initialisation are those of the authors' networks: the spatial gate's normalisation starts at weight 0, so
+that every position starts scaled by sigmoid(0) = 0.5.
+"""
+
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+
+from sgenet.attention._parts import hidden_size, init_weights
+
+__all__ = ["ConvolutionalBlockAttention"]
+
+
+class ConvolutionalBlockAttention(nn.Module):
+    """Scale the channels, then the positions.
+
+    Args:
+        channels: channels of the feature map.
+        reduction: channels over hidden units of the channel gate; ValueError if no unit is left.
+
+    Shape: (N, C, H, W) -> (N, C, H, W).
+    """
+
+    def __init__(self, channels: int, reduction: int = 16) -> None:
+        super().__init__()
+        self.ChannelGate = _ChannelGate(channels, hidden_size("CBAM", channels, reduction))
+        self.SpatialGate = _SpatialGate()
+        init_weights(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.SpatialGate(self.ChannelGate(x))
+
+
+class _ChannelGate(nn.Module):
+    """One small network on the mean and on the maximum of each channel; the sum of both answers scales the channel."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.avg_pool = nn.AdaptiveAvgPool2d(1)
+        self.max_pool = nn.AdaptiveMaxPool2d(1)
+        self.mlp = nn.Sequential(
+            nn.Flatten(), nn.Linear(channels, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, channels)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = torch.cat((self.avg_pool(x), self.max_pool(x)))  # one pass through the network for both
+        mean, highest = self.mlp(pooled).chunk(2)
+        return x * (mean + highest).sigmoid()[:, :, None, None]
+
+
+class _SpatialGate(nn.Module):
+    """A 7x7 convolution over the maximum and the mean of all channels scales each position."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        norm = nn.BatchNorm2d(1, momentum=0.01)
+        nn.init.zeros_(norm.weight)
+        self.spatial = nn.Sequential(OrderedDict(conv=nn.Conv2d(2, 1, kernel_size=7, padding=3, bias=False), bn=norm))
+
+    def forward(self, x: Tensor) -> Tensor:
+        compressed = torch.cat((x.max(dim=1, keepdim=True).values, x.mean(dim=1, keepdim=True)), dim=1)
+        return x * self.spatial(compressed).sigmoid()

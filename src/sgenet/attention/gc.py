@@ -1,0 +1,41 @@
+"""Global Context (GC), arXiv 1904.11492: one weighted mean of all positions, transformed, is added to each of them.
+
+It stands in the SGE authors' detection configurations alone, without a published number. Its last layer starts at 0,
+so that the module starts as the identity.
+"""
+
+from torch import Tensor, nn
+
+from sgenet.attention._parts import hidden_size
+
+__all__ = ["GlobalContext"]
+
+
+class GlobalContext(nn.Module):
+    """Add a transformed sum of all positions, weighted by a softmax over them.
+
+    Args:
+        channels: channels of the feature map.
+        reduction: channels over hidden channels; ValueError if none is left.
+
+    Shape: (N, C, H, W) -> (N, C, H, W).
+    """
+
+    def __init__(self, channels: int, reduction: int = 16) -> None:
+        super().__init__()
+        hidden = hidden_size("GC", channels, reduction)
+        self.conv_mask = nn.Conv2d(channels, 1, kernel_size=1)
+        self.channel_add_conv = nn.Sequential(
+            nn.Conv2d(channels, hidden, kernel_size=1),
+            nn.LayerNorm([hidden, 1, 1]),
+            nn.ReLU(inplace=True),
+            last := nn.Conv2d(hidden, channels, kernel_size=1),
+        )
+        nn.init.kaiming_normal_(self.conv_mask.weight, mode="fan_in", nonlinearity="relu")
+        for parameter in last.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weights = self.conv_mask(x).flatten(2).softmax(dim=2)  # (N, 1, H*W)
+        context = x.flatten(2) @ weights.transpose(1, 2)  # (N, C, 1)
+        return x + self.channel_add_conv(context.unsqueeze(3))

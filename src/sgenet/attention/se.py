@@ -1,0 +1,31 @@
+"""Squeeze-and-Excitation (SE), arXiv 1709.01507: each channel is scaled by what all channels' means tell.
+
+As in the authors' networks both layers have a bias, and the module's names are `fc.0` and `fc.2`.
+"""
+
+from torch import Tensor, nn
+
+from sgenet.attention._parts import hidden_size
+
+__all__ = ["SqueezeExcitation"]
+
+
+class SqueezeExcitation(nn.Module):
+    """Scale each channel by sigmoid(W2 relu(W1 mean(x))).
+
+    Args:
+        channels: channels of the feature map.
+        reduction: channels over hidden units; ValueError if no unit is left.
+
+    Shape: (N, C, H, W) -> (N, C, H, W).
+    """
+
+    def __init__(self, channels: int, reduction: int = 16) -> None:
+        super().__init__()
+        hidden = hidden_size("SE", channels, reduction)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = self.fc(self.pool(x).flatten(1)).sigmoid()
+        return x * gate[:, :, None, None]

@@ -1,0 +1,257 @@
+"""Figures 2, 3 and 4 of the paper: what SGE does to the feature vectors of a trained classifier.
+
+A group's feature vector x_i at position i enters the SGE module of a stage's last block and leaves it as
+x_i * sigmoid(a_i). Its length is taken before and after: as maps of a few images (figure 2), as a histogram (figure 3)
+and, group by group, as its variance over the positions of an image (figure 4).
+
+The paper does not define figure 4's variance of the activation values. Taken here is the variance of the lengths: a
+gate below 1 nearly always shrinks the variance of the values themselves, whose mean batch normalisation keeps near 0,
+while that of the lengths may grow or shrink. A gate equal everywhere shrinks it too; hence also the relative variance,
+over the squared mean length, which such a gate leaves alone.
+
+Background is, group by group, the half of an image's positions whose vectors are shortest before SGE. The other choice,
+positions unlike the group's mean vector, would assume the answer: those are what SGE damps wherever gamma is above 0.
+"""
+
+import base64
+import io
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from sgenet import engine
+from sgenet.attention import SpatialGroupEnhance
+from sgenet.checkpoints import load_weights
+from sgenet.classification.classifier import Classifier, build_dataset, build_network
+from sgenet.data.packed import PackedImages
+from sgenet.files import InputError
+from sgenet.params import Settings
+from sgenet.runs import Run
+
+BINS = 256  # at least half of them are used
+SAMPLES = 1000  # resamples of the images behind an interval
+CONFIDENCE = 0.95
+SIDES = ("before", "after")
+PIXELS = 128  # the longest side of an image that the report shows
+
+DESCRIPTIONS = {
+    "variance_ratio": "variance of a group's vector length over an image's positions, mean over images, after over"
+    " before SGE, mean over groups; a gate that is equal everywhere lowers it",
+    "relative_variance_ratio": "relative variance, that is variance over squared mean, of a group's vector length over"
+    " an image's positions, after over before SGE, mean over groups; a gate that is equal everywhere leaves it at 1",
+    "background_length_change": "mean length after minus before SGE at background positions, the half of an image's"
+    " positions with the group's shortest vectors before SGE; a gate is below 1 and shortens every vector",
+    "background_over_foreground_change": "mean length after over before SGE at background positions, over the same at"
+    " the other positions; below 1 the background is shortened more",
+}
+
+
+def measure(
+    run: Run, data: Path, manifest: dict[str, Any], *, weights: Path, figures: Settings, device: str
+) -> dict[str, Any]:
+    """Measure the SGE module of a stage's last block on the validation images.
+
+    Args:
+        run: a classification run of an SGE network.
+        data: folder of the packed images.
+        manifest: what they are.
+        weights: of the trained network.
+        figures: `stage`; `groups` and number of `images` of figure 2.
+        device: `cpu` or `cuda`.
+
+    Returns:
+        stage, groups (how many), positions [H, W], images (how many), maps, histogram, variance and statistics, as
+        figures 2, 3, 4 and the claims need them; lengths are in the units of the activations.
+    """
+    settings = run.settings
+    dataset = build_dataset(data, "val", settings, train=False)
+    loader = engine.loader(dataset, settings["workers"], batch_size=settings["batch_size"])
+    classifier = Classifier(build_network(run.model, settings, len(manifest["classes"])), settings).to(device).eval()
+    load_weights(classifier.network, weights)
+    module = getattr(classifier.network, f"layer{figures['stage']}")[-1].sge
+    histogram, batches = PairedHistogram(), []
+    for images, labels in tqdm(loader, desc="activations", disable=None, leave=False):
+        lengths = lengths_around(module, classifier, images.to(device), labels)
+        if not np.isfinite(lengths).all():
+            raise InputError(f"{weights}: gives activations that are not finite, expected those of a trained network")
+        histogram.add(lengths)
+        batches.append(summarise(lengths))
+    means, variances, halves = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    try:
+        found = statistics(means, variances, halves)
+    except ValueError as error:
+        raise InputError(f"{weights}: {error}, expected the activations of a trained network") from None
+    counts = histogram.counts[:, : np.flatnonzero(histogram.counts.any(0))[-1] + 1]
+    return {
+        "stage": figures["stage"],
+        "groups": module.groups,
+        "positions": list(lengths.shape[-2:]),
+        "images": len(dataset),
+        "maps": _maps(dataset, figures, lambda images: lengths_around(module, classifier, images.to(device), None)),
+        "histogram": {
+            "bin_width": histogram.width,  # bin k holds lengths from k to k + 1 widths
+            **dict(zip(SIDES, counts.tolist(), strict=True)),
+            "mean": dict(zip(SIDES, means.mean((0, 2)).tolist(), strict=True)),
+        },
+        "variance": {
+            side: {"mean": _short(variances[:, index].mean(0)), "std": _short(variances[:, index].std(0))}
+            for index, side in enumerate(SIDES)
+        },
+        "statistics": found,
+    }
+
+
+@torch.inference_mode()
+def lengths_around(module: SpatialGroupEnhance, network: Callable[..., Any], *inputs: Any) -> NDArray[np.float64]:
+    """Lengths of each group's feature vectors before and after `module` while `network` sees `inputs`.
+
+    Returns:
+        (2, N, G, H, W)
+    """
+    lengths: list[Tensor] = []
+
+    def record(_: Any, given: tuple[Tensor], returned: Tensor) -> None:
+        for features in (given[0], returned):  # at once: what follows may work in place
+            lengths.append(features.unflatten(1, (module.groups, -1)).norm(dim=2))
+
+    hook = module.register_forward_hook(record)
+    try:
+        network(*inputs)
+    finally:
+        hook.remove()
+    return torch.stack(lengths).double().cpu().numpy()
+
+
+class PairedHistogram:
+    """Two rows of counts, before and after, in common bins from 0 up, whose width doubles until all lengths fit.
+
+    Widths are powers of two, so that the order of the images changes nothing. `counts` is (2, BINS).
+    """
+
+    def __init__(self) -> None:
+        self.width = 2.0**-30
+        self.counts = np.zeros((2, BINS), dtype=np.int64)
+
+    def add(self, lengths: NDArray[np.float64]) -> None:
+        """Count `lengths`, (2, ...), finite and not negative."""
+        while lengths.max() >= BINS * self.width:
+            self.width *= 2
+            self.counts = np.pad(self.counts.reshape(2, -1, 2).sum(2), ((0, 0), (0, BINS // 2)))
+        for row, side in zip(self.counts, lengths, strict=True):
+            row += np.bincount((side / self.width).astype(np.int64).ravel(), minlength=BINS)
+
+
+def summarise(lengths: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """What the statistics need of each image, so that 50,000 of them fit into memory.
+
+    Args:
+        lengths: (2, N, G, H, W), H * W above 1.
+
+    Returns:
+        mean and variance over the positions, (N, 2, G) each, and the mean over groups and the background and over
+        groups and the other positions, (N, 2, 2). Of an odd number of positions the middle one is no background;
+        among equal lengths, the first positions are.
+    """
+    flat = np.moveaxis(lengths.reshape(*lengths.shape[:3], -1), 0, 1)  # (N, 2, G, H*W)
+    order = flat[:, :1].argsort(axis=3, kind="stable")
+    ranked = np.take_along_axis(flat, np.broadcast_to(order, flat.shape), axis=3)
+    half = flat.shape[3] // 2
+    halves = [ranked[..., :half].mean((2, 3)), ranked[..., half:].mean((2, 3))]
+    return flat.mean(3), flat.var(3), np.stack(halves, axis=2)
+
+
+def statistics(
+    means: NDArray[np.float64], variances: NDArray[np.float64], halves: NDArray[np.float64]
+) -> dict[str, dict[str, Any]]:
+    """The statistics of DESCRIPTIONS, from what `summarise` gives; groups that are constant before SGE are left out.
+
+    Intervals are percentiles of a bootstrap that draws whole images, the same ones for before and after.
+
+    Raises:
+        ValueError: nothing varies or nothing is longer than 0.
+    """
+    varying = variances[:, 0].any(0)
+    variance, mean, half = resampled_means(variances[..., varying], means[..., varying], halves)
+    if not varying.any() or not half.all():
+        raise ValueError("found feature vectors that have no length or are equally long everywhere")
+    relative = variance / mean**2
+    change = half[:, 1] / half[:, 0]
+    values = {
+        "variance_ratio": (variance[:, 1] / variance[:, 0]).mean(1),
+        "relative_variance_ratio": (relative[:, 1] / relative[:, 0]).mean(1),
+        "background_length_change": half[:, 1, 0] - half[:, 0, 0],
+        "background_over_foreground_change": change[:, 0] / change[:, 1],
+    }
+    return {name: _interval(value, len(means), DESCRIPTIONS[name]) for name, value in values.items()}
+
+
+def resampled_means(*arrays: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """Means over the images, the first axis of each array, in SAMPLES bootstrap resamples common to all arrays.
+
+    Each result is (1 + SAMPLES, ...): the mean of the images themselves stands first. Equal for equal arrays.
+    """
+    rng, n = np.random.default_rng(0), len(arrays[0])
+    drawn = (np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(SAMPLES))
+    means = [[np.tensordot(weights / n, array, axes=1) for array in arrays] for weights in chain([np.ones(n)], drawn)]
+    return [np.stack(resamples) for resamples in zip(*means, strict=True)]
+
+
+def first_of_each_class(labels: Sequence[int], count: int) -> list[int]:
+    """Positions of `count` images: the first of each class, class by class, then the second of each, and so on."""
+    seen: Counter[int] = Counter()
+    order = []
+    for position, label in enumerate(labels):
+        order.append((seen[label], label, position))
+        seen[label] += 1
+    return [position for _, _, position in sorted(order)[:count]]
+
+
+def _maps(
+    dataset: PackedImages, figures: Settings, lengths_of: Callable[[Tensor], NDArray[np.float64]]
+) -> dict[str, Any]:
+    """Figure 2: images with the maps of the chosen groups, one (H, W) a group before and after."""
+    positions = first_of_each_class(dataset.targets.tolist(), figures["images"])
+    images = torch.stack([dataset[position][0] for position in positions])
+    lengths = np.moveaxis(lengths_of(images)[:, :, figures["groups"]], 0, 1)
+    return {
+        "groups": figures["groups"],
+        "images": [
+            {
+                "index": position,
+                "class": dataset.classes[dataset.targets[position]],
+                "pixels": _encode(image),
+                **{side: _short(maps) for side, maps in zip(SIDES, pair, strict=True)},
+            }
+            for position, image, pair in zip(positions, images, lengths, strict=True)
+        ],
+    }
+
+
+def _encode(image: Tensor) -> str:
+    """An image (3, H, W), uint8, as a data URL, small enough for a page."""
+    picture = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
+    picture.thumbnail((PIXELS, PIXELS))
+    file = io.BytesIO()
+    picture.save(file, format="WEBP", lossless=max(picture.size) < PIXELS, quality=85)
+    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def _interval(values: NDArray[np.float64], n: int, description: str) -> dict[str, Any]:
+    """The value itself stands first, those of the resamples behind it."""
+    low, high = np.percentile(values[1:], [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)]).tolist()
+    value = {"value": float(values[0]), "low": low, "high": high}
+    return {**value, "confidence": CONFIDENCE, "n": n, "description": description}
+
+
+def _short(values: NDArray[np.float64]) -> Any:
+    """Nested lists with four significant digits, as many as a picture can show."""
+    return np.vectorize(lambda value: float(f"{value:.4g}"))(values).tolist()

@@ -1,0 +1,47 @@
+"""`sgenet complexity MODEL`: the counts of one full-size model, for a reader or a program."""
+
+import json
+from typing import Any
+
+from sgenet import params
+from sgenet.files import InputError
+from sgenet.models.names import parse_name
+
+SIDES = (32, 16384)  # pixels: the network halves its input five times; what is larger nobody feeds it
+
+
+def describe(model: str, *, backbone: bool, size: tuple[int, int] | None, as_json: bool) -> str:
+    """Count a model with the recipe's settings and return what to print.
+
+    Args:
+        model: such as `sk-resnet101`.
+        backbone: as detection tables count: without the last layer, by default on 800 x 1333 pixels.
+        size: height and width in pixels.
+        as_json: one line of JSON, the values exact; otherwise lines to read.
+
+    Raises:
+        InputError: there is no such model, or the size is out of range.
+    """
+    try:
+        parse_name(model)
+    except ValueError as error:
+        raise InputError(f"complexity: {error}") from None
+    if size is not None and not all(SIDES[0] <= side <= SIDES[1] for side in size):
+        found = " ".join(map(str, size))
+        raise InputError(f"--input: found {found}, expected height and width from {SIDES[0]} to {SIDES[1]} pixels")
+    from sgenet.complexity.count import count_full_size
+
+    settings = params.load_recipe("detection" if backbone else "classification")
+    counted = count_full_size(model, settings, backbone=backbone, size=size)
+    return json.dumps(counted) if as_json else _text(counted)
+
+
+def _text(counted: dict[str, Any]) -> str:
+    height, width = counted["input"]
+    lines = [
+        f"{counted['model']}, {counted['part']}, one image of {height} x {width} pixels",
+        f"params  {counted['params'] / 1e6:11.3f} M  trainable parameters",
+        f"gflops  {counted['gflops']:11.3f} G  operations by the authors' convention",
+        f"macs    {counted['macs'] / 1e9:11.3f} G  multiply-adds, and one for every other operation on an element",
+    ]
+    return "\n".join(lines)

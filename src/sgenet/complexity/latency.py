@@ -1,0 +1,86 @@
+"""Latency of the full-size networks on this machine: one image a forward pass, in eval mode.
+
+A machine is never equally busy for long. So the networks that are compared take turns, in several rounds, and each
+round gives one ratio to the plain network; what is told is the median of the rounds with its quartiles.
+"""
+
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from sgenet.models.names import attention_settings
+from sgenet.models.resnet import create_resnet
+from sgenet.params import Settings
+
+
+def measure(
+    networks: dict[str, tuple[str, Settings]], baselines: dict[str, str], *, size: int, rounds: int, device: str
+) -> dict[str, dict[str, Any]]:
+    """Time networks against the ones they are compared with.
+
+    Args:
+        networks: name -> model such as `sge-resnet50` and its settings (`width`, `attention`).
+        baselines: name -> name of the network that its time is divided by; those without one are themselves baselines.
+        size: height and width of the image in pixels.
+        rounds: how often each network is timed, after one pass that is not.
+
+    Returns:
+        by name: `model`; `latency` in milliseconds and, where there is a baseline, `latency_ratio`, each a mapping
+        with `value` (the median), `low` and `high` (the quartiles).
+    """
+    families: dict[str, list[str]] = {}
+    for name in networks:
+        families.setdefault(baselines.get(name, name), []).append(name)
+    found: dict[str, dict[str, Any]] = {}
+    for family in families.values():  # one after another, so that only one is in memory
+        seconds = _time({name: _build(*networks[name], device) for name in family}, size, rounds, device)
+        for name in family:
+            found[name] = {"model": networks[name][0], "latency": _spread(1000 * seconds[name])}
+            if name in baselines:
+                found[name]["latency_ratio"] = _spread(seconds[name] / seconds[baselines[name]])
+    return {name: found[name] for name in networks}
+
+
+def _time(networks: dict[str, nn.Module], size: int, rounds: int, device: str) -> dict[str, np.ndarray]:
+    """Seconds of a forward pass (rounds,) by name."""
+    image = torch.randn(1, 3, size, size, device=device)
+    seconds = {name: np.empty(rounds) for name in networks}
+    with torch.inference_mode():
+        for network in networks.values():
+            network(image)
+        for turn in range(rounds):
+            for name, network in networks.items():
+                _finish(device)
+                started = time.perf_counter()
+                network(image)
+                _finish(device)
+                seconds[name][turn] = time.perf_counter() - started
+    return seconds
+
+
+def _finish(device: str) -> None:
+    if device != "cpu":
+        torch.cuda.synchronize()
+
+
+def _build(model: str, settings: Settings, device: str) -> nn.Module:
+    """The network with weights of a usual size. Their initialisation proper would take longer than the timing."""
+    with torch.device("meta"):
+        network = create_resnet(model, attention=attention_settings(model, settings), width=settings["width"]).eval()
+    network.to_empty(device=device)
+    noise = torch.randn(max(parameter.numel() for parameter in network.parameters()), device=device)
+    with torch.no_grad():
+        for tensor in (*network.parameters(), *network.buffers()):
+            if tensor.dim() > 1:
+                tensor.copy_(noise[: tensor.numel()].view_as(tensor)).mul_((2 / tensor[0].numel()) ** 0.5)
+            else:
+                tensor.fill_(1)
+    return network
+
+
+def _spread(values: np.ndarray) -> dict[str, float]:
+    low, value, high = (round(float(number), 4) for number in np.percentile(values, [25, 50, 75]))
+    return {"value": value, "low": low, "high": high}

@@ -1,0 +1,115 @@
+"""Detectors of mmdetection 0.6, brought to the names and the order of classes of mmdet 3.
+
+0.6 kept the heads of the second stage at the top level, and the background as the first class: one row more in the
+classifier, four more in a box regression by class, one mask more. In mmdet 3 the background is the classifier's last
+row, and has no box and no mask. RetinaNet, with its sigmoid, never had a background.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from sgenet.detection import ops
+
+ops.install()  # before mmdet is imported
+
+from mmdet.datasets import CocoDataset  # noqa: E402
+from mmdet.registry import MODELS  # noqa: E402
+from mmengine.registry import init_default_scope  # noqa: E402
+
+from sgenet.detection.config import detector_config  # noqa: E402
+from sgenet.files import InputError  # noqa: E402
+from sgenet.models import backbone  # noqa: E402, F401  (registers the backbone)
+from sgenet.models.names import parse_name  # noqa: E402
+from sgenet.params import layers, load_recipe, merge  # noqa: E402
+from sgenet.released import Released, fit_released  # noqa: E402
+from sgenet.runs import Run  # noqa: E402
+
+
+def create_detector(
+    model: str, released: Released, path: str | Path, classes: Sequence[str] | None = None
+) -> nn.Module:
+    """The full-size detector `model` (`faster-rcnn/sge-resnet50`) with the weights of a checkpoint of mmdetection 0.6.
+
+    Args:
+        model: detector and backbone; params/recipes/detection.yaml gives the rest.
+        released: what the checkpoint holds.
+        path: its file, for messages.
+        classes: names in the order wanted; by default COCO's 80 in the order of their ids.
+
+    Raises:
+        InputError: there is no such model, the classes are others, or names or shapes differ from the model's.
+    """
+    wanted = list(classes or CocoDataset.METAINFO["classes"])
+    detector, _, network = model.partition("/")
+    recipe = load_recipe("detection")
+    try:
+        parse_name(network)
+        if detector not in recipe["detectors"]:
+            raise ValueError(f"found detector {detector!r}, expected one of {', '.join(recipe['detectors'])}")
+    except ValueError as error:
+        raise InputError(f"model: {error}") from None
+    state = convert(released, detector, wanted, path)
+    init_default_scope("mmdet")
+    run = Run("detection", model, network, merge({}, *layers(recipe, detector, network)), detector)
+    built = MODELS.build(detector_config(run, Path("data"), wanted).model)
+    fit_released(built, state, path)
+    return built
+
+
+def convert(released: Released, detector: str, classes: Sequence[str], path: str | Path) -> dict[str, Tensor]:
+    """The checkpoint's tensors under mmdet 3's names, those of classes in the order of `classes`.
+
+    Raises:
+        InputError: the checkpoint is of a later mmdetection, or names no classes, or others.
+    """
+    for name in released.state:
+        if name.startswith("roi_head."):
+            raise InputError(f"{path}: state_dict: found {name}, expected the names of mmdetection 0.6 (bbox_head...)")
+    order = _order(released.classes, classes, path)
+    convert_one = _retinanet if detector == "retinanet" else _two_stage
+    return dict(convert_one(name, tensor, order) for name, tensor in released.state.items())
+
+
+def _order(found: Sequence[str] | None, wanted: Sequence[str], path: str | Path) -> Tensor:
+    """For each class wanted, its place in the checkpoint (K,)."""
+    if found is None:
+        raise InputError(f"{path}: meta.CLASSES: missing, expected the names of the classes, in the order of the rows")
+    names = [_class_name(name) for name in found]
+    asked = [_class_name(name) for name in wanted]
+    missing, unknown = [name for name in asked if name not in names], [name for name in names if name not in asked]
+    if missing or unknown or len(set(names)) < len(names) or len(set(asked)) < len(asked):
+        differences = [f"{name} is missing" for name in missing[:3]] + [f"{name} is unknown" for name in unknown[:3]]
+        told = "; ".join(differences) or "a name stands twice"
+        raise InputError(f"{path}: meta.CLASSES: found {len(names)} classes, expected {len(asked)}: {told}")
+    return torch.tensor([names.index(name) for name in asked], dtype=torch.long)
+
+
+def _class_name(name: str) -> str:
+    return name.replace("_", " ")  # 0.6 wrote traffic_light
+
+
+def _retinanet(name: str, tensor: Tensor, order: Tensor) -> tuple[str, Tensor]:
+    if name.startswith("bbox_head.retina_cls.") and _rows(tensor) % len(order) == 0:
+        tensor = tensor.unflatten(0, (-1, len(order)))[:, order].flatten(0, 1)  # anchor by anchor
+    return name, tensor
+
+
+def _two_stage(name: str, tensor: Tensor, order: Tensor) -> tuple[str, Tensor]:
+    if not name.startswith(("bbox_head.", "mask_head.")):
+        return name, tensor
+    rows, classes = _rows(tensor), len(order)
+    if re.search(r"\.fc_cls\.\w+$", name) and rows == classes + 1:
+        tensor = torch.cat([tensor[1:][order], tensor[:1]])
+    elif re.search(r"\.fc_reg\.\w+$", name) and rows == 4 * (classes + 1):
+        tensor = tensor[4:].unflatten(0, (classes, 4))[order].flatten(0, 1)
+    elif re.search(r"\.conv_logits\.\w+$", name) and rows == classes + 1:
+        tensor = tensor[1:][order]
+    return f"roi_head.{name}", tensor  # rows that are too many or too few are named when it is loaded
+
+
+def _rows(tensor: Tensor) -> int:
+    return len(tensor) if tensor.dim() else 0

@@ -1,0 +1,228 @@
+"""Figures 2, 3 and 4 of the paper, drawn from what `sgenet activations` measured.
+
+Here their geometry is worked out; templates/activations.html draws it as SVG in the page's colours.
+"""
+
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+
+from sgenet import params, paths
+from sgenet.files import InputError, read_json
+from sgenet.params import Settings
+from sgenet.report.figures import ticks
+from sgenet.runs import FIGURES_RUN, Replication
+
+WIDTH, HEIGHT = 460, 250
+LEFT, RIGHT, TOP, BOTTOM = 46, 10, 10, 36
+SHADES = 24  # of a map
+SHOWN = 0.995  # share of the vectors that the histogram's axis reaches
+SLOT = 14  # least width of a group's two bars
+SIDES = ("before", "after")
+
+Ticks = tuple[tuple[float, str], ...]  # (position, text)
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """Lengths at the positions of one image: (opacity, path of unit squares) a shade, their mean, and all in words."""
+
+    shades: tuple[tuple[float, str], ...]
+    mean: float
+    alt: str
+
+
+@dataclass(frozen=True)
+class MapRow:
+    """One image of figure 2 and its maps: group by group, before and after."""
+
+    index: int
+    label: str
+    pixels: str
+    maps: tuple[HeatMap, ...]
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Figure 3: SVG points of the two step lines; `end` is the length at the axis' end, `beyond` what is longer."""
+
+    before: str
+    after: str
+    x_ticks: Ticks
+    y_ticks: Ticks
+    end: float
+    beyond: float  # percent of the vectors before SGE
+    alt: str
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar of figure 4 in SVG coordinates; the whisker's ends are (upper, lower)."""
+
+    side: str
+    x: float
+    y: float
+    whisker: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Figure 4; `bar` is the width of one."""
+
+    width: float
+    bar: float
+    bars: tuple[Bar, ...]
+    x_ticks: Ticks
+    y_ticks: Ticks
+    alt: str
+
+
+@dataclass(frozen=True)
+class Activations:
+    """A measurement and its figures; `tops` is, by group of figure 2, the length of the deepest shade."""
+
+    measured: Settings
+    tops: tuple[float, ...]
+    rows: tuple[MapRow, ...]
+    histogram: Histogram
+    bars: Bars
+
+
+def read_activations(replication: Replication) -> tuple[Activations | None, str | None]:
+    """The figures, and what is wrong with their file; no figures where nothing was measured."""
+    path = paths.activations(replication.scale_name)
+    if FIGURES_RUN not in replication.runs or not path.exists():
+        return None, None
+    try:
+        measured = read_json(path)
+        params.check(measured, "activations", path)
+        for key, expected in {"run": FIGURES_RUN, "scale": replication.scale_name}.items():
+            if measured[key] != expected:
+                raise InputError(f"{path}: {key}: found {measured[key]!r}, expected {expected!r}")
+        _check_shapes(measured, path)
+    except InputError as error:
+        return None, str(error)
+    return draw(measured), None
+
+
+def draw(measured: Settings) -> Activations:
+    """Work out the figures of what workflow/schemas/activations.schema.yaml describes."""
+    groups, images = measured["maps"]["groups"], measured["maps"]["images"]
+    tops = tuple(_top([image[side][place] for image in images for side in SIDES]) for place in range(len(groups)))
+    rows = []
+    for image in images:
+        maps = [
+            _heat_map(image[side][place], tops[place], f"Group {group} {side} SGE on image {image['index']}")
+            for place, group in enumerate(groups)
+            for side in SIDES
+        ]
+        rows.append(MapRow(image["index"], image["class"], image["pixels"], tuple(maps)))
+    histogram, bars = _histogram(measured["histogram"]), _bars(measured["variance"])
+    return Activations(measured, tops, tuple(rows), histogram, bars)
+
+
+def _top(maps: list[list[list[float]]]) -> float:
+    """The length that no more than one in fifty exceeds: a few long vectors would leave all others pale."""
+    lengths = sorted(length for lines in maps for line in lines for length in line)
+    return lengths[-1 - len(lengths) // 50]
+
+
+def _heat_map(lengths: list[list[float]], top: float, title: str) -> HeatMap:
+    paths_: dict[int, str] = {}
+    for y, line in enumerate(lengths):
+        for x, length in enumerate(line):
+            shade = round(SHADES * min(1, length / top)) if top else 0
+            paths_[shade] = paths_.get(shade, "") + f"M{x} {y}h1v1h-1z"
+    every = [length for line in lengths for length in line]
+    mean = sum(every) / len(every)
+    shades = tuple((round(shade / SHADES, 3), path) for shade, path in sorted(paths_.items()) if shade)
+    return HeatMap(shades, mean, f"{title}: lengths from {min(every):.3g} to {max(every):.3g}, mean {mean:.3g}")
+
+
+def _histogram(found: Settings) -> Histogram:
+    """Shares of the vectors by bin, in percent; the axis ends where SHOWN of them are told, before as after."""
+    bins, shares = 0, {}
+    for side in SIDES:
+        total = sum(found[side])
+        shares[side] = [100 * count / total for count in found[side]]
+        told = [count >= SHOWN * total for count in accumulate(found[side])]
+        bins = max(bins, told.index(True) + 1)
+    end = bins * found["bin_width"]
+    top = max(max(shares[side]) for side in SIDES)
+    lines = {}
+    for side in SIDES:
+        corners: list[tuple[float, float]] = [(LEFT, _y(0, top))]
+        for place, share in enumerate(shares[side][:bins]):
+            corners += [(_x(edge / bins), _y(share, top)) for edge in (place, place + 1)]
+        lines[side] = " ".join(f"{x},{y}" for x, y in corners)
+    means = " and ".join(f"{found['mean'][side]:.3g} {side}" for side in SIDES)
+    return Histogram(
+        **lines,
+        x_ticks=tuple((_x(tick / end), f"{tick:g}") for tick in ticks(0, end, 8)),
+        y_ticks=_y_ticks(top),
+        end=end,
+        beyond=100 - sum(shares["before"][:bins]),
+        alt=f"Histogram of the lengths of feature vectors from 0 to {end:.3g}; their mean is {means} SGE",
+    )
+
+
+def _bars(variance: Settings) -> Bars:
+    """Two bars a group with whiskers of one standard deviation to either side, cut at 0."""
+    groups = len(variance["before"]["mean"])
+    slot = max(SLOT, (WIDTH - LEFT - RIGHT) / groups)
+    spans = {
+        side: [(mean, mean + std, max(0, mean - std)) for mean, std in zip(*variance[side].values(), strict=True)]
+        for side in SIDES
+    }
+    top = max(high for side in SIDES for _, high, _ in spans[side]) or 1
+    bars = tuple(
+        Bar(side, round(LEFT + slot * (group + start), 1), _y(mean, top), (_y(high, top), _y(low, top)))
+        for side, start in zip(SIDES, (0.12, 0.5), strict=True)
+        for group, (mean, high, low) in enumerate(spans[side])
+    )
+    numbered = range(0, groups, 1 if groups <= 16 else 4)
+    means = " and ".join(f"{sum(variance[side]['mean']) / groups:.3g} {side}" for side in SIDES)
+    return Bars(
+        width=round(LEFT + slot * groups + RIGHT, 1),
+        bar=round(0.38 * slot, 1),
+        bars=bars,
+        x_ticks=tuple((round(LEFT + slot * (group + 0.5), 1), str(group)) for group in numbered),
+        y_ticks=_y_ticks(top),
+        alt=f"Variance of length by group, {groups} groups; their mean is {means} SGE",
+    )
+
+
+def _x(share: float) -> float:
+    return round(LEFT + (WIDTH - LEFT - RIGHT) * share, 1)
+
+
+def _y(value: float, top: float) -> float:
+    return round(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * value / top, 1)
+
+
+def _y_ticks(top: float) -> Ticks:
+    return tuple((_y(tick, top), f"{tick:g}") for tick in ticks(0, top))
+
+
+def _check_shapes(measured: Settings, path: Path) -> None:
+    """What the schema cannot say: lists that belong together are equally long."""
+    groups, (height, width) = measured["groups"], measured["positions"]
+    chosen = measured["maps"]["groups"]
+    for side in SIDES:
+        for key in ("mean", "std"):
+            _expect(measured["variance"][side][key], groups, path, f"variance.{side}.{key}")
+        _expect(measured["histogram"][side], len(measured["histogram"]["before"]), path, f"histogram.{side}")
+        if not sum(measured["histogram"][side]):
+            raise InputError(f"{path}: histogram.{side}: found no count, expected one or more")
+        for place, image in enumerate(measured["maps"]["images"]):
+            at = f"maps.images.{place}.{side}"
+            _expect(image[side], len(chosen), path, at)
+            for lines in image[side]:
+                _expect(lines, height, path, at)
+                for line in lines:
+                    _expect(line, width, path, at)
+
+
+def _expect(values: list[object], length: int, path: Path, at: str) -> None:
+    if len(values) != length:
+        raise InputError(f"{path}: {at}: found {len(values)} entries, expected {length}")

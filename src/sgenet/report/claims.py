@@ -1,0 +1,274 @@
+"""The claims with their verdicts: the numbers behind each condition, and the published rows that beat SGE."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sgenet import claims as rules
+from sgenet.claims import NOT_RUN, Claim, Condition
+from sgenet.files import InputError
+from sgenet.models.names import parse_name
+from sgenet.params import Settings
+from sgenet.report.gains import Gains
+from sgenet.report.results import Found, RunResults
+from sgenet.runs import Replication
+from sgenet.tables import Column, Row, Table
+
+if TYPE_CHECKING:
+    from sgenet.statistics import Gain
+
+POINTS_DIGITS, PERCENT_DIGITS, RATIO_DIGITS = 2, 3, 3
+_OURS = "sge"
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number behind a condition with its interval.
+
+    `published` is what the paper's tables print of it, `claimed` the range that its sentence claims.
+    """
+
+    what: str
+    value: float
+    digits: int
+    unit: str = "points"
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+    published: float | None = None
+    claimed: tuple[float, float] | None = None
+
+    @property
+    def size(self) -> tuple[float, float] | None:
+        """Smallest and largest size that the paper claims, or else prints."""
+        return self.claimed or (None if self.published is None else (self.published, self.published))
+
+    @property
+    def covers(self) -> bool:
+        """Whether the interval holds such a size."""
+        if self.size is None or self.low is None or self.high is None:
+            return False
+        return self.low <= self.size[1] and self.size[0] <= self.high
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A condition in words, its verdict, its numbers, and why it could not be judged where it could not."""
+
+    text: str
+    verdict: str
+    numbers: tuple[Number, ...] = ()
+    reason: str = ""
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class JudgedClaim:
+    """A claim, the verdict on it, and its conditions."""
+
+    claim: Claim
+    verdict: str
+    conditions: tuple[Judgement, ...]
+
+
+@dataclass(frozen=True)
+class Beaten:
+    """A published value above SGE's in the same column, for the same depth and detector; `lead` is in the unit."""
+
+    table: Table
+    column: Column
+    row: Row
+    ours: Row
+    lead: float
+
+
+class Judge:
+    """Judges conditions on what was found.
+
+    Args:
+        statistics: of the activations before and after SGE, by name; None where they were not measured.
+    """
+
+    def __init__(self, replication: Replication, found: Found, gains: Gains, statistics: Settings | None) -> None:
+        self._tables = {table.id: table for table in replication.tables}
+        self._paper = replication.scale_name == "paper"
+        self._found, self._gains, self._statistics = found, gains, statistics
+
+    def claim(self, claim: Claim) -> JudgedClaim:
+        """The verdict on a claim and on each of its conditions."""
+        judged = tuple(self.condition(condition) for condition in claim.conditions)
+        return JudgedClaim(claim, rules.judge_claim([one.verdict for one in judged]), judged)
+
+    def condition(self, condition: Condition) -> Judgement:
+        """The verdict on a condition; what cannot be judged is not run, with the reason."""
+        if condition.kind == "statistic":
+            return self._statistic(condition.settings)
+        if condition.table not in self._tables:
+            text = ", ".join(f"{key} {value}" for key, value in condition.settings.items())
+            return Judgement(text, NOT_RUN, reason=f"table {condition.table} is not among the chosen ones")
+        table = self._tables[condition.table]
+        judge = {"gain": self._gain, "larger_gain": self._larger_gain, "best": self._best, "extra": self._extra}
+        return judge[condition.kind](condition, table)
+
+    def _gain(self, condition: Condition, table: Table) -> Judgement:
+        row, over = rules.rows_of(condition, table)
+        column, above = _column(table, condition.settings["column"]), condition.settings.get("above", 0.0)
+        text = f"{column.label} of {row.label} above {over.label}"
+        text += f" (at scale paper by more than {above:g} points)" if above else ""
+        try:
+            gain = self._over(table, over, row, column.id)
+        except InputError as error:
+            return Judgement(text, NOT_RUN, reason="its results cannot be used", problem=str(error))
+        claimed = tuple(condition.settings["claimed"]) if "claimed" in condition.settings else None
+        numbers = _numbers("gain", gain, _published_gain(row, over, column), claimed)
+        verdict = rules.judge_gain(gain, numbers[0].size if numbers else None, above, paper=self._paper)
+        return Judgement(text, verdict, numbers, self._missing(table, gain, row, over))
+
+    def _larger_gain(self, condition: Condition, table: Table) -> Judgement:
+        row, over = rules.rows_of(condition, table)
+        columns = [_column(table, condition.settings[key]) for key in ("column", "than")]
+        text = f"{row.label} gains more {columns[0].label} over {over.label} than {columns[1].label}"
+        published = [_published_gain(row, over, column) for column in columns]
+        more = None if None in published else round(published[0] - published[1], 6)  # type: ignore[operator]
+        try:
+            gains = [self._over(table, over, row, column.id) for column in columns]
+            runs = [self._run(table, one) for one in (over, row)]
+            difference = self._gains.difference(runs[0], runs[1], columns[0].id, columns[1].id)
+        except InputError as error:
+            return Judgement(text, NOT_RUN, reason="its results cannot be used", problem=str(error))
+        numbers = _numbers("difference of the gains", difference, more)
+        for column, gain, size in zip(columns, gains, published, strict=True):
+            numbers += _numbers(f"gain of {column.label}", gain, size)
+        verdict = rules.judge_gain(difference, numbers[0].size if numbers else None, 0.0, paper=self._paper)
+        return Judgement(text, verdict, numbers, self._missing(table, difference, row, over))
+
+    def _best(self, condition: Condition, table: Table) -> Judgement:
+        column, labels = _column(table, condition.settings["column"]), condition.settings["rows"]
+        text = f"{column.label} of {' or '.join(labels)} above every other row"
+        candidates = [row for row in table.rows if row.label in labels]
+        candidates.sort(key=lambda row: self._value(table, row, column.id), reverse=True)
+        others = [row for row in table.rows if row.label not in labels]
+        try:
+            gains = [[self._over(table, other, row, column.id) for other in others] for row in candidates]
+        except InputError as error:
+            return Judgement(text, NOT_RUN, reason="its results cannot be used", problem=str(error))
+        numbers: tuple[Number, ...] = ()
+        for other, gain in zip(others, gains[0], strict=True):
+            numbers += _numbers(f"{candidates[0].label} over {other.label}", gain, None)
+        missing = next((gain for of_row in gains for gain in of_row if gain is None), gains[0][0])
+        return Judgement(text, rules.judge_best(gains), numbers, self._missing(table, missing, *candidates, *others))
+
+    def _extra(self, condition: Condition, table: Table) -> Judgement:
+        row, over = rules.rows_of(condition, table)
+        most = condition.settings["at_most"]
+        text = f"{row.label} counts less than {most:g} % more than {over.label}"
+        counts = [self._found.counts.get(table.run_id(one), {}) for one in (row, over)]
+        numbers = []
+        for name in condition.settings["columns"]:
+            if name not in counts[0] or name not in counts[1]:
+                return Judgement(text, NOT_RUN, reason="its networks were not counted")
+            percent = 100 * (counts[0][name] / counts[1][name] - 1)
+            numbers.append(Number(_column(table, name).label, percent, PERCENT_DIGITS, "%"))
+        worst = max(number.value for number in numbers)
+        return Judgement(text, rules.judge_bound(worst, worst, below=most), tuple(numbers))
+
+    def _statistic(self, settings: Settings) -> Judgement:
+        name, bound = settings["name"], {key: settings[key] for key in ("above", "below") if key in settings}
+        side, words = " ".join(f"{key} {value:g}" for key, value in bound.items()), name.replace("_", " ")
+        found = (self._statistics or {}).get(name)
+        if found is None:
+            return Judgement(f"{words} {side}", NOT_RUN, reason="the activations were not measured")
+        number = Number(words, found["value"], RATIO_DIGITS, "", found["low"], found["high"], found["n"])
+        verdict = rules.judge_bound(found["low"], found["high"], **bound)
+        return Judgement(f"{found['description']}: {side}", verdict, (number,))
+
+    def _run(self, table: Table, row: Row) -> RunResults:
+        results = self._found.runs[table.run_id(row)]
+        if results.problem:
+            raise InputError(results.problem)
+        return results
+
+    def _over(self, table: Table, baseline: Row, row: Row, metric: str) -> "Gain | None":
+        return self._gains.over(self._run(table, baseline), self._run(table, row), [metric]).get(metric)
+
+    def _value(self, table: Table, row: Row, metric: str) -> float:
+        values = self._found.runs[table.run_id(row)].values(metric).values()
+        return sum(values) / len(values) if values else 0.0
+
+    def _missing(self, table: Table, gain: "Gain | None", *rows: Row) -> str:
+        """Why there is no gain, or no interval of it."""
+        if gain is None:
+            without = [row.label for row in rows if not self._found.runs[table.run_id(row)].by_seed]
+            return f"no result of {', '.join(without)}" if without else "nothing to measure it on, or no seed in common"
+        return "" if gain.low is not None else f"no interval: {gain.method}"
+
+
+def beaten(tables: tuple[Table, ...]) -> list[Beaten]:
+    """Published values of trained columns above SGE's own, each once, in the order of the tables."""
+    found, seen = [], set()
+    for table in tables:
+        if table.task == "complexity":
+            continue
+        for ours in (row for row in table.rows if parse_name(row.model)[0] == _OURS):
+            for row in table.rows:
+                if _peers(row) != _peers(ours) or row is ours:
+                    continue
+                for column in (column for column in table.columns if column.trained):
+                    key, lead = (table.run_id(row), table.run_id(ours), column.id), _published_gain(row, ours, column)
+                    if lead is not None and lead > 0 and key not in seen:
+                        seen.add(key)
+                        found.append(Beaten(table, column, row, ours, lead))
+    return found
+
+
+def to_json(judged: JudgedClaim, decimals: int) -> dict[str, Any]:
+    """A claim as workflow/schemas/comparison.schema.json describes it."""
+    return {
+        "id": judged.claim.id,
+        "sentence": judged.claim.sentence,
+        "verdict": judged.verdict,
+        "conditions": [
+            {
+                "text": one.text,
+                "verdict": one.verdict,
+                "numbers": [
+                    {
+                        "what": number.what,
+                        "unit": number.unit,
+                        **{
+                            key: None if bound is None else round(bound, decimals)
+                            for key, bound in (("value", number.value), ("low", number.low), ("high", number.high))
+                        },
+                        "n": number.n,
+                        "published": number.published,
+                        "claimed": list(number.claimed) if number.claimed else None,
+                    }
+                    for number in one.numbers
+                ],
+            }
+            for one in judged.conditions
+        ],
+    }
+
+
+def _peers(row: Row) -> tuple[str, int]:
+    """What rows must share to be compared: detector and depth."""
+    return row.run.rpartition("/")[0], parse_name(row.model)[1]
+
+
+def _column(table: Table, name: str) -> Column:
+    return next(column for column in table.columns if column.id == name)
+
+
+def _published_gain(row: Row, over: Row, column: Column) -> float | None:
+    values = [one.published.get(column.id) for one in (row, over)]
+    if values[0] is None or values[1] is None:
+        return None
+    return round(values[0].value - values[1].value, 6)
+
+
+def _numbers(
+    what: str, gain: "Gain | None", published: float | None, claimed: tuple[float, float] | None = None
+) -> tuple[Number, ...]:
+    if gain is None:
+        return ()
+    return (Number(what, gain.value, POINTS_DIGITS, "points", gain.low, gain.high, gain.n, published, claimed),)

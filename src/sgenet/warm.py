@@ -1,0 +1,190 @@
+"""Steps without their start-up: one process imports torch and mmdet, and every step of a workflow is a fork of it.
+
+Importing costs five to ten seconds a step, and a replication has a hundred steps. Under Snakemake (environment variable
+SGENET_WARM: a folder of its own) the first step starts the process, later ones hand it their arguments, environment,
+working folder and open files. A fork is alone in its process, so steps stay independent of one another. It ends when
+its command ends, and the process itself when Snakemake does. Where it cannot be had, a step starts by itself.
+"""
+
+import contextlib
+import fcntl
+import gc
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from importlib import import_module
+from pathlib import Path
+
+_PRELOAD = {
+    "classification": ("sgenet.steps", "sgenet.runs", "jsonschema", "wandb.sdk.launch", "sgenet.classification.train",
+                       "sgenet.classification.evaluate"),
+    "detection": ("sgenet.detection.train", "sgenet.detection.evaluate", "mmdet.models", "mmdet.datasets"),
+}  # fmt: skip
+_LOST = 137  # as a shell tells of a command that was killed
+
+
+def folder_of(owner: int) -> str:
+    """SGENET_WARM for the steps of the process `owner`: the folder of their common process."""
+    import tempfile
+
+    return os.path.join(tempfile.gettempdir(), f"sgenet-{os.getuid()}-{owner}")
+
+
+def run(arguments: list[str]) -> int | None:
+    """Run `sgenet` with these arguments in a fork of the warm process; None where there is none to be had.
+
+    SIGINT and SIGTERM are passed on. Returns the exit status.
+    """
+    folder = os.environ.get("SGENET_WARM")
+    if not folder or not hasattr(os, "fork") or not _alive(_owner(Path(folder))):
+        return None
+    connection = _connect(Path(folder))
+    if connection is None:
+        return None
+    environment = {key: value for key, value in os.environ.items() if key != "SGENET_WARM"}
+    request = json.dumps({"arguments": arguments, "folder": os.getcwd(), "environment": environment}).encode()
+    with connection:
+        socket.send_fds(connection, [len(request).to_bytes(4, "big")], [0, 1, 2])
+        connection.sendall(request)
+        with connection.makefile("r") as answers:
+            child = int(answers.readline() or 0)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda number, _: os.kill(child, number))
+            return int(answers.readline() or _LOST) if child else None
+
+
+def serve(folder: Path) -> None:
+    """Answer requests until the owner of `folder` is gone."""
+    owner = _owner(folder)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # forks are reaped by the system
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(folder / "starting"))
+    listener.listen(64)
+    (folder / "starting").rename(folder / "socket")  # from here on it answers
+    while _alive(owner):
+        if not select.select([listener], [], [], 1.0)[0]:
+            continue
+        connection, _ = listener.accept()
+        head, files, _, _ = socket.recv_fds(connection, 4, 3)
+        request = json.loads(_receive(connection, int.from_bytes(head, "big")))
+        _preload(request["arguments"])
+        if os.fork() == 0:
+            listener.close()
+            _be_step(connection, files, request)
+        connection.close()
+        for file in files:
+            os.close(file)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _be_step(connection: socket.socket, files: list[int], request: dict) -> None:
+    """In the fork: become the step; never returns."""
+    status: int | str | None = 1
+    try:
+        for target, file in enumerate(files):
+            os.dup2(file, target)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.chdir(request["folder"])
+        os.environ.clear()
+        os.environ.update(request["environment"])
+        connection.sendall(f"{os.getpid()}\n".encode())
+        threading.Thread(target=_end_with, args=(connection,), daemon=True).start()
+        from sgenet.cli import main
+
+        status = main(request["arguments"])
+    except SystemExit as stop:
+        status = stop.code
+    except BaseException:
+        traceback.print_exc()
+    if isinstance(status, str):
+        print(status, file=sys.stderr)
+    code = status if isinstance(status, int) else 0 if status is None else 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    connection.sendall(f"{code}\n".encode())
+    os._exit(code)
+
+
+def _end_with(connection: socket.socket) -> None:
+    """End this process when the command that it works for was killed: its connection closes."""
+    connection.recv(1)
+    os._exit(_LOST)
+
+
+def _preload(arguments: list[str]) -> None:
+    tasks = ("classification", "detection") if any("detection/" in word for word in arguments) else ("classification",)
+    for task in tasks:
+        for name in _PRELOAD[task]:
+            with contextlib.suppress(ImportError):  # the step itself says what is wrong
+                import_module(name)
+    gc.collect()
+    gc.freeze()  # so that collections in the forks leave these pages shared
+
+
+def _connect(folder: Path) -> socket.socket | None:
+    """A connection to the folder's process, which is started where there is none yet."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        return None
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        connection = _try(folder)
+        if connection is None:
+            (folder / "socket").unlink(missing_ok=True)
+            with open(folder / "log", "w") as log:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "sgenet.warm", str(folder)],
+                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                )  # fmt: skip
+            while connection is None and process.poll() is None:
+                time.sleep(0.02)
+                connection = _try(folder)
+    return connection
+
+
+def _try(folder: Path) -> socket.socket | None:
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.connect(str(folder / "socket"))
+    except OSError:
+        connection.close()
+        return None
+    return connection
+
+
+def _receive(connection: socket.socket, length: int) -> bytes:
+    received = b""
+    while len(received) < length:
+        part = connection.recv(length - len(received))
+        if not part:
+            raise ConnectionError("the command went away while it was asking")
+        received += part
+    return received
+
+
+def _owner(folder: Path) -> int:
+    return int(folder.name.rpartition("-")[2])
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+if __name__ == "__main__":
+    serve(Path(sys.argv[1]))

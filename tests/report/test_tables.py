@@ -1,0 +1,169 @@
+"""The paper's own tables in the report: audit, complexity, masks, notes, explained differences."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sgenet import paths
+from sgenet.report import build
+from sgenet.runs import Replication, load_replication
+
+from . import conftest as make
+
+PAGE = Path("reports/demo/index.html")
+SPREAD = {"value": 12.3, "low": 11.9, "high": 12.9}
+
+
+@pytest.fixture
+def whole(project: Any) -> Replication:
+    """All eight tables, with counts and times of the networks and nothing trained. The counts are made up but SK's."""
+    replication = load_replication("demo")
+    counts = {}
+    for run, _ in replication.full_size():
+        counts[run.id] = {"model": run.model, "params": 25557032, "gflops": 4.121924, "macs": 4116329472}
+        counts[run.id] |= {"input": [224, 224], "part": "network"}
+    counts["complexity/sk-resnet50"]["gflops"] = 4.186862
+    make.write(paths.complexity("demo"), counts)
+    models = {run_id: {"model": run_id, "latency": SPREAD} for run_id in counts if run_id.startswith("complexity/")}
+    for run_id in replication.plain_of():
+        models[run_id]["latency_ratio"] = {"value": 1.25, "low": 1.2, "high": 1.31}
+    origin = {"command": "sgenet latency --scale demo", "device": "a clock", "finished": "2026-03-04T05:06:07+00:00"}
+    how = {"input": [128, 128], "threads": 1, "rounds": 5, "batch": 1}
+    make.write(paths.latency("demo"), how | {"models": models, "origin": origin})
+    return replication
+
+
+def rows(table: str) -> dict[str, dict[str, Any]]:
+    value = json.loads(Path("reports/demo/comparison.json").read_text())
+    (found,) = [entry for entry in value["tables"] if entry["id"] == table]
+    return {row["label"]: row["cells"] for row in found["rows"]}
+
+
+def text() -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", PAGE.read_text()).split())
+
+
+def test_readme_against_the_logs(whole: Replication) -> None:
+    assert build(whole) == []
+    verdicts = {label: cells["readme_top1"]["verdict"] for label, cells in rows("author-logs").items()}
+    other = {label for label, verdict in verdicts.items() if verdict == "differs from the log"}
+    assert other == {"SE-ResNet101", "BAM-ResNet101"} and len(verdicts) == 11
+    assert set(verdicts.values()) == {"differs from the log", "equals the log"}
+    assert rows("author-logs")["SGE-ResNet50"]["readme_top1"]["reproduced"] is None
+
+
+def test_gains_by_best_last_and_mean(whole: Replication) -> None:
+    for run, skill in {"resnet50": 0.6, "sge-resnet50": 0.7}.items():
+        make.make_run("demo", f"classification/{run}", 0, 400, skill)
+    assert build(whole) == []
+    cells = rows("author-logs")["SGE-ResNet50"]
+    gains = {column: cells[column]["reproduced"]["gain"] for column in ("top1", "top1_last", "top1_mean10")}
+    assert [gain["value"] for gain in gains.values()] == [10, 10, 10]
+    # Of the last epoch too 40 of 400 are gained and none lost: the same interval. The mean of epochs has none.
+    assert gains["top1_last"] == gains["top1"] and gains["top1"]["low"] > 0
+    assert gains["top1_mean10"]["low"] is None and cells["top1_mean10"]["verdict"] == "undecided"
+    assert cells["top1_last"]["reproduced"]["low"] < 69 < cells["top1_last"]["reproduced"]["high"]
+    shown = text()
+    assert "gain +1.200" in shown and "gain +1.246" in shown and "gain +1.228" in shown  # as the logs give them
+
+
+def test_complexity(whole: Replication) -> None:
+    assert build(whole) == []
+    cells = rows("complexity")["SGE-ResNet50"]
+    assert cells.keys() == {"params", "gflops", "macs"}  # no time: it would make equal runs differ
+    assert cells["macs"]["reproduced"]["value"] == 4.116329 and cells["macs"]["published"] is None
+    assert rows("complexity")["GC-ResNet50"]["params"]["verdict"] == "not published"
+    shown = text()
+    assert "12.3" in shown and "[11.9, 12.9]" in shown and "1.25" in shown and "128 × 128 pixels" in shown
+    assert "a clock, 2026-03-04T05:06:07+00:00" in shown
+    assert "12.3" not in Path("reports/demo/comparison.json").read_text()
+    Path(paths.latency("demo")).unlink()
+    assert build(whole) == [] and "a clock" not in PAGE.read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"models": []}, "latency.json: models: found [], expected dict"),
+        ({"rounds": None}, "latency.json: rounds: found None, expected int"),
+        ({"origin": {"command": "x", "device": "y"}}, "latency.json: origin.finished: found None, expected str"),
+        ({"models": {"complexity/resnet50": {}}}, "models.complexity/resnet50.latency: found None, expected dict"),
+        (
+            {"models": {"complexity/resnet50": {"latency": SPREAD | {"low": -1}}}},
+            "models.complexity/resnet50.latency.low: found -1, expected a number above 0",
+        ),
+    ],
+)
+def test_bad_latency_is_told(whole: Replication, change: dict[str, Any], sentence: str) -> None:
+    value = json.loads(paths.latency("demo").read_text())
+    make.write(paths.latency("demo"), value | change)
+    (problem,) = build(whole)
+    assert sentence in problem
+    assert "a clock" not in text() and rows("complexity")["ResNet50"]["params"]["reproduced"]
+
+
+def test_a_difference_is_explained_in_a_note(whole: Replication) -> None:
+    build(whole)
+    cells = rows("complexity")
+    assert cells["SK-ResNet50"]["gflops"]["verdict"] == "differs"
+    assert "one average pool" in cells["SK-ResNet50"]["gflops"]["published"]["difference"]
+    page = PAGE.read_text()
+    (cell,) = re.findall(r"4\.187.*?</td>", page, re.DOTALL)
+    assert "differs</span>, explained" in cell
+    (number,) = re.findall(r'<li id="note-complexity-(\d+)">the authors&#39; counter on their released network', page)
+    assert page.count(f'href="#note-complexity-{number}"') == 2  # SK-ResNet50 and SK-ResNet101
+
+
+def test_every_note_is_shown_and_referred_to(whole: Replication) -> None:
+    build(whole)
+    page = PAGE.read_text()
+    shown, plain = text(), page.replace("&#39;", "'").replace("&#34;", '"')
+    for table in whole.tables:
+        notes = {column.note for column in table.columns} | {row.note for row in table.rows}
+        cells = [cell for row in table.rows for cell in row.published.values()]
+        notes |= {cell.note for cell in cells} | {cell.difference for cell in cells}
+        assert all(f">{note}<" in plain for note in {table.note, *notes} - {""})
+        numbered = re.findall(rf'id="(note-{table.id}-\d+)"', page)
+        assert len(numbered) == len(notes - {""}) and all(f'href="#{note}"' in page for note in numbered)
+    assert shown.count("not recovered") > 24  # twelve rows of ablations, two columns
+
+
+def test_masks_are_of_mask_rcnn_alone(whole: Replication) -> None:
+    for name in ("mask-rcnn/resnet50", "mask-rcnn/sge-resnet50", "faster-rcnn/resnet50"):
+        make.make_run("demo", f"detection/{name}", 0, 400, 0.6 + 0.2 * ("sge" in name))
+    assert build(whole) == []
+    cells = {label: row["mask_ap"] for label, row in rows("coco-two-stage").items()}
+    assert {label.partition(" R-CNN")[0] for label, cell in cells.items() if cell["verdict"] != "not applicable"} == {
+        "Mask"
+    }
+    ours = cells["Mask R-CNN SGE-ResNet50"]
+    metrics = [json.loads(make.metrics_path(f"detection/mask-rcnn/{name}").read_text())["metrics"]["mask_ap"]
+               for name in ("resnet50", "sge-resnet50")]  # fmt: skip
+    assert ours["reproduced"]["gain"]["value"] == pytest.approx(metrics[1] - metrics[0], abs=1e-5)
+    assert ours["reproduced"]["gain"]["low"] > 0 and ours["verdict"] == "no published gain"
+    (paths.evaluation("demo", "detection/mask-rcnn/resnet50", 0) / "mask_matches.npz").unlink()
+    (problem,) = build(whole)
+    assert "mask_matches.npz" in problem
+
+
+def test_each_pair_of_curves_is_drawn_once(whole: Replication) -> None:
+    for run in ("resnet50", "sge-resnet50", "sge-resnet50-g8"):
+        make.make_run("demo", f"classification/{run}", 0, 400, 0.6)
+    build(whole)
+    titles = re.findall(r"<div><p>(.*?)</p>\n<svg", PAGE.read_text())
+    assert titles == ["SGE-ResNet50 against ResNet50", "SGE-ResNet50, G = 8 against SGE-ResNet50, G = 64"]
+
+
+def test_contents_lead_everywhere(whole: Replication) -> None:
+    build(whole)
+    page = PAGE.read_text()
+    contents = page[page.index("<nav") : page.index("</nav>")]
+    targets = re.findall(r'href="#([^"]+)"', contents)
+    assert all(f'id="{target}"' in page for target in targets)
+    assert {f"table-{table.id}" for table in whole.tables} <= set(targets)
+    assert {f"claim-C{number}" for number in range(1, 7)} <= set(targets)
+    sections = set(re.findall(r'<h2 id="([^"]+)"', page))
+    assert sections <= set(targets)

@@ -1,0 +1,109 @@
+"""params/claims.yaml, and the rules by which conditions and claims are judged."""
+
+import pytest
+
+from sgenet.claims import judge_best, judge_bound, judge_claim, judge_gain, load_claims
+from sgenet.files import InputError
+from sgenet.runs import load_replication
+from sgenet.statistics import Gain
+
+CLAIMS = "params/claims.yaml"
+
+
+def gain(low, high):
+    return Gain(1.0, low, high, 0.95, 100, "made up")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "claimed", "above", "below_paper", "at_paper"),
+    [
+        (0.5, 1.5, (1.2, 1.2), 0.0, "supported", "supported"),
+        (0.5, 1.1, (1.2, 1.2), 0.0, "supported", "contradicted"),  # smaller than the paper says
+        (1.3, 1.9, (1.2, 1.2), 0.0, "supported", "supported"),  # larger
+        (0.5, 0.9, (1.0, 2.0), 0.0, "supported", "contradicted"),
+        (0.5, 1.0, (1.0, 2.0), 0.0, "supported", "supported"),
+        (-0.5, 1.5, (1.2, 1.2), 0.0, "undecided", "undecided"),
+        (-0.5, 1.1, (1.2, 1.2), 0.0, "undecided", "contradicted"),
+        (-1.5, -0.5, None, 0.0, "contradicted", "contradicted"),
+        (0.5, 1.5, None, 1.0, "supported", "undecided"),
+        (0.2, 0.8, None, 1.0, "supported", "contradicted"),
+        (1.1, 1.8, None, 1.0, "supported", "supported"),
+        (0.0, 0.0, None, 0.0, "undecided", "undecided"),
+        (None, None, (1.2, 1.2), 0.0, "undecided", "undecided"),
+    ],
+)
+def test_gains(low, high, claimed, above, below_paper, at_paper):
+    assert judge_gain(gain(low, high), claimed, above, paper=False) == below_paper
+    assert judge_gain(gain(low, high), claimed, above, paper=True) == at_paper
+    assert judge_gain(None, claimed, above, paper=True) == "not run"
+
+
+def test_bounds():
+    assert [judge_bound(*ends, above=1) for ends in ((1.1, 2), (0.9, 2), (0.5, 0.9))] == [
+        "supported",
+        "undecided",
+        "contradicted",
+    ]
+    assert [judge_bound(*ends, below=-1) for ends in ((-3, -2), (-3, 0), (-0.5, 0))] == [
+        "supported",
+        "undecided",
+        "contradicted",
+    ]
+
+
+def test_the_best_of_several():
+    up, down, open_ = gain(0.5, 1), gain(-1, -0.5), gain(-1, 1)
+    assert judge_best([[up, up], [open_, down]]) == "supported"
+    assert judge_best([[up, open_], [up, down]]) == "undecided"
+    assert judge_best([[up, down], [up, down]]) == "contradicted"  # the second other row beats both
+    assert judge_best([[up, down], [down, open_]]) == "undecided"
+    assert judge_best([[up, None]]) == "not run"
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "verdict"),
+    [
+        (["supported", "supported"], "supported"),
+        (["supported", "undecided"], "undecided"),
+        (["supported", "not run"], "undecided"),
+        (["not run", "not run"], "not run"),
+        (["supported", "not run", "contradicted"], "contradicted"),
+    ],
+)
+def test_a_claim_is_as_good_as_its_conditions(verdicts, verdict):
+    assert judge_claim(verdicts) == verdict
+
+
+def test_the_six_claims_speak_of_what_the_tables_hold(project):
+    claims = load_claims(load_replication("demo").tables)
+    assert [claim.id for claim in claims] == ["C1", "C2", "C3", "C4", "C5", "C6"]
+    assert [len(claim.conditions) for claim in claims] == [1, 4, 2, 4, 3, 3]
+    assert load_claims(load_replication("demo", tables=["imagenet"]).tables) == claims  # the rest is left unchecked
+
+
+def _at(claim, condition, kind, **settings):
+    def change(value):
+        value["claims"][claim]["conditions"][condition][kind].update(settings)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (_at(0, 0, "gain", row="SGE"), r"claims.0.conditions.0.gain.row: found 'SGE', expected the label of a"),
+        (_at(0, 0, "gain", over="SGE"), r"claims.0.conditions.0.gain.over: found 'SGE', expected the label"),
+        (_at(0, 0, "gain", row="ResNet50"), r"gain.over: missing, and 'ResNet50' has no baseline"),
+        (_at(0, 0, "gain", column="params"), r"gain.column: found 'params', expected one of top1, top5"),
+        (_at(0, 0, "gain", table="imagnet"), r"gain.table: found 'imagnet', expected a file of params/tables/"),
+        (_at(0, 0, "gain", abov=1), r"claims.0.conditions.0.gain.abov: unknown key, did you mean above\?"),
+        (_at(2, 0, "extra", columns=["top1"]), r"extra.columns.0: found 'top1', expected one of params, gflops, macs"),
+        (_at(3, 0, "larger_gain", than="top1"), r"larger_gain.than: found 'top1', expected one of ap, ap_small"),
+        (_at(4, 1, "best", rows=["G = 7"]), r"best.rows.0: found 'G = 7', expected the label of a row of ablation-gro"),
+        (lambda value: value["claims"][1].update(id="C1"), r"claims.1.id: 'C1' stands there already, expected another"),
+    ],
+)
+def test_bad_claims_are_told_in_one_sentence(project, change, sentence):
+    project(CLAIMS, change)
+    with pytest.raises(InputError, match=f"{CLAIMS}: .*{sentence}"):
+        load_claims(load_replication("demo").tables)
