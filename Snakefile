@@ -37,7 +37,6 @@ rule evaluate:
     input:
         evaluations(),
         RESULTS / "complexity.json",
-        RESULTS / "latency.json",
 
 
 onstart:

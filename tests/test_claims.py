@@ -2,7 +2,7 @@
 
 import pytest
 
-from sgenet.claims import judge_best, judge_bound, judge_claim, judge_gain, load_claims
+from sgenet.claims import judge_best, judge_bound, judge_claim, judge_gain, load_claims, of_one_training
 from sgenet.files import InputError
 from sgenet.runs import load_replication
 from sgenet.statistics import Gain
@@ -68,16 +68,25 @@ def test_the_best_of_several():
         (["supported", "not run"], "undecided"),
         (["not run", "not run"], "not run"),
         (["supported", "not run", "contradicted"], "contradicted"),
+        (["supported", "seen in this training"], "seen in this training"),  # a count, and what one training shows
+        (["seen in this training", "undecided"], "undecided"),
+        (["seen in this training", "not seen in this training", "not run"], "not seen in this training"),
+        (["not seen in this training", "contradicted"], "contradicted"),
     ],
 )
 def test_a_claim_is_as_good_as_its_conditions(verdicts, verdict):
     assert judge_claim(verdicts) == verdict
 
 
+def test_what_one_training_shows_is_neither_support_nor_contradiction():
+    words = [of_one_training(verdict) for verdict in ("supported", "contradicted", "undecided", "not run")]
+    assert words == ["seen in this training", "not seen in this training", "undecided", "not run"]
+
+
 def test_the_six_claims_speak_of_what_the_tables_hold(project):
     claims = load_claims(load_replication("demo").tables)
     assert [claim.id for claim in claims] == ["C1", "C2", "C3", "C4", "C5", "C6"]
-    assert [len(claim.conditions) for claim in claims] == [1, 4, 2, 4, 3, 3]
+    assert [len(claim.conditions) for claim in claims] == [1, 4, 2, 4, 3, 2]
     assert load_claims(load_replication("demo", tables=["imagenet"]).tables) == claims  # the rest is left unchecked
 
 
@@ -86,6 +95,24 @@ def _at(claim, condition, kind, **settings):
         value["claims"][claim]["conditions"][condition][kind].update(settings)
 
     return change
+
+
+def test_a_gain_of_masks_is_not_compared_with_one_of_boxes(project):
+    def change(value):
+        settings = {"table": "coco-two-stage", "column": "mask_ap", "than": "ap", "row": "Mask R-CNN SGE-ResNet50"}
+        value["claims"][3]["conditions"][0] = {"larger_gain": settings}
+
+    project(CLAIMS, change)
+    with pytest.raises(InputError, match="than: found 'ap' beside 'mask_ap', expected both of boxes or masks"):
+        load_claims(load_replication("demo").tables)
+
+
+def test_the_best_of_all_rows_is_no_claim(project):
+    replication = load_replication("demo")
+    (table,) = [table for table in replication.tables if table.id == "ablation-groups"]
+    project(CLAIMS, _at(4, 1, "best", rows=[row.label for row in table.rows]))
+    with pytest.raises(InputError, match="best.rows: found every row of ablation-groups, expected one or more left"):
+        load_claims(replication.tables)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +124,12 @@ def _at(claim, condition, kind, **settings):
         (_at(0, 0, "gain", column="params"), r"gain.column: found 'params', expected one of top1, top5"),
         (_at(0, 0, "gain", table="imagnet"), r"gain.table: found 'imagnet', expected a file of params/tables/"),
         (_at(0, 0, "gain", abov=1), r"claims.0.conditions.0.gain.abov: unknown key, did you mean above\?"),
+        (_at(0, 0, "gain", over="SGE-ResNet50"), r"gain.over: found 'SGE-ResNet50', which is the row itself, expected"),
+        (_at(0, 0, "gain", claimed=[2, 1]), r"gain.claimed: found \[2, 1\], expected the smallest gain first"),
+        (_at(0, 0, "gain", above=1), r"gain.claimed: found beside above, expected one of the two"),
+        (_at(3, 0, "larger_gain", than="ap_small"), r"larger_gain.than: found 'ap_small', which is the column itself"),
+        (_at(5, 0, "statistic", name="variance"), r"statistic.name: found 'variance', expected one of variance_ratio"),
+        (_at(5, 0, "statistic", below=1), r"conditions.0.statistic: found .*, expected oneOf"),
         (_at(2, 0, "extra", columns=["top1"]), r"extra.columns.0: found 'top1', expected one of params, gflops, macs"),
         (_at(3, 0, "larger_gain", than="top1"), r"larger_gain.than: found 'top1', expected one of ap, ap_small"),
         (_at(4, 1, "best", rows=["G = 7"]), r"best.rows.0: found 'G = 7', expected the label of a row of ablation-gro"),

@@ -199,7 +199,7 @@ def test_released_weights_are_evaluated_with_the_scales_settings(smoke, capsys):
     assert replication.released() == [run]
     command = ["evaluate", run.id, "--released", "--scale", "smoke"]
     assert main(command) == 0
-    found = read_json("results/smoke/released/classification/sge-resnet50/metrics.json")
+    found = read_json("results/smoke/evaluation/released/classification/sge-resnet50/metrics.json")
     network.eval()
     right = []
     for image, label in PackedImages(paths.data_folder("smoke", "classification"), "val", transform=np.asarray):

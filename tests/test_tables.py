@@ -1,10 +1,13 @@
 """The tables in params/tables/ against the recovered published values, and what follows from them."""
 
+import hashlib
+import json
 import re
 
 import pytest
 import yaml
 
+from sgenet.files import InputError
 from sgenet.runs import load_replication
 from sgenet.tables import Published, load_table
 
@@ -63,6 +66,33 @@ def test_author_logs_are_the_recovered_ones(tables, recovered):
             key: logs[label][name] for key, name in keys.items()
         }
         assert bool(row.note) != logs[label]["readme_equals_best"]
+
+
+# Of the values that params/tables/ publishes. After a deliberate change, take the digest that the failing test shows.
+PUBLISHED = "ec3a481998e6761b3ffc833971e1a4c2507776f4e9b43769ccccef2b75d679b7"
+
+
+def test_published_values_are_as_they_were_checked(tables):
+    values = {
+        f"{name}/{row.label}/{column}": [cell.value, "".join(cell.source), cell.confidence]
+        for name, table in tables.items()
+        for row in table.rows
+        for column, cell in row.published.items()
+    }
+    assert hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest() == PUBLISHED
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"baseline": "SE-ResNet50"}, r"rows.6.baseline: found 'SE-ResNet50', which has a baseline itself"),
+        ({"model": "se-resnet50", "settings": {"width": 32}}, r"rows.6.settings: found other settings for se-resnet50"),
+    ],
+)
+def test_a_table_of_complexity_that_cannot_be_counted_or_timed(project, change, sentence):
+    project("params/tables/complexity.yaml", lambda table: table["rows"][6].update(change))
+    with pytest.raises(InputError, match=f"params/tables/complexity.yaml: {sentence}"):
+        load_table("complexity")
 
 
 def test_complexity_repeats_the_published_counts(tables):

@@ -106,7 +106,7 @@ def _check_classification(metrics, output, history):
     # what the evaluation computes from the stored weights is what the training saw
     assert metrics["top1"] == pytest.approx(max(row["top1"] for row in history), abs=1e-3)
     assert metrics["top1_last"] == pytest.approx(history[-1]["top1"], abs=1e-3)
-    assert metrics["top1_mean10"] == pytest.approx((history[0]["top1"] + history[1]["top1"]) / 2)  # of all, so few
+    assert metrics["top1_mean10"] is None  # of two epochs
     assert history[metrics["best_epoch"] - 1]["top1"] == max(row["top1"] for row in history)
 
 

@@ -1,6 +1,5 @@
 """Steps that fork from one warm process: same results and messages as by themselves, and nothing outlives its owner."""
 
-import json
 import os
 import signal
 import subprocess
@@ -8,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from sgenet import warm
@@ -23,10 +23,10 @@ def wait_until(condition, seconds=30):
 
 
 @pytest.fixture
-def owner(tmp_path):
+def owner(project):
     """A process that owns a warm process, and the environment that steps of it have."""
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    folder = tmp_path / f"sgenet-{process.pid}"
+    folder = Path(warm.folder_of(process.pid))
     binaries = os.path.dirname(sys.executable)
     path = f"{binaries}{os.pathsep}{os.environ['PATH']}"
     yield process, {**os.environ, "SGENET_WARM": str(folder), "PATH": path, "WANDB_MODE": "disabled"}, folder
@@ -77,17 +77,32 @@ def test_a_step_ends_with_its_command_and_all_ends_with_the_owner(project, owner
 
 def step_processes(folder):
     """Processes that were forked from the warm one of this folder."""
-    listed = subprocess.run(["ps", "-ww", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
-    rows = [line.split(None, 2) for line in listed.splitlines()[1:]]
-    servers = [row for row in rows if "sgenet.warm" in row[2] and row[2].endswith(str(folder))]
-    parents = {row[0] for row in servers}
-    return [row[0] for row in servers if row[1] in parents]
+    servers = [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [])[-1:] == [str(folder)]]
+    return [process for process in servers if process.ppid() in {other.pid for other in servers}]
 
 
-def test_without_an_owner_a_step_runs_by_itself(project, tmp_path, monkeypatch):
+def test_a_step_whose_warm_process_died_runs_by_itself(project, owner):
+    _, environment, folder = owner
+    assert step("sgenet prepare classification --scale smoke", environment).returncode == 0
+    assert step("sgenet evaluate classification/nothing --scale smoke", environment).returncode == 2
+    for process in psutil.process_iter(["cmdline"]):
+        if (process.info["cmdline"] or [])[-1:] == [str(folder)]:
+            process.kill()
+    (folder / "log").unlink()
+    assert step("sgenet evaluate classification/nothing --scale smoke", environment).returncode == 2
+    assert (folder / "log").exists()  # of a new one
+
+
+@pytest.mark.parametrize("name", ["nothing", ".snakemake/sgenet-elsewhere-1"])
+def test_a_folder_that_is_none_is_left_alone(project, name, monkeypatch):
+    monkeypatch.setenv("SGENET_WARM", name)
+    assert warm.run(["doctor"]) is None
+    assert not Path(name).exists()
+
+
+def test_without_an_owner_a_step_runs_by_itself(project, monkeypatch):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    monkeypatch.setenv("SGENET_WARM", str(tmp_path / f"sgenet-{gone.pid}"))
+    monkeypatch.setenv("SGENET_WARM", warm.folder_of(gone.pid))
     assert warm.run(["doctor"]) is None
-    assert not (tmp_path / f"sgenet-{gone.pid}").exists()
-    assert json.dumps(warm.folder_of(7)).endswith('-7"')
+    assert not Path(warm.folder_of(gone.pid)).exists()

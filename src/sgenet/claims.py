@@ -14,11 +14,16 @@ if TYPE_CHECKING:
     from sgenet.statistics import Gain
 
 SUPPORTED, CONTRADICTED, UNDECIDED, NOT_RUN = "supported", "contradicted", "undecided", "not run"
+SEEN, NOT_SEEN = "seen in this training", "not seen in this training"
+ENOUGH_SEEDS = 3  # trainings a row from which their spread is known
 CLAIM_VERDICTS = {
     SUPPORTED: "every condition holds: all of its interval, where it has one, lies on the claim's side",
     CONTRADICTED: "a condition does not hold: all of its interval lies on the other side or, at scale paper, below "
     "the size that the paper claims",
-    UNDECIDED: "no condition is contradicted, but an interval reaches both sides or is missing, or a part was not run",
+    SEEN: "below scale paper, with fewer than three trainings: every condition holds on the validation images of this "
+    "training; another seed may turn it, so it is no support",
+    NOT_SEEN: "the same, where a condition does not hold; it is no contradiction",
+    UNDECIDED: "no condition fails, but an interval reaches both sides or is missing, or a part was not run",
     NOT_RUN: "nothing that it speaks of was run",
 }
 PATH = params.PARAMS / "claims.yaml"
@@ -76,7 +81,8 @@ def rows_of(condition: Condition, table: Table) -> tuple[Row, Row]:
 def judge_gain(gain: "Gain | None", claimed: tuple[float, float] | None, above: float, *, paper: bool) -> str:
     """Whether a gain lies above a bound; at scale `paper` also whether it reaches the claimed size.
 
-    Below `paper` only the direction is judged, and the bound is zero.
+    Below `paper` only the direction is judged, and the bound is zero. `claimed` is what the sentence itself says; what
+    a table prints is no claim of a size.
     """
     if gain is None:
         return NOT_RUN
@@ -111,10 +117,18 @@ def judge_best(gains: list[list["Gain | None"]]) -> str:
     return UNDECIDED
 
 
+def of_one_training(verdict: str) -> str:
+    """A verdict in the words for what too few trainings show: their luck is in no interval over images."""
+    return {SUPPORTED: SEEN, CONTRADICTED: NOT_SEEN}.get(verdict, verdict)
+
+
 def judge_claim(verdicts: list[str]) -> str:
     """The verdict on a claim from those on its conditions."""
-    if CONTRADICTED in verdicts:
-        return CONTRADICTED
+    for failed in (CONTRADICTED, NOT_SEEN):
+        if failed in verdicts:
+            return failed
+    if set(verdicts) == {SUPPORTED, SEEN}:
+        return SEEN
     return verdicts[0] if len(set(verdicts)) == 1 else UNDECIDED
 
 
@@ -135,6 +149,10 @@ def _check(condition: Condition, tables: dict[str, Table], place: str) -> None:
             raise InputError(f"{place}.{key}: found {label!r}, expected the label of a row of {table.id}")
     if "row" in own and "over" not in own and by_label[own["row"]].baseline is None:
         raise InputError(f"{place}.over: missing, and {own['row']!r} has no baseline")
+    if own.get("row") is not None and own["row"] == own.get("over"):
+        raise InputError(f"{place}.over: found {own['over']!r}, which is the row itself, expected another")
+    if "rows" in own and not by_label.keys() - set(own["rows"]):
+        raise InputError(f"{place}.rows: found every row of {table.id}, expected one or more left out")
     static = condition.kind == "extra"
     known = [column.id for column in table.columns if (column.static if static else column.trained)]
     columns = {f"columns.{number}": column for number, column in enumerate(own.get("columns", []))}
@@ -142,3 +160,17 @@ def _check(condition: Condition, tables: dict[str, Table], place: str) -> None:
     for key, column in columns.items():
         if column not in known:
             raise InputError(f"{place}.{key}: found {column!r}, expected one of {', '.join(known)}")
+    _check_sizes(own, place)
+
+
+def _check_sizes(own: Settings, place: str) -> None:
+    if own.get("than") is not None and own["than"] == own["column"]:
+        raise InputError(f"{place}.than: found {own['than']!r}, which is the column itself, expected another")
+    if "than" in own and own["than"].startswith("mask_") != own["column"].startswith("mask_"):
+        raise InputError(
+            f"{place}.than: found {own['than']!r} beside {own['column']!r}, expected both of boxes or masks"
+        )
+    if "claimed" in own and own["claimed"][0] > own["claimed"][1]:
+        raise InputError(f"{place}.claimed: found {own['claimed']}, expected the smallest gain first")
+    if "claimed" in own and "above" in own:
+        raise InputError(f"{place}.claimed: found beside above, expected one of the two")

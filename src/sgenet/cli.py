@@ -7,22 +7,19 @@ import sys
 import warnings
 from pathlib import Path
 
+from sgenet import warm
 from sgenet.files import InputError
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run `sgenet`; returns the exit status: 0 done, 1 done with problems, 2 bad input."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(arguments)
-    if options.step in ("train", "evaluate", "activations"):
-        from sgenet import warm
-
-        status = warm.run(sys.argv[1:] if arguments is None else arguments)
-        if status is not None:
-            return status
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # mmengine's, of no use to a user
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files are removed
     try:
-        return _run(options) or 0
+        status = warm.run(arguments) if options.step in ("train", "evaluate", "activations") else None
+        return (_run(options) or 0) if status is None else status
     except InputError as error:
         print(f"sgenet: {error}", file=sys.stderr)
         return 2
@@ -50,6 +47,8 @@ def _run(options: argparse.Namespace) -> int | None:
         raise InputError(f"{os.curdir}: no params/pipeline.yaml here, expected the repository's root as working folder")
     if options.step == "complexity" and not options.model and (options.backbone or options.input or options.json):
         raise InputError("complexity: --backbone, --input and --json are of one MODEL, found none")
+    if options.step == "complexity" and options.model and options.scale:
+        raise InputError("complexity: --scale: found beside one MODEL, which is counted full-size, expected alone")
     if options.step == "complexity" and options.model:
         from sgenet.complexity.command import describe
 

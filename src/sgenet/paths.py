@@ -37,7 +37,7 @@ def released(model: str) -> Path:
 
 def released_evaluation(scale: str, run_id: str) -> Path:
     """What released weights reach in place of the run's own."""
-    return Path("results", scale, "released", run_id, "metrics.json")
+    return Path("results", scale, "evaluation", "released", run_id, "metrics.json")
 
 
 def complexity(scale: str) -> Path:
@@ -47,7 +47,7 @@ def complexity(scale: str) -> Path:
 
 def latency(scale: str) -> Path:
     """Time of a forward pass of every full-size model in a table of complexity, on this machine."""
-    return Path("results", scale, "latency.json")
+    return Path("results", scale, "evaluation", "latency.json")
 
 
 def report(scale: str) -> Path:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -55,8 +56,9 @@ def versions() -> dict[str, str]:
     return found
 
 
+@cache
 def commit() -> str | None:
-    """Commit of the code, with `+` behind it when tracked files differ; None outside a git checkout."""
+    """Commit of the code when it was first asked for, `+` behind it when tracked files differ; None outside git."""
     try:
         git = {"check": True, "capture_output": True, "text": True}
         head = subprocess.run(["git", "rev-parse", "HEAD"], **git).stdout.strip()  # type: ignore[call-overload]

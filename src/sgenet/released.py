@@ -25,7 +25,8 @@ from sgenet.models.resnet import AttentionResNet, create_resnet
 class Released:
     """What a checkpoint holds: tensors by name, and what it tells of itself (None where it does not).
 
-    `epoch` and `accuracy` stand here as they stand in the file; `classes` are those of a detector.
+    `epoch` and `accuracy` stand here as they stand in the file; `classes` are those of a detector, which mmdetection
+    0.6.rc0 did not write.
     """
 
     state: dict[str, Tensor]
@@ -96,6 +97,8 @@ def import_checkpoint(
         raise InputError(f"{destination}: cannot be written ({reason.lower()})") from None
     epoch, accuracy = ("not told" if value is None else f"{value:g}" for value in (released.epoch, released.accuracy))
     told = f"epoch {epoch}, best accuracy {accuracy}, as the file says"
+    if "/" in model and released.classes is None:
+        told += "; classes not told, taken as COCO's 80 in the order of their ids"
     return f"{model}: {len(network.state_dict())} tensors; {told}; written to {destination}"
 
 

@@ -34,8 +34,18 @@ class Run:
 
     @property
     def identity(self) -> Settings:
-        """All in params/ that decides the run's numbers: its settings, model and what it starts from."""
-        return {**self.settings, "model": self.model, "starts_from": self.starts_from}
+        """All in params/ that decides the training: settings but those of the test, model, what it starts from."""
+        trained = {key: value for key, value in self.settings.items() if key != "test"}
+        if "rpn" in trained:
+            trained["rpn"] = {key: value for key, value in trained["rpn"].items() if key != "test_proposals"}
+        return {**trained, "model": self.model, "starts_from": self.starts_from}
+
+    @property
+    def test_settings(self) -> Settings:
+        """Settings that a detector's evaluation alone reads."""
+        found = {"test": self.settings["test"]} if "test" in self.settings else {}
+        proposals = self.settings.get("rpn", {}).get("test_proposals")
+        return found if proposals is None else {**found, "test_proposals": proposals}
 
 
 @dataclass(frozen=True)
@@ -88,7 +98,7 @@ class Replication:
 
     def released(self) -> list[Run]:
         """Runs for which released weights are evaluated too: those of a plain model, at a scale that wants it."""
-        if not self.scale.get("released", False):
+        if not self.scale["released"]:
             return []
         task, keys = "classification", ("width", "attention")
         network = merge(params.load_recipe(task), self.scale[task])
@@ -195,6 +205,8 @@ def _check_batches(scale: Settings, name: str) -> None:
 
 def _check_figures(figures: Settings, run: Run, name: str) -> None:
     place = f"params/scales/{name}.yaml: figures"
+    if parse_name(run.model)[0] != "sge":
+        raise InputError(f"{FIGURES_RUN}: found model {run.model}, expected one with sge, whose activations are shown")
     groups, size = (attention_settings(run.model, run.settings) or {})["groups"], run.settings["image_size"]
     if max(figures["groups"]) >= groups:
         expected = f"expected 0 to {groups - 1}, the groups of {FIGURES_RUN}"

@@ -71,8 +71,7 @@ def evaluate(replication: Replication, run: Run, seed: int) -> None:
         run, paths.data_folder(scale, run.task), manifest, trained=trained, output=output, device=device
     )
     command = f"sgenet evaluate {run.id} --scale {scale} --seed {seed}"
-    evaluation = origin(command, run.settings, data, started, describe_device(device))
-    del evaluation["settings"]  # the training's
+    evaluation = origin(command, run.test_settings, data, started, describe_device(device))
     origins = {"train": training, "evaluate": evaluation}
     result = {"run": run.id, "scale": scale, "seed": seed, "metrics": metrics, "origin": origins}
     write_json(output / "metrics.json", result)
@@ -152,6 +151,7 @@ def _trained(scale: str, run: Run, seed: int) -> tuple[Path, Path, dict[str, Any
     trained = paths.training(scale, run.id, seed)
     command = f"sgenet train {run.id} --scale {scale} --seed {seed}"
     training = read_json(paths.require(trained / "training.json", command))
+    paths.require(trained / "history.csv", command)
     manifest = read_json(data)
     _check_origin(training, run, manifest, trained)
     return data, trained, manifest, training

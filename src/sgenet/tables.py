@@ -104,6 +104,7 @@ def load_table(name: str) -> Table:
     rows: list[Row] = []
     for index, entry in enumerate(value["rows"]):
         row = _row(entry, value["task"], columns, sources, f"{path}: rows.{index}")
+        _check_one_count(row, rows, value["task"], f"{path}: rows.{index}")
         if any(row.label == other.label for other in rows):
             raise InputError(
                 f"{path}: rows.{index}.label: {row.label!r} stands in the table already, expected another label"
@@ -115,6 +116,7 @@ def load_table(name: str) -> Table:
             raise InputError(
                 f"{path}: rows.{index}.baseline: found {row.baseline!r}, expected the label of another row"
             )
+    _check_plain(rows, value["task"], path)
     detectors = {row.run.partition("/")[0] for row in rows}
     for index, column in enumerate(columns):
         for detector in set(column.only) - detectors:
@@ -139,6 +141,22 @@ def _row(entry: dict[str, Any], task: str, columns: tuple[Column, ...], sources:
         published[column] = Published(**{**cell, "source": tuple(cell["source"])})
     run = entry["run"] if "run" in entry else entry["model"]
     return Row(**{"run": run, "model": run.rpartition("/")[2], **entry, "published": published})
+
+
+def _check_one_count(row: Row, before: list[Row], task: str, place: str) -> None:
+    for other in before:
+        if task == "complexity" and row.model == other.model and row.settings != other.settings:
+            found = f"found other settings for {row.model} than {other.label!r} has"
+            raise InputError(f"{place}.settings: {found}, expected one count a model and table")
+
+
+def _check_plain(rows: list[Row], task: str, path: Path) -> None:
+    """In a table of complexity a model is timed against one that is itself held against none."""
+    by_label = {row.label: row for row in rows}
+    for index, row in enumerate(rows):
+        if task == "complexity" and row.baseline and by_label[row.baseline].baseline:
+            found = f"found {row.baseline!r}, which has a baseline itself"
+            raise InputError(f"{path}: rows.{index}.baseline: {found}, expected a row without one")
 
 
 def _check_columns(columns: tuple[Column, ...], task: str, path: Path) -> None:

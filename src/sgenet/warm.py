@@ -1,9 +1,10 @@
 """Steps without their start-up: one process imports torch and mmdet, and every step of a workflow is a fork of it.
 
 Importing costs five to ten seconds a step, and a replication has a hundred steps. Under Snakemake (environment variable
-SGENET_WARM: a folder of its own) the first step starts the process, later ones hand it their arguments, environment,
-working folder and open files. A fork is alone in its process, so steps stay independent of one another. It ends when
-its command ends, and the process itself when Snakemake does. Where it cannot be had, a step starts by itself.
+SGENET_WARM: a folder of its own; set it to nothing to do without) the first step starts the process, later ones hand it
+their arguments, environment, working folder and open files. A fork is alone in its process, so steps stay independent
+of one another. It ends when its command ends, and the process itself when Snakemake does. Where it cannot be had, a
+step starts by itself; so it does where a step may use a GPU, since CUDA does not survive a fork.
 """
 
 import contextlib
@@ -22,8 +23,11 @@ import time
 import traceback
 from importlib import import_module
 from pathlib import Path
+from typing import Any, NoReturn
 
-_PRELOAD = {
+from sgenet.provenance import commit
+
+_PRELOAD = {  # what steps of a task import, in their course too: runs need jsonschema, and wandb.init its launch
     "classification": ("sgenet.steps", "sgenet.runs", "jsonschema", "wandb.sdk.launch", "sgenet.classification.train",
                        "sgenet.classification.evaluate"),
     "detection": ("sgenet.detection.train", "sgenet.detection.evaluate", "mmdet.models", "mmdet.datasets"),
@@ -32,10 +36,12 @@ _LOST = 137  # as a shell tells of a command that was killed
 
 
 def folder_of(owner: int) -> str:
-    """SGENET_WARM for the steps of the process `owner`: the folder of their common process."""
-    import tempfile
+    """SGENET_WARM for the steps of the Snakemake process `owner`: the folder of their common process.
 
-    return os.path.join(tempfile.gettempdir(), f"sgenet-{os.getuid()}-{owner}")
+    Relative to the working folder, which steps share: a socket's path has room for about a hundred characters. The
+    machine's name keeps steps that a cluster runs elsewhere from taking another process for the owner.
+    """
+    return f".snakemake/sgenet-{socket.gethostname()}-{owner}"
 
 
 def run(arguments: list[str]) -> int | None:
@@ -44,21 +50,27 @@ def run(arguments: list[str]) -> int | None:
     SIGINT and SIGTERM are passed on. Returns the exit status.
     """
     folder = os.environ.get("SGENET_WARM")
-    if not folder or not hasattr(os, "fork") or not _alive(_owner(Path(folder))):
-        return None
-    connection = _connect(Path(folder))
-    if connection is None:
+    owner = _owner(Path(folder or ""))
+    if not folder or folder != folder_of(owner) or not _alive(owner):
         return None
     environment = {key: value for key, value in os.environ.items() if key != "SGENET_WARM"}
     request = json.dumps({"arguments": arguments, "folder": os.getcwd(), "environment": environment}).encode()
-    with connection:
-        socket.send_fds(connection, [len(request).to_bytes(4, "big")], [0, 1, 2])
-        connection.sendall(request)
-        with connection.makefile("r") as answers:
+    child = 0
+    try:
+        connection = _connect(Path(folder))
+        if connection is None:
+            return None
+        with connection, connection.makefile("r") as answers:
+            socket.send_fds(connection, [len(request).to_bytes(4, "big")], [0, 1, 2])
+            connection.sendall(request)
             child = int(answers.readline() or 0)
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, lambda number, _: os.kill(child, number))
-            return int(answers.readline() or _LOST) if child else None
+            if child:
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    signal.signal(number, lambda number, _: os.kill(child, number))
+                return int(answers.readline() or _LOST)
+    except OSError:  # the process is gone: before it forked, the step runs by itself
+        return _LOST if child else None
+    return None
 
 
 def serve(folder: Path) -> None:
@@ -74,22 +86,30 @@ def serve(folder: Path) -> None:
         if not select.select([listener], [], [], 1.0)[0]:
             continue
         connection, _ = listener.accept()
-        head, files, _, _ = socket.recv_fds(connection, 4, 3)
-        request = json.loads(_receive(connection, int.from_bytes(head, "big")))
-        _preload(request["arguments"])
-        if os.fork() == 0:
-            listener.close()
-            _be_step(connection, files, request)
-        connection.close()
-        for file in files:
-            os.close(file)
+        with connection:
+            connection.settimeout(10)  # one command that is stuck must not stop the others
+            files: list[int] = []
+            try:
+                head, files, _, _ = socket.recv_fds(connection, 4, 3)
+                request = json.loads(_receive(connection, int.from_bytes(head, "big")))
+                connection.settimeout(None)
+                _preload(request["arguments"])
+                if os.fork() == 0:
+                    listener.close()
+                    _be_step(connection, files, request)
+            except (OSError, ValueError):
+                traceback.print_exc()  # to the log; the command runs by itself
+            for file in files:
+                os.close(file)
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _be_step(connection: socket.socket, files: list[int], request: dict) -> None:
-    """In the fork: become the step; never returns."""
-    status: int | str | None = 1
+def _be_step(connection: socket.socket, files: list[int], request: dict[str, Any]) -> NoReturn:
+    """In the fork: become the step, tell its exit status, end."""
+    status = 1
     try:
+        connection.sendall(f"{os.getpid()}\n".encode())
+        threading.Thread(target=_end_with, args=(connection,), daemon=True).start()
         for target, file in enumerate(files):
             os.dup2(file, target)
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -97,45 +117,43 @@ def _be_step(connection: socket.socket, files: list[int], request: dict) -> None
         os.chdir(request["folder"])
         os.environ.clear()
         os.environ.update(request["environment"])
-        connection.sendall(f"{os.getpid()}\n".encode())
-        threading.Thread(target=_end_with, args=(connection,), daemon=True).start()
         from sgenet.cli import main
 
         status = main(request["arguments"])
     except SystemExit as stop:
-        status = stop.code
+        status = stop.code if isinstance(stop.code, int) else 1
     except BaseException:
         traceback.print_exc()
-    if isinstance(status, str):
-        print(status, file=sys.stderr)
-    code = status if isinstance(status, int) else 0 if status is None else 1
-    sys.stdout.flush()
-    sys.stderr.flush()
-    connection.sendall(f"{code}\n".encode())
-    os._exit(code)
+    finally:
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+            connection.sendall(f"{status}\n".encode())
+        os._exit(status)
 
 
 def _end_with(connection: socket.socket) -> None:
     """End this process when the command that it works for was killed: its connection closes."""
-    connection.recv(1)
-    os._exit(_LOST)
+    try:
+        connection.recv(1)
+    finally:
+        os._exit(_LOST)
 
 
 def _preload(arguments: list[str]) -> None:
     tasks = ("classification", "detection") if any("detection/" in word for word in arguments) else ("classification",)
     for task in tasks:
         for name in _PRELOAD[task]:
-            with contextlib.suppress(ImportError):  # the step itself says what is wrong
+            with contextlib.suppress(Exception):  # the step itself says what is wrong
                 import_module(name)
+    commit()  # kept: that of the code which the forks run, whatever is committed meanwhile
     gc.collect()
     gc.freeze()  # so that collections in the forks leave these pages shared
 
 
 def _connect(folder: Path) -> socket.socket | None:
     """A connection to the folder's process, which is started where there is none yet."""
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.stat().st_uid != os.getuid():
-        return None
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with open(folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         connection = _try(folder)
@@ -173,7 +191,8 @@ def _receive(connection: socket.socket, length: int) -> bytes:
 
 
 def _owner(folder: Path) -> int:
-    return int(folder.name.rpartition("-")[2])
+    number = folder.name.rpartition("-")[2]
+    return int(number) if number.isdecimal() else 0
 
 
 def _alive(process: int) -> bool:

@@ -198,9 +198,12 @@ def test_sk_by_its_equations(stride):
     torch.testing.assert_close(module(x), weights[:, 0] * d1 + weights[:, 1] * d2)
 
 
-def test_gc_by_its_equations_and_starts_as_the_identity():
+def test_gc_by_its_equations_and_starts_with_a_constant():
     x = torch.randn(2, 32, 3, 4)
-    torch.testing.assert_close(create("gc", 32)(x), x)
+    new = create("gc", 32)
+    bias = new.state_dict()["channel_add_conv.3.bias"]
+    assert bias.abs().min() > 0  # torch's own start
+    torch.testing.assert_close(new(x), x + bias[:, None, None])
     module = _with_random_state("gc", 32)
     first, norm, _, last = module.channel_add_conv
     expected = torch.empty_like(x)
@@ -237,6 +240,21 @@ def test_the_folder_is_the_registry(tmp_path, monkeypatch):
         ValueError, match="twice.py: placement: found 'everywhere', expected one of branch, conv, stage"
     ):
         placement("twice")
+
+
+@pytest.mark.parametrize(
+    ("body", "found"), [("class Twice(Base): pass", "stage"), ("class Twice: placement = 'conv'", "conv")]
+)
+def test_a_place_that_the_source_does_not_show_is_refused(tmp_path, monkeypatch, body, found):
+    (tmp_path / "twice.py").write_text(f"__all__ = ['Twice']\nclass Base: placement = 'stage'\n{body}\n")
+    monkeypatch.setattr(attention, "__path__", [*attention.__path__, str(tmp_path)])
+    try:
+        with pytest.raises(
+            ValueError, match=f"attention.twice: Twice.placement: found '{found}', expected 'branch', as"
+        ):
+            create("twice", 64)
+    finally:
+        del sys.modules["sgenet.attention.twice"], attention.twice
 
 
 @pytest.mark.parametrize("name", names())

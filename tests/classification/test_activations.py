@@ -103,12 +103,23 @@ def test_statistics_tell_what_is_suppressed():
         np.mean([after[i, group].var() for i in range(50)]) / np.mean([before[i, group].var() for i in range(50)])
         for group in range(2)
     ]
-    assert found["variance_ratio"]["value"] == pytest.approx(np.mean(ratios))
+    assert found["variance_ratio"]["value"] == pytest.approx(math.sqrt(ratios[0] * ratios[1]))
     relative = [ratio * (before[:, g].mean() / after[:, g].mean()) ** 2 for g, ratio in enumerate(ratios)]
-    assert found["relative_variance_ratio"]["value"] == pytest.approx(np.mean(relative))
+    assert found["relative_variance_ratio"]["value"] == pytest.approx(math.sqrt(relative[0] * relative[1]))
+    assert found["growing_groups"]["value"] == np.mean([ratio > 1 for ratio in relative]) == 1
     assert found["relative_variance_ratio"]["low"] > 1
     with pytest.raises(ValueError, match="equally long everywhere"):
         activations.statistics(*activations.summarise(np.ones((2, 5, 2, 2, 2))))
+
+
+def test_one_group_doubled_and_one_halved_are_no_change():
+    before = np.random.default_rng(3).gamma(2, 1, (60, 2, 4, 4))
+    mean = before.mean((2, 3), keepdims=True)
+    after = mean + (before - mean) * np.sqrt([2.0, 0.5]).reshape(2, 1, 1)
+    found = activations.statistics(*activations.summarise(np.stack([before, after])))
+    for name in ("variance_ratio", "relative_variance_ratio"):
+        assert [found[name][key] for key in ("value", "low", "high")] == pytest.approx([1, 1, 1])
+    assert found["growing_groups"]["value"] == 0.5
 
 
 def test_first_of_each_class():
@@ -136,6 +147,7 @@ def trained(project):
             nn.init.normal_(parameter)
     weights = paths.training("smoke", run.id, 0)
     save_weights(network, weights / "best.safetensors")
+    (weights / "history.csv").touch()
     write_json(weights / "training.json", {"settings": run.identity, "data": {"fingerprint": "f1"}})
     threads = torch.get_num_threads()
     yield replication, network.eval()

@@ -14,4 +14,7 @@ def test_the_mean_of_the_last_ten_epochs(tmp_path, monkeypatch):
     run = Run("classification", "resnet50", "resnet50", {})
     metrics = evaluate.evaluate(run, tmp_path, {"classes": []}, trained=tmp_path, output=tmp_path, device="cpu")
     assert metrics["top1_mean10"] == 5.5  # of 1 to 10, without the first two
+    (tmp_path / "history.csv").write_text("\n".join(["epoch,loss,top1,top5,lr,seconds", *rows[:9]]) + "\n")
+    short = evaluate.evaluate(run, tmp_path, {"classes": []}, trained=tmp_path, output=tmp_path, device="cpu")
+    assert short["top1_mean10"] is None  # nine epochs
     assert (metrics["best_epoch"], metrics["last_epoch"], metrics["top1"]) == (1, 12, 75)

@@ -62,6 +62,7 @@ def test_the_recipes_settings_count_and_are_the_modules_own_defaults(project, ca
             "--input: found 64 -1, expected height and width from 32 to 16384 pixels",
         ),
         (["--json"], "complexity: --backbone, --input and --json are of one MODEL, found none"),
+        (["resnet50", "--scale", "demo"], "complexity: --scale: found beside one MODEL, which is counted full-size"),
     ],
 )
 def test_mistakes_are_told_in_one_sentence(project, capsys, arguments, sentence):

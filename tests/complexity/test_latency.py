@@ -47,7 +47,7 @@ def test_the_step_times_what_a_table_of_complexity_names(project):
     project("params/tables/complexity.yaml", change)
     project("params/pipeline.yaml", lambda value: value.update(tables=["complexity"]))
     assert main(["latency", "--scale", "smoke"]) == 0
-    found = read_json("results/smoke/latency.json")
+    found = read_json("results/smoke/evaluation/latency.json")
     assert (found["input"], found["rounds"], found["threads"], found["batch"]) == ([32, 32], 2, 1, 1)
     assert list(found["models"]) == ["complexity/resnet18", "complexity/sge-resnet18"]
     assert found["models"]["complexity/sge-resnet18"].keys() == {"model", "latency", "latency_ratio"}

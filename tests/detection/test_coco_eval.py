@@ -5,6 +5,7 @@ import copy
 import io
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +233,12 @@ def test_matches_on_disk(small: tuple[Path, Dataset, Detections], tmp_path: Path
     for name, array in vars(matches).items():
         np.testing.assert_array_equal(getattr(loaded, name), array)
         assert getattr(loaded, name).dtype == array.dtype
+    with pytest.raises(InputError, match="found no mask_matches"):
+        Matches.load(path, "mask_")
+    others = replace(matches, score=matches.score / 2)
+    matches.save(path, others)
+    np.testing.assert_array_equal(Matches.load(path).score, matches.score)
+    np.testing.assert_array_equal(Matches.load(path, "mask_").score, others.score)
     with pytest.raises(InputError, match="missing.npz"):
         Matches.load(tmp_path / "missing.npz")
     for content in (b"", b"text", written[: len(written) // 2]):

@@ -8,6 +8,8 @@ from sgenet.detection import ops
 
 ops.install()
 
+from mmdet.registry import TASK_UTILS  # noqa: E402
+
 from sgenet.detection.config import detector_config  # noqa: E402
 from sgenet.files import InputError  # noqa: E402
 from sgenet.params import layers, load_recipe, load_scale, merge  # noqa: E402
@@ -76,15 +78,12 @@ def test_two_stage_detectors_follow_the_authors(paper, detector):
         deviations += [[0.05, 0.05, 0.1, 0.1], [0.033, 0.033, 0.067, 0.067]]
     else:
         heads, stages = [heads], [stages]
-        assert stages[0].assigner.match_low_quality  # as in mmdet's configs/legacy_1.x
     for head, stage, iou, stds in zip(heads, stages, ious, deviations, strict=True):
         assert head.loss_bbox == {"type": "SmoothL1Loss", "beta": 1.0, "loss_weight": 1.0}
         assert (head.bbox_coder.type, head.bbox_coder.target_stds) == ("LegacyDeltaXYWHBBoxCoder", stds)
         assert (head.num_classes, head.fc_out_channels, head.reg_class_agnostic) == (2, 1024, cascade)
         assert (stage.assigner.pos_iou_thr, stage.assigner.neg_iou_thr, stage.assigner.min_pos_iou) == (iou,) * 3
         assert (stage.sampler.num, stage.sampler.pos_fraction) == (512, 0.25)
-    for stage in (train, *stages):
-        assert stage.assigner.ignore_iof_thr > 0  # crowd regions are ignored
 
 
 def test_masks_follow_the_authors(paper):
@@ -106,7 +105,23 @@ def test_retinanet_follows_the_authors(paper):
     assert (head.loss_cls.gamma, head.loss_cls.alpha) == (2.0, 0.25)
     assert (assigner.pos_iou_thr, assigner.neg_iou_thr) == (0.5, 0.4)
     assert model.train_cfg.allowed_border == -1
-    assert assigner.ignore_iof_thr == -1  # crowd regions are background
+
+
+def _assigners(part):
+    if isinstance(part, dict) and "Assigner" in str(part.get("type")):
+        yield part
+    for child in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        yield from _assigners(child)
+
+
+@pytest.mark.parametrize(("detector", "number"), zip(DETECTORS, [1, 2, 2, 4], strict=True))
+def test_assigners_ignore_no_crowds_and_match_as_mmdetection_06(paper, detector, number):
+    found = list(_assigners(paper(detector).model))
+    assert len(found) == number  # RetinaNet's, or the RPN's and one a stage
+    for assigner in found:
+        built = TASK_UTILS.build(assigner)
+        assert built.ignore_iof_thr == -1
+        assert built.match_low_quality  # 0.6 had no switch for it
 
 
 RECIPES = [  # detector, model, learning rate, images a step on 8 devices, epochs, milestones

@@ -9,6 +9,7 @@ from sgenet.detection import ops
 
 ops.install()
 
+from mmdet.datasets import CocoDataset  # noqa: E402
 from mmdet.registry import MODELS  # noqa: E402
 from mmengine.registry import init_default_scope  # noqa: E402
 
@@ -20,17 +21,18 @@ from sgenet.params import layers, load_recipe, load_scale, merge  # noqa: E402
 from sgenet.released import Released, fit_released, read_released  # noqa: E402
 from sgenet.runs import Run  # noqa: E402
 
+COCO = list(CocoDataset.METAINFO["classes"])
 CLASSES = ["person", "traffic light", "dog"]
-OLD_CLASSES = ("dog", "person", "traffic_light")  # the rows of the file; 0.6 wrote underscores
+OLD_CLASSES = ("dog", "person", "traffic_light")  # the rows of a file that names them; 1.x wrote underscores
 
 
-def _detector(detector, model, scale, tmp_path):
+def _detector(detector, model, scale, tmp_path, classes=COCO):
     init_default_scope("mmdet")
     sources = [load_recipe("detection"), *([load_scale(scale)["detection"]] if scale else [])]
     settings = merge({}, *(layer for source in sources for layer in layers(source, detector, model)))
     torch.manual_seed(0)
     network = MODELS.build(
-        detector_config(Run("detection", "", model, settings, detector), tmp_path, CLASSES).model
+        detector_config(Run("detection", "", model, settings, detector), tmp_path, classes).model
     ).eval()
     for tensor in network.state_dict().values():
         if tensor.is_floating_point():
@@ -38,9 +40,14 @@ def _detector(detector, model, scale, tmp_path):
     return network
 
 
-def _in_the_form_of_06(network, detector):
-    """The checkpoint that mmdetection 0.6 would have written of `network`, row by row."""
-    place = {name.replace("_", " "): row for row, name in enumerate(OLD_CLASSES)}
+def _in_the_form_of_06(network, detector, told=None):
+    """The checkpoint that mmdetection 0.6 would have written of `network`, row by row.
+
+    0.6.rc0 named no classes, and those of COCO stood in the order of their ids. `told`: the classes that the file
+    names, in this order; the network's are CLASSES then.
+    """
+    classes = COCO if told is None else CLASSES
+    place = {name.replace("_", " "): row for row, name in enumerate(told or COCO)}
     state = {}
     for name, tensor in network.state_dict().items():
         if name.endswith("num_batches_tracked"):
@@ -48,29 +55,29 @@ def _in_the_form_of_06(network, detector):
         old = name.removeprefix("roi_head.")
         kind = old.split(".")[-2]
         background = torch.full_like(tensor[:1], 7.0) if tensor.dim() else None
-        rows = [None] * len(CLASSES)
+        rows = [None] * len(classes)
         if kind == "fc_cls":
-            for row, label in zip(tensor, CLASSES, strict=False):
+            for row, label in zip(tensor, classes, strict=False):
                 rows[place[label]] = row[None]
             tensor = torch.cat([tensor[-1:], *rows])
         elif kind == "fc_reg" and detector != "cascade-rcnn":
-            for index, label in enumerate(CLASSES):
+            for index, label in enumerate(classes):
                 rows[place[label]] = tensor[4 * index : 4 * index + 4]
             tensor = torch.cat([background] * 4 + rows)
         elif kind == "conv_logits":
-            for row, label in zip(tensor, CLASSES, strict=True):
+            for row, label in zip(tensor, classes, strict=True):
                 rows[place[label]] = row[None]
             tensor = torch.cat([background, *rows])
         elif kind == "retina_cls":
             anchors = []
-            for first in range(0, len(tensor), len(CLASSES)):
-                for index, label in enumerate(CLASSES):
+            for first in range(0, len(tensor), len(classes)):
+                for index, label in enumerate(classes):
                     rows[place[label]] = tensor[first + index][None]
                 anchors += list(rows)
             tensor = torch.cat(anchors)
         state[old] = tensor.clone()
-    meta = {"mmdet_version": "0.6.rc0+a1b2c3d", "config": "model = dict()", "CLASSES": OLD_CLASSES}
-    return {"meta": {**meta, "epoch": 24, "iter": 175920}, "state_dict": state}
+    meta = {"mmdet_version": "0.6.rc0+a1b2c3d", "config": "model = dict()"}
+    return {"meta": {**meta, **({"CLASSES": told} if told else {}), "epoch": 24, "iter": 175920}, "state_dict": state}
 
 
 def _assert_equal(state, network):
@@ -81,15 +88,20 @@ def _assert_equal(state, network):
         assert torch.equal(state[name], torch.zeros_like(tensor) if counter else tensor), name
 
 
-@pytest.mark.parametrize("detector", ["retinanet", "faster-rcnn", "mask-rcnn", "cascade-rcnn"])
-def test_a_detector_comes_back_whole(project, tmp_path, detector):
-    network = _detector(detector, "sge-resnet18", "smoke", tmp_path)
-    content = _in_the_form_of_06(network, detector)
+@pytest.mark.parametrize(
+    ("detector", "told"),
+    [("retinanet", None), ("faster-rcnn", None), ("mask-rcnn", None), ("cascade-rcnn", None)]
+    + [("retinanet", OLD_CLASSES), ("mask-rcnn", OLD_CLASSES)],
+)
+def test_a_detector_comes_back_whole(project, tmp_path, detector, told):
+    classes = CLASSES if told else COCO
+    network = _detector(detector, "sge-resnet18", "smoke", tmp_path, classes)
+    content = _in_the_form_of_06(network, detector, told)
     torch.save(content, tmp_path / "a.pth", _use_new_zipfile_serialization=False)
     released = read_released(tmp_path / "a.pth")
-    assert released.classes == OLD_CLASSES and released.epoch == 24
-    again = _detector(detector, "sge-resnet18", "smoke", tmp_path)
-    fit_released(again, convert(released, detector, CLASSES, "a.pth"), "a.pth")
+    assert released.classes == told and released.epoch == 24
+    again = _detector(detector, "sge-resnet18", "smoke", tmp_path, classes)
+    fit_released(again, convert(released, detector, classes, "a.pth"), "a.pth")
     _assert_equal(again.state_dict(), network)
     if detector == "faster-rcnn":
         _check_scores(content["state_dict"], again)
@@ -105,22 +117,29 @@ def _check_scores(old, network):
         hidden @ old[f"bbox_head.{name}.weight"].T + old[f"bbox_head.{name}.bias"] for name in ("fc_cls", "fc_reg")
     )
     scores, deltas = network.roi_head.bbox_head(regions)
-    torch.testing.assert_close(scores[:, 3], logits[:, 0])
-    for index, label in enumerate(CLASSES):
-        row = 1 + OLD_CLASSES.index(label.replace(" ", "_"))
+    torch.testing.assert_close(scores[:, 80], logits[:, 0])
+    for index in range(80):
+        row = 1 + index
         torch.testing.assert_close(scores[:, index], logits[:, row])
         torch.testing.assert_close(deltas[:, 4 * index : 4 * index + 4], boxes[:, 4 * row : 4 * row + 4])
 
 
 def test_the_command_converts_a_full_size_detector(project, tmp_path, capsys):
     network = _detector("retinanet", "sge-resnet18", None, tmp_path)
-    torch.save(_in_the_form_of_06(network, "retinanet"), tmp_path / "a.pth")
+    content = _in_the_form_of_06(network, "retinanet")
+    torch.save(content, tmp_path / "a.pth")
     arguments = ["import-checkpoint", str(tmp_path / "a.pth"), str(tmp_path / "w.safetensors")]
     arguments += ["--model", "retinanet/sge-resnet18"]
-    assert main([*arguments, "--classes", ",".join(CLASSES)]) == 0
-    assert "epoch 24, best accuracy not told" in capsys.readouterr().out
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "epoch 24, best accuracy not told, as the file says; classes not told, taken as COCO's 80 in " in out
     _assert_equal(load_file(tmp_path / "w.safetensors"), network)
-    assert main(arguments) == 2  # COCO's eighty
+    assert main([*arguments, "--classes", ",".join(CLASSES)]) == 2
+    error = capsys.readouterr().err
+    assert "a.pth: meta.CLASSES (missing, taken as COCO's): found 80 classes, expected 3: bicycle is unknown; " in error
+    content["meta"]["CLASSES"] = OLD_CLASSES
+    torch.save(content, tmp_path / "a.pth")
+    assert main(arguments) == 2
     error = capsys.readouterr().err
     assert "a.pth: meta.CLASSES: found 3 classes, expected 80: bicycle is missing; car is missing; " in error
     assert error.count("\n") == 1
@@ -129,7 +148,14 @@ def test_the_command_converts_a_full_size_detector(project, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"classes": None}, "meta.CLASSES: missing"),
+        (
+            {"classes": None, "state": {"bbox_head.fc_cls.bias": torch.ones(4)}},
+            "bbox_head.fc_cls.bias: found 4 rows, expected 81 for COCO's 80 classes, since meta.CLASSES is missing",
+        ),
+        (
+            {"classes": None, "state": {"bbox_head.retina_cls.bias": torch.ones(27)}, "model": "retinanet/resnet18"},
+            "bbox_head.retina_cls.bias: found 27 rows, expected 720 for COCO's 80 classes, since meta.CLASSES is",
+        ),
         ({"classes": ("dog", "person", "cat")}, "traffic light is missing; cat is unknown"),
         ({"classes": ("dog", "person", "dog")}, "found 3 classes, expected 3: traffic light is missing"),
         ({"state": {"roi_head.bbox_head.fc_cls.bias": torch.ones(4)}}, "expected the names of mmdetection 0.6"),
@@ -142,7 +168,7 @@ def test_what_cannot_be_converted_is_refused(project, tmp_path, change, sentence
     values = {"state": {}, "classes": OLD_CLASSES, "model": "faster-rcnn/resnet18", **change}
     released = Released(values["state"], None, None, values["classes"])
     if "fc_cls.bias is" in sentence:  # all else fits
-        network = _detector("faster-rcnn", "resnet18", None, tmp_path)
-        released.state.update(_in_the_form_of_06(network, "faster-rcnn")["state_dict"] | values["state"])
+        network = _detector("faster-rcnn", "resnet18", None, tmp_path, CLASSES)
+        released.state.update(_in_the_form_of_06(network, "faster-rcnn", OLD_CLASSES)["state_dict"] | values["state"])
     with pytest.raises(InputError, match=sentence):
         create_detector(values["model"], released, "a.pth", CLASSES)

@@ -35,7 +35,7 @@ def test_static_verdict(published: float | None, value: float, digits: int, verd
         (1.2, 0.0, 3.0, "undecided"),
         (1.2, None, None, "undecided"),
         (None, 0.5, 3.0, "no published gain"),
-        (0.0, 0.5, 3.0, "no published gain"),
+        (0.0, 0.5, 3.0, "no published direction"),
     ],
 )
 def test_gain_verdict_below_paper(published: float, low: float, high: float, verdict: str) -> None:
@@ -51,6 +51,7 @@ def test_gain_verdict_below_paper(published: float, low: float, high: float, ver
         (1.2, -0.4, 1.5, "undecided"),
         (1.2, None, None, "undecided"),
         (None, 0.9, 1.5, "no published gain"),
+        (0.0, 0.9, 1.5, "differs"),
     ],
 )
 def test_gain_verdict_at_paper(published: float, low: float, high: float, verdict: str) -> None:

@@ -14,8 +14,9 @@ from sgenet.detection.coco_eval import Matches, ap
 from sgenet.report import build
 from sgenet.report.claims import Judge, beaten
 from sgenet.report.gains import Gains
-from sgenet.report.results import Found
+from sgenet.report.results import Found, RunResults
 from sgenet.runs import Replication, load_replication
+from sgenet.statistics import Gain
 from sgenet.tables import load_table
 
 from . import conftest as make
@@ -44,10 +45,12 @@ def test_gains_of_claims_are_those_of_the_cells(replication: Replication) -> Non
     build(replication)
     found = claims()
     assert {id: claim["verdict"] for id, claim in found.items()} == {
-        "A": "supported",
+        "A": "seen in this training",
         "B": "contradicted",
         "C": "undecided",
     }
+    page = Path("reports/demo/index.html").read_text()
+    assert '<span class="verdict plain">seen in this training</span>' in page
     top1, detection = (condition["numbers"][0] for condition in found["A"]["conditions"])
     assert (top1["value"], top1["n"], top1["published"], top1["claimed"]) == (10, 400, 1.2, None)
     assert (detection["published"], detection["claimed"]) == (1.5, [1, 2])
@@ -93,6 +96,7 @@ def test_differences_of_gains_over_seeds(repository: Path) -> None:
             metrics = json.loads(make.metrics_path(f"{RETINA}{name}", seed).read_text())["metrics"]
             small[name, seed], whole[name, seed] = metrics["ap_small"], metrics["ap"]
     build(replication)
+    assert claims()["A"]["verdict"] == "supported"  # three seeds tell their spread
     difference = claims()["C"]["conditions"][0]["numbers"][0]
     expected = [
         (small["sge-resnet50", seed] - small["resnet50", seed])
@@ -114,7 +118,10 @@ def test_the_best_row(repository: Path) -> None:
     assert claims()["D"]["verdict"] == "not run"
     assert "no result of G = 8, G = 16, G = 32" in Path("reports/demo/index.html").read_text()
     make.make_results(replication)
-    for skills, verdict in {(0.6, 0.8, 0.7): "supported", (0.6, 0.6, 0.7): "contradicted"}.items():
+    for skills, verdict in {
+        (0.6, 0.8, 0.7): "seen in this training",
+        (0.6, 0.6, 0.7): "not seen in this training",
+    }.items():
         for run, skill in zip(rows.values(), skills, strict=True):
             make.make_run("demo", f"classification/{run}", 0, make.IMAGES, skill)
         assert build(replication) == []
@@ -131,19 +138,24 @@ def test_statistics_of_the_activations(repository: Path) -> None:
     settings = replication.pipeline["report"]
 
     def verdict(low: float, high: float, **bound: float) -> str:
-        measured = {"spread": {"value": 1.1, "low": low, "high": high, "n": 9, "description": "how it spreads"}}
+        name, beside = "relative_variance_ratio", "variance_ratio"
+        spread = {"value": 1.1, "low": low, "high": high, "n": 9, "confidence": 0.9, "description": "how it spreads"}
+        measured = {"stage": 2, "statistics": {name: spread, beside: spread | {"value": 0.5}}}
         make.write_claims([
-            {"id": "E", "sentence": "s", "where": "w", "conditions": [{"statistic": {"name": "spread", **bound}}]}
+            {"id": "E", "sentence": "s", "where": "w",
+             "conditions": [{"statistic": {"name": name, **bound, "beside": [beside]}}]}
         ])  # fmt: skip
         (claim,) = load_claims(replication.tables)
         judged = Judge(replication, Found({}, {}, None), Gains(settings), measured).claim(claim)
-        (number,) = judged.conditions[0].numbers
-        assert (number.value, number.n) == (1.1, 9) and "how it spreads" in judged.conditions[0].text
+        number, shown = judged.conditions[0].numbers
+        assert (number.value, number.n, number.confidence) == (1.1, 9, 0.9)
+        assert (shown.value, shown.what) == (0.5, "variance ratio, not judged")
+        assert judged.conditions[0].text.startswith("Stage 2: how it spreads")
         return judged.verdict
 
-    assert verdict(1.01, 1.2, above=1) == "supported"
+    assert verdict(1.01, 1.2, above=1) == "seen in this training"
     assert verdict(0.9, 1.2, above=1) == "undecided"
-    assert verdict(1.01, 1.2, below=1) == "contradicted"
+    assert verdict(1.01, 1.2, below=1) == "not seen in this training"
 
 
 def test_what_was_not_run_says_why(repository: Path) -> None:
@@ -161,7 +173,7 @@ def test_bad_results_are_no_verdict(replication: Replication) -> None:
     (paths.evaluation("demo", f"{RETINA}sge-resnet50", 0) / "matches.npz").write_bytes(b"")
     (problem,) = build(replication)
     assert "matches.npz" in problem
-    assert [condition["verdict"] for condition in claims()["A"]["conditions"]] == ["supported", "not run"]
+    assert [condition["verdict"] for condition in claims()["A"]["conditions"]] == ["seen in this training", "not run"]
     assert claims()["A"]["verdict"] == "undecided"
 
 
@@ -174,6 +186,44 @@ def test_size_counts_at_paper_scale(repository: Path) -> None:
     assert top1["verdict"] == "supported" and top1["numbers"][0]["low"] > 1.2  # more than the paper says
     page = Path("reports/paper/index.html").read_text()
     assert "not in the interval" in page and "At this scale only the direction" not in page
+
+
+class _MadeUp(Gains):
+    """Every gain, and every difference of two, has this interval."""
+
+    def __init__(self, low: float, high: float) -> None:
+        self._gain = Gain((low + high) / 2, low, high, 0.95, 400, "made up")
+
+    def over(self, baseline: Any, other: Any, metrics: list[str]) -> dict[str, Gain]:
+        return dict.fromkeys(metrics, self._gain)
+
+    def difference(self, *_: Any) -> Gain:
+        return self._gain
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "kind", "settings", "verdict"),
+    [
+        (0.5, 1.1, "gain", {"claimed": [1.2, 1.2]}, "contradicted"),  # smaller than the sentence says
+        (0.5, 1.1, "gain", {}, "supported"),  # 1.2 is published, and not claimed
+        (1.02, 1.08, "gain", {"above": 1.0}, "supported"),
+        (0.9, 0.98, "gain", {"above": 1.0}, "contradicted"),
+        (0.1, 0.2, "larger_gain", {"than": "top5"}, "supported"),  # the published difference is 1.1
+    ],
+)
+def test_only_what_the_sentence_claims_is_a_size(repository, low, high, kind, settings, verdict) -> None:
+    Path("params/scales/paper.yaml").write_text(Path("params/scales/demo.yaml").read_text())
+    rows = [dict(row, published=dict(row["published"])) for row in make.CLASSIFICATION["rows"]]
+    rows[1]["published"]["top5"] = {"value": 93.008, "source": ["H"]}
+    make.write_table("one", make.CLASSIFICATION | {"rows": rows})
+    condition = {kind: {"table": "one", "column": "top1", "row": "SGE-ResNet50"} | settings}
+    make.write_claims([{"id": "F", "sentence": "s", "where": "w", "conditions": [condition]}])
+    replication = load_replication("paper")
+    found = Found({run: RunResults(run) for run in replication.runs}, {}, None)
+    (claim,) = load_claims(replication.tables)
+    (judged,) = Judge(replication, found, _MadeUp(low, high), None).claim(claim).conditions
+    assert judged.verdict == verdict
+    assert judged.numbers[0].published == pytest.approx(1.2 if kind == "gain" else 1.1)
 
 
 def test_published_rows_that_beat_sge(project: Any) -> None:

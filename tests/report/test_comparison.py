@@ -219,6 +219,22 @@ def test_bad_counts(replication: Replication) -> None:
     assert cell(0, 1, "top1")["verdict"] == "same direction"
 
 
+@pytest.mark.parametrize(
+    ("key", "bad", "sentence"),
+    [
+        ("params", 0, "found 0, expected a number above 0"),
+        ("input", None, "found None, expected list"),
+        ("part", None, "found None, expected str"),
+    ],
+)
+def test_incomplete_counts(replication: Replication, key: str, bad: Any, sentence: str) -> None:
+    path = paths.complexity("demo")
+    value = json.loads(path.read_text())
+    value[SGE][key] = bad
+    make.write(path, value)
+    assert build(replication) == [f"{path}: {SGE}.{key}: {sentence}"]
+
+
 def test_bad_history_and_manifest(replication: Replication) -> None:
     make.write(paths.training("demo", SGE, 0) / "history.csv", "epoch,loss\n1,nan\n")
     make.write(paths.manifest("demo", "detection"), "[1]")
@@ -271,29 +287,3 @@ def test_schema_knows_the_verdicts(repository: Path) -> None:
     schema = json.loads(Path("workflow/schemas/comparison.schema.json").read_text())
     assert schema["$defs"]["cell"]["properties"]["verdict"]["enum"] == [name for name in VERDICTS if name != "timed"]
     assert schema["$defs"]["claim_verdict"]["enum"] == list(CLAIM_VERDICTS)
-
-
-def test_released_weights_stand_beside_the_training(repository: Path) -> None:
-    scale = Path("params/scales/demo.yaml")
-    scale.write_text(f"{scale.read_text()}\nreleased: true\n")
-    make.write(paths.released("sge-resnet50"), "weights")
-    replication = load_replication()
-    make.make_results(replication)
-    path = paths.released_evaluation("demo", SGE)
-    assert build(replication) == [] and cell(0, 1, "top1")["released"] is None
-    origin = {"command": "sgenet evaluate --released", "data": {"fingerprint": "f1"}}
-    weights = {"path": "data/released/sge-resnet50.safetensors", "sha256": "5e" * 32}
-    value = {"metrics": {"top1": 77.5, "top5": 93.75, "images": 400}, "weights": weights, "origin": origin}
-    make.write(path, value)
-    assert build(replication) == []
-    assert cell(0, 1, "top1")["released"] == {"value": 77.5, "sha256": "5e" * 32}
-    assert cell(0, 1, "top5")["released"]["value"] == 93.75 and cell(0, 1, "params")["released"] is None
-    assert cell(0, 0, "top1")["released"] is None and cell(0, 1, "top1")["reproduced"]["value"] == 70
-    page = Path("reports/demo/index.html").read_text()
-    assert "released weights: 77.50 (\N{MINUS SIGN}0.08)" in page  # 77.584 was published
-    assert "released weights: 93.75<" in page and "sgenet evaluate --released" in page  # no Top-5 to compare with
-    make.write(path, value | {"metrics": {"top1": 101, "top5": 93.75}})
-    assert build(replication) == [f"{path}: metrics.top1: found 101, expected a number from 0 to 100"]
-    assert cell(0, 1, "top1")["verdict"] == "same direction" and cell(0, 1, "top1")["released"] is None
-    paths.released("sge-resnet50").unlink()  # what is gone is not shown
-    assert build(replication) == []

@@ -1,5 +1,6 @@
 """The page: self-contained, escaped, complete."""
 
+import json
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 
 from sgenet.report import build
 from sgenet.report.figures import ticks
-from sgenet.report.pages import number, signed
+from sgenet.report.pages import number, printed, signed
 from sgenet.runs import Replication, load_replication
 
 from . import conftest as make
@@ -115,7 +116,10 @@ def test_paper_scale_reads_otherwise(repository: Path) -> None:
     build(replication)
     text = Path("reports/paper/index.html").read_text()
     assert "cannot be compared" not in text and "held against the published gain" in text
-    assert "gain replicated" in text or "differs" in text
+    table = json.loads(Path("reports/paper/comparison.json").read_text())["tables"][0]
+    cell = table["rows"][1]["cells"]["top1"]  # 10 points above the baseline's, where 1.2 were published
+    assert cell["verdict"] == "differs" and cell["reproduced"]["gain"]["low"] > 1.2
+    assert re.search(r'\+10\.00.*?<span class="verdict bad">differs</span>', text, re.DOTALL)
 
 
 @pytest.mark.parametrize(
@@ -139,6 +143,11 @@ def test_number_words() -> None:
         and number(25557032) == "25\N{NARROW NO-BREAK SPACE}557\N{NARROW NO-BREAK SPACE}032"
     )
     assert [signed(value, 1) for value in (1.0, -1.0, 0.04, -0.04)] == ["+1.0", "\N{MINUS SIGN}1.0", "0.0", "0.0"]
+
+
+def test_published_values_have_the_decimals_they_were_published_with() -> None:
+    assert [printed(value, 3) for value in (168.3, 76.383995, 37.0, 37)] == ["168.3", "76.384", "37.0", "37"]
+    assert printed(25.557, 2) == "25.56"
 
 
 def test_imports_no_training_code() -> None:

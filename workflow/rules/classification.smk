@@ -29,6 +29,7 @@ rule evaluate_classifier:
         data=DATA / "classification",
         best=rules.train_classifier.output.best,
         last=rules.train_classifier.output.last,
+        history=rules.train_classifier.output.history,
         training=rules.train_classifier.output.training,
     output:
         metrics=RESULTS
@@ -64,7 +65,7 @@ rule evaluate_released:
         data=DATA / "classification",
         weights=str(paths.released("{name}")),
     output:
-        metrics=RESULTS / "released" / "classification" / "{name}" / "metrics.json",
+        metrics=paths.released_evaluation(SCALE, "classification/{name}"),
     log:
         LOGS / "evaluate" / "released" / "{name}.log",
     conda:
@@ -74,7 +75,7 @@ rule evaluate_released:
         gpu=gpus(),
     params:
         scale=SCALE,
-        settings=settings("classification"),
+        settings=released_settings,
     message:
         "evaluate the released weights of {wildcards.name}"
     shell:

@@ -36,9 +36,6 @@ shell.prefix(
     f" SGENET_TABLES={shlex.quote(' '.join(REPLICATION.pipeline['tables']))}; "
 )
 
-# Steps of this workflow fork from one process that has imported what they need.
-os.environ.setdefault("SGENET_WARM", warm.folder_of(os.getpid()))
-
 SCALE = REPLICATION.scale_name
 DATA = Path("data", SCALE)
 RESULTS = Path("results", SCALE)
@@ -64,19 +61,31 @@ def trainings(task):
     ]
 
 
+EVALUATED = {
+    "classification": ["metrics.json", "predictions.npz"],
+    "detection": ["metrics.json", "detections.json", "matches.npz"],
+}
+
+
 def evaluations():
-    """metrics.json of every run and seed and of released weights, and what figures 2 to 4 show of their run."""
-    runs = REPLICATION.runs.values()
-    metrics = [
-        paths.evaluation(SCALE, run.id, seed) / "metrics.json"
-        for run in runs
+    """What evaluation leaves of every run and seed, of released weights and for figures 2 to 4, and latencies."""
+    files = [
+        paths.evaluation(SCALE, run.id, seed) / name
+        for run in REPLICATION.runs.values()
         for seed in REPLICATION.seeds
+        for name in EVALUATED[run.task]
     ]
-    metrics += [
+    files += [
         paths.released_evaluation(SCALE, run.id) for run in REPLICATION.released()
     ]
     figures = [paths.activations(SCALE)] if FIGURES_RUN in REPLICATION.runs else []
-    return metrics + figures
+    return files + figures + latencies()
+
+
+def latencies():
+    """latency.json, where a table of complexity was chosen."""
+    chosen = any(table.task == "complexity" for table in REPLICATION.tables)
+    return [paths.latency(SCALE)] if chosen else []
 
 
 def canonical(value):
@@ -85,12 +94,24 @@ def canonical(value):
 
 
 def settings(task):
-    """What decides a run's numbers, for Snakemake to watch: settings, model and weights to start from."""
+    """What decides a training, for Snakemake to watch: settings, model and weights to start from."""
 
     def of(wildcards):
         return canonical(run_of(task, wildcards).identity)
 
     return of
+
+
+def test_settings(wildcards):
+    """What decides a detector's evaluation beside its weights."""
+    return canonical(run_of("detection", wildcards).test_settings)
+
+
+def released_settings(wildcards):
+    """What decides the numbers of released weights: the network, and how images are brought to it."""
+    keys = ("width", "attention", "image_size", "resize", "mean", "std")
+    run = run_of("classification", wildcards)
+    return canonical({key: run.settings[key] for key in keys})
 
 
 def start_of(wildcards):
@@ -106,6 +127,11 @@ def gpus():
         device == "cuda"
         or (device == "auto" and shutil.which("nvidia-smi") is not None)
     )
+
+
+# On the CPU, steps of this workflow fork from one process that has imported what they need.
+if not gpus():
+    os.environ.setdefault("SGENET_WARM", warm.folder_of(os.getpid()))
 
 
 def record_with_dvc():
@@ -129,6 +155,6 @@ def record_with_dvc():
 
 
 def make_folders():
-    """Folders that DVC expects even where no run of a task was asked for, and no weights were released."""
-    for folder in (*TASKS, "released"):
+    """Folders that DVC expects even where no run of a task was asked for."""
+    for folder in TASKS:
         (RESULTS / folder).mkdir(parents=True, exist_ok=True)

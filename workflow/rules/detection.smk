@@ -57,6 +57,7 @@ rule evaluate_detector:
         gpu=gpus(),
     params:
         scale=SCALE,
+        settings=test_settings,
     message:
         "evaluate detection/{wildcards.name}, seed {wildcards.seed}"
     shell:

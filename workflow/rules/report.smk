@@ -19,7 +19,7 @@ rule complexity:
 
 rule latency:
     output:
-        RESULTS / "latency.json",
+        paths.latency(SCALE),
     log:
         LOGS / "latency.log",
     conda:
@@ -29,7 +29,9 @@ rule latency:
         gpu=gpus(),
     params:
         scale=SCALE,
-        how=canonical([REPLICATION.scale["latency"], REPLICATION.scale["threads"]]),
+        how=canonical(
+            [REPLICATION.scale[key] for key in ("latency", "threads", "device")]
+        ),
         models=[
             canonical([run.id, run.model, settings])
             for run, settings in REPLICATION.full_size()
@@ -46,7 +48,6 @@ rule report:
     input:
         evaluations(),
         complexity=rules.complexity.output,
-        latency=rules.latency.output,
         data=expand(DATA / "{task}.{kind}", task=TASKS, kind=["json", "png"]),
         histories=[f"{path}/history.csv" for task in TASKS for path in trainings(task)],
         tables=[f"params/tables/{table.id}.yaml" for table in REPLICATION.tables],
@@ -66,6 +67,7 @@ rule report:
         report=canonical(REPLICATION.pipeline["report"]),
         seeds=REPLICATION.pipeline["seeds"],
         description=REPLICATION.scale["description"],
+        known=sorted(path.stem for path in Path("params/tables").glob("*.yaml")),
     message:
         "build reports/{SCALE}/index.html"
     shell:

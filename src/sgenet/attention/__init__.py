@@ -52,12 +52,17 @@ def create(name: str, channels: int, /, **settings: Any) -> "nn.Module":
     """Build the attention module `name` for feature maps of `channels` channels.
 
     Raises:
-        ValueError: there is no such module, it does not take these settings, or it cannot be built with them.
+        ValueError: there is no such module, it does not take these settings, it cannot be built with them, or its
+            class stands elsewhere than its source told.
     """
     if name not in names():
         raise ValueError(f"found attention module {name!r}, expected one of {', '.join(names())}")
     module = import_module(f"{__name__}.{name}")
     cls = getattr(module, module.__all__[0])
+    where, told = getattr(cls, "placement", "branch"), placement(name)
+    if where != told:
+        expected = f"expected {told!r}, as read from the text of its file; write it there as a plain word in the class"
+        raise ValueError(f"attention.{name}: {cls.__name__}.placement: found {where!r}, {expected}")
     try:
         inspect.signature(cls).bind(channels, **settings)
     except TypeError as error:

@@ -1,7 +1,8 @@
 """Bottleneck Attention Module (BAM), arXiv 1807.06514: one gate of channels and positions between two stages.
 
 The gate is the product of a channel and a position branch, as in the authors' networks (the paper adds them), and the
-names are theirs.
+names are theirs. So is the initialisation of the module; the rest of the network starts as torchvision's, where the
+authors start `fc` with kaiming normal and leave the downsample convolutions at torch's default.
 """
 
 from collections import OrderedDict

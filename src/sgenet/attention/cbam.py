@@ -1,7 +1,8 @@
 """Convolutional Block Attention Module (CBAM), arXiv 1807.06521: a gate on channels, then one on positions.
 
-Names and initialisation are those of the authors' networks: the spatial gate's normalisation starts at weight 0, so
-that every position starts scaled by sigmoid(0) = 0.5.
+Names and initialisation of the module are those of the authors' networks: the spatial gate's normalisation starts at
+weight 0, so that every position starts scaled by sigmoid(0) = 0.5. The rest of the network starts as torchvision's,
+where the authors start `fc` with kaiming normal and leave the downsample convolutions at torch's default.
 """
 
 from collections import OrderedDict

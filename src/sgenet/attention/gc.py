@@ -1,7 +1,7 @@
 """Global Context (GC), arXiv 1904.11492: one weighted mean of all positions, transformed, is added to each of them.
 
-It stands in the SGE authors' detection configurations alone, without a published number. Its last layer starts at 0,
-so that the module starts as the identity.
+It stands in the SGE authors' detection configurations alone, without a published number. The weight
+of its last layer starts at 0, the bias does not, as in theirs: at first it adds a constant to each channel.
 """
 
 from torch import Tensor, nn
@@ -32,8 +32,7 @@ class GlobalContext(nn.Module):
             last := nn.Conv2d(hidden, channels, kernel_size=1),
         )
         nn.init.kaiming_normal_(self.conv_mask.weight, mode="fan_in", nonlinearity="relu")
-        for parameter in last.parameters():
-            nn.init.zeros_(parameter)
+        nn.init.zeros_(last.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         weights = self.conv_mask(x).flatten(2).softmax(dim=2)  # (N, 1, H*W)

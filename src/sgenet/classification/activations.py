@@ -45,9 +45,11 @@ PIXELS = 128  # the longest side of an image that the report shows
 
 DESCRIPTIONS = {
     "variance_ratio": "variance of a group's vector length over an image's positions, mean over images, after over"
-    " before SGE, mean over groups; a gate that is equal everywhere lowers it",
+    " before SGE, geometric mean over groups; a gate that is equal everywhere lowers it",
     "relative_variance_ratio": "relative variance, that is variance over squared mean, of a group's vector length over"
-    " an image's positions, after over before SGE, mean over groups; a gate that is equal everywhere leaves it at 1",
+    " an image's positions, after over before SGE, geometric mean over groups; a gate that is equal everywhere leaves"
+    " it at 1",
+    "growing_groups": "share of the groups whose relative variance is larger after than before SGE",
     "background_length_change": "mean length after minus before SGE at background positions, the half of an image's"
     " positions with the group's shortest vectors before SGE; a gate is below 1 and shortens every vector",
     "background_over_foreground_change": "mean length after over before SGE at background positions, over the same at"
@@ -186,8 +188,9 @@ def statistics(
     relative = variance / mean**2
     change = half[:, 1] / half[:, 0]
     values = {
-        "variance_ratio": (variance[:, 1] / variance[:, 0]).mean(1),
-        "relative_variance_ratio": (relative[:, 1] / relative[:, 0]).mean(1),
+        "variance_ratio": _geometric_mean(variance[:, 1] / variance[:, 0]),
+        "relative_variance_ratio": _geometric_mean(relative[:, 1] / relative[:, 0]),
+        "growing_groups": (relative[:, 1] > relative[:, 0]).mean(1),
         "background_length_change": half[:, 1, 0] - half[:, 0, 0],
         "background_over_foreground_change": change[:, 0] / change[:, 1],
     }
@@ -250,6 +253,12 @@ def _interval(values: NDArray[np.float64], n: int, description: str) -> dict[str
     low, high = np.percentile(values[1:], [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)]).tolist()
     value = {"value": float(values[0]), "low": low, "high": high}
     return {**value, "confidence": CONFIDENCE, "n": n, "description": description}
+
+
+def _geometric_mean(ratios: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of the ratios in each line: one group doubled and another halved make 1."""
+    with np.errstate(divide="ignore"):  # a group that no longer varies makes 0
+        return np.exp(np.log(ratios).mean(1))
 
 
 def _short(values: NDArray[np.float64]) -> Any:

@@ -24,7 +24,7 @@ def evaluate(
     Writes `predictions.npz` to `output`: `label` (N,), `best_top5` and `last_top5` (N, 5), best class first.
 
     Returns:
-        top1, top5 (best epoch), top1_last, top5_last and top1_mean10 (mean of the last ten epochs' Top-1, of all where
+        top1, top5 (best epoch), top1_last, top5_last and top1_mean10 (mean of the last ten epochs' Top-1, None where
         there are fewer) in percent, best_epoch, last_epoch, images.
     """
     classifier, loader = _prepare(run, data, manifest, device)
@@ -41,7 +41,7 @@ def evaluate(
         "top5": best[1],
         "top1_last": last[0],
         "top5_last": last[1],
-        "top1_mean10": mean(epochs[-10:]),
+        "top1_mean10": mean(epochs[-10:]) if len(epochs) >= 10 else None,
         "best_epoch": epochs.index(max(epochs)) + 1,
         "last_epoch": len(epochs),
         "images": len(predictions["label"]),

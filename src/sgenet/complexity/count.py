@@ -109,7 +109,7 @@ def count_model(
 class _MultiplyAdds(TorchDispatchMode):
     """Counts multiply-adds of every operation: torch's own formulas for products, one an element for the rest."""
 
-    _NO_ARITHMETIC = frozenset({"empty", "detach", "clone", "copy_", "_to_copy", "zeros", "full", "lift_fresh"})
+    _NO_ARITHMETIC = frozenset({"empty", "detach", "clone", "copy_", "_to_copy", "zeros", "full", "lift_fresh", "cat"})
 
     def __init__(self) -> None:
         super().__init__()

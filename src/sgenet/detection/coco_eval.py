@@ -49,27 +49,29 @@ class Matches:
     ignored: NDArray[np.bool_]  # (A, T, D)
     truths: NDArray[np.int32]  # (A, K, I) objects to be found
 
-    def save(self, path: str | Path) -> None:
-        """Write an .npz file, atomically."""
+    def save(self, path: str | Path, masks: "Matches | None" = None) -> None:
+        """Write an .npz file, atomically; what `masks` match goes with it, `mask_` before the names of its arrays."""
+        kinds = {"": self} if masks is None else {"": self, "mask_": masks}
+        arrays = {kind + field.name: getattr(one, field.name) for kind, one in kinds.items() for field in fields(one)}
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
-            np.savez_compressed(file, **{field.name: getattr(self, field.name) for field in fields(self)})
+            np.savez_compressed(file, **arrays)
 
     @classmethod
-    def load(cls, path: str | Path) -> "Matches":
-        """Read what `save` wrote; InputError if the file is anything else."""
+    def load(cls, path: str | Path, kind: str = "") -> "Matches":
+        """Read what `save` wrote, of `kind` "mask_" the masks'; InputError if the file is anything else."""
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                matches = cls(**{field.name: arrays[field.name] for field in fields(cls)})
+                matches = cls(**{field.name: arrays[kind + field.name] for field in fields(cls)})
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
         except (EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile):
-            raise InputError(f"{path}: found no matches, expected a file that Matches.save wrote") from None
+            raise InputError(f"{path}: found no {kind}matches, expected a file that Matches.save wrote") from None
         count, of_pairs = matches.score.shape, (4, len(matches.categories), len(matches.image_ids))
         shapes = {"image": count, "category": count, "truths": of_pairs}
         shapes |= {"matched": (4, 10, *count), "ignored": (4, 10, *count)}
         for name, shape in shapes.items():
             if (found := getattr(matches, name).shape) != shape:
-                raise InputError(f"{path}: {name}: found the shape {found}, expected {shape}")
+                raise InputError(f"{path}: {kind}{name}: found the shape {found}, expected {shape}")
         return matches
 
 

@@ -17,8 +17,6 @@ _FILES = {
     "mask-rcnn": "mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py",
     "cascade-rcnn": "cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py",
 }
-# Overlap with a crowd region (intersection over the box's own area) from which a box is neither object nor background.
-_CROWD_OVERLAP = 0.5  # our choice: the authors' threshold was not recovered
 
 
 def detector_config(run: Run, data: Path, classes: list[str], weights: Path | None = None) -> Config:
@@ -69,8 +67,6 @@ def _set_retinanet(model: ConfigDict, settings: dict[str, Any], classes: int) ->
         init_cfg=_head_init(settings["head_init_std"]),
     )
     head.anchor_generator.octave_base_scale = settings["anchor_scale"]
-    if settings["ignore_crowd"]:
-        model.train_cfg.assigner.ignore_iof_thr = _CROWD_OVERLAP
     _set_test(model.test_cfg, settings["test"])
 
 
@@ -100,11 +96,6 @@ def _set_two_stage(model: ConfigDict, settings: dict[str, Any], classes: int) ->
     train.rpn_proposal.update(nms_pre=rpn["train_candidates"], max_per_img=rpn["train_proposals"])
     for stage in _stages(train.rcnn):
         stage.sampler.num = roi["samples"]
-    if settings["legacy_boxes"] and not isinstance(train.rcnn, list):
-        train.rcnn.assigner.match_low_quality = True  # as in mmdet's configs/legacy_1.x
-    if settings["ignore_crowd"]:
-        for stage in (train.rpn, *_stages(train.rcnn)):
-            stage.assigner.ignore_iof_thr = _CROWD_OVERLAP
     test.rpn.update(nms_pre=rpn["test_proposals"], max_per_img=rpn["test_proposals"])
     _set_test(test.rcnn, settings["test"])
     if "mask_head" in model.roi_head:
@@ -136,12 +127,14 @@ def _stages(part: Any) -> list[Any]:
 
 
 def _use_legacy_boxes(part: Any) -> None:
-    """Exchange anchors and box coders for those of mmdetection 1.x and before, wherever they stand in `part`."""
+    """Make anchors, box coders and assigners those of mmdetection 1.x and before, wherever they stand in `part`."""
     if isinstance(part, dict):
         if part.get("type") == "AnchorGenerator":
             part.update(type="LegacyAnchorGenerator", center_offset=0.5)
         elif part.get("type") == "DeltaXYWHBBoxCoder":
             part.update(type="LegacyDeltaXYWHBBoxCoder")
+        elif part.get("type") == "MaxIoUAssigner":
+            part.update(match_low_quality=True)  # 0.6 had no such switch, and always did it
     for child in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
         _use_legacy_boxes(child)
 

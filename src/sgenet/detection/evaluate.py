@@ -35,7 +35,7 @@ def evaluate(
     """Evaluate the last epoch's weights in `trained`.
 
     Writes `detections.json` (COCO result format) and, for paired tests, `matches.npz` to `output`; of a detector with
-    masks also `mask_matches.npz`, what its masks match.
+    masks the latter also holds what these match.
 
     Returns:
         the twelve COCO numbers in percent, None where undefined, and the number of images; of a detector with masks
@@ -55,11 +55,10 @@ def evaluate(
     write_text(output / "detections.json", _to_json(detections))
     truth, limits = data / "annotations/val.json", tuple(manifest["area_limits"])
     boxes = coco_eval.evaluate(truth, detections, area_limits=limits)
-    boxes.matches.save(output / "matches.npz")
     metrics = {**boxes.metrics, "images": len(dataset)}
-    if detector.with_mask:
-        masks = coco_eval.evaluate(truth, detections, "segm", area_limits=limits)
-        masks.matches.save(output / "mask_matches.npz")
+    masks = coco_eval.evaluate(truth, detections, "segm", area_limits=limits) if detector.with_mask else None
+    boxes.matches.save(output / "matches.npz", None if masks is None else masks.matches)
+    if masks is not None:
         metrics |= {f"mask_{name}": masks.metrics[name] for name in coco_eval.AP_METRICS}
     return metrics
 

@@ -2,7 +2,8 @@
 
 0.6 kept the heads of the second stage at the top level, and the background as the first class: one row more in the
 classifier, four more in a box regression by class, one mask more. In mmdet 3 the background is the classifier's last
-row, and has no box and no mask. RetinaNet, with its sigmoid, never had a background.
+row, and has no box and no mask. RetinaNet, with its sigmoid, never had a background. The checkpoints of 0.6 do not
+name their classes; those of COCO stand in the order of their ids, as in mmdet 3.
 """
 
 import re
@@ -28,6 +29,9 @@ from sgenet.params import layers, load_recipe, merge  # noqa: E402
 from sgenet.released import Released, fit_released  # noqa: E402
 from sgenet.runs import Run  # noqa: E402
 
+_COCO: tuple[str, ...] = CocoDataset.METAINFO["classes"]
+_ANCHORS = 9  # of RetinaNet at each position: three scales, three ratios
+
 
 def create_detector(
     model: str, released: Released, path: str | Path, classes: Sequence[str] | None = None
@@ -43,7 +47,7 @@ def create_detector(
     Raises:
         InputError: there is no such model, the classes are others, or names or shapes differ from the model's.
     """
-    wanted = list(classes or CocoDataset.METAINFO["classes"])
+    wanted = list(classes or _COCO)
     detector, _, network = model.partition("/")
     recipe = load_recipe("detection")
     try:
@@ -63,28 +67,41 @@ def create_detector(
 def convert(released: Released, detector: str, classes: Sequence[str], path: str | Path) -> dict[str, Tensor]:
     """The checkpoint's tensors under mmdet 3's names, those of classes in the order of `classes`.
 
+    A checkpoint that names no classes is taken to have COCO's 80.
+
     Raises:
-        InputError: the checkpoint is of a later mmdetection, or names no classes, or others.
+        InputError: the checkpoint is of a later mmdetection, has other classes, or names none and has not 80.
     """
     for name in released.state:
         if name.startswith("roi_head."):
             raise InputError(f"{path}: state_dict: found {name}, expected the names of mmdetection 0.6 (bbox_head...)")
+    if released.classes is None:
+        _check_coco(released, detector, path)
     order = _order(released.classes, classes, path)
     convert_one = _retinanet if detector == "retinanet" else _two_stage
     return dict(convert_one(name, tensor, order) for name, tensor in released.state.items())
 
 
+def _check_coco(released: Released, detector: str, path: str | Path) -> None:
+    """Raise InputError unless the classifier has the rows of COCO's classes."""
+    retinanet, classes = detector == "retinanet", len(_COCO)
+    kind, expected = ("retina_cls", _ANCHORS * classes) if retinanet else ("fc_cls", 1 + classes)
+    for name, tensor in released.state.items():
+        if re.search(rf"\.{kind}\.\w+$", name) and (rows := _rows(tensor)) != expected:
+            told = f"expected {expected} for COCO's {classes} classes, since meta.CLASSES is missing"
+            raise InputError(f"{path}: {name}: found {rows} rows, {told}")
+
+
 def _order(found: Sequence[str] | None, wanted: Sequence[str], path: str | Path) -> Tensor:
     """For each class wanted, its place in the checkpoint (K,)."""
-    if found is None:
-        raise InputError(f"{path}: meta.CLASSES: missing, expected the names of the classes, in the order of the rows")
-    names = [_class_name(name) for name in found]
+    field = "meta.CLASSES" if found is not None else "meta.CLASSES (missing, taken as COCO's)"
+    names = [_class_name(name) for name in (_COCO if found is None else found)]
     asked = [_class_name(name) for name in wanted]
     missing, unknown = [name for name in asked if name not in names], [name for name in names if name not in asked]
     if missing or unknown or len(set(names)) < len(names) or len(set(asked)) < len(asked):
         differences = [f"{name} is missing" for name in missing[:3]] + [f"{name} is unknown" for name in unknown[:3]]
         told = "; ".join(differences) or "a name stands twice"
-        raise InputError(f"{path}: meta.CLASSES: found {len(names)} classes, expected {len(asked)}: {told}")
+        raise InputError(f"{path}: {field}: found {len(names)} classes, expected {len(asked)}: {told}")
     return torch.tensor([names.index(name) for name in asked], dtype=torch.long)
 
 

@@ -14,14 +14,15 @@ from sgenet.models.resnet import AttentionResNet
 class AttentionResNetBackbone(AttentionResNet):
     """ResNet without its classifier, as mmdet expects a backbone.
 
-    A module between stages (BAM) belongs to the stage before it: the feature map that is handed on has passed through
-    it, and it is frozen with its stage. What the authors' detection backbone does there is not known.
+    As in the authors' detection backbone, a stage's feature map is handed on after the module that follows the stage
+    (BAM), and that module trains where its stage is frozen.
 
     Args:
         model: a model name such as `sge-resnet50`.
         attention: settings of the attention module, as this width needs them.
         width: channels of the stem (64 in the paper).
-        frozen_stages: -1 trains everything, 0 freezes the stem, k the stem and the first k stages with their attention.
+        frozen_stages: -1 trains everything, 0 freezes the stem, k the stem and the first k stages with the attention
+            inside their blocks.
         norm_eval: keep every batch normalisation in eval mode while training.
         weights: safetensors file of a classifier to start from; its last layer is left out, all else must match.
 
@@ -67,9 +68,4 @@ class AttentionResNetBackbone(AttentionResNet):
     def _frozen(self) -> list[nn.Module]:
         if self.frozen_stages < 0:
             return []
-        frozen = [self.conv1, self.bn1]
-        for stage in range(1, self.frozen_stages + 1):
-            frozen.append(getattr(self, f"layer{stage}"))
-            if self.between is not None and stage < 4:
-                frozen.append(getattr(self, f"{self.between}{stage}"))
-        return frozen
+        return [self.conv1, self.bn1, *(getattr(self, f"layer{stage}") for stage in range(1, self.frozen_stages + 1))]

@@ -34,7 +34,7 @@ def build(replication: Replication) -> list[str]:
     gains = Gains(replication.pipeline["report"])
     tables = [make_table(table, replication, found, gains) for table in replication.tables]
     activations, bad_activations = read_activations(replication)
-    judge = Judge(replication, found, gains, activations.measured["statistics"] if activations else None)
+    judge = Judge(replication, found, gains, activations.measured if activations else None)
     claims = [judge.claim(claim) for claim in load_claims(replication.tables)]
     problems = [problem for run in found.runs.values() for problem in (run.problem, run.released_problem)]
     problems += [cell.problem for table in tables for cell in table.cells]

@@ -11,6 +11,7 @@ from sgenet import params, paths
 from sgenet.files import InputError, read_json
 from sgenet.params import Settings
 from sgenet.report.figures import ticks
+from sgenet.report.inputs import check_head
 from sgenet.runs import FIGURES_RUN, Replication
 
 WIDTH, HEIGHT = 460, 250
@@ -96,9 +97,7 @@ def read_activations(replication: Replication) -> tuple[Activations | None, str 
     try:
         measured = read_json(path)
         params.check(measured, "activations", path)
-        for key, expected in {"run": FIGURES_RUN, "scale": replication.scale_name}.items():
-            if measured[key] != expected:
-                raise InputError(f"{path}: {key}: found {measured[key]!r}, expected {expected!r}")
+        check_head(measured, FIGURES_RUN, replication.scale_name, measured["fingerprint"], path)
         _check_shapes(measured, path)
     except InputError as error:
         return None, str(error)

@@ -23,12 +23,13 @@ VERDICTS = {
     "opposite direction": "the interval of the gain excludes zero, and the gain has the other sign",
     "undecided": "the interval of the gain contains zero, or there are too few seeds for an interval",
     "no published gain": "there is a gain, but no published one was recovered to hold it against",
+    "no published direction": "there is a gain, but the published one is exactly 0",
     "baseline": "a row that gains are measured against; its value is compared with nothing",
     "no baseline": "there is a value, but none of the row that it is compared with",
     "equals the log": "a printed value that repeats the one it was taken from in every printed digit",
     "differs from the log": "a printed value that is another than the one it was taken from; a note says which",
     "timed": "a duration on this machine, held against nothing",
-    "not measured": "the validation data hold nothing to measure this on",
+    "not measured": "the validation data hold nothing to measure this on, or the training has too few epochs for it",
     "not applicable": "a value that this detector does not have",
     "not run": "no result of this run was found",
     "failed": "a result was found and cannot be used; the sentence under Problems says why",
@@ -80,13 +81,13 @@ class CellTable:
         return [cell for row in self.rows for cell in row.cells]
 
     def parts(self, column: Column) -> tuple[str, ...]:
-        """What stands in a column: what the paper prints, what was found here, the gain."""
+        """What stands in a column: what was published, what was found here, the gain."""
         if column.trained:
-            return ("paper", "here", "gain")
+            return ("published", "here", "gain")
         if column.audits:
-            return ("paper",)
+            return ("published",)
         published = any(column.id in row.row.published for row in self.rows)
-        return ("paper", "here") if published else ("here",)
+        return ("published", "here") if published else ("here",)
 
 
 def make_table(table: Table, replication: Replication, found: Found, gains: Gains) -> CellTable:
@@ -129,8 +130,10 @@ def static_verdict(published: float | None, value: float, digits: int) -> str:
 
 def gain_verdict(published: float | None, gain: "Gain", *, paper: bool) -> str:
     """The verdict on a gain: below scale `paper` on its direction, at `paper` on the published gain itself."""
-    if not published:  # not recovered, or a tie that has no direction
+    if published is None:
         return "no published gain"
+    if published == 0 and not paper:
+        return "no published direction"
     covered = gain.low is not None and gain.high is not None and gain.low <= published <= gain.high
     if paper and gain.low is not None and not covered:
         return "differs"
@@ -218,7 +221,8 @@ def _trained_cell(
 def _origin(results: RunResults) -> dict[str, Any]:
     """What makes the numbers again, without what differs between equal runs (time, place, machine)."""
     origins = [result.origin for result in results.by_seed.values()]
-    settings = json.dumps([origin["train"]["settings"] for origin in origins], sort_keys=True)
+    used = [[origin[step].get("settings") for step in ("train", "evaluate")] for origin in origins]
+    settings = json.dumps(used, sort_keys=True)
     return {
         "commands": [origin[step]["command"] for origin in origins for step in ("train", "evaluate")],
         "settings": hashlib.sha256(settings.encode()).hexdigest()[:16],

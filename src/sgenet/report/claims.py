@@ -36,10 +36,11 @@ class Number:
     n: int | None = None
     published: float | None = None
     claimed: tuple[float, float] | None = None
+    confidence: float | None = None
 
     @property
     def size(self) -> tuple[float, float] | None:
-        """Smallest and largest size that the paper claims, or else prints."""
+        """Smallest and largest size that the sentence claims, or else what is published, to be shown beside it."""
         return self.claimed or (None if self.published is None else (self.published, self.published))
 
     @property
@@ -85,13 +86,13 @@ class Judge:
     """Judges conditions on what was found.
 
     Args:
-        statistics: of the activations before and after SGE, by name; None where they were not measured.
+        measured: the activations before and after SGE, as in activations.json; None where they were not measured.
     """
 
-    def __init__(self, replication: Replication, found: Found, gains: Gains, statistics: Settings | None) -> None:
+    def __init__(self, replication: Replication, found: Found, gains: Gains, measured: Settings | None) -> None:
         self._tables = {table.id: table for table in replication.tables}
         self._paper = replication.scale_name == "paper"
-        self._found, self._gains, self._statistics = found, gains, statistics
+        self._found, self._gains, self._measured = found, gains, measured
 
     def claim(self, claim: Claim) -> JudgedClaim:
         """The verdict on a claim and on each of its conditions."""
@@ -113,14 +114,14 @@ class Judge:
         row, over = rules.rows_of(condition, table)
         column, above = _column(table, condition.settings["column"]), condition.settings.get("above", 0.0)
         text = f"{column.label} of {row.label} above {over.label}"
-        text += f" (at scale paper by more than {above:g} points)" if above else ""
+        text += f" (at scale paper by more than {above:g} point{'s' if above != 1 else ''})" if above else ""
         try:
             gain = self._over(table, over, row, column.id)
         except InputError as error:
             return Judgement(text, NOT_RUN, reason="its results cannot be used", problem=str(error))
         claimed = tuple(condition.settings["claimed"]) if "claimed" in condition.settings else None
         numbers = _numbers("gain", gain, _published_gain(row, over, column), claimed)
-        verdict = rules.judge_gain(gain, numbers[0].size if numbers else None, above, paper=self._paper)
+        verdict = self._worded(rules.judge_gain(gain, claimed, above, paper=self._paper), table, row, over)
         return Judgement(text, verdict, numbers, self._missing(table, gain, row, over))
 
     def _larger_gain(self, condition: Condition, table: Table) -> Judgement:
@@ -138,7 +139,7 @@ class Judge:
         numbers = _numbers("difference of the gains", difference, more)
         for column, gain, size in zip(columns, gains, published, strict=True):
             numbers += _numbers(f"gain of {column.label}", gain, size)
-        verdict = rules.judge_gain(difference, numbers[0].size if numbers else None, 0.0, paper=self._paper)
+        verdict = self._worded(rules.judge_gain(difference, None, 0.0, paper=self._paper), table, row, over)
         return Judgement(text, verdict, numbers, self._missing(table, difference, row, over))
 
     def _best(self, condition: Condition, table: Table) -> Judgement:
@@ -155,7 +156,8 @@ class Judge:
         for other, gain in zip(others, gains[0], strict=True):
             numbers += _numbers(f"{candidates[0].label} over {other.label}", gain, None)
         missing = next((gain for of_row in gains for gain in of_row if gain is None), gains[0][0])
-        return Judgement(text, rules.judge_best(gains), numbers, self._missing(table, missing, *candidates, *others))
+        verdict = self._worded(rules.judge_best(gains), table, *candidates, *others)
+        return Judgement(text, verdict, numbers, self._missing(table, missing, *candidates, *others))
 
     def _extra(self, condition: Condition, table: Table) -> Judgement:
         row, over = rules.rows_of(condition, table)
@@ -174,12 +176,22 @@ class Judge:
     def _statistic(self, settings: Settings) -> Judgement:
         name, bound = settings["name"], {key: settings[key] for key in ("above", "below") if key in settings}
         side, words = " ".join(f"{key} {value:g}" for key, value in bound.items()), name.replace("_", " ")
-        found = (self._statistics or {}).get(name)
-        if found is None:
+        if self._measured is None:
             return Judgement(f"{words} {side}", NOT_RUN, reason="the activations were not measured")
-        number = Number(words, found["value"], RATIO_DIGITS, "", found["low"], found["high"], found["n"])
+        found = self._measured["statistics"][name]
+        numbers = [_estimate(words, found)]
+        for other in settings.get("beside", []):
+            what = f"{other.replace('_', ' ')}, not judged"
+            numbers.append(_estimate(what, self._measured["statistics"][other]))
         verdict = rules.judge_bound(found["low"], found["high"], **bound)
-        return Judgement(f"{found['description']}: {side}", verdict, (number,))
+        text = f"Stage {self._measured['stage']}: {found['description']}: {side}"
+        return Judgement(text, verdict if self._paper else rules.of_one_training(verdict), tuple(numbers))
+
+    def _worded(self, verdict: str, table: Table, *rows: Row) -> str:
+        """The verdict on trained rows, in words of its own where it rests on too few trainings."""
+        seeds = [self._found.runs[table.run_id(row)].by_seed.keys() for row in rows]
+        few = len(set.intersection(*map(set, seeds))) < rules.ENOUGH_SEEDS
+        return rules.of_one_training(verdict) if few and not self._paper else verdict
 
     def _run(self, table: Table, row: Row) -> RunResults:
         results = self._found.runs[table.run_id(row)]
@@ -272,3 +284,8 @@ def _numbers(
     if gain is None:
         return ()
     return (Number(what, gain.value, POINTS_DIGITS, "points", gain.low, gain.high, gain.n, published, claimed),)
+
+
+def _estimate(what: str, found: Settings) -> Number:
+    bounds = {key: found[key] for key in ("low", "high", "n", "confidence")}
+    return Number(what, found["value"], RATIO_DIGITS, "", **bounds)

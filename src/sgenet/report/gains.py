@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sgenet.detection.coco_eval import Matches
     from sgenet.statistics import Gain, ResampledAP
 
-MASKS = "mask_"  # before the name of a metric
+MASKS = "mask_"  # before the name of a metric, and of an array of matches
 
 
 class Gains:
@@ -26,7 +26,7 @@ class Gains:
     def __init__(self, settings: Settings) -> None:
         self.confidence: float = settings["confidence"]
         self._samples: int = settings["bootstrap_samples"]
-        self._resampled: dict[Path, ResampledAP] = {}
+        self._resampled: dict[tuple[Path, str], ResampledAP] = {}  # by file, and kind: boxes or masks
 
     def over(self, baseline: RunResults, other: RunResults, metrics: list[str]) -> dict[str, "Gain"]:
         """Gains by metric, where both runs have a value of it.
@@ -103,7 +103,7 @@ class Gains:
             try:
                 found = statistics.ap_gains(before, after, self.confidence)
             except ValueError as error:
-                raise InputError(f"{other.folder / _file(kind)}: {error}") from None
+                raise InputError(f"{other.folder / 'matches.npz'}: {error}") from None
             gains |= {metric: found[metric.removeprefix(kind)] for metric in wanted}
         return gains
 
@@ -112,11 +112,11 @@ class Gains:
         from sgenet import statistics
 
         kind = MASKS if metrics[0].startswith(MASKS) else ""
-        path, names = result.folder / _file(kind), [metric.removeprefix(kind) for metric in metrics]
-        known = self._resampled.get(path)
+        path, names = result.folder / "matches.npz", [metric.removeprefix(kind) for metric in metrics]
+        known = self._resampled.get((path, kind))
         missing = [name for name in names if known is None or name not in known.ap]
         if missing:
-            new = statistics.resample_ap(_matches(path), missing, self._samples)
+            new = statistics.resample_ap(_matches(path, kind), missing, self._samples)
             for name in missing:
                 found, expected = float(new.ap[name][0]), result.metrics[kind + name]
                 if expected is None or not abs(found - expected) <= 1e-3:
@@ -125,7 +125,7 @@ class Gains:
                     )
             if known:
                 new.ap.update(known.ap)
-            self._resampled[path] = known = new
+            self._resampled[path, kind] = known = new
         assert known is not None
         return known
 
@@ -149,15 +149,11 @@ def _check_data(baseline: Result, other: Result) -> None:
         raise InputError(f"{path}: data fingerprint: found {other.data!r}, expected the baseline's {baseline.data!r}")
 
 
-def _file(kind: str) -> str:
-    return f"{kind}matches.npz"
-
-
-def _matches(path: Path) -> "Matches":
+def _matches(path: Path, kind: str) -> "Matches":
     from sgenet.detection.coco_eval import Matches
 
     try:
-        return Matches.load(path)
+        return Matches.load(path, kind)
     except InputError:
         raise
     except Exception as error:  # zlib, which a damaged archive may raise

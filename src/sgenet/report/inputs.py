@@ -25,8 +25,10 @@ def read_counts(scale: str) -> tuple[dict[str, Settings], str | None]:
         for run_id, entry in value.items():
             expect(entry, dict, path, run_id)
             for key in COUNTS:
-                if not is_number(entry.get(key), math.inf):
+                if not is_number(entry.get(key), math.inf) or not entry[key]:
                     raise InputError(f"{path}: {run_id}.{key}: found {entry.get(key)!r}, expected a number above 0")
+            for key, kind in {"model": str, "input": list, "part": str}.items():
+                expect(entry.get(key), kind, path, f"{run_id}.{key}")
     except InputError as error:
         return {}, str(error)
     return value, None
@@ -108,6 +110,20 @@ def read_manifest(scale: str, task: str) -> tuple[Settings | None, str | None]:
     except InputError as error:
         return None, str(error)
     return value, None
+
+
+def check_head(found: dict[str, Any], run_id: str, scale: str, data: Any, path: Path) -> None:
+    """InputError unless a measurement is of this run, scale and classification data (their present fingerprint).
+
+    Where there is no manifest to hold it against, any data will do.
+    """
+    for key, expected in {"run": run_id, "scale": scale}.items():
+        if found.get(key) != expected:
+            raise InputError(f"{path}: {key}: found {found.get(key)!r}, expected {expected!r}")
+    manifest, _ = read_manifest(scale, "classification")
+    if manifest and data != manifest["fingerprint"]:
+        expected = f"expected the present data's {manifest['fingerprint']!r}: measure it again"
+        raise InputError(f"{path}: data fingerprint: found {data!r}, {expected}")
 
 
 def is_number(value: Any, highest: float) -> bool:

@@ -76,6 +76,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= {
         "number": number,
+        "printed": printed,
         "signed": signed,
         "span": span,
         "duration": duration,
@@ -98,6 +99,11 @@ def _environment() -> jinja2.Environment:
 def number(value: float, digits: int = 0) -> str:
     """A number with so many decimals, a real minus sign, and thin spaces between thousands."""
     return f"{value:,.{digits}f}".replace("-", MINUS).replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def printed(value: float, digits: int) -> str:
+    """A published number: no more than so many decimals, and none that it was not published with."""
+    return number(value, min(digits, len(str(value).partition(".")[2])))
 
 
 def signed(value: float, digits: int) -> str:
@@ -158,7 +164,7 @@ def _left_out(replication: Replication, tables: list[CellTable], found: Found) -
         cell.published
         for table in tables
         for cell in table.cells
-        if "paper" in table.parts(cell.column) and cell.verdict != "not applicable"
+        if "published" in table.parts(cell.column) and cell.verdict != "not applicable"
     ]
     if empty := printed.count(None):
         told.append(f"Published values that were not recovered: {empty} of {len(printed)} cells.")

@@ -10,7 +10,7 @@ import numpy as np
 from sgenet import paths
 from sgenet.files import InputError, read_json
 from sgenet.params import Settings
-from sgenet.report.inputs import expect, is_number, read_counts, read_latency
+from sgenet.report.inputs import check_head, expect, is_number, read_counts, read_latency
 from sgenet.runs import Replication
 
 # Accuracies that are a share of the validation images: metric -> array of predictions, how many of its classes count.
@@ -155,6 +155,7 @@ def _read_released(scale: str, run_id: str) -> ReleasedResult | None:
     expect(origin.get("command"), str, path, "origin.command")
     expect(origin.get("data"), dict, path, "origin.data")
     expect(origin["data"].get("fingerprint"), str, path, "origin.data.fingerprint")
+    check_head(value, run_id, scale, origin["data"]["fingerprint"], path)
     return ReleasedResult(metrics, weights, origin)
 
 

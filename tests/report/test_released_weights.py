@@ -1,0 +1,44 @@
+"""Released weights in the report: beside the trained value, and only of the present run, scale and data."""
+
+from pathlib import Path
+
+from sgenet import paths
+from sgenet.report import build
+from sgenet.runs import load_replication
+
+from . import conftest as make
+from .test_comparison import BASE, SGE, cell
+
+
+def test_released_weights_stand_beside_the_training(repository: Path) -> None:
+    scale = Path("params/scales/demo.yaml")
+    scale.write_text(scale.read_text().replace("released: false", "released: true"))
+    make.write(paths.released("sge-resnet50"), "weights")
+    replication = load_replication()
+    make.make_results(replication)
+    path = paths.released_evaluation("demo", SGE)
+    assert build(replication) == [] and cell(0, 1, "top1")["released"] is None
+    origin = {"command": "sgenet evaluate --released", "data": {"fingerprint": "f1"}}
+    weights = {"path": "data/released/sge-resnet50.safetensors", "sha256": "5e" * 32}
+    value = {"metrics": {"top1": 77.5, "top5": 93.75, "images": 400}, "weights": weights, "origin": origin}
+    value |= {"run": SGE, "scale": "demo"}
+    make.write(path, value)
+    assert build(replication) == []
+    assert cell(0, 1, "top1")["released"] == {"value": 77.5, "sha256": "5e" * 32}
+    assert cell(0, 1, "top5")["released"]["value"] == 93.75 and cell(0, 1, "params")["released"] is None
+    assert cell(0, 0, "top1")["released"] is None and cell(0, 1, "top1")["reproduced"]["value"] == 70
+    page = Path("reports/demo/index.html").read_text()
+    assert "released weights: 77.50 (\N{MINUS SIGN}0.08)" in page  # 77.584 was published
+    assert "released weights: 93.75<" in page and "sgenet evaluate --released" in page  # no Top-5 to compare with
+    make.write(path, value | {"metrics": {"top1": 101, "top5": 93.75}})
+    assert build(replication) == [f"{path}: metrics.top1: found 101, expected a number from 0 to 100"]
+    assert cell(0, 1, "top1")["verdict"] == "same direction" and cell(0, 1, "top1")["released"] is None
+    for key, other in {"run": BASE, "scale": "paper"}.items():
+        make.write(path, value | {key: other})
+        assert build(replication) == [f"{path}: {key}: found {other!r}, expected {value[key]!r}"]
+    make.write(path, value | {"origin": origin | {"data": {"fingerprint": "f0"}}})
+    assert build(replication) == [
+        f"{path}: data fingerprint: found 'f0', expected the present data's 'f1': measure it again"
+    ]
+    paths.released("sge-resnet50").unlink()  # what is gone is not shown
+    assert build(replication) == []
