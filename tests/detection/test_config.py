@@ -9,6 +9,7 @@ from sgenet.detection import ops
 ops.install()
 
 from mmdet.registry import TASK_UTILS  # noqa: E402
+from mmengine.registry import init_default_scope  # noqa: E402
 
 from sgenet.detection.config import detector_config  # noqa: E402
 from sgenet.files import InputError  # noqa: E402
@@ -116,6 +117,7 @@ def _assigners(part):
 
 @pytest.mark.parametrize(("detector", "number"), zip(DETECTORS, [1, 2, 2, 4], strict=True))
 def test_assigners_ignore_no_crowds_and_match_as_mmdetection_06(paper, detector, number):
+    init_default_scope("mmdet")  # whatever was trained before in this process
     found = list(_assigners(paper(detector).model))
     assert len(found) == number  # RetinaNet's, or the RPN's and one a stage
     for assigner in found:
