@@ -80,7 +80,7 @@ BAD = [
     (
         PIPELINE,
         _set("scale", to="dmo"),
-        r"pipeline.yaml or the command line: scale: found 'dmo', expected one of demo, smoke",
+        r"pipeline.yaml or the command line: scale: found 'dmo', expected one of demo, paper, smoke, subset",
     ),
     (PIPELINE, _set("tables", to=["imagnet"]), r"tables: found 'imagnet', expected one of ablation-groups"),
     (PIPELINE, _set("seeds", to="three"), r"params/pipeline.yaml: seeds: found 'three', expected integer"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sgenet import engine, paths, steps
+from sgenet import paths, resume, steps
 from sgenet.checkpoints import load_weights
 from sgenet.files import InputError, read_json
 from sgenet.runs import load_replication
@@ -88,8 +88,8 @@ def test_steps_write_whole_results_with_their_origin(replication, run_id, capsys
     with pytest.raises(InputError, match="training.json: settings.epochs: found 2, expected 3: train .* again"):
         run.settings["epochs"] = 3
         steps.evaluate(replication, run, 0)
-    assert not list(engine.RESUME.glob("*/*/*"))
-    history = engine.read_history(paths.training("smoke", run.id, 0) / "history.csv")
+    assert not list(resume.RESUME.glob("*/*/*"))
+    history = resume.read_history(paths.training("smoke", run.id, 0) / "history.csv")
     assert [row["epoch"] for row in history] == [1, 2] and all(row["seconds"] > 0 for row in history)
     if run.task == "classification":
         _check_classification(result["metrics"], output, history)

@@ -1,14 +1,17 @@
-"""`sgenet bench`: what SGE costs in time, and what the pipeline's start-up costs; ratios within one run."""
+"""`sgenet bench`: what SGE, the loading of images and the pipeline's start-up cost in time; ratios within one run."""
 
 import csv
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from sgenet.files import atomic_path
 from sgenet.provenance import cpu_name
@@ -21,11 +24,15 @@ _STARTUPS = {
     "import for detection": [sys.executable, "-c", "import sgenet.detection.train"],
     "snakemake --dry-run": [sys.executable, "-m", "snakemake", "--dry-run", "--quiet"],
 }
+_LOADED = [  # name, height and width, crop, images, format
+    ("500 x 375", (375, 500), 224, 192, "jpg"),
+    ("64 x 64", (64, 64), 64, 2048, "webp"),
+]
 
 
 def bench() -> int:
     """Measure, print, and write bench/results/<processor>.csv with medians and spreads in seconds."""
-    rows = [*_steps(), *_startups()]
+    rows = [*_steps(), *_loaders(), *_startups()]
     name = "".join(letter if letter.isalnum() else "-" for letter in cpu_name()).strip("-")
     path = Path("bench/results") / f"{name}.csv"
     with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
@@ -38,9 +45,9 @@ def bench() -> int:
 
 def _row(what: str, seconds: list[float], first: float | None) -> list[str]:
     median = statistics.median(seconds)
-    row = [what, *(f"{value:.4f}" for value in (median, min(seconds), max(seconds)))]
+    row = [what, *(f"{value:.5f}" for value in (median, min(seconds), max(seconds)))]
     row.append(f"{median / (first or median):.3f}")
-    print(f"{what:55} {median:8.3f} s ({row[2]} to {row[3]}), {row[4]} of the first", flush=True)
+    print(f"{what:55} {median:8.4f} s ({row[2]} to {row[3]}), {row[4]} of the first", flush=True)
     return row
 
 
@@ -73,6 +80,60 @@ def _step(network: Any, optimizer: Any, images: Any, labels: Any) -> None:
     optimizer.zero_grad()
     torch.nn.functional.cross_entropy(network(images), labels).backward()
     optimizer.step()
+
+
+def _loaders() -> list[list[str]]:
+    """An epoch's batches with random crops: plain torchvision (ImageFolder, DataLoader), ours, and ours resident.
+
+    The images are smooth noise, which compresses about as photographs do.
+    """
+    from torch.utils.data import BatchSampler, DataLoader
+    from torchvision.datasets import ImageFolder
+    from torchvision.transforms import v2
+
+    from sgenet.batches import Order, own_pieces, train_loader
+    from sgenet.classification.resident import ResidentImages
+    from sgenet.data.splits import ImageFiles
+    from sgenet.data.tensors import read_tensor
+
+    rows = []
+    for name, sides, crop, count, ending in _LOADED:
+        with tempfile.TemporaryDirectory() as folder:
+            files = _draw_images(Path(folder), sides, count, ending)
+            settings = {"workers": 2, "batch_size": 32, "device_batch_size": 32, "image_size": crop, "flip": 0.5}
+            steps = [v2.RandomResizedCrop(crop), v2.RandomHorizontalFlip()]
+            plain = ImageFolder(folder, v2.Compose([*steps, v2.PILToTensor()]))
+            ours = ImageFiles(Path(folder), files, np.zeros(count, np.int64), ["c"], v2.Compose(steps))
+            bare = ImageFiles(Path(folder), files, np.zeros(count, np.int64), ["c"])
+            ours.reader = bare.reader = read_tensor
+            pieces = BatchSampler(Order(ours, 0), 32, drop_last=True)
+            loaders: dict[str, Any] = {
+                "torchvision": DataLoader(plain, 32, shuffle=True, num_workers=2, drop_last=True),
+                "ours": train_loader(pieces, settings, drop_last=True),
+            }
+            if sides[0] == crop:
+                own = own_pieces(pieces, settings, True)
+                loaders["ours, resident"] = ResidentImages(bare, own, {**settings, "crop_scale": [0.08, 1.0]}, "cpu", 0)
+            seconds: dict[str, list[float]] = {what: [] for what in loaders}
+            for _ in range(REPEATS):
+                for what, loader in loaders.items():
+                    seconds[what].append(_time(partial(list, loader)) / count)
+            first = statistics.median(seconds["torchvision"])
+            rows += [_row(f"an image of {name}, {what} loader", values, first) for what, values in seconds.items()]
+    return rows
+
+
+def _draw_images(folder: Path, sides: tuple[int, int], count: int, ending: str) -> list[str]:
+    """Write images as files in one class folder; return their paths in `folder`."""
+    from PIL import Image
+
+    random = np.random.default_rng(0)
+    (folder / "c").mkdir()
+    for number in range(count):
+        small = random.integers(0, 256, (sides[0] // 8, sides[1] // 8, 3), dtype=np.uint8)
+        image = Image.fromarray(small).resize(sides[::-1], Image.Resampling.BICUBIC)
+        image.save(folder / "c" / f"{number}.{ending}", quality=85)
+    return [f"c/{number}.{ending}" for number in range(count)]
 
 
 def _startups() -> list[list[str]]:

@@ -43,6 +43,16 @@ def _run(options: argparse.Namespace) -> int | None:
         classes = options.classes.split(",") if options.classes else None
         print(import_checkpoint(options.source, options.destination, options.model, classes))
         return 0
+    if options.step == "data":
+        from sgenet.data.pack import pack
+
+        print(pack(options.source, options.destination, options.size))
+        return 0
+    if options.step == "coco-eval":
+        from sgenet.detection.command import describe as describe_detections
+
+        print(describe_detections(options.annotations, options.detections, options.iou_type, as_json=options.json))
+        return 0
     if not Path("params/pipeline.yaml").exists():
         raise InputError(f"{os.curdir}: no params/pipeline.yaml here, expected the repository's root as working folder")
     if options.step == "complexity" and not options.model and (options.backbone or options.input or options.json):
@@ -60,7 +70,11 @@ def _run(options: argparse.Namespace) -> int | None:
 
     # Snakemake hands on what its --config chose over params/pipeline.yaml.
     seeds, tables = os.environ.get("SGENET_SEEDS"), os.environ.get("SGENET_TABLES")
-    replication = load_replication(options.scale, int(seeds) if seeds else None, tables.split() if tables else None)
+    chosen = options.tables.split(",") if getattr(options, "tables", None) else tables.split() if tables else None
+    replication = load_replication(options.scale, int(seeds) if seeds else None, chosen)
+    if options.step == "plan":
+        print(steps.plan(replication, options.json))
+        return 0
     if options.step == "prepare":
         steps.prepare(replication, options.task)
     elif options.step == "train":
@@ -92,6 +106,9 @@ def _parser() -> argparse.ArgumentParser:
     of_run = argparse.ArgumentParser(add_help=False, parents=[scaled])
     of_run.add_argument("run", help="such as classification/sge-resnet50 or detection/retinanet/sge-resnet50")
     of_run.add_argument("--seed", type=_seed, default=0)
+    plan = steps.add_parser("plan", parents=[scaled], help="estimate what a replication will cost, before it starts")
+    plan.add_argument("--tables", metavar="A,B", help="files of params/tables/ (default: as in params/pipeline.yaml)")
+    plan.add_argument("--json", action="store_true", help="the numbers for programs")
     prepare = steps.add_parser("prepare", parents=[scaled], help="make and check the data of a task")
     prepare.add_argument("task", choices=["classification", "detection"])
     steps.add_parser("train", parents=[of_run], help="train a run; continues where it stopped")
@@ -116,6 +133,17 @@ def _parser() -> argparse.ArgumentParser:
     released.add_argument("destination", metavar="DST.safetensors")
     released.add_argument("--model", required=True, help="such as sge-resnet50 or faster-rcnn/sge-resnet50, full-size")
     released.add_argument("--classes", help="a detector's, comma-separated in the order wanted (default: COCO's 80)")
+    data = steps.add_parser("data", help="image folders into other forms")
+    forms = data.add_subparsers(dest="form", required=True, metavar="FORM")
+    pack = forms.add_parser("pack", help="SRC/{train,val}/<class>/ into one file a split")
+    pack.add_argument("source", type=Path, metavar="SRC", help="image folder; it is only read")
+    pack.add_argument("destination", type=Path, metavar="DST", help="new folder")
+    pack.add_argument("--size", type=_side, help="bring to squares of so many pixels (default: the files' own bytes)")
+    coco_eval = steps.add_parser("coco-eval", help="COCO's twelve numbers of any detections in its result format")
+    coco_eval.add_argument("--annotations", type=Path, required=True, metavar="A.json", help="COCO's instances format")
+    coco_eval.add_argument("--detections", type=Path, required=True, metavar="D.json", help="COCO's result format")
+    coco_eval.add_argument("--iou-type", choices=["bbox", "segm"], default="bbox", help="boxes or masks")
+    coco_eval.add_argument("--json", action="store_true", help="exact numbers for programs")
     steps.add_parser("doctor", help="what is installed, which device, what is missing for each scale")
     steps.add_parser("bench", help="measure SGE's cost and the pipeline's start-up")
     return parser
@@ -124,6 +152,12 @@ def _parser() -> argparse.ArgumentParser:
 def _seed(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of 0 or more")
+    return int(text)
+
+
+def _side(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of 1 or more")
     return int(text)
 
 

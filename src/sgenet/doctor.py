@@ -7,6 +7,7 @@ from importlib import metadata
 from pathlib import Path
 
 from sgenet import params, paths
+from sgenet.data.roots import expand_root, unset_variables
 from sgenet.files import InputError
 from sgenet.provenance import commit, cpu_name
 from sgenet.runs import TASKS, load_replication
@@ -70,8 +71,8 @@ def _scales() -> list[str]:
     for file in sorted((params.PARAMS / "scales").glob("*.yaml")):
         name = file.stem
         try:
-            load_replication(name)
-            state = [f"{task} {_data_state(name, task)}" for task in TASKS]
+            data = load_replication(name).scale["data"]
+            state = [f"{task} {_data_state(name, task, data[task])}" for task in TASKS]
             report = "report built" if (paths.report(name) / "index.html").exists() else "no report yet"
             line = ", ".join([*state, report])
         except InputError as error:
@@ -82,6 +83,14 @@ def _scales() -> list[str]:
     return problems
 
 
-def _data_state(scale: str, task: str) -> str:
-    folder: Path = paths.data_folder(scale, task)
-    return f"data in {folder}" if paths.manifest(scale, task).exists() else f"data not made yet (into {folder})"
+def _data_state(scale: str, task: str, settings: params.Settings) -> str:
+    """Where the data are, and whether they are ready; of real data, also what is missing to find them."""
+    made = paths.manifest(scale, task).exists()
+    if "root" not in settings:
+        folder: Path = paths.data_folder(scale, task)
+        return f"data in {folder}" if made else f"data not made yet (into {folder})"
+    root = settings["root"]
+    if names := unset_variables(root):
+        return f"data in {root} ({names[0]} is not set)"
+    place = Path(expand_root(root))
+    return f"data in {place} ({('checked' if made else 'not checked yet') if place.is_dir() else 'no such folder'})"

@@ -1,46 +1,31 @@
-"""What training of classifiers and detectors has in common, on mmengine's Runner: schedule, seeds, history, resume."""
+"""What training of classifiers and detectors has in common, on mmengine's Runner: schedule, seeds, history."""
 
-import csv
-import hashlib
-import json
 import math
-import random
-import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from mmengine.hooks import Hook
+from mmengine.dist import all_reduce, broadcast, get_dist_info
+from mmengine.hooks import Hook, ParamSchedulerHook
+from mmengine.optim import OptimWrapper
+from mmengine.registry import OPTIM_WRAPPERS
 from mmengine.runner import Runner
-from torch import nn
-from torch.utils.data import DataLoader
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
+from sgenet import devices
+from sgenet.batches import entropy, pieces_of_step, seed_everything
 from sgenet.checkpoints import save_weights
-from sgenet.files import InputError, atomic_path, write_text
+from sgenet.files import InputError
 from sgenet.params import Settings
+from sgenet.resume import load_checkpoint, read_history, save_checkpoint, write_history
 
 Log = Callable[[dict[str, float]], None]
-RESUME = Path(".resume")  # outside every declared output: Snakemake deletes those before a job starts
-
-
-def choose_device(device: str) -> str:
-    """Resolve `auto` to cuda where there is one; InputError when cuda is asked for and missing."""
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("device: found 'cuda' in the scale, but torch sees no CUDA device, expected cpu or auto")
-    return device
-
-
-def resume_folder(run_id: str, scale: str, seed: int, settings: Settings, fingerprint: str) -> Path:
-    """Folder for a run's unfinished state, named after all that decides its numbers."""
-    identity = json.dumps([run_id, scale, seed, settings, fingerprint], sort_keys=True)
-    digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
-    return RESUME / scale / run_id.replace("/", "_") / f"seed-{seed}-{digest}"
+_LOSSES_AT_ONCE = 50
 
 
 def schedulers(settings: Settings, warmup: list[dict[str, Any]], iterations: int) -> list[dict[str, Any]]:
@@ -56,17 +41,6 @@ def schedulers(settings: Settings, warmup: list[dict[str, Any]], iterations: int
     return [*warmup, {"type": "CosineAnnealingLR", "T_max": total, "by_epoch": False, "begin": 0, "end": total}]
 
 
-def loader(dataset: Any, workers: int, **settings: Any) -> DataLoader[Any]:
-    """A DataLoader whose worker processes take their random numbers from the epoch's seed."""
-    return DataLoader(dataset, num_workers=workers, worker_init_fn=_seed_worker, **settings)
-
-
-def _seed_worker(_: int) -> None:
-    seed = torch.initial_seed() % 2**32  # torch's own base seed, drawn after the epoch was seeded
-    random.seed(seed)
-    np.random.seed(seed)
-
-
 class QuietRunner(Runner):
     """mmengine's Runner without its survey of compilers and environment, which costs seconds: origins record those."""
 
@@ -74,11 +48,53 @@ class QuietRunner(Runner):
         pass
 
 
-class EpochHook(Hook):
-    """Seeds each epoch, shows progress, keeps the history, the best weights and a checkpoint to continue from.
+@OPTIM_WRAPPERS.register_module()
+class PreciseOptimWrapper(OptimWrapper):
+    """mmengine's OptimWrapper whose forward passes run in the precision of the settings."""
 
-    The seed of an epoch depends on the run's seed and the epoch alone, so a run continued at the start of an epoch
-    goes through the same random numbers as one that was never interrupted.
+    def __init__(self, precision: str, device: str, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.precision, self.device = precision, device
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        with super().optim_context(model), autocast(self.precision, self.device):
+            yield
+
+
+def autocast(precision: str, device: str) -> torch.autocast:
+    """Forward passes in bfloat16 where it is exact enough ("bf16"), or all in float32 ("fp32")."""
+    return torch.autocast(device, torch.bfloat16, enabled=precision == "bf16")
+
+
+def optim_wrapper(settings: Settings, device: str, **more: Any) -> dict[str, Any]:
+    """mmengine's configuration of the optimiser, its precision and the adding up of gradients."""
+    return {
+        "type": "PreciseOptimWrapper",
+        "precision": settings["precision"],
+        "device": device,
+        "optimizer": settings["optimizer"] | {"fused": True},
+        "accumulative_counts": pieces_of_step(settings) // get_dist_info()[1],
+        **more,
+    }
+
+
+class StepSchedulerHook(ParamSchedulerHook):
+    """Schedules that count iterations count steps of the optimiser, whatever the number of devices."""
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, *data: Any, **more: Any) -> None:
+        if (batch_idx + 1) % runner.optim_wrapper._accumulative_counts == 0:
+            super().after_train_iter(runner, batch_idx, *data, **more)
+
+
+class EpochHook(Hook):
+    """Seeds each batch, shows progress, keeps the history, the best weights and a checkpoint to continue from.
+
+    Random numbers depend on the run's seed, the epoch and the batch alone, so a run continued at the start of an epoch
+    goes through the same ones as one that was never interrupted, and several processes through the same as one.
+
+    Of a step's pieces the first alone moves the running statistics of batch normalisation, as in the authors'
+    DataParallel, which keeps those of its first device.
 
     Args:
         run_id: for messages.
@@ -97,6 +113,9 @@ class EpochHook(Hook):
         self.run_id, self.folder, self.seed, self.network, self.best = run_id, folder, seed, network, best
         self.log = log
         self.history: list[dict[str, float]] = []
+        self._rank, self._world = get_dist_info()
+        self._norms = [part for part in network.modules() if isinstance(part, _BatchNorm)]
+        self._losses: list[dict[str, Tensor]] = []
         self._sums: dict[str, float] = {}
         self._iterations = 0
         self._last_finite = math.nan
@@ -109,40 +128,57 @@ class EpochHook(Hook):
         if checkpoint.exists():
             load_checkpoint(runner, checkpoint)
             self.history = read_history(self.folder / "history.csv")[: runner.epoch]
-            print(f"{self.run_id}: continues after epoch {runner.epoch}", flush=True)
+            self._tell(f"continues after epoch {runner.epoch}")
             if self.log:
                 for row in self.history:
                     self.log(row)
 
     def before_train_epoch(self, runner: Runner) -> None:
-        seed = int(np.random.SeedSequence([self.seed, runner.epoch]).generate_state(1)[0])
-        random.seed(seed)
-        np.random.seed(seed)
-        torch.manual_seed(seed)
+        runner.train_dataloader.dataset.epoch = runner.epoch
         self._sums, self._iterations, self._started = {}, 0, time.monotonic()
         title = f"epoch {runner.epoch + 1}/{runner.max_epochs}"
-        self._bar = tqdm(total=len(runner.train_dataloader), desc=title, disable=None, leave=False)
+        hidden = None if self._rank == 0 else True  # None: on a terminal only
+        self._bar = tqdm(total=len(runner.train_dataloader), desc=title, disable=hidden, leave=False)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        seed_everything(entropy(self.seed, runner.epoch, batch_idx * self._world + self._rank))
         self._lr = runner.optim_wrapper.get_lr()["lr"][0]
+        pieces = runner.optim_wrapper._accumulative_counts
+        if pieces * self._world > 1:
+            for norm in self._norms:
+                norm.track_running_stats = self._rank == 0 and batch_idx % pieces == 0
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
     ) -> None:
-        losses = {name: float(value.detach()) for name, value in (outputs or {}).items() if "loss" in name}
-        if not all(math.isfinite(loss) for loss in losses.values()):
-            raise InputError(
-                f"{self.run_id}: the loss is {losses['loss']} in epoch {runner.epoch + 1}, iteration {batch_idx + 1}"
-                f" (last finite loss {self._last_finite:.4g}); expected a finite one: lower the learning rate"
-            )
-        self._last_finite = losses["loss"]
-        self._iterations += 1
+        self._losses.append({name: value.detach() for name, value in (outputs or {}).items() if "loss" in name})
         self._bar.update()
-        for name, loss in losses.items():
-            self._sums[name] = self._sums.get(name, 0.0) + loss
+        if len(self._losses) >= (_LOSSES_AT_ONCE if torch.cuda.is_initialized() else 1):
+            self._count_losses(runner)
+
+    def _count_losses(self, runner: Runner) -> None:
+        """Add up the losses that were not looked at yet: each look waits for the GPU."""
+        for named in self._losses:
+            losses = dict(zip(named, torch.stack(list(named.values())).tolist(), strict=True))
+            self._iterations += 1
+            if not all(math.isfinite(loss) for loss in losses.values()):
+                raise InputError(
+                    f"{self.run_id}: the loss is {losses['loss']} in epoch {runner.epoch + 1}, iteration "
+                    f"{self._iterations} (last finite loss {self._last_finite:.4g}); expected a finite one: "
+                    "lower the learning rate"
+                )
+            self._last_finite = losses["loss"]
+            for name, loss in losses.items():
+                self._sums[name] = self._sums.get(name, 0.0) + loss
+        self._losses = []
 
     def after_train_epoch(self, runner: Runner) -> None:
+        self._count_losses(runner)
         self._bar.close()
+        for norm in self._norms:
+            norm.track_running_stats = True
+            for buffer in norm.buffers():
+                broadcast(buffer, 0)
         if runner.val_loop is None:
             self._finish_epoch(runner, runner.epoch + 1, {})
 
@@ -151,10 +187,14 @@ class EpochHook(Hook):
         self._finish_epoch(runner, runner.epoch, named)
 
     def _finish_epoch(self, runner: Runner, epoch: int, metrics: dict[str, float]) -> None:
-        means = {name: total / self._iterations for name, total in self._sums.items()}
+        sums = torch.tensor([*self._sums.values(), self._iterations], dtype=torch.float64)
+        all_reduce(sums)
+        means = dict(zip(self._sums, (sums[:-1] / sums[-1]).tolist(), strict=True))
         row = {"epoch": epoch, "loss": means.pop("loss"), "lr": self._lr, **metrics, **means}
         row["seconds"] = time.monotonic() - self._started
         self.history.append(row)
+        if self._rank:
+            return
         if self.best and row[self.best] > max((r[self.best] for r in self.history[:-1]), default=-math.inf):
             save_weights(self.network, self.folder / "best.safetensors")
         write_history(self.history, self.folder / "history.csv")
@@ -162,51 +202,11 @@ class EpochHook(Hook):
         if self.log:
             self.log(row)
         shown = ", ".join(f"{name} {row[name]:.4g}" for name in ("loss", *metrics, "lr", "seconds"))
-        print(f"{self.run_id}: epoch {epoch}/{runner.max_epochs}: {shown}", flush=True)
+        self._tell(f"epoch {epoch}/{runner.max_epochs}: {shown}")
 
-
-def save_checkpoint(runner: Runner, epoch: int, path: Path) -> None:
-    """Write what a run needs to continue after `epoch`, atomically; plain tensors and numbers, no objects."""
-    state = {
-        "epoch": epoch,
-        "model": runner.model.state_dict(),
-        "optimizer": runner.optim_wrapper.state_dict(),
-        "schedulers": [scheduler.state_dict() for scheduler in runner.param_schedulers],
-    }
-    with atomic_path(path) as temporary:
-        torch.save(state, temporary)
-
-
-def load_checkpoint(runner: Runner, path: Path) -> None:
-    """Continue `runner` from what `save_checkpoint` wrote. Nothing but tensors and plain types is unpickled.
-
-    mmengine's own checkpoints are not used: they hold objects whose loading would need `getattr` to be allowed.
-    """
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    runner.model.load_state_dict(state["model"])
-    runner.optim_wrapper.load_state_dict(state["optimizer"])
-    for scheduler, saved in zip(runner.param_schedulers, state["schedulers"], strict=True):
-        scheduler.load_state_dict(saved)
-    runner.train_loop._epoch = state["epoch"]
-    runner.train_loop._iter = state["epoch"] * len(runner.train_dataloader)
-
-
-def write_history(history: list[dict[str, float]], path: Path) -> None:
-    """Write one row an epoch as CSV."""
-    lines = [",".join(history[0])]
-    lines += [",".join(map(_exact, row.values())) for row in history]
-    write_text(path, "\n".join(lines) + "\n")
-
-
-def _exact(value: float) -> str:
-    """A number as text that reads back as the same number: a continued run compares with it."""
-    return str(int(value)) if float(value).is_integer() else repr(float(value))
-
-
-def read_history(path: Path) -> list[dict[str, float]]:
-    """Read a history.csv back."""
-    with open(path, newline="", encoding="utf-8") as file:
-        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+    def _tell(self, text: str) -> None:
+        if self._rank == 0:
+            print(f"{self.run_id}: {text}", flush=True)
 
 
 def runner_settings(folder: Path, seed: int, epochs: int) -> dict[str, Any]:
@@ -215,22 +215,15 @@ def runner_settings(folder: Path, seed: int, epochs: int) -> dict[str, Any]:
         "work_dir": str(folder / "mmengine"),
         "randomness": {"seed": seed},
         "train_cfg": {"by_epoch": True, "max_epochs": epochs},
-        "default_hooks": {"checkpoint": None, "logger": None},
+        "default_hooks": {"checkpoint": None, "logger": None, "param_scheduler": {"type": StepSchedulerHook}},
+        "launcher": "pytorch" if devices.launched() else "none",
+        "cfg": {
+            "model_wrapper_cfg": {
+                "type": "MMDistributedDataParallel",
+                "device_ids": None,  # where the model lies; mmengine would name a GPU on the CPU too
+                "broadcast_buffers": False,
+            }
+        },
         "visualizer": {"type": "Visualizer", "vis_backends": []},
         "log_level": "ERROR",
     }
-
-
-def publish(folder: Path, files: list[str], destination: Path) -> None:
-    """Copy a finished run's files to their declared place, each whole or not at all."""
-    for name in files:
-        with atomic_path(destination / name) as temporary:
-            shutil.copyfile(folder / name, temporary)
-
-
-def forget(folder: Path) -> None:
-    """Remove the unfinished state of a run that is done."""
-    done = folder.with_name(folder.name + ".done")  # renamed first, so that no half-deleted state is ever continued
-    shutil.rmtree(done, ignore_errors=True)
-    folder.rename(done)
-    shutil.rmtree(done)

@@ -17,6 +17,7 @@ Settings = dict[str, Any]
 
 PARAMS = Path("params")
 SCHEMAS = Path("workflow/schemas")
+_KINDS = dict.fromkeys(("folder", "imagenet", "packed"), "images")  # sources of data that have the same settings
 
 
 def merge(base: Settings, *overrides: Settings) -> Settings:
@@ -76,6 +77,8 @@ def load_scale(scale: str) -> Settings:
     for task in ("classification", "detection"):
         _check_overrides(value[task], task, path, (task,))
         check(value["data"][task], f"data-{task}", path, ("data", task))
+        kind = _KINDS.get(source := value["data"][task]["source"], source)
+        check(value["data"][task], f"data-{task}-{kind}", path, ("data", task))
     return value
 
 

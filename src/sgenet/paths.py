@@ -15,6 +15,11 @@ def manifest(scale: str, task: str) -> Path:
     return Path("data", scale, f"{task}.json")
 
 
+def checked_images(scale: str, task: str) -> Path:
+    """What is known of the images of a task's real data, so that they are checked once; no declared output."""
+    return Path(".resume", scale, f"prepare-{task}.sqlite")
+
+
 def training(scale: str, run_id: str, seed: int) -> Path:
     """Weights, history.csv and training.json of a run."""
     return Path("results", scale, run_id, f"seed-{seed}")

@@ -224,6 +224,9 @@ def _check(settings: Settings, own: Settings, task: str, model: str, place: str)
     recipe = params.PARAMS / "recipes" / f"{task}.yaml"
     params.check(settings, task, recipe)
     params.check(settings["attention"], "attention", recipe, ("attention",))
+    if settings["batch_size"] % settings["device_batch_size"]:
+        expected = f"expected a divisor of batch_size, {settings['batch_size']} for {model}"
+        raise InputError(f"{path}: {at}: device_batch_size: found {settings['device_batch_size']}, {expected}")
     optimizer = settings["optimizer"]
     if optimizer["type"] == "AdamW" and (unfit := optimizer.keys() & {"momentum", "nesterov"}):
         raise InputError(f"{path}: optimizer.{min(unfit)}: found with AdamW, expected with SGD alone")

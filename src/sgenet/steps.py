@@ -2,10 +2,11 @@
 
 import hashlib
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sgenet import paths
+from sgenet import devices, paths
 from sgenet.files import InputError, read_json, write_json
 from sgenet.provenance import describe_device, origin, stamp
 from sgenet.runs import FIGURES_RUN, Replication, Run
@@ -13,33 +14,45 @@ from sgenet.runs import FIGURES_RUN, Replication, Run
 
 def prepare(replication: Replication, task: str) -> None:
     """Make or check the data of a task: its folder, its manifest and a contact sheet."""
-    from sgenet.data import embedded
     from sgenet.data.contact_sheet import draw_contact_sheet
+    from sgenet.data.prepare import make_data
+    from sgenet.data.splits import locate
 
-    scale = replication.scale_name
-    folder = paths.data_folder(scale, task)
-    make = embedded.make_classification if task == "classification" else embedded.make_detection
-    manifest = make(folder, replication.scale["data"][task])
-    draw_contact_sheet(task, folder, paths.manifest(scale, task).with_suffix(".png"))
+    scale, settings = replication.scale_name, replication.scale["data"][task]
+    folder, place = paths.data_folder(scale, task), f"params/scales/{scale}.yaml: data.{task}.root"
+    manifest = make_data(task, folder, settings, place, paths.checked_images(scale, task))
+    located = locate(manifest, settings, place)
+    draw_contact_sheet(folder, located, paths.manifest(scale, task).with_suffix(".png"))
     write_json(paths.manifest(scale, task), manifest)
 
 
 def train(replication: Replication, run: Run, seed: int) -> None:
-    """Train a run with a seed, continuing where it stopped; writes weights, history.csv and training.json."""
+    """Train a run with a seed, continuing where it stopped; writes weights, history.csv and training.json.
+
+    Where the scale gives a run several devices, as many processes train it together.
+    """
     scale, started = replication.scale_name, time.monotonic()
-    data = paths.require(paths.manifest(scale, run.task), f"sgenet prepare {run.task} --scale {scale}")
-    manifest = read_json(data)
+    data, manifest = _manifest(replication, run.task)
     weights = _starting_weights(replication, run, seed)
-    from sgenet import engine
+    count = replication.scale["devices"]
+    device = _device(replication, count)
+    if count > 1 and not devices.launched():
+        from sgenet.batches import pieces_of_step
+
+        pieces_of_step(run.settings, count)
+        return devices.launch(["train", run.id, "--scale", scale, "--seed", str(seed)], count, device)
+    devices.join(device)
+    from sgenet import resume
     from sgenet.tracking import wandb_run
 
-    device = _device(replication)
     start = None if weights is None else hashlib.sha256(weights.read_bytes()).hexdigest()
     identity = {**run.identity, "device": device, "weights": start}
-    folder = engine.resume_folder(run.id, scale, seed, identity, manifest["fingerprint"])
+    folder = resume.resume_folder(run.id, scale, seed, identity, manifest["fingerprint"])
     output = paths.training(scale, run.id, seed)
     name = f"{run.name} seed {seed}"
-    with wandb_run(replication.pipeline["wandb"], name=name, group=f"{scale}/{run.task}", config=run.identity) as log:
+    first = devices.rank() == 0
+    tracking = replication.pipeline["wandb"] if first else {"mode": "disabled"}
+    with wandb_run(tracking, name=name, group=f"{scale}/{run.task}", config=run.identity) as log:
         if run.task == "classification":
             from sgenet.classification import train as task_train
         else:
@@ -48,19 +61,23 @@ def train(replication: Replication, run: Run, seed: int) -> None:
             run, paths.data_folder(scale, run.task), manifest, folder=folder, seed=seed, device=device,
             weights=weights, log=log,
         )  # fmt: skip
-    engine.publish(folder, task_train.FILES, output)
+    described = describe_device(device)
+    devices.leave()
+    if not first:
+        return
+    resume.publish(folder, task_train.FILES, output)
     command = f"sgenet train {run.id} --scale {scale} --seed {seed}"
-    training = origin(command, run.identity, data, started, describe_device(device))
-    epochs = sum(row["seconds"] for row in engine.read_history(output / "history.csv"))
+    training = origin(command, run.identity, data, started, described) | {"devices": devices.world()}
+    epochs = sum(row["seconds"] for row in resume.read_history(output / "history.csv"))
     training["seconds"] = round(max(training["seconds"], epochs), 1)  # those of interrupted attempts included
     write_json(output / "training.json", training)
-    engine.forget(folder)
+    resume.forget(folder)
 
 
 def evaluate(replication: Replication, run: Run, seed: int) -> None:
     """Evaluate a trained run; writes metrics.json, and predictions or detections."""
     scale, started = replication.scale_name, time.monotonic()
-    data, trained, manifest, training = _trained(scale, run, seed)
+    data, trained, manifest, training = _trained(replication, run, seed)
     device = _device(replication)
     output = paths.evaluation(scale, run.id, seed)
     if run.task == "classification":
@@ -80,14 +97,14 @@ def evaluate(replication: Replication, run: Run, seed: int) -> None:
 def evaluate_released(replication: Replication, run: Run) -> None:
     """Evaluate the weights that the authors released in place of a run's own; writes metrics.json."""
     scale, started = replication.scale_name, time.monotonic()
-    data = paths.require(paths.manifest(scale, run.task), f"sgenet prepare {run.task} --scale {scale}")
+    data, manifest = _manifest(replication, run.task)
     weights = paths.require(paths.released(run.model), f"sgenet import-checkpoint ... --model {run.model}")
     if run not in replication.released():
         expected = "expected a classification run of a plain model, and `released: true` in the scale"
         raise InputError(f"{run.id}: --released: found at scale {scale}, {expected}")
     from sgenet.classification.evaluate import evaluate_weights
 
-    device, manifest = _device(replication), read_json(data)
+    device = _device(replication)
     folder = paths.data_folder(scale, run.task)
     metrics = evaluate_weights(run, folder, manifest, weights=weights, device=device)
     command = f"sgenet evaluate {run.id} --released --scale {scale}"
@@ -101,7 +118,7 @@ def activations(replication: Replication) -> None:
     """Measure what figures 2 to 4 show on the run FIGURES_RUN with seed 0; writes activations.json."""
     scale, started, seed = replication.scale_name, time.monotonic(), 0
     run, figures = replication.run(FIGURES_RUN), replication.scale["figures"]
-    data, trained, manifest, training = _trained(scale, run, seed)
+    data, trained, manifest, training = _trained(replication, run, seed)
     device = _device(replication)
     from sgenet.classification.activations import measure
 
@@ -145,26 +162,52 @@ def report(replication: Replication) -> list[str]:
     return build(replication)
 
 
-def _trained(scale: str, run: Run, seed: int) -> tuple[Path, Path, dict[str, Any], dict[str, Any]]:
+def plan(replication: Replication, as_json: bool) -> str:
+    """What the replication will cost, estimated from a short calibration on this machine; nothing is written.
+
+    A machine without the GPU that the scale asks for is measured as it is.
+    """
+    from sgenet import plan
+
+    images = plan.images_of(replication)
+    from sgenet.calibration import calibrate
+    from sgenet.data.cores import count_cores
+
+    wanted, threads = replication.scale["device"], min(replication.scale["threads"], count_cores())
+    here = {"device": "auto" if wanted == "cuda" else wanted, "threads": threads}
+    device = _device(replace(replication, scale=replication.scale | here))
+    costs, measured = calibrate(plan.remaining(replication), {task: of.classes for task, of in images.items()}, device)
+    made = plan.make(replication, images, costs, {**measured, "wanted": wanted})
+    return plan.to_json(made) if as_json else plan.to_text(made)
+
+
+def _manifest(replication: Replication, task: str) -> tuple[Path, dict[str, Any]]:
+    """The manifest's file, and the manifest."""
+    from sgenet.data.splits import open_manifest
+
+    scale = replication.scale_name
+    return paths.manifest(scale, task), open_manifest(scale, task, replication.scale["data"][task])
+
+
+def _trained(replication: Replication, run: Run, seed: int) -> tuple[Path, Path, dict[str, Any], dict[str, Any]]:
     """The run's manifest file, the folder of its weights, the manifest, and the training's origin, all checked."""
-    data = paths.require(paths.manifest(scale, run.task), f"sgenet prepare {run.task} --scale {scale}")
+    scale = replication.scale_name
+    data, manifest = _manifest(replication, run.task)
     trained = paths.training(scale, run.id, seed)
     command = f"sgenet train {run.id} --scale {scale} --seed {seed}"
     training = read_json(paths.require(trained / "training.json", command))
     paths.require(trained / "history.csv", command)
-    manifest = read_json(data)
     _check_origin(training, run, manifest, trained)
     return data, trained, manifest, training
 
 
-def _device(replication: Replication) -> str:
-    """The scale's device; torch takes as many threads as the scale allows."""
+def _device(replication: Replication, count: int = 1) -> str:
+    """The scale's device, of which `count` are taken; torch takes as many threads as the scale allows."""
     import torch
 
-    from sgenet.engine import choose_device
-
+    device = devices.take(replication.scale["device"], count)
     torch.set_num_threads(replication.scale["threads"])
-    return choose_device(replication.scale["device"])
+    return device
 
 
 def _check_origin(training: dict[str, Any], run: Run, manifest: dict[str, Any], trained: Path) -> None:

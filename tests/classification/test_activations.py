@@ -132,7 +132,7 @@ def test_first_of_each_class():
 def trained(project):
     """A run that looks trained: random weights with random gates, and a few random images."""
     project("params/pipeline.yaml", lambda value: value.update(scale="smoke", tables=["imagenet"]))
-    project("params/scales/smoke.yaml", lambda scale: scale["classification"].update(batch_size=5))
+    project("params/scales/smoke.yaml", lambda scale: scale["classification"].update(batch_size=5, device_batch_size=5))
     replication = load_replication()
     run, folder = replication.run(FIGURES_RUN), paths.data_folder("smoke", "classification")
     noise = np.random.default_rng(0).integers(0, 256, (IMAGES, 32, 32, 3), dtype=np.uint8)

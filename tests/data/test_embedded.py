@@ -15,8 +15,9 @@ from pycocotools.coco import COCO
 
 from sgenet.data import embedded, scenes
 from sgenet.data.contact_sheet import draw_contact_sheet
-from sgenet.data.embedded import CLASSES, make_classification, make_detection, size_of
+from sgenet.data.embedded import CLASSES, make_classification, make_detection
 from sgenet.data.packed import PackedImages
+from sgenet.data.sizes import size_of
 from sgenet.files import InputError
 
 MAKERS = {"classification": make_classification, "detection": make_detection}
@@ -197,7 +198,7 @@ def test_failure_leaves_the_old_data(monkeypatch, tmp_path):
 
 def test_refuses_to_replace_what_is_no_embedded_data(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(InputError, match="holds thesis.tex, which is no embedded data"):
+    with pytest.raises(InputError, match="holds thesis.tex, which is no prepared data"):
         make_detection(tmp_path, SMALL["detection"])
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
@@ -223,7 +224,7 @@ def test_bad_settings_are_told(tmp_path, task, settings, message):
 
 @pytest.mark.parametrize("task", MAKERS)
 def test_contact_sheet(made, tmp_path, task):
-    draw_contact_sheet(task, made[task][0], tmp_path / "sheet.png")
+    draw_contact_sheet(*made[task], tmp_path / "sheet.png")
     assert (tmp_path / "sheet.png").stat().st_size < 400 * 1024
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert min(sheet.size) > 300

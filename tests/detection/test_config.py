@@ -31,7 +31,7 @@ def paper(project):
 
     def build(detector):
         run = Run("detection", "x", "sge-resnet50", _settings(detector, "sge-resnet50"), detector)
-        return detector_config(run, Path("data"), ["a", "b"], Path("w.safetensors"))
+        return detector_config(run, Path("data"), {"classes": ["a", "b"], "source": "embedded"}, Path("w.safetensors"))
 
     return build
 

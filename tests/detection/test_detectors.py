@@ -19,7 +19,6 @@ from pycocotools import mask as coding  # noqa: E402
 from pycocotools.coco import COCO  # noqa: E402
 from pycocotools.cocoeval import COCOeval  # noqa: E402
 
-from sgenet import engine  # noqa: E402
 from sgenet.checkpoints import save_weights  # noqa: E402
 from sgenet.data.embedded import CLASSES, make_detection  # noqa: E402
 from sgenet.detection import evaluate as evaluation  # noqa: E402
@@ -27,6 +26,7 @@ from sgenet.detection.coco_eval import Matches, ap  # noqa: E402
 from sgenet.detection.config import detector_config  # noqa: E402
 from sgenet.detection.train import train  # noqa: E402
 from sgenet.params import layers, load_recipe, load_scale, merge  # noqa: E402
+from sgenet.resume import read_history  # noqa: E402
 from sgenet.runs import Run  # noqa: E402
 
 DETECTORS = ["retinanet", "faster-rcnn", "mask-rcnn", "cascade-rcnn"]
@@ -61,7 +61,7 @@ def _run(detector, model, **changes):
 def _build(run, folder):
     init_default_scope("mmdet")
     torch.manual_seed(0)
-    config = detector_config(run, folder, list(CLASSES))
+    config = detector_config(run, folder, {"classes": CLASSES, "source": "embedded"})
     return config, MODELS.build(config.model)
 
 
@@ -79,7 +79,7 @@ def test_every_detector_trains_and_evaluates(scenes, tmp_path, one_thread, detec
     folder, manifest = scenes
     run = _run(detector, model, test={"score_threshold": 0.0})  # after one step nothing is sure
     train(run, folder, manifest, folder=tmp_path / "run", seed=0, device="cpu")
-    (row,) = engine.read_history(tmp_path / "run/history.csv")
+    (row,) = read_history(tmp_path / "run/history.csv")
     assert all(np.isfinite(value) for value in row.values())
     assert ("loss_mask" in row) == (detector == "mask-rcnn")
     assert sum(name.endswith("loss_bbox") for name in row) == (3 if detector == "cascade-rcnn" else 1)

@@ -32,7 +32,9 @@ def _detector(detector, model, scale, tmp_path, classes=COCO):
     settings = merge({}, *(layer for source in sources for layer in layers(source, detector, model)))
     torch.manual_seed(0)
     network = MODELS.build(
-        detector_config(Run("detection", "", model, settings, detector), tmp_path, classes).model
+        detector_config(
+            Run("detection", "", model, settings, detector), tmp_path, {"classes": classes, "source": "embedded"}
+        ).model
     ).eval()
     for tensor in network.state_dict().values():
         if tensor.is_floating_point():

@@ -73,7 +73,7 @@ def checkout(tmp_path_factory):
 
 def test_bad_parameters_stop_snakemake_before_anything_runs(checkout):
     output = checkout("snakemake", "--config", "scale=dmo", status=1)
-    assert "scale: found 'dmo', expected one of demo, smoke" in output
+    assert "scale: found 'dmo', expected one of demo, paper, smoke, subset" in output
     assert "Traceback" not in output
     assert "unknown key sclae" in checkout("snakemake", "--config", "sclae=smoke", status=1)
     assert not (checkout.folder / "results").exists()

@@ -1,7 +1,7 @@
 rule train_classifier:
     input:
         manifest=DATA / "classification.json",
-        data=DATA / "classification",
+        data=ancient(DATA / "classification"),
     output:
         best=RESULTS / "classification" / "{name}" / "seed-{seed}" / "best.safetensors",
         last=RESULTS / "classification" / "{name}" / "seed-{seed}" / "last.safetensors",
@@ -11,9 +11,9 @@ rule train_classifier:
         LOGS / "train" / "classification" / "{name}-seed-{seed}.log",
     conda:
         "../../environment.yml"
-    threads: REPLICATION.scale["threads"]
+    threads: training_threads()
     resources:
-        gpu=gpus(),
+        gpu=gpus() * DEVICES,
     params:
         scale=SCALE,
         settings=settings("classification"),
@@ -26,7 +26,7 @@ rule train_classifier:
 rule evaluate_classifier:
     input:
         manifest=DATA / "classification.json",
-        data=DATA / "classification",
+        data=ancient(DATA / "classification"),
         best=rules.train_classifier.output.best,
         last=rules.train_classifier.output.last,
         history=rules.train_classifier.output.history,
@@ -62,7 +62,7 @@ rule evaluate_classifier:
 rule evaluate_released:
     input:
         manifest=DATA / "classification.json",
-        data=DATA / "classification",
+        data=ancient(DATA / "classification"),
         weights=str(paths.released("{name}")),
     output:
         metrics=paths.released_evaluation(SCALE, "classification/{name}"),
@@ -85,7 +85,7 @@ rule evaluate_released:
 rule activations:
     input:
         manifest=DATA / "classification.json",
-        data=DATA / "classification",
+        data=ancient(DATA / "classification"),
         best=paths.training(SCALE, FIGURES_RUN, 0) / "best.safetensors",
         training=paths.training(SCALE, FIGURES_RUN, 0) / "training.json",
     output:

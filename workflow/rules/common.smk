@@ -10,6 +10,7 @@ from snakemake.exceptions import WorkflowError
 
 from sgenet import paths, warm
 from sgenet.claims import load_claims
+from sgenet.data.roots import annotation_files, expand_root
 from sgenet.files import InputError
 from sgenet.runs import FIGURES_RUN, TASKS, load_replication
 
@@ -120,6 +121,24 @@ def start_of(wildcards):
     return paths.training(SCALE, start, int(wildcards.seed)) / "best.safetensors"
 
 
+def data_settings(wildcards):
+    """What decides the data: settings, and where real ones stand just now."""
+    found = dict(REPLICATION.scale["data"][wildcards.task])
+    if "root" in found:
+        found["root"] = expand_root(found["root"])
+    return canonical(found)
+
+
+def annotations(wildcards):
+    """The json files of COCO-format data, as far as they are there: otherwise the step says what is missing."""
+    found = REPLICATION.scale["data"][wildcards.task]
+    return (
+        [str(path) for path in annotation_files(found) if path.is_file()]
+        if found["source"] == "coco"
+        else []
+    )
+
+
 def gpus():
     """GPUs that a job takes."""
     device = REPLICATION.scale["device"]
@@ -127,6 +146,14 @@ def gpus():
         device == "cuda"
         or (device == "auto" and shutil.which("nvidia-smi") is not None)
     )
+
+
+DEVICES = REPLICATION.scale["devices"]  # of one training
+
+
+def training_threads():
+    """CPU threads of a training: those of all its processes."""
+    return REPLICATION.scale["threads"] * (1 if gpus() else DEVICES)
 
 
 # On the CPU, steps of this workflow fork from one process that has imported what they need.

@@ -1,4 +1,8 @@
+# Of real data only the json files are inputs here; the step itself tells which images changed. It leaves the same
+# manifest where nothing did, and what is trained depends on that alone.
 rule prepare_data:
+    input:
+        annotations=annotations,
     output:
         manifest=DATA / "{task}.json",
         sheet=DATA / "{task}.png",
@@ -9,7 +13,7 @@ rule prepare_data:
         "../../environment.yml"
     params:
         scale=SCALE,
-        settings=lambda wildcards: canonical(REPLICATION.scale["data"][wildcards.task]),
+        settings=data_settings,
     message:
         "prepare the data for {wildcards.task}"
     shell:

@@ -1,7 +1,7 @@
 rule train_detector:
     input:
         manifest=DATA / "detection.json",
-        data=DATA / "detection",
+        data=ancient(DATA / "detection"),
         start=start_of,
     output:
         last=RESULTS / "detection" / "{name}" / "seed-{seed}" / "last.safetensors",
@@ -11,9 +11,9 @@ rule train_detector:
         LOGS / "train" / "detection" / "{name}-seed-{seed}.log",
     conda:
         "../../environment.yml"
-    threads: REPLICATION.scale["threads"]
+    threads: training_threads()
     resources:
-        gpu=gpus(),
+        gpu=gpus() * DEVICES,
     params:
         scale=SCALE,
         settings=settings("detection"),
@@ -26,7 +26,7 @@ rule train_detector:
 rule evaluate_detector:
     input:
         manifest=DATA / "detection.json",
-        data=DATA / "detection",
+        data=ancient(DATA / "detection"),
         last=rules.train_detector.output.last,
         training=rules.train_detector.output.training,
     output:

@@ -28,11 +28,12 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from sgenet import engine
 from sgenet.attention import SpatialGroupEnhance
+from sgenet.batches import test_loader
 from sgenet.checkpoints import load_weights
 from sgenet.classification.classifier import Classifier, build_dataset, build_network
 from sgenet.data.packed import PackedImages
+from sgenet.data.splits import ImageFiles
 from sgenet.files import InputError
 from sgenet.params import Settings
 from sgenet.runs import Run
@@ -64,7 +65,7 @@ def measure(
 
     Args:
         run: a classification run of an SGE network.
-        data: folder of the packed images.
+        data: folder of the prepared images.
         manifest: what they are.
         weights: of the trained network.
         figures: `stage`; `groups` and number of `images` of figure 2.
@@ -75,8 +76,8 @@ def measure(
         figures 2, 3, 4 and the claims need them; lengths are in the units of the activations.
     """
     settings = run.settings
-    dataset = build_dataset(data, "val", settings, train=False)
-    loader = engine.loader(dataset, settings["workers"], batch_size=settings["batch_size"])
+    dataset = build_dataset(data, manifest, "val", {**settings, "resident": False}, train=False)  # few are looked at
+    loader = test_loader(dataset, settings)
     classifier = Classifier(build_network(run.model, settings, len(manifest["classes"])), settings).to(device).eval()
     load_weights(classifier.network, weights)
     module = getattr(classifier.network, f"layer{figures['stage']}")[-1].sge
@@ -219,7 +220,7 @@ def first_of_each_class(labels: Sequence[int], count: int) -> list[int]:
 
 
 def _maps(
-    dataset: PackedImages, figures: Settings, lengths_of: Callable[[Tensor], NDArray[np.float64]]
+    dataset: PackedImages | ImageFiles, figures: Settings, lengths_of: Callable[[Tensor], NDArray[np.float64]]
 ) -> dict[str, Any]:
     """Figure 2: images with the maps of the chosen groups, one (H, W) a group before and after."""
     positions = first_of_each_class(dataset.targets.tolist(), figures["images"])

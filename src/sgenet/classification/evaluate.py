@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from sgenet import engine
 from sgenet.checkpoints import load_weights
-from sgenet.classification.classifier import Classifier, build_dataset, build_network
+from sgenet.classification.classifier import Classifier, Loader, build_network, build_test_loader
 from sgenet.files import atomic_path
+from sgenet.resume import read_history
 from sgenet.runs import Run
 
 
@@ -34,7 +33,7 @@ def evaluate(
         predictions[f"{which}_top5"], predictions["label"] = _predict(classifier, loader, weights, device)
     with atomic_path(output / "predictions.npz") as temporary:
         np.savez_compressed(temporary, **predictions)  # type: ignore[arg-type]
-    epochs = [row["top1"] for row in engine.read_history(trained / "history.csv")]
+    epochs = [row["top1"] for row in read_history(trained / "history.csv")]
     best, last = (_accuracy(predictions[f"{which}_top5"], predictions["label"]) for which in ("best", "last"))
     return {
         "top1": best[0],
@@ -59,17 +58,14 @@ def evaluate_weights(run: Run, data: Path, manifest: dict[str, Any], *, weights:
     return {"top1": top1, "top5": top5, "images": len(labels)}
 
 
-def _prepare(run: Run, data: Path, manifest: dict[str, Any], device: str) -> tuple[Classifier, DataLoader[Any]]:
+def _prepare(run: Run, data: Path, manifest: dict[str, Any], device: str) -> tuple[Classifier, Loader]:
     settings = run.settings
-    dataset = build_dataset(data, "val", settings, train=False)
-    loader = engine.loader(dataset, settings["workers"], batch_size=settings["batch_size"])
+    loader = build_test_loader(data, manifest, settings, device)
     classifier = Classifier(build_network(run.model, settings, len(manifest["classes"])), settings).to(device).eval()
     return classifier, loader
 
 
-def _predict(
-    classifier: Classifier, loader: DataLoader[Any], weights: Path, device: str
-) -> tuple[np.ndarray, np.ndarray]:
+def _predict(classifier: Classifier, loader: Loader, weights: Path, device: str) -> tuple[np.ndarray, np.ndarray]:
     """The five best classes of each image by these weights, best first (N, 5), and its label (N,)."""
     load_weights(classifier.network, weights)
     top5, labels = [], []

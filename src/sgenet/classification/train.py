@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dataset import DefaultSampler
+from mmengine.dist import all_reduce, is_main_process
 from mmengine.evaluator import BaseMetric, Evaluator
 
 from sgenet import engine
 from sgenet.checkpoints import load_weights, save_weights
-from sgenet.classification.classifier import Classifier, build_dataset, build_network
+from sgenet.classification.classifier import Classifier, build_loaders, build_network
 from sgenet.runs import Run
 
 FILES = ["best.safetensors", "last.safetensors", "history.csv"]
@@ -23,6 +23,15 @@ class Accuracy(BaseMetric):
     def process(self, data_batch: Any, data_samples: Any) -> None:
         hits = torch.stack(list(data_samples)) == data_batch[1].view(-1, 1).to(data_samples[0].device)
         self.results.append((len(hits), int(hits[:, 0].sum()), int(hits.any(1).sum())))
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """Add up the shares of all processes; mmengine's own collection wants shares of one size."""
+        counts = torch.tensor(self.results).sum(dim=0)
+        all_reduce(counts)
+        self.results.clear()
+        return {
+            f"{self.prefix}/{name}": value for name, value in self.compute_metrics([tuple(counts.tolist())]).items()
+        }
 
     def compute_metrics(self, results: list[tuple[int, int, int]]) -> dict[str, float]:
         images, top1, top5 = (sum(column) for column in zip(*results, strict=True))
@@ -44,7 +53,7 @@ def train(
 
     Args:
         run: a classification run.
-        data: folder of the packed images.
+        data: folder of the prepared images.
         manifest: what they are.
         folder: the run's unfinished state.
         seed: of initialisation, order and augmentation.
@@ -58,23 +67,23 @@ def train(
     classifier = Classifier(build_network(run.model, settings, len(manifest["classes"])), settings)
     if weights is not None:
         load_weights(classifier.network, weights)
-    batch, workers = settings["batch_size"], settings["workers"]
-    train_set = build_dataset(data, "train", settings, train=True)
-    val_set = build_dataset(data, "val", settings, train=False)
-    order = DefaultSampler(train_set, shuffle=True, seed=seed)
-    loader = engine.loader(train_set, workers, batch_size=batch, sampler=order, drop_last=settings["drop_last"])
-    end = round(settings["warmup_epochs"] * len(loader))
+    loader, val_loader = build_loaders(data, manifest, settings, seed, device)
+    optimizer = engine.optim_wrapper(settings, device)
+    steps = len(loader) // optimizer["accumulative_counts"]
+    end = round(settings["warmup_epochs"] * steps)
     start = {"type": "LinearLR", "start_factor": 0.1, "begin": 0, "end": end, "by_epoch": False}
     runner = engine.QuietRunner(
         model=classifier.to(device),
         train_dataloader=loader,
-        val_dataloader=engine.loader(val_set, workers, batch_size=batch),
+        val_dataloader=val_loader,
         val_cfg={},
         val_evaluator=Evaluator(Accuracy()),
-        optim_wrapper={"type": "OptimWrapper", "optimizer": settings["optimizer"] | {"fused": True}},
-        param_scheduler=engine.schedulers(settings, [start] if end else [], len(loader)),
+        optim_wrapper=optimizer,
+        param_scheduler=engine.schedulers(settings, [start] if end else [], steps),
         custom_hooks=[engine.EpochHook(run.id, folder, seed, classifier.network, best="top1", log=log)],
+        env_cfg={"cudnn_benchmark": True},  # images are of one size
         **engine.runner_settings(folder, seed, settings["epochs"]),
     )
     runner.train()
-    save_weights(classifier.network, folder / "last.safetensors")
+    if is_main_process():
+        save_weights(classifier.network, folder / "last.safetensors")

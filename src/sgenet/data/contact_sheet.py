@@ -4,23 +4,36 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from sgenet.data.embedded import size_of
-from sgenet.data.packed import PackedImages
-from sgenet.files import InputError, atomic_path, read_json
+from sgenet.data.images import read_image
+from sgenet.data.sizes import size_of
+from sgenet.data.splits import annotation_file, image_folder, open_split
+from sgenet.files import atomic_path, read_json
 
 GAP, TITLE = 4, 26  # pixels
 PAPER, INK = "#ffffff", "#222222"
 # Okabe and Ito's palette, told apart with every kind of colour vision.
 COLOURS = {"small": "#f0e442", "medium": "#56b4e9", "large": "#e69f00"}
+TILE = 192  # pixels a side of a scene's place
+MOST_TAGS = 8  # in a scene; where there are more objects, the largest of each class has its name
 
 
-def draw_contact_sheet(task: str, folder: Path, path: Path) -> None:
-    """Write a PNG that shows training samples of the data set of a task ("classification", "detection")."""
-    sheet = _draw_classes(folder) if task == "classification" else _draw_scenes(folder)
+def draw_contact_sheet(folder: Path, manifest: dict[str, Any], path: Path) -> None:
+    """Write a PNG that shows training samples of a prepared data set; `manifest` as `open_manifest` gives it."""
+    sheet = (_draw_classes if manifest["task"] == "classification" else _draw_scenes)(folder, manifest)
     with atomic_path(path) as temporary:
-        sheet.quantize(256, dither=Image.Dither.NONE).save(temporary, format="PNG", optimize=True)
+        _reduce(sheet).save(temporary, format="PNG", optimize=True)
+
+
+def _reduce(sheet: Image.Image) -> Image.Image:
+    """The sheet in 256 colours, those of the boxes among them: photographs would leave none of the palette to these."""
+    colours = sheet.quantize(251, dither=Image.Dither.NONE).getpalette() or []
+    for colour in (*COLOURS.values(), PAPER, INK):
+        colours += ImageColor.getrgb(colour)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(colours)
+    return sheet.quantize(palette=palette, dither=Image.Dither.NONE)
 
 
 def _sheet(title: str, width: int, height: int) -> tuple[Image.Image, ImageDraw.ImageDraw]:
@@ -30,56 +43,74 @@ def _sheet(title: str, width: int, height: int) -> tuple[Image.Image, ImageDraw.
     return image, draw
 
 
-def _draw_classes(folder: Path, samples: int = 8, tile: int = 64) -> Image.Image:
+def _fit(image: Image.Image, side: int) -> Image.Image:
+    """An image brought to a longer side of `side` pixels; small ones grow by a whole number, pixel by pixel."""
+    longest = max(image.size)
+    if longest * 2 <= side:
+        factor = side // longest
+        return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+    size = [max(1, round(length * side / longest)) for length in image.size]
+    return image.resize((size[0], size[1]), Image.Resampling.LANCZOS)
+
+
+def _draw_classes(folder: Path, manifest: dict[str, Any], samples: int = 8, tile: int = 64) -> Image.Image:
     """Return a sheet with `samples` images of ten classes (spread evenly where there are more)."""
-    images = PackedImages(folder, "train")
+    images = open_split(folder, manifest, "train")
     shown = np.unique(np.linspace(0, len(images.classes) - 1, 10).round().astype(int)).tolist()
-    side, name_width = images[0][0].width, 56
+    font = ImageFont.load_default(14)
+    names = [_short(images.classes[label]) for label in shown]
+    name_width = max(56, 12 + round(max(font.getlength(name) for name in names)))
     block, rows = name_width + samples * (tile + GAP), (len(shown) + 1) // 2
-    title = f"train: {len(images):,} images of {side} x {side} pixels, {len(images.classes)} classes"
+    title = f"train: {len(images):,} images, {len(images.classes):,} classes"
     sheet, draw = _sheet(title, 2 * block, rows * (tile + GAP))
-    for number, label in enumerate(shown):
+    for number, (label, name) in enumerate(zip(shown, names, strict=True)):
         left, top = number // rows * block, TITLE + number % rows * (tile + GAP)
-        name = images.classes[label]
-        draw.text((left + name_width - 6, top + tile // 2), name, INK, ImageFont.load_default(14), anchor="rm")
+        draw.text((left + name_width - 6, top + tile // 2), name, INK, font, anchor="rm")
         for column, position in enumerate(np.flatnonzero(images.targets == label)[:samples].tolist()):
-            image = images[position][0].resize((tile, tile), Image.Resampling.LANCZOS)
-            sheet.paste(image, (left + name_width + column * (tile + GAP), top))
+            image = _fit(images[position][0], tile)
+            corner = left + name_width + column * (tile + GAP), top
+            sheet.paste(image, (corner[0] + (tile - image.width) // 2, corner[1] + (tile - image.height) // 2))
     return sheet
 
 
-def _draw_scenes(folder: Path, columns: int = 6, rows: int = 3, zoom: int = 2) -> Image.Image:
+def _short(name: str, most: int = 16) -> str:
+    return name if len(name) <= most else name[: most - 1] + "…"
+
+
+def _draw_scenes(folder: Path, manifest: dict[str, Any], columns: int = 6, rows: int = 3) -> Image.Image:
     """Return a sheet of scenes with boxes, names and outlines of the masks, coloured by size."""
-    coco = read_json(folder / "annotations" / "train.json")
+    coco = read_json(annotation_file(folder, manifest, "train"))
     names = {category["id"]: category["name"] for category in coco["categories"]}
-    limits, side = coco["info"]["area_limits"], coco["images"][0]["width"]
-    tile = side * zoom
-    title = f"train: {len(coco['images']):,} scenes of {side} x {side} pixels, {len(coco['annotations']):,} objects"
-    sheet, draw = _sheet(title, columns * (tile + GAP), rows * (tile + GAP))
+    limits = manifest["area_limits"]
+    title = f"train: {len(coco['images']):,} images, {len(coco['annotations']):,} objects"
+    sheet, draw = _sheet(title, columns * (TILE + GAP), rows * (TILE + GAP))
     _draw_legend(draw, sheet.width, limits)
-    for number, entry in enumerate(coco["images"][: columns * rows]):
-        file = folder / "train" / entry["file_name"]
-        if not file.is_file():
-            raise InputError(f"{file}: not found, expected the image that annotations/train.json lists")
-        scene = Image.open(file).convert("RGB").resize((tile, tile), Image.Resampling.NEAREST)
-        objects = [item for item in coco["annotations"] if item["image_id"] == entry["id"]]
-        for item in objects:
-            _outline(scene, item, zoom)
-        for item in objects:
+    shown = coco["images"][: columns * rows]
+    objects: dict[int, list[dict[str, Any]]] = {entry["id"]: [] for entry in shown}
+    for item in coco["annotations"]:
+        if item["image_id"] in objects:
+            objects[item["image_id"]].append(item)
+    for number, entry in enumerate(shown):
+        scene = _fit(read_image(image_folder(folder, manifest, "train") / entry["file_name"]), TILE)
+        zoom, items = scene.width / entry["width"], objects[entry["id"]]
+        for item in items:
+            if item.get("segmentation"):
+                _outline(scene, item, (entry["height"], entry["width"]))
+        for item in items:
             _frame(scene, item, COLOURS[size_of(item["area"], limits)], zoom)
         taken: list[tuple[float, ...]] = []
-        for item in objects:
-            taken += [
-                _tag(scene, item, names[item["category_id"]], COLOURS[size_of(item["area"], limits)], zoom, taken)
-            ]
-        corner = (GAP + number % columns * (tile + GAP), TITLE + number // columns * (tile + GAP))
-        sheet.paste(scene, corner)
+        largest = {item["category_id"]: item for item in sorted(items, key=lambda item: item["area"])}
+        for item in items if len(items) <= MOST_TAGS else largest.values():
+            name, colour = names[item["category_id"]], COLOURS[size_of(item["area"], limits)]
+            taken.append(_tag(scene, item, name, colour, zoom, taken))
+        left, top = GAP + number % columns * (TILE + GAP), TITLE + number // columns * (TILE + GAP)
+        sheet.paste(scene, (left + (TILE - scene.width) // 2, top + (TILE - scene.height) // 2))
     return sheet
 
 
 def _draw_legend(draw: ImageDraw.ImageDraw, right: int, limits: list[float]) -> None:
     small, medium = limits
-    texts = {"small": f"ink up to {small} px²", "medium": f"up to {medium} px²", "large": "more"}
+    texts = {"small": f"area up to {small:g} px", "medium": f"up to {medium:g} px", "large": "more"}
     font, x = ImageFont.load_default(13), float(right - GAP)
     for size in reversed(COLOURS):
         text = f"{size}: {texts[size]}"
@@ -89,25 +120,31 @@ def _draw_legend(draw: ImageDraw.ImageDraw, right: int, limits: list[float]) -> 
         x -= 34
 
 
-def _outline(scene: Image.Image, item: dict[str, Any], zoom: int) -> None:
-    """Draw the border of an object's mask in black, just outside it."""
+def _outline(scene: Image.Image, item: dict[str, Any], size: tuple[int, int]) -> None:
+    """Draw the border of an object's mask in black, just outside it; `size` is the image's height and width."""
     from pycocotools import mask as coding
 
-    mask = np.kron(coding.decode(item["segmentation"]), np.ones((zoom, zoom), dtype=np.uint8)) > 0
+    shape = item["segmentation"]
+    if isinstance(shape, list):
+        shape = coding.merge(coding.frPyObjects(shape, *size))
+    elif isinstance(shape["counts"], list):
+        shape = coding.frPyObjects(shape, *size)
+    whole = Image.fromarray(coding.decode(shape))
+    mask = np.asarray(whole.resize(scene.size, Image.Resampling.NEAREST)) > 0
     padded = np.pad(mask, 1)
     grown = padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]
     scene.paste((0, 0, 0), (0, 0), Image.fromarray((grown & ~mask).astype(np.uint8) * 255))
 
 
-def _frame(scene: Image.Image, item: dict[str, Any], colour: str, zoom: int) -> None:
-    x, y, width, height = (zoom * value for value in item["bbox"])
+def _frame(scene: Image.Image, item: dict[str, Any], colour: str, zoom: float) -> None:
+    x, y, width, height = (round(zoom * value) for value in item["bbox"])
     draw = ImageDraw.Draw(scene)
     draw.rectangle((x - 2, y - 2, x + width + 1, y + height + 1), outline="black", width=3)
     draw.rectangle((x - 1, y - 1, x + width, y + height), outline=colour)
 
 
 def _tag(
-    scene: Image.Image, item: dict[str, Any], name: str, colour: str, zoom: int, taken: list[tuple[float, ...]]
+    scene: Image.Image, item: dict[str, Any], name: str, colour: str, zoom: float, taken: list[tuple[float, ...]]
 ) -> tuple[float, ...]:
     """Write the name on the upper or lower edge of the box, where no other tag is if possible; return its box."""
     draw, font = ImageDraw.Draw(scene), ImageFont.load_default(11)

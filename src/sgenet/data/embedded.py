@@ -5,28 +5,23 @@ included, are drawn from different handwritten samples.
 """
 
 import math
-import shutil
-import sys
-import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import numpy as np
-import xxhash
 from PIL import Image
 
 from sgenet.data import scenes
+from sgenet.data.folders import SPLITS, describe_files, fresh_folder
 from sgenet.data.packed import write_classes, write_packed
+from sgenet.data.progress import progress
+from sgenet.data.sizes import SIZES, size_of
 from sgenet.files import InputError, write_json
 
 CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-SIZES = ("small", "medium", "large")
-SPLITS = ("train", "val")
 
 CLASSIFICATION = {
     "image_size": 64,  # pixels a side
@@ -49,8 +44,6 @@ DETECTION = {
 }
 WHOLE = {"image_size", "train_images", "val_images", "objects", "seed"}  # settings that are whole numbers
 FRAGMENTS = 600  # distinct stroke fragments of a split
-# What may lie beside the data in a folder that is replaced; anything else is somebody's work.
-COMPANIONS = {"manifest.json", "contact_sheet.png", ".gitignore", ".snakemake_timestamp"}
 
 
 def make_classification(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
@@ -63,8 +56,7 @@ def make_classification(folder: Path, settings: dict[str, Any]) -> dict[str, Any
     if not 8 <= low <= high <= 0.75 * size:
         raise InputError(f"data settings: digit_height is {[low, high]}, expected 8 to {0.75 * size:g} pixels")
     splits = {}
-    names = {f"{split}{ending}" for split in SPLITS for ending in (".bin", "_index.npy")}
-    with _fresh_folder(folder, names | {"classes.txt"}) as target:
+    with fresh_folder(folder) as target:
         write_classes(target, CLASSES)
         for split in SPLITS:
             labels = _deck(_rng(settings, split, "labels"), settings[f"{split}_images"], range(len(CLASSES)))
@@ -90,7 +82,7 @@ def make_detection(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
     if not 1 <= low <= high:
         raise InputError(f"data settings: objects is {[low, high]}, expected the least (from 1) and the largest number")
     splits = {}
-    with _fresh_folder(folder, {"annotations", *SPLITS}) as target:
+    with fresh_folder(folder) as target:
         for split in SPLITS:
             (target / split).mkdir()
             coco = _coco(settings)
@@ -101,16 +93,11 @@ def make_detection(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
         return _manifest("detection", settings, splits, target)
 
 
-def size_of(area: float, limits: Sequence[float]) -> str:
-    """Return "small", "medium" or "large" for an area in square pixels."""
-    return SIZES[sum(area > limit for limit in limits)]
-
-
 def _single_scenes(settings: dict[str, Any], split: str, labels: Sequence[int]) -> Iterator[Image.Image]:
     samples = scenes.load_samples(split)
     scales = [height / 8 for height in settings["digit_height"]]
     fragments = scenes.cut_fragments(_rng(settings, split, "fragments"), samples, FRAGMENTS, scales)
-    for index, label in enumerate(_progress(labels, f"classification, {split}")):
+    for index, label in enumerate(progress(labels, f"classification, {split}", "scene", len(labels))):
         rng = _rng(settings, split, f"scene {index}")
         digit = scenes.draw_stroke(rng, samples.pick(rng, label), rng.uniform(*scales))
         yield scenes.draw_single(rng, settings["image_size"], digit, fragments, settings["clutter"])
@@ -126,7 +113,7 @@ def _crowd_scenes(settings: dict[str, Any], split: str) -> Iterator[tuple[Image.
     # A cell of a fragment is as large as that of a digit with 25 cells of ink, a usual number.
     scales = [math.sqrt(area / 25) for area in settings["area_range"]]
     fragments = scenes.cut_fragments(_rng(settings, split, "fragments"), samples, FRAGMENTS, scales)
-    for index, count in enumerate(_progress(counts, f"detection, {split}")):
+    for index, count in enumerate(progress(counts, f"detection, {split}", "scene", len(counts))):
         rng = _rng(settings, split, f"scene {index}")
         chosen = [(next(labels), next(sizes)) for _ in range(count)]
         wanted = [
@@ -186,22 +173,13 @@ def _summary(coco: dict[str, Any], limits: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def describe_files(folder: Path) -> tuple[list[dict[str, Any]], str]:
-    """Return path, size and xxh3_128 digest of every file below `folder`, and one digest over all of it."""
-    files = []
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        content = path.read_bytes()
-        digest = xxhash.xxh3_128_hexdigest(content)
-        files.append({"path": path.relative_to(folder).as_posix(), "size": len(content), "xxhash": digest})
-    listing = "".join(f"{file['xxhash']} {file['path']}\n" for file in files)
-    return files, xxhash.xxh3_128_hexdigest(listing.encode())
-
-
 def _manifest(task: str, settings: dict[str, Any], splits: dict[str, Any], folder: Path) -> dict[str, Any]:
     files, fingerprint = describe_files(folder)
-    manifest = {"task": task, "source": "embedded", "fingerprint": fingerprint, "settings": settings}
+    manifest: dict[str, Any] = {"task": task, "source": "embedded", "fingerprint": fingerprint, "settings": settings}
     manifest["classes"] = list(CLASSES)
-    if "area_limits" in settings:
+    if task == "detection":
+        manifest["category_ids"] = [label + 1 for label in range(len(CLASSES))]
+        manifest["masks"] = True
         manifest["area_limits"] = settings["area_limits"]
     return manifest | {"splits": splits, "files": files}
 
@@ -243,43 +221,3 @@ def _deck(rng: Random, count: int, values: Sequence[int]) -> list[int]:
 def _count(items: Iterable[str], names: Sequence[str]) -> dict[str, int]:
     counts = Counter(items)
     return {name: counts[name] for name in names}
-
-
-def _progress(items: Sequence[int], title: str) -> Iterator[int]:
-    """Yield the items, with a bar on a terminal, or a line every five seconds elsewhere."""
-    if sys.stderr.isatty():
-        from tqdm import tqdm
-
-        yield from tqdm(items, desc=title, unit="scene")
-        return
-    last = time.monotonic()
-    for done, item in enumerate(items):
-        if time.monotonic() - last > 5:
-            last = time.monotonic()
-            print(f"{title}: {done} of {len(items)} scenes", file=sys.stderr, flush=True)
-        yield item
-
-
-@contextmanager
-def _fresh_folder(folder: Path, own: set[str]) -> Iterator[Path]:
-    """Yield a new folder beside `folder` that takes its place when the block ends without an exception.
-
-    InputError when `folder` holds anything but data of this kind (names in `own`): it would be lost.
-    """
-    folder = Path(folder).resolve()
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: is a file, expected a folder to replace")
-    if folder.exists():
-        foreign = sorted({path.name for path in folder.iterdir()} - own - COMPANIONS)
-        if foreign:
-            raise InputError(f"{folder}: holds {foreign[0]}, which is no embedded data; expected a folder to replace")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
-        (work / "new").mkdir()
-        yield work / "new"
-        if folder.exists():
-            folder.rename(work / "old")
-        (work / "new").rename(folder)
-    finally:
-        shutil.rmtree(work)

@@ -1,8 +1,10 @@
 """Packed image sets: few large files instead of many small ones, quick to hash, copy and read.
 
-{split}.bin        the encoded images (WebP, PNG or JPEG), one after another
-{split}_index.npy  int32 [N, 3]: offset and length in bytes, label
+{split}.bin        the encoded images, one after another
+{split}_index.npy  int32 or int64 [N, 3]: offset and length in bytes, label
 classes.txt        label<TAB>name[<TAB>more], one line a class, labels 0..K-1 in order
+
+docs/data.md says more.
 """
 
 import io
@@ -14,23 +16,30 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from sgenet.data.images import read_image
 from sgenet.files import InputError, atomic_path, write_text
 
+Reader = Callable[..., Any]  # read_image, or read_tensor of tensors.py
 
-def write_packed(folder: Path, split: str, images: Iterable[Image.Image], labels: Sequence[int]) -> None:
-    """Write `images` as lossless WebP, in their order, with one label each; at most 2 GiB in all."""
+
+def write_packed(folder: Path, split: str, images: Iterable[Image.Image | bytes], labels: Sequence[int]) -> None:
+    """Write `images` in their order, with one label each: bytes as they are, images as lossless WebP."""
     rows, offset = [], 0
     with atomic_path(folder / f"{split}.bin") as path, open(path, "wb") as file:
         for image, label in zip(images, labels, strict=True):
-            encoded = io.BytesIO()
-            image.save(encoded, format="WEBP", lossless=True, quality=0, method=0)
-            rows.append((offset, encoded.tell(), label))
-            offset += file.write(encoded.getvalue())
-        if offset >= 2**31:
-            raise ValueError(f"{split}: {offset} bytes of images, but the index counts to 2**31 only")
-        index = np.array(rows, dtype=np.int32).reshape(-1, 3)
+            encoded = image if isinstance(image, bytes) else encode(image)
+            rows.append((offset, len(encoded), label))
+            offset += file.write(encoded)
+        index = np.array(rows, dtype=np.int32 if offset < 2**31 else np.int64).reshape(-1, 3)
     with atomic_path(folder / f"{split}_index.npy") as path:
         np.save(path, index)
+
+
+def encode(image: Image.Image) -> bytes:
+    """An image as lossless WebP, quickly."""
+    encoded = io.BytesIO()
+    image.save(encoded, format="WEBP", lossless=True, quality=0, method=0)
+    return encoded.getvalue()
 
 
 def write_classes(folder: Path, names: Sequence[str]) -> None:
@@ -41,33 +50,39 @@ def write_classes(folder: Path, names: Sequence[str]) -> None:
 class PackedImages:
     """One split of a packed set as a map-style dataset of (RGB image, label), for torch's DataLoader.
 
-    `transform` is applied to the PIL image. `targets` are the labels, int64 [N]; `classes` are the names.
+    `transform` is applied to what `reader` gives. `targets` are the labels, int64 [N]; `classes` are the names.
     """
 
-    def __init__(self, folder: str | Path, split: str, transform: Callable[[Image.Image], Any] | None = None):
+    def __init__(self, folder: str | Path, split: str, transform: Callable[[Any], Any] | None = None):
         self.path = Path(folder) / f"{split}.bin"
         self.transform = transform
+        self.reader: Reader = read_image
         self.classes = _read_classes(Path(folder) / "classes.txt")
-        self._index = _read_index(Path(folder) / f"{split}_index.npy", self.path, len(self.classes))
-        self.targets = self._index[:, 2]
+        self.index = _read_index(Path(folder) / f"{split}_index.npy", self.path, len(self.classes))
+        self.targets = self.index[:, 2]
         self._bytes: mmap.mmap | None = None
 
-    def __len__(self) -> int:
-        return len(self._index)
+    def select(self, positions: np.ndarray, targets: np.ndarray, classes: list[str]) -> None:
+        """Keep the images at `positions` alone, with these labels, int64 [N] both, of these classes."""
+        if len(positions) and positions.max() >= len(self.index):
+            raise InputError(f"{self.path}: found {len(self.index)} images, expected at least {positions.max() + 1}")
+        self.index, self.targets, self.classes = self.index[positions], targets, classes
 
-    def __getitem__(self, position: int) -> tuple[Any, int]:
-        offset, length, label = self._index[position].tolist()
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def read(self, position: int) -> bytes:
+        """The encoded image."""
+        offset, length, _ = self.index[position].tolist()
         if self._bytes is None:
             with open(self.path, "rb") as file:
                 self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        try:
-            encoded = io.BytesIO(self._bytes[offset : offset + length])
-            image = Image.open(encoded, formats=("WEBP", "PNG", "JPEG")).convert("RGB")
-        except OSError:
-            raise InputError(
-                f"{self.path}: bytes {offset} to {offset + length} (image {position}) are no readable image"
-            ) from None
-        return (self.transform(image) if self.transform else image), label
+        return self._bytes[offset : offset + length]
+
+    def __getitem__(self, position: int) -> tuple[Any, int]:
+        offset, length, _ = self.index[position].tolist()
+        image = self.reader(self.read(position), f"{self.path}: bytes {offset} to {offset + length}")
+        return (self.transform(image) if self.transform else image), int(self.targets[position])
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_bytes": None}  # each worker process maps the file itself
@@ -92,9 +107,11 @@ def _read_index(path: Path, images: Path, classes: int) -> np.ndarray:
     try:
         index = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):
-        raise InputError(f"{path}: cannot be read, expected an int32 array [N, 3]") from None
-    if index.dtype != np.int32 or index.ndim != 2 or index.shape[1] != 3 or len(index) == 0:
-        raise InputError(f"{path}: found {index.dtype} {list(index.shape)}, expected int32 [N, 3] with N > 0")
+        raise InputError(f"{path}: cannot be read, expected an int32 or int64 array [N, 3]") from None
+    if not isinstance(index, np.ndarray):
+        raise InputError(f"{path}: found an archive, expected an int32 or int64 array [N, 3]")
+    if index.dtype not in (np.int32, np.int64) or index.ndim != 2 or index.shape[1] != 3 or len(index) == 0:
+        raise InputError(f"{path}: found {index.dtype} {list(index.shape)}, expected int32 or int64 [N, 3] with N > 0")
     if not images.is_file():
         raise InputError(f"{images}: not found, expected the {len(index)} images that {path.name} lists")
     index = index.astype(np.int64)

@@ -6,6 +6,8 @@ from typing import Any
 import mmdet
 from mmengine.config import Config, ConfigDict
 
+from sgenet.data.splits import annotation_file, image_folder
+from sgenet.files import InputError
 from sgenet.models.names import attention_settings, parse_name
 from sgenet.runs import Run
 
@@ -19,20 +21,27 @@ _FILES = {
 }
 
 
-def detector_config(run: Run, data: Path, classes: list[str], weights: Path | None = None) -> Config:
+def detector_config(run: Run, data: Path, manifest: dict[str, Any], weights: Path | None = None) -> Config:
     """mmdet's configuration of a run's detector and data.
 
     Args:
         run: a detection run.
-        data: folder with `annotations/{train,val}.json` and the images' folders `train/` and `val/`.
-        classes: names of the categories.
+        data: folder of the prepared data.
+        manifest: what they are; `classes` and `source` at least, which is enough where the model alone is wanted.
         weights: classifier whose weights the backbone starts from.
+
+    Raises:
+        InputError: a detector with masks, on data that have not all of them.
     """
     assert run.detector is not None
     config = Config.fromfile(_CONFIGS / _FILES[run.detector])
-    _set_model(config.model, run, len(classes), weights)
+    if "mask_head" in config.model.get("roi_head", {}) and not manifest.get("masks", True):
+        raise InputError(
+            f"{run.id}: masks: found objects without one in {data}, expected a segmentation of each object"
+        )
+    _set_model(config.model, run, len(manifest["classes"]), weights)
     for split in ("train", "val"):
-        _set_data(config[f"{split}_dataloader"].dataset, split, run, data, classes)
+        _set_data(config[f"{split}_dataloader"].dataset, split, run, data, manifest)
     return config
 
 
@@ -148,12 +157,12 @@ def _set_test(config: ConfigDict, test: dict[str, Any]) -> None:
     config.nms.iou_threshold = test["nms_iou"]
 
 
-def _set_data(dataset: ConfigDict, split: str, run: Run, data: Path, classes: list[str]) -> None:
+def _set_data(dataset: ConfigDict, split: str, run: Run, data: Path, manifest: dict[str, Any]) -> None:
     dataset.update(
-        data_root=str(data),
-        ann_file=f"annotations/{split}.json",
-        data_prefix={"img": f"{split}/"},
-        metainfo={"classes": tuple(classes)},
+        data_root="",
+        ann_file=str(annotation_file(data, manifest, split)),
+        data_prefix={"img": str(image_folder(data, manifest, split))},
+        metainfo={"classes": tuple(manifest["classes"])},
         serialize_data=run.settings["workers"] > 0,  # costs time, and saves memory where processes share the list
     )
     if split == "val":  # what is to be found is the evaluation's business

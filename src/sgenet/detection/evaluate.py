@@ -20,6 +20,7 @@ from mmengine.registry import init_default_scope  # noqa: E402
 from pycocotools import mask  # noqa: E402
 
 from sgenet.checkpoints import load_weights  # noqa: E402
+from sgenet.data.splits import annotation_file  # noqa: E402
 from sgenet.detection import coco_eval  # noqa: E402
 from sgenet.detection.config import detector_config  # noqa: E402
 from sgenet.files import write_text  # noqa: E402
@@ -42,7 +43,7 @@ def evaluate(
         also the AP of these, as `mask_ap`, `mask_ap50` and so on.
     """
     init_default_scope("mmdet")
-    config = detector_config(run, data, manifest["classes"])
+    config = detector_config(run, data, manifest)
     detector = MODELS.build(config.model).to(memory_format=torch.channels_last)
     load_weights(detector, trained / "last.safetensors")
     detector.to(device).eval()
@@ -51,9 +52,9 @@ def evaluate(
     samples = tqdm(loader, desc="detections", disable=None, leave=False)
     detections = []
     for found in detect(detector, samples, _AT_ONCE):
-        detections += _coco_results(found, dataset.cat_ids)
+        detections += _coco_results(found, manifest["category_ids"])
     write_text(output / "detections.json", _to_json(detections))
-    truth, limits = data / "annotations/val.json", tuple(manifest["area_limits"])
+    truth, limits = annotation_file(data, manifest, "val"), tuple(manifest["area_limits"])
     boxes = coco_eval.evaluate(truth, detections, area_limits=limits)
     metrics = {**boxes.metrics, "images": len(dataset)}
     masks = coco_eval.evaluate(truth, detections, "segm", area_limits=limits) if detector.with_mask else None

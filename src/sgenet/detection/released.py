@@ -59,7 +59,7 @@ def create_detector(
     state = convert(released, detector, wanted, path)
     init_default_scope("mmdet")
     run = Run("detection", model, network, merge({}, *layers(recipe, detector, network)), detector)
-    built = MODELS.build(detector_config(run, Path("data"), wanted).model)
+    built = MODELS.build(detector_config(run, Path("data"), {"classes": wanted, "source": "embedded"}).model)
     fit_released(built, state, path)
     return built
 

@@ -11,10 +11,11 @@ ops.install()  # before mmdet is imported
 
 from mmdet.datasets.samplers import AspectRatioBatchSampler  # noqa: E402
 from mmdet.registry import DATASETS, MODELS  # noqa: E402
-from mmengine.dataset import DefaultSampler, pseudo_collate  # noqa: E402
+from mmengine.dataset import pseudo_collate  # noqa: E402
+from mmengine.dist import is_main_process  # noqa: E402
 from mmengine.registry import init_default_scope  # noqa: E402
 
-from sgenet import engine  # noqa: E402
+from sgenet import batches, engine  # noqa: E402
 from sgenet.checkpoints import save_weights  # noqa: E402
 from sgenet.detection.config import detector_config  # noqa: E402
 from sgenet.models import backbone  # noqa: E402, F401  (registers the backbone)
@@ -49,26 +50,26 @@ def train(
     settings = run.settings
     folder.mkdir(parents=True, exist_ok=True)
     init_default_scope("mmdet")
-    config = detector_config(run, data, manifest["classes"], weights)
+    config = detector_config(run, data, manifest, weights)
     torch.manual_seed(seed)
     detector = MODELS.build(config.model).to(memory_format=torch.channels_last)
     dataset = DATASETS.build(config.train_dataloader.dataset)
-    sampler = AspectRatioBatchSampler(DefaultSampler(dataset, shuffle=True, seed=seed), settings["batch_size"])
-    loader = engine.loader(dataset, settings["workers"], batch_sampler=sampler, collate_fn=pseudo_collate)
+    pieces = AspectRatioBatchSampler(batches.Order(dataset, seed), settings["device_batch_size"])
+    loader = batches.train_loader(pieces, settings, drop_last=False, collate_fn=pseudo_collate)
+    clip = {"max_norm": settings["gradient_clip"], "norm_type": 2}
+    optimizer = engine.optim_wrapper(settings, device, clip_grad=clip)
     warmup, ratio = settings["warmup"]["iterations"], settings["warmup"]["ratio"]
     start = {"type": "LinearLR", "start_factor": ratio, "begin": 0, "end": warmup, "by_epoch": False}
+    steps = len(loader) // optimizer["accumulative_counts"]
     runner = engine.QuietRunner(
         model=detector.to(device),
         train_dataloader=loader,
-        optim_wrapper={
-            "type": "OptimWrapper",
-            "optimizer": settings["optimizer"] | {"fused": True},
-            "clip_grad": {"max_norm": settings["gradient_clip"], "norm_type": 2},
-        },
-        param_scheduler=engine.schedulers(settings, [start] if warmup else [], len(loader)),
+        optim_wrapper=optimizer,
+        param_scheduler=engine.schedulers(settings, [start] if warmup else [], steps),
         custom_hooks=[engine.EpochHook(run.id, folder, seed, detector, best=None, log=log)],
         default_scope="mmdet",
         **engine.runner_settings(folder, seed, settings["epochs"]),
     )
     runner.train()
-    save_weights(detector, folder / "last.safetensors")
+    if is_main_process():
+        save_weights(detector, folder / "last.safetensors")

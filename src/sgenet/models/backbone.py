@@ -45,6 +45,8 @@ class AttentionResNetBackbone(AttentionResNet):
         self.weights = weights
         del self.fc
         del self.avgpool
+        for module in self._frozen():
+            module.requires_grad_(False)
 
     def init_weights(self) -> None:
         """Load the classifier's weights, once the detector is built (mmengine calls this)."""
@@ -58,7 +60,6 @@ class AttentionResNetBackbone(AttentionResNet):
         super().train(mode)
         for module in self._frozen():
             module.eval()
-            module.requires_grad_(False)
         if mode and self.norm_eval:
             for module in self.modules():
                 if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):

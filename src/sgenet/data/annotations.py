@@ -1,0 +1,181 @@
+"""COCO-format annotations: whatever cannot be trained on is found before training, entry by entry."""
+
+import math
+import reprlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from sgenet.data.defects import Defect
+from sgenet.files import InputError, read_json
+
+Entry = dict[str, Any]
+_SLACK = 1.0  # pixels that a box may stand out of its image
+
+
+def read_annotations(path: Path, name: str) -> Entry:
+    """Read a json file whose lists, ids, categories and file names can be relied on.
+
+    Args:
+        path: of the file.
+        name: below the data's root, for messages.
+
+    Raises:
+        InputError: no JSON, a list is missing, an id stands twice, a file name leaves the folder of images, or a
+            category has no name of its own: nothing that could be left out.
+    """
+    content = read_json(path)
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(content, dict) or not isinstance(content.get(key), list):
+            raise InputError(f"{name}: {key}: missing, expected a list (COCO's instances format)")
+        if not content[key] and key != "annotations":
+            raise InputError(f"{name}: {key}: found an empty list, expected at least one entry")
+        seen = set()
+        for index, entry in enumerate(content[key]):
+            number = entry.get("id") if isinstance(entry, dict) else None
+            if _is_whole(number) and number in seen:
+                raise InputError(f"{name}: {key}.{index}.id: found {number} once more, expected an id of its own")
+            seen.add(number)
+    names = set()
+    for index, entry in enumerate(content["categories"]):
+        place = f"{name}: categories.{index}"
+        if not isinstance(entry, dict) or not _is_whole(entry.get("id")) or not isinstance(entry.get("name"), str):
+            raise InputError(f"{place}: found {reprlib.repr(entry)}, expected an id and a name")
+        if entry["name"] in names:
+            raise InputError(f"{place}.name: found {entry['name']!r} once more, expected a name of its own")
+        names.add(entry["name"])
+    for index, entry in enumerate(content["images"]):
+        _refuse_leaving(entry, f"{name}: images.{index}.file_name")
+    return content
+
+
+def check_images(content: Entry, name: str, folder: Path, shown: str, defects: list[Defect]) -> list[Entry]:
+    """Entries of images that are complete and whose files exist; `defects` gets one for each other.
+
+    Args:
+        content: what `read_annotations` gave.
+        name: of the json file, for messages.
+        folder: that the images' file names start from.
+        shown: its name below the data's root.
+    """
+    sound = []
+    for index, entry in enumerate(content["images"]):
+        place = f"{name}: images.{index}"
+        fields = {"id": _is_whole, "file_name": _is_name, "width": _is_side, "height": _is_side}
+        if not _complete(entry, fields, place, defects):
+            continue
+        if not (folder / entry["file_name"]).is_file():
+            text = f"{place}.file_name: found {entry['file_name']!r}, expected a file in {shown}"
+            defects.append(Defect("missing image", text))
+            continue
+        sound.append(entry)
+    return sound
+
+
+def check_objects(content: Entry, name: str, defects: list[Defect]) -> list[Entry]:
+    """Annotations that can be used, if their images can; `defects` gets one for each other."""
+    sizes = {}
+    for entry in content["images"]:
+        if isinstance(entry, dict) and _is_whole(entry.get("id")):
+            sizes[entry["id"]] = (entry.get("width"), entry.get("height"))
+    categories = {entry["id"] for entry in content["categories"]}
+    sound = []
+    for index, entry in enumerate(content["annotations"]):
+        place = f"{name}: annotations.{index}"
+        fields = {"id": _is_whole, "image_id": _is_whole, "category_id": _is_whole, "bbox": _is_box, "area": _is_number}
+        if not _complete(entry, fields, place, defects):
+            continue
+        problem = _problem(entry, sizes, categories)
+        if problem is None:
+            sound.append(entry)
+        else:
+            defects.append(Defect(problem[0], f"{place}.{problem[1]}"))
+    return sound
+
+
+def _problem(entry: Entry, sizes: dict[int, tuple[Any, Any]], categories: set[int]) -> tuple[str, str] | None:
+    """Kind and sentence of the first thing that is wrong with a complete annotation."""
+    x, y, wide, high = entry["bbox"]
+    shown = f"found {entry['bbox']}"
+    if entry["image_id"] not in sizes:
+        return "unknown image", f"image_id: found {entry['image_id']}, expected the id of an image of this file"
+    if entry["category_id"] not in categories:
+        return "unknown category", f"category_id: found {entry['category_id']}, expected a category of this file"
+    if entry.get("iscrowd", 0) not in (0, 1):
+        return "bad entry", f"iscrowd: found {reprlib.repr(entry['iscrowd'])}, expected 0 or 1"
+    if wide <= 0 or high <= 0:
+        return "empty box", f"bbox: {shown}, expected a width and a height above 0"
+    if entry["area"] <= 0:
+        return "empty box", f"area: found {entry['area']}, expected a number above 0"
+    width, height = sizes[entry["image_id"]]
+    if _is_side(width) and _is_side(height):
+        if min(x, y) < -_SLACK or x + wide > width + _SLACK or y + high > height + _SLACK:
+            return "box outside its image", f"bbox: {shown}, expected a box within {width} x {height} pixels"
+        if (shape := entry.get("segmentation")) and not _is_shape(shape, [height, width]):
+            expected = f"polygons, or a run-length mask of height and width {[height, width]}"
+            return "bad entry", f"segmentation: found {reprlib.repr(shape)}, expected {expected}"
+    return None
+
+
+def _complete(entry: Any, fields: Mapping[str, Callable[[Any], bool]], place: str, defects: list[Defect]) -> bool:
+    """Whether an entry has all fields with fitting values; otherwise `defects` gets one."""
+    if not isinstance(entry, dict):
+        defects.append(Defect("bad entry", f"{place}: found {reprlib.repr(entry)}, expected a mapping"))
+        return False
+    for key, fits in fields.items():
+        if key not in entry:
+            defects.append(Defect("missing key", f"{place}.{key}: missing, expected {_EXPECTED[fits]}"))
+            return False
+        if not fits(entry[key]):
+            text = f"{place}.{key}: found {reprlib.repr(entry[key])}, expected {_EXPECTED[fits]}"
+            defects.append(Defect("bad entry", text))
+            return False
+    return True
+
+
+def _refuse_leaving(entry: Any, place: str) -> None:
+    found = entry.get("file_name") if isinstance(entry, dict) else None
+    if isinstance(found, str):
+        for path in (PurePosixPath(found), PureWindowsPath(found)):
+            if path.is_absolute() or path.drive or ".." in path.parts:
+                raise InputError(f"{place}: found {found!r}, expected a name that stays in the folder of images")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_side(value: Any) -> bool:
+    return _is_whole(value) and value > 0
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and bool(value) and value.isprintable()
+
+
+def _is_box(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 4 and all(map(_is_number, value))
+
+
+_EXPECTED: dict[Any, str] = {
+    _is_whole: "a whole number, not negative",
+    _is_side: "a whole number above 0",
+    _is_number: "a finite number",
+    _is_name: "a printable name",
+    _is_box: "[x, y, width, height]",
+}
+
+
+def _is_shape(shape: Any, size: Sequence[int]) -> bool:
+    """Whether a segmentation is a list of polygons, or a run-length mask of height and width `size`."""
+    if isinstance(shape, dict):
+        counts = shape.get("counts")
+        return shape.get("size") == size and (isinstance(counts, str) or (isinstance(counts, list) and bool(counts)))
+    return isinstance(shape, list) and all(
+        isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0 and all(map(_is_number, polygon))
+        for polygon in shape
+    )

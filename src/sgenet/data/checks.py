@@ -1,0 +1,163 @@
+"""Checking image files: each is read, hashed and decoded, on all cores; what is known is kept for the next time."""
+
+import os
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import xxhash
+
+from sgenet.data.cores import map_on_cores
+from sgenet.data.images import read_bytes, read_upright
+from sgenet.data.progress import progress
+from sgenet.files import InputError
+
+VERSION = 1  # of the check: what another one found is found anew
+_COLUMNS = "path TEXT PRIMARY KEY, size INTEGER, modified INTEGER, length INTEGER, xxhash BLOB, width INTEGER,"
+_COLUMNS += " height INTEGER, rotated INTEGER, problem TEXT"
+_COMMIT_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the bytes of an image are: a file, or `length` bytes of it from `offset`.
+
+    `name` is for messages and is what the file is known by: relative to the data's root, so that the data may move.
+    `size` and `modified` (nanoseconds) are the file's when it was listed.
+    """
+
+    name: str
+    path: str
+    size: int
+    modified: int
+    offset: int = 0
+    length: int | None = None
+
+    @property
+    def key(self) -> str:
+        return self.name if self.length is None else f"{self.name} [{self.offset}+{self.length}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What an image is: bytes, xxh3_128 digest, size in pixels (upright), whether EXIF turns it; or what is wrong.
+
+    `problem` follows the image's name in a sentence; `lasting` is whether a second look would find the same.
+    """
+
+    size: int
+    xxhash: bytes
+    width: int = 0
+    height: int = 0
+    rotated: bool = False
+    problem: str = ""
+    lasting: bool = True
+
+
+def check_images(sources: Sequence[Source], cache: Path, title: str) -> list[Found]:
+    """Check each image, in order. Those whose file has the size and time that `cache` knows are not read again.
+
+    An interrupted check has left what it found in `cache`, a file of its own.
+    """
+    with closing(_open(cache)) as known:
+        results = [_recall(known, source) for source in sources]
+        missing = [position for position, result in enumerate(results) if result is None]
+        fresh = _check(known, [sources[position] for position in missing])
+        done = len(sources) - len(missing)
+        if done and missing:
+            print(f"{title}: {done:,} of {len(sources):,} images known from before", file=sys.stderr, flush=True)
+        try:
+            for position, found in zip(missing, progress(fresh, title, "image", len(sources), done), strict=True):
+                results[position] = found
+        finally:
+            known.commit()  # when interrupted too
+    return [result for result in results if result is not None]
+
+
+def inspect(source: Source) -> Found:
+    """Read and decode one image."""
+    try:
+        content = read_source(source)
+    except InputError as error:
+        return Found(0, b"", problem=_without(source.name, error), lasting=False)
+    digest = xxhash.xxh3_128_digest(content)
+    try:
+        image, rotated = read_upright(content, source.name)
+    except InputError as error:
+        return Found(len(content), digest, problem=_without(source.name, error))
+    return Found(len(content), digest, image.width, image.height, rotated)
+
+
+def read_source(source: Source) -> bytes:
+    """The bytes of an image; InputError where they cannot be read."""
+    if source.length is None:
+        return read_bytes(source.path, source.name)
+    with open(source.path, "rb") as file:
+        return os.pread(file.fileno(), source.length, source.offset)
+
+
+def _without(name: str, error: InputError) -> str:
+    return str(error).removeprefix(f"{name}: ")
+
+
+def _check(known: sqlite3.Connection, sources: Sequence[Source]) -> Iterator[Found]:
+    """Inspect the images, and keep what was found every few seconds."""
+    last = time.monotonic()
+    for source, found in zip(sources, map_on_cores(inspect, sources), strict=True):
+        if found.lasting:
+            known.execute(
+                "INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (source.key, source.size, source.modified, found.size, found.xxhash, found.width, found.height,
+                 found.rotated, found.problem),
+            )  # fmt: skip
+        if time.monotonic() - last > _COMMIT_SECONDS:
+            known.commit()
+            last = time.monotonic()
+        yield found
+
+
+def _recall(known: sqlite3.Connection, source: Source) -> Found | None:
+    row = known.execute(
+        "SELECT length, xxhash, width, height, rotated, problem FROM images"
+        " WHERE path = ? AND size = ? AND modified = ?",
+        (source.key, source.size, source.modified),
+    ).fetchone()
+    if row is None:
+        return None
+    size, digest, width, height, rotated, problem = row
+    return Found(size, digest, width, height, bool(rotated), problem)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """The cache, empty if there was none or one that cannot be used."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return _connect(path)
+    except sqlite3.DatabaseError as error:
+        if "locked" in str(error):
+            raise InputError(f"{path}: in use, expected no other `sgenet prepare` of these data at work") from None
+        print(f"{path}: thrown away ({error}); all images are checked again", file=sys.stderr, flush=True)
+        for ending in ("", "-journal"):
+            Path(f"{path}{ending}").unlink(missing_ok=True)
+        return _connect(path)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path)
+    try:
+        if connection.execute("PRAGMA quick_check").fetchone() != ("ok",):
+            raise sqlite3.DatabaseError("damaged")
+        if connection.execute("PRAGMA user_version").fetchone() != (VERSION,):
+            connection.execute("DROP TABLE IF EXISTS images")
+            connection.execute(f"CREATE TABLE images ({_COLUMNS})")
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+            connection.commit()
+        connection.execute("SELECT path, size, modified, length, xxhash, width, height, rotated, problem FROM images")
+    except sqlite3.DatabaseError:
+        connection.close()
+        raise
+    return connection

@@ -1,0 +1,109 @@
+"""Classified images in a folder a class: what is there, before any image is opened."""
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sgenet.data.checks import Source
+from sgenet.data.defects import Defect
+from sgenet.files import InputError
+
+_NO_IMAGES = {"Thumbs.db", "desktop.ini"}  # what file managers leave; so are hidden files
+
+
+@dataclass
+class Listing:
+    """Images of both splits by class, and what is wrong already.
+
+    `splits` maps split -> class -> images, each with the name that {split}.csv gives it.
+    """
+
+    splits: dict[str, dict[str, list[tuple[str, Source]]]]
+    defects: list[Defect] = field(default_factory=list)
+
+
+def list_folders(root: Path, folders: dict[str, str]) -> Listing:
+    """Classes are the folders in root/<train> and root/<val>; images may lie deeper in them.
+
+    Args:
+        root: of the data.
+        folders: split -> its folder's name below `root`.
+    """
+    listing = Listing({})
+    for split, folder in folders.items():
+        listing.splits[split] = list_classes(root, folder, listing.defects)
+    return listing
+
+
+def list_classes(root: Path, folder: str, defects: list[Defect]) -> dict[str, list[tuple[str, Source]]]:
+    """Class -> its images, sorted; an empty folder is a class without images."""
+    if not (root / folder).is_dir():
+        raise InputError(f"{root / folder}: not found, expected a folder with a folder for each class")
+    classes: dict[str, list[tuple[str, Source]]] = {}
+    top = (_identity(root / folder),)
+    for entry in _entries(root / folder, folder, defects):
+        place = f"{folder}/{entry.name}"
+        if not os.path.isdir(entry.path):
+            defects.append(Defect("stray file", f"{place}: found a file beside the class folders, expected it in one"))
+            continue
+        images = classes[entry.name] = []
+        for name, size, modified in _files(entry.path, place, defects, top):
+            images.append((name[len(folder) + 1 :], Source(name, str(root / name), size, modified)))
+    if not classes:
+        raise InputError(f"{root / folder}: found no folder in it, expected one for each class")
+    return classes
+
+
+def list_files(root: Path, folder: str, defects: list[Defect]) -> dict[str, Source]:
+    """Name -> image of a folder without classes."""
+    found = _files(str(root / folder), folder, defects, ())
+    return {name[len(folder) + 1 :]: Source(name, str(root / name), size, modified) for name, size, modified in found}
+
+
+def _files(
+    path: str, name: str, defects: list[Defect], above: tuple[tuple[int, int], ...]
+) -> Iterator[tuple[str, int, int]]:
+    """Name, size and time of every file in a folder and those below it; `above` are the folders around it."""
+    here = _identity(path)
+    if here in above:
+        defects.append(Defect("circular link", f"{name}: found a link to a folder around it, expected files"))
+        return
+    for entry in _entries(path, name, defects):
+        place = f"{name}/{entry.name}"
+        try:
+            status = entry.stat()
+        except OSError:
+            defects.append(Defect("unreadable image", f"{place}: found a link to nothing, expected an image"))
+            continue
+        if stat.S_ISDIR(status.st_mode):
+            yield from _files(entry.path, place, defects, (*above, here))
+        elif stat.S_ISREG(status.st_mode):
+            yield place, status.st_size, status.st_mtime_ns
+        else:
+            defects.append(Defect("unreadable image", f"{place}: found a device or a pipe, expected an image"))
+
+
+def _identity(path: str | Path) -> tuple[int, int]:
+    """What two names of one folder have in common."""
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
+def _entries(path: str | Path, name: str, defects: list[Defect]) -> list["os.DirEntry[str]"]:
+    """What is in a folder, sorted by name; hidden entries left out."""
+    try:
+        found = sorted(os.scandir(path), key=lambda entry: entry.name)
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read ({(error.strerror or 'no reason told').lower()})") from None
+    entries = []
+    for entry in found:
+        if entry.name.startswith(".") or entry.name in _NO_IMAGES:
+            continue
+        if not entry.name.isprintable():  # nor can it be written to a list
+            text = f"{name}: found the name {entry.name!r}, expected printable UTF-8 text"
+            defects.append(Defect("file name", text))
+            continue
+        entries.append(entry)
+    return entries

@@ -1,0 +1,167 @@
+"""Preparing real classified images: listed, limited, checked; leaves lists, defects and the parts of a manifest."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from sgenet.data import imagenet
+from sgenet.data.checks import Found, Source, check_images
+from sgenet.data.class_folders import Listing, list_folders
+from sgenet.data.defects import Defect, find_shared, find_unreadable, listing, refuse, summary
+from sgenet.data.folders import SPLITS, describe_files, fresh_folder
+from sgenet.data.limits import pick, spread
+from sgenet.data.packed import PackedImages
+from sgenet.files import InputError, write_text
+
+Row = tuple[str, int, Source]  # name in the list, label, where
+
+
+def make_classification(folder: Path, settings: dict[str, Any], root: Path, cache: Path) -> dict[str, Any]:
+    """Check the images below `root` and leave `folder` (replaced as a whole) for training; return the manifest.
+
+    Args:
+        folder: receives train.csv, val.csv and defects.txt.
+        settings: of the scale's `data.classification`.
+        root: of the data.
+        cache: keeps what is known of the images.
+
+    Raises:
+        InputError: no such data, too few of them, or defects that are not to be skipped.
+    """
+    settings = _resolve(settings, root)
+    found = _list(root, settings)
+    classes = _choose_classes(found, settings)
+    rows = {split: _choose(found.splits[split], classes, settings, split) for split in SPLITS}
+    defects = found.defects
+    kept = _check(rows, cache, defects)
+    refuse(defects, "classification", settings["defects"])
+    splits = {split: _count(kept[split], classes, split) for split in SPLITS}
+    with fresh_folder(folder) as target:
+        for split in SPLITS:
+            write_text(target / f"{split}.csv", _table(kept[split], settings["source"]))
+        write_text(target / "defects.txt", listing(defects))
+        files, fingerprint = describe_files(target)
+    return {
+        "task": "classification",
+        "source": settings["source"],
+        "fingerprint": fingerprint,
+        "settings": {key: value for key, value in settings.items() if key != "root"},
+        "classes": classes,
+        "splits": splits,
+        "defects": summary(defects, settings["defects"]),
+        "rotated": {split: sum(result.rotated for _, result in kept[split]) for split in SPLITS},
+        "files": files,
+    }
+
+
+def _check(rows: dict[str, list[Row]], cache: Path, defects: list[Defect]) -> dict[str, list[tuple[Row, Found]]]:
+    """What is found of the images that can be used; `defects` gets one for each other."""
+    sources = {split: [source for _, _, source in rows[split]] for split in SPLITS}
+    results = check_images([*sources["train"], *sources["val"]], cache, "classification")
+    found = {"train": results[: len(sources["train"])], "val": results[len(sources["train"]) :]}
+    for split in SPLITS:
+        defects += find_unreadable(sources[split], found[split])
+    shared = find_shared({split: (sources[split], found[split]) for split in SPLITS})
+    defects += shared.values()
+    return {
+        split: [
+            (row, result)
+            for position, (row, result) in enumerate(zip(rows[split], found[split], strict=True))
+            if not result.problem and not (split == "train" and position in shared)
+        ]
+        for split in SPLITS
+    }
+
+
+def _resolve(settings: dict[str, Any], root: Path) -> dict[str, Any]:
+    """The settings with their defaults; for ImageNet, the folder of each split that is there."""
+    defaults: dict[str, Any] = {"train": "train", "val": "val", "defects": "strict"}
+    if settings["source"] == "imagenet":
+        for split, names in imagenet.FOLDERS.items():
+            defaults[split] = next((name for name in names if (root / name).is_dir()), names[0])
+    return defaults | settings
+
+
+def _list(root: Path, settings: dict[str, Any]) -> Listing:
+    places = {split: settings[split] for split in SPLITS}
+    if settings["source"] == "packed":
+        return _list_packed(root, places)
+    return (imagenet.list_imagenet if settings["source"] == "imagenet" else list_folders)(root, places)
+
+
+def _list_packed(root: Path, places: dict[str, str]) -> Listing:
+    listing = Listing({})
+    for split, name in places.items():
+        images = PackedImages(root, name)
+        status = images.path.stat()
+        classes: dict[str, list[tuple[str, Source]]] = {name: [] for name in images.classes}
+        if len(classes) < len(images.classes):
+            raise InputError(f"{root / 'classes.txt'}: found a name twice, expected names that differ")
+        for position, (offset, length, label) in enumerate(images.index.tolist()):
+            source = Source(
+                f"{name}.bin: image {position}", str(images.path), status.st_size, status.st_mtime_ns, offset, length
+            )
+            classes[images.classes[label]].append((str(position), source))
+        listing.splits[split] = classes
+    return listing
+
+
+def _choose_classes(found: Listing, settings: dict[str, Any]) -> list[str]:
+    """Classes that have training images; `found` gets a defect for each that lacks images in a split."""
+
+    def complain(kind: str, split: str, name: str, text: str) -> None:
+        place = f"{settings[split]}.bin: class " if settings["source"] == "packed" else f"{settings[split]}/"
+        found.defects.append(Defect(kind, f"{place}{name}: {text}"))
+
+    for split, by_class in found.splits.items():
+        for name, images in by_class.items():
+            if not images:
+                complain("empty class", split, name, "found no image, expected at least one")
+    classes = [name for name, images in found.splits["train"].items() if images]
+    text = f"found a class that has no images in {settings['train']}, expected one that has"
+    for name, images in found.splits["val"].items():
+        if images and name not in classes:
+            complain("class without training images", "val", name, text)
+    for name in sorted(set(classes) - found.splits["val"].keys()):
+        complain("class without validation images", "val", name, "not found, expected every class of training")
+    return classes
+
+
+def _choose(
+    images: dict[str, list[tuple[str, Source]]], classes: list[str], settings: dict[str, Any], split: str
+) -> list[Row]:
+    """The images of a split that are taken, by class and name."""
+    limit = settings.get(f"{split}_images")
+    if limit is not None and split == "train" and limit < len(classes):
+        expected = f"expected one or more for each of the {len(classes)} classes"
+        raise InputError(f"data.classification.train_images: found {limit}, {expected}")
+    counts = [len(images.get(name, ())) for name in classes]
+    rows = []
+    for label, (name, count, share) in enumerate(zip(classes, counts, spread(counts, limit), strict=True)):
+        taken = (images[name][position] for position in pick(count, share))
+        rows += [(shown, label, source) for shown, source in taken]
+    return rows
+
+
+def _count(kept: list[tuple[Row, Found]], classes: list[str], split: str) -> dict[str, Any]:
+    """Images of a split, in all and by class; InputError where too few are left."""
+    counts = [0] * len(classes)
+    for (_, label, _), _ in kept:
+        counts[label] += 1
+    if not kept:
+        raise InputError(f"data.classification: found no usable image in {split}, expected at least one")
+    for name, count in zip(classes, counts, strict=True):
+        if not count and split == "train":
+            found = f"found no usable image of class {name} in train"
+            raise InputError(f"data.classification: {found}, expected at least one")
+    return {"images": len(kept), "per_class": dict(zip(classes, counts, strict=True))}
+
+
+def _table(kept: list[tuple[Row, Found]], source: str) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["position" if source == "packed" else "path", "label", "size", "xxhash", "width", "height"])
+    for (name, label, _), found in kept:
+        writer.writerow([name, label, found.size, found.xxhash.hex(), found.width, found.height])
+    return text.getvalue()

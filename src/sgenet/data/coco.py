@@ -1,0 +1,179 @@
+"""Preparing real detection data, any COCO-format json with its images: checked; leaves lists, defects, a manifest."""
+
+import csv
+import io
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from sgenet.data import annotations
+from sgenet.data.annotations import Entry
+from sgenet.data.checks import Found, Source, check_images
+from sgenet.data.defects import Defect, find_shared, find_unreadable, listing, refuse, summary
+from sgenet.data.folders import SPLITS, describe_file, describe_files, fresh_folder
+from sgenet.data.limits import pick
+from sgenet.data.roots import COCO_DEFAULTS
+from sgenet.data.sizes import SIZES, size_of
+from sgenet.files import InputError, write_text
+
+Checked = list[tuple[Entry, Found]]
+
+
+def make_detection(folder: Path, settings: dict[str, Any], root: Path, cache: Path) -> dict[str, Any]:
+    """Check annotations and images below `root` and leave `folder` (replaced as a whole) for training.
+
+    Args:
+        folder: receives train.csv, val.csv and defects.txt, and annotations/{split}.json where not all of the data's
+            own json is used.
+        settings: of the scale's `data.detection`.
+        root: of the data.
+        cache: keeps what is known of the images.
+
+    Returns:
+        the manifest.
+
+    Raises:
+        InputError: no such data, too few of them, or defects that are not to be skipped.
+    """
+    settings, defects = COCO_DEFAULTS | settings, list[Defect]()
+    whole = {split: _read(root, settings, split) for split in SPLITS}
+    _check_categories(whole, settings)
+    taken = {split: _limit(whole[split], settings.get(f"{split}_images")) for split in SPLITS}
+    images, objects = {}, {}
+    for split in SPLITS:
+        name, shown = settings[split]["annotations"], settings[split]["images"]
+        images[split] = annotations.check_images(taken[split], name, root / shown, shown, defects)
+        objects[split] = annotations.check_objects(taken[split], name, defects)
+    kept = _check_files(images, root, settings, cache, defects)
+    refuse(defects, "detection", settings["defects"])
+    for split in SPLITS:
+        known = {entry["id"] for entry, _ in kept[split]}
+        objects[split] = [entry for entry in objects[split] if entry["image_id"] in known]
+        if not kept[split]:
+            raise InputError(f"data.detection: found no usable image in {split}, expected at least one")
+    categories = whole["train"]["categories"]
+    names = {entry["id"]: entry["name"] for entry in categories}
+    with fresh_folder(folder) as target:
+        used = []
+        for split in SPLITS:
+            write_text(target / f"{split}.csv", _table(kept[split]))
+            part = {**whole[split], "images": [entry for entry, _ in kept[split]], "annotations": objects[split]}
+            if all(len(part[key]) == len(whole[split][key]) for key in ("images", "annotations")):
+                name = settings[split]["annotations"]
+                used.append(describe_file(root / name, name))
+            else:
+                write_text(target / "annotations" / f"{split}.json", json.dumps(part) + "\n")
+        write_text(target / "defects.txt", listing(defects))
+        files, fingerprint = describe_files(target, *used)
+    return {
+        "task": "detection",
+        "source": "coco",
+        "fingerprint": fingerprint,
+        "settings": {key: value for key, value in settings.items() if key != "root"},
+        "classes": list(names.values()),
+        "category_ids": list(names),
+        "masks": all(entry.get("segmentation") for split in SPLITS for entry in objects[split]),
+        "area_limits": settings["area_limits"],
+        "splits": {split: _count(kept[split], objects[split], names, settings["area_limits"]) for split in SPLITS},
+        "defects": summary(defects, settings["defects"]),
+        "rotated": {split: sum(found.rotated for _, found in kept[split]) for split in SPLITS},
+        "files": files,
+    }
+
+
+def _read(root: Path, settings: dict[str, Any], split: str) -> Entry:
+    name, folder = settings[split]["annotations"], root / settings[split]["images"]
+    if not folder.is_dir():
+        raise InputError(f"{folder}: not found, expected the folder of the images of {name}")
+    return annotations.read_annotations(root / name, name)
+
+
+def _check_categories(contents: dict[str, Entry], settings: dict[str, Any]) -> None:
+    """The order of the categories may differ between the splits, ids and names may not."""
+    train, val = ({entry["id"]: entry["name"] for entry in contents[split]["categories"]} for split in SPLITS)
+    for number in sorted(train.keys() | val.keys()):
+        if train.get(number) != val.get(number):
+            place = f"{settings['val']['annotations']}: categories"
+            found, expected = (repr(names[number]) if number in names else "none" for names in (val, train))
+            other = settings["train"]["annotations"]
+            raise InputError(f"{place}: id {number}: found {found}, expected {expected} as in {other}")
+
+
+def _limit(content: Entry, limit: int | None) -> Entry:
+    """At most `limit` images, evenly apart, without the annotations of the others."""
+    images = content["images"]
+    if limit is None or limit >= len(images):
+        return content
+    chosen = set(pick(len(images), limit))
+    left_out = {
+        entry["id"]
+        for position, entry in enumerate(images)
+        if position not in chosen and isinstance(entry, dict) and isinstance(entry.get("id"), int)
+    }
+    objects = [
+        entry
+        for entry in content["annotations"]
+        if not (isinstance(entry, dict) and isinstance(entry.get("image_id"), int) and entry["image_id"] in left_out)
+    ]
+    return {**content, "images": [images[position] for position in sorted(chosen)], "annotations": objects}
+
+
+def _check_files(
+    images: dict[str, list[Entry]], root: Path, settings: dict[str, Any], cache: Path, defects: list[Defect]
+) -> dict[str, Checked]:
+    """The images that can be used, with what is found of them; `defects` gets one for each other."""
+    sources = {split: [_source(root, settings[split]["images"], entry) for entry in images[split]] for split in SPLITS}
+    results = check_images([*sources["train"], *sources["val"]], cache, "detection")
+    found = {"train": results[: len(sources["train"])], "val": results[len(sources["train"]) :]}
+    kept: dict[str, Checked] = {}
+    for split in SPLITS:
+        defects += find_unreadable(sources[split], found[split])
+    shared = find_shared({split: (sources[split], found[split]) for split in SPLITS})
+    defects += shared.values()
+    for split in SPLITS:
+        kept[split] = []
+        for position, (entry, source, result) in enumerate(
+            zip(images[split], sources[split], found[split], strict=True)
+        ):
+            fits = result.problem or (entry["width"], entry["height"]) == (result.width, result.height)
+            if not fits:
+                place = f"{settings[split]['annotations']}: images: id {entry['id']}"
+                defects.append(Defect("size of an image", f"{place}: {_misfit(entry, source, result)}"))
+            elif not result.problem and not (split == "train" and position in shared):
+                kept[split].append((entry, result))
+    return kept
+
+
+def _source(root: Path, folder: str, entry: Entry) -> Source:
+    path = root / folder / entry["file_name"]
+    status = path.stat()
+    return Source(f"{folder}/{entry['file_name']}", str(path), status.st_size, status.st_mtime_ns)
+
+
+def _misfit(entry: Entry, source: Source, found: Found) -> str:
+    told, real = f"{entry['width']} x {entry['height']}", f"{found.width} x {found.height}"
+    turned = found.rotated and (entry["height"], entry["width"]) == (found.width, found.height)
+    why = " (EXIF's orientation turns it, as it does in training)" if turned else ""
+    return f"found {told} pixels, expected the {real} of {source.name}{why}"
+
+
+def _count(kept: Checked, objects: list[Entry], names: dict[int, str], limits: list[float]) -> dict[str, Any]:
+    classes = Counter(entry["category_id"] for entry in objects)
+    sizes = Counter(size_of(entry["area"], limits) for entry in objects)
+    return {
+        "images": len(kept),
+        "objects": len(objects),
+        "crowds": sum(bool(entry.get("iscrowd")) for entry in objects),
+        "per_class": {name: classes[number] for number, name in names.items()},
+        "per_size": {size: sizes[size] for size in SIZES},
+    }
+
+
+def _table(kept: Checked) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["path", "size", "xxhash", "width", "height"])
+    for entry, found in kept:
+        writer.writerow([entry["file_name"], found.size, found.xxhash.hex(), found.width, found.height])
+    return text.getvalue()

@@ -1,0 +1,56 @@
+"""What is wrong with a data set, one sentence each, and what is done about it: `strict` refuses, `skip` leaves out."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sgenet.data.checks import Found, Source
+from sgenet.files import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """A kind, to count by, and a sentence: file, field, what was found, what was expected."""
+
+    kind: str
+    text: str
+
+
+def refuse(defects: Sequence[Defect], task: str, policy: str) -> None:
+    """InputError that lists all defects, if there are any and the policy is `strict`."""
+    if defects and policy == "strict":
+        head = f"data.{task}: found {len(defects):,} defect{'s' * (len(defects) > 1)}, expected none"
+        advice = "`defects: skip` leaves out what they tell of"
+        raise InputError("\n".join([f"{head} ({advice}):", *(defect.text for defect in defects)]))
+
+
+def summary(defects: Sequence[Defect], policy: str) -> dict[str, Any]:
+    """The policy, and how many defects there are of each kind."""
+    return {"policy": policy, "by_kind": dict(sorted(Counter(defect.kind for defect in defects).items()))}
+
+
+def listing(defects: Sequence[Defect]) -> str:
+    """The text of defects.txt."""
+    return "".join(f"{defect.text}\n" for defect in defects)
+
+
+def find_unreadable(sources: Sequence[Source], found: Sequence[Found]) -> list[Defect]:
+    """A defect for each image that cannot be read."""
+    pairs = zip(sources, found, strict=True)
+    return [
+        Defect("unreadable image", f"{source.name}: {result.problem}") for source, result in pairs if result.problem
+    ]
+
+
+def find_shared(splits: dict[str, tuple[Sequence[Source], Sequence[Found]]]) -> dict[int, Defect]:
+    """Training images whose bytes are those of a validation image: position in `train` -> defect."""
+    known = {result.xxhash: source.name for source, result in zip(*splits["val"], strict=True) if not result.problem}
+    return {
+        position: Defect(
+            "image in both splits",
+            f"{source.name}: found the content of {known[result.xxhash]}, expected images of one split only",
+        )
+        for position, (source, result) in enumerate(zip(*splits["train"], strict=True))
+        if not result.problem and result.xxhash in known
+    }

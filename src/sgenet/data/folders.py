@@ -1,0 +1,64 @@
+"""The folder of a prepared data set: replaced as a whole, described file by file."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from sgenet.files import InputError
+
+SPLITS = ("train", "val")
+_MADE = {f"{split}{ending}" for split in SPLITS for ending in ("", ".bin", "_index.npy", ".csv")}
+_MADE |= {"classes.txt", "annotations", "defects.txt"}
+# What may lie beside the data in a folder that is replaced; anything else is somebody's work.
+_COMPANIONS = {"manifest.json", "contact_sheet.png", ".gitignore", ".snakemake_timestamp"}
+
+
+@contextmanager
+def fresh_folder(folder: Path) -> Iterator[Path]:
+    """Yield a new folder beside `folder` that takes its place when the block ends without an exception.
+
+    InputError when `folder` holds anything but a prepared data set: it would be lost.
+    """
+    folder = Path(folder).resolve()
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file, expected a folder to replace")
+    if folder.exists():
+        foreign = sorted({path.name for path in folder.iterdir()} - _MADE - _COMPANIONS)
+        if foreign:
+            raise InputError(f"{folder}: holds {foreign[0]}, which is no prepared data; expected a folder to replace")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        (work / "new").mkdir()
+        yield work / "new"
+        if folder.exists():
+            folder.rename(work / "old")
+        (work / "new").rename(folder)
+    finally:
+        shutil.rmtree(work)
+
+
+def describe_file(path: Path, name: str) -> dict[str, Any]:
+    """Name, size and xxh3_128 digest of a file."""
+    digest, size = xxhash.xxh3_128(), 0
+    with open(path, "rb") as file:
+        while part := file.read(2**20):
+            digest.update(part)
+            size += len(part)
+    return {"path": name, "size": size, "xxhash": digest.hexdigest()}
+
+
+def describe_files(folder: Path, *others: dict[str, Any]) -> tuple[list[dict[str, Any]], str]:
+    """Return path, size and xxh3_128 digest of every file below `folder`, and one digest over all of it.
+
+    `others` are descriptions of files elsewhere that belong to the data too.
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = [describe_file(path, path.relative_to(folder).as_posix()) for path in paths] + list(others)
+    listing = "".join(f"{file['xxhash']} {file['path']}\n" for file in files)
+    return files, xxhash.xxh3_128_hexdigest(listing.encode())

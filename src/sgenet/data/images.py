@@ -1,0 +1,129 @@
+"""Reading image files: what they show as RGB pixels, or one sentence that says why not."""
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from sgenet.files import InputError
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "PPM", "TIFF")
+_SIXTEEN_BITS = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # PIL reads some 16-bit files as 32-bit "I"
+_TURNS = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+LARGEST_FILE = 2**30  # bytes
+
+
+def read_image(source: bytes | str | Path, name: str | Path = "") -> Image.Image:
+    """The RGB image that a file or its bytes hold, upright by its EXIF orientation.
+
+    Grey, palette and CMYK images are converted as torchvision's ImageFolder does (by PIL), alpha is dropped, 16 bits
+    become 8 by leaving out the lower half. The format is decided by the content.
+
+    Args:
+        source: a path, or the bytes.
+        name: for messages; by default the path.
+
+    Raises:
+        InputError: no file, no such image, cut off, floating-point pixels, or more than PIL's limit of pixels.
+    """
+    if not isinstance(source, bytes):
+        name = name or source
+        source = read_bytes(source, name)
+    return read_upright(source, name)[0]
+
+
+def read_bytes(path: str | Path, name: str | Path) -> bytes:
+    """The content of a file; InputError where it cannot be read or is larger than any image."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read ({(error.strerror or 'no reason told').lower()})") from None
+    if len(content) > LARGEST_FILE:
+        raise InputError(f"{name}: found more than {LARGEST_FILE:,} bytes, expected an image file")
+    return content
+
+
+def read_upright(content: bytes, name: str | Path) -> tuple[Image.Image, bool]:
+    """As `read_image`, and whether EXIF asked for the image to be turned or mirrored."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PIL's on odd metadata, and on sizes, which are judged here
+        image = _open(content, name)
+        try:
+            image.load()
+            orientation = _orientation(image)
+            image = _to_rgb(image, name)
+            turn = _TURNS[orientation]
+            return (image, False) if turn is None else (image.transpose(turn), True)
+        except InputError:
+            raise
+        except Exception as error:  # decoders meet bad bytes with every kind of exception
+            found = f"found a damaged or truncated image ({_reason(error)})"
+            raise InputError(f"{name}: {found}, expected a whole one") from None
+
+
+def _open(content: bytes, name: str | Path) -> Image.Image:
+    try:
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{name}: {_too_large(str(error))}") from None
+    except Exception:
+        found = f"bytes of no readable image (they begin with {content[:8]!r})" if content else "an empty file"
+        raise InputError(f"{name}: found {found}, expected {', '.join(FORMATS[:-1])} or {FORMATS[-1]}") from None
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and image.width * image.height > limit:
+        raise InputError(f"{name}: found {image.width} x {image.height} pixels, expected at most {limit:,} in all")
+    return image
+
+
+def _too_large(message: str) -> str:
+    """PIL refuses images of twice its limit by itself; it tells their size in words only."""
+    found = next((word for word in message.replace("(", " ").split() if word.isdecimal()), "too many")
+    return f"found {int(found):,} pixels, expected at most {Image.MAX_IMAGE_PIXELS:,}"
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's orientation, 1 (upright) to 8; other values and damaged metadata count as upright.
+
+    Not by image.getexif(), which falls back on XMP: OpenCV, which reads for detectors, does not. PIL has already turned
+    a TIFF by its own tag.
+    """
+    if "exif" not in image.info:
+        return 1
+    try:
+        exif = Image.Exif()
+        exif.load(image.info["exif"])
+        found = exif.get(ExifTags.Base.Orientation, 1)
+    except Exception:
+        return 1
+    return found if found in _TURNS else 1
+
+
+def _to_rgb(image: Image.Image, name: str | Path) -> Image.Image:
+    if image.mode == "RGB":
+        return image
+    if image.mode in _SIXTEEN_BITS:
+        grey = np.asarray(image)
+        if grey.min() < 0 or grey.max() >= 2**16:
+            raise InputError(f"{name}: found {grey.dtype} pixels from {grey.min()} to {grey.max()}, expected 16 bits")
+        return Image.fromarray((grey >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise InputError(f"{name}: found floating-point pixels, expected 8 or 16 bits")
+    image.info.pop("transparency", None)
+    return image.convert("RGB")
+
+
+def _reason(error: Exception) -> str:
+    """The decoder's own words, without the count of bytes in brackets."""
+    return (str(error).split("(")[0].strip() or type(error).__name__).splitlines()[0][:80]

@@ -1,0 +1,99 @@
+"""`sgenet data pack`: an image folder becomes a packed set."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import xxhash
+from PIL import Image
+
+from sgenet.data.checks import Source, read_source
+from sgenet.data.class_folders import list_folders
+from sgenet.data.cores import map_on_cores
+from sgenet.data.folders import SPLITS, fresh_folder
+from sgenet.data.images import read_image
+from sgenet.data.packed import PackedImages, encode, write_classes, write_packed
+from sgenet.data.progress import progress
+from sgenet.files import InputError
+
+
+def pack(source: Path, destination: Path, size: int | None = None) -> str:
+    """Pack source/{train,val}/<class>/ into the new folder `destination`, whole or not at all; return what was done.
+
+    Args:
+        source: an image folder; it is only read.
+        destination: not there yet, or empty.
+        size: shorter side in pixels that images are brought to, then cropped around their centre to a square and stored
+            as lossless WebP. None stores each file's own bytes.
+
+    Raises:
+        InputError: a defect of the image folder, or a destination that holds something.
+    """
+    if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
+        raise InputError(f"{destination}: found something there, expected a new or empty folder")
+    if destination.resolve().is_relative_to(source.resolve()):
+        raise InputError(f"{destination}: is inside {source}, expected another place: the source stays as it is")
+    listing = list_folders(source, {split: split for split in SPLITS})
+    classes = list(listing.splits["train"])
+    images = {split: _flatten(listing.splits[split], classes, split) for split in SPLITS}
+    if listing.defects:
+        raise InputError(f"{source}: {listing.defects[0].text}")
+    with fresh_folder(destination) as folder:
+        write_classes(folder, classes)
+        for split, (sources, labels) in images.items():
+            digests: list[str] = []
+            write_packed(folder, split, _encoded(sources, size, split, digests), labels)
+            _compare(folder, split, digests, labels, decoded=size is not None)
+    counts = " and ".join(f"{len(labels):,} {split}" for split, (_, labels) in images.items())
+    return f"{destination}: {counts} images of {len(classes):,} classes, read back and found equal"
+
+
+def square(image: Image.Image, size: int) -> Image.Image:
+    """An image with its shorter side brought to `size` pixels, then cropped to the square around its centre."""
+    short = min(image.size)
+    width, height = (size * side // short for side in image.size)
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    return image.resize((width, height), Image.Resampling.BILINEAR).crop((left, top, left + size, top + size))
+
+
+def _flatten(
+    found: dict[str, list[tuple[str, Source]]], classes: list[str], split: str
+) -> tuple[list[Source], list[int]]:
+    """Images in the order of their classes, and their labels."""
+    sources, labels = [], []
+    for name, images in found.items():
+        if name not in classes:
+            raise InputError(f"{split}/{name}: no class of train/, expected one of {len(classes)}")
+        if not images:
+            raise InputError(f"{split}/{name}: found no image, expected at least one")
+        sources += [source for _, source in images]
+        labels += [classes.index(name)] * len(images)
+    return sources, labels
+
+
+def _encoded(sources: list[Source], size: int | None, split: str, digests: list[str]) -> Iterator[bytes]:
+    """Yield what is stored of each image; `digests` receives that of what must be read back."""
+    encoded = map_on_cores(partial(_encode, size=size), sources)
+    for content, digest in progress(encoded, f"pack {split}", "image", len(sources)):
+        digests.append(digest)
+        yield content
+
+
+def _encode(source: Source, size: int | None) -> tuple[bytes, str]:
+    content = read_source(source)
+    image = read_image(content, source.path)
+    if size is None:
+        return content, xxhash.xxh3_128_hexdigest(content)
+    image = square(image, size)
+    return encode(image), xxhash.xxh3_128_hexdigest(image.tobytes())
+
+
+def _compare(folder: Path, split: str, digests: list[str], labels: list[int], *, decoded: bool) -> None:
+    """Read what was written; OSError where it is not what was to be written."""
+    packed = PackedImages(folder, split)
+    if packed.targets.tolist() != labels or len(digests) != len(labels):
+        raise OSError(f"{split}_index.npy: other labels were read back than were written")
+    for position, digest in enumerate(progress(digests, f"compare {split}", "image", len(digests))):
+        content = packed[position][0].tobytes() if decoded else packed.read(position)
+        if xxhash.xxh3_128_hexdigest(content) != digest:
+            raise OSError(f"{split}.bin: image {position}: other bytes were read back than were written")

@@ -1,0 +1,42 @@
+"""Where real data stand: `root` in a scale's settings, in which ${NAME} is an environment variable."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from sgenet.files import InputError
+
+COCO_DEFAULTS: dict[str, Any] = {  # as COCO 2017 ships
+    "train": {"annotations": "annotations/instances_train2017.json", "images": "train2017"},
+    "val": {"annotations": "annotations/instances_val2017.json", "images": "val2017"},
+    "defects": "strict",
+    "area_limits": [32**2, 96**2],
+}
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+
+def unset_variables(root: str) -> list[str]:
+    """Names of the environment variables in `root` that are not set, or empty."""
+    return [name for name in _VARIABLE.findall(root) if not os.environ.get(name)]
+
+
+def expand_root(root: str) -> str:
+    """`root` with its environment variables; those not set stay as they are."""
+    return _VARIABLE.sub(lambda match: os.environ.get(match[1]) or match[0], root)
+
+
+def resolve_root(root: str, place: str) -> Path:
+    """The folder that `root` names; InputError, beginning with `place`, where there is none."""
+    for name in unset_variables(root):
+        raise InputError(f"{place}: environment variable {name} is not set, expected the folder of the data in it")
+    path = Path(expand_root(root))
+    if not path.is_dir():
+        raise InputError(f"{place}: found {str(path)!r}, expected a folder that exists")
+    return path
+
+
+def annotation_files(settings: dict[str, Any]) -> list[Path]:
+    """The json files of COCO-format data, whether or not they are there."""
+    settings = COCO_DEFAULTS | settings
+    return [Path(expand_root(settings["root"])) / settings[split]["annotations"] for split in ("train", "val")]

@@ -1,0 +1,121 @@
+"""Prepared data as training and evaluation open them: one way for every kind of source."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sgenet import paths
+from sgenet.data.images import read_image
+from sgenet.data.packed import PackedImages, Reader
+from sgenet.data.roots import resolve_root
+from sgenet.files import InputError, read_json
+
+Transform = Callable[[Any], Any]
+
+
+def open_manifest(scale: str, task: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """The manifest of prepared data, with `root`, the folder of real data.
+
+    The file does not hold `root`: it stays as it is where the data move.
+
+    Args:
+        scale: its name.
+        task: `classification` or `detection`.
+        settings: the scale's `data` of the task.
+    """
+    again = f"sgenet prepare {task} --scale {scale}"
+    path = paths.require(paths.manifest(scale, task), again)
+    manifest = read_json(path)
+    if manifest["source"] != settings["source"]:
+        found, expected = manifest["source"], settings["source"]
+        raise InputError(f"{path}: source: found {found!r}, expected {expected!r} from `{again}`")
+    if task == "detection" and "category_ids" not in manifest:
+        raise InputError(f"{path}: category_ids: missing, expected from `{again}`")
+    return locate(manifest, settings, f"params/scales/{scale}.yaml: data.{task}.root")
+
+
+def locate(manifest: dict[str, Any], settings: dict[str, Any], place: str) -> dict[str, Any]:
+    """A manifest with the folder that `settings` names as root of the data, if they are real."""
+    return {**manifest, "root": str(resolve_root(settings["root"], place))} if "root" in settings else manifest
+
+
+class ImageFiles:
+    """Image files as a map-style dataset of (RGB image, label), for torch's DataLoader.
+
+    `transform` is applied to what `reader` gives. `targets` are the labels, int64 [N]; `classes` are the names.
+    """
+
+    def __init__(
+        self, root: Path, paths: list[str], targets: np.ndarray, classes: list[str], transform: Transform | None = None
+    ):
+        self.root, self.targets, self.classes, self.transform = root, targets, classes, transform
+        self.reader: Reader = read_image
+        # One piece of memory, not a million objects: worker processes share it without ever copying it.
+        self._paths = np.frombuffer("".join(paths).encode(), dtype=np.uint8)
+        self._ends = np.cumsum([0] + [len(path.encode()) for path in paths])
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def path(self, position: int) -> Path:
+        """The file of an image."""
+        if not 0 <= position < len(self):
+            raise IndexError(position)
+        return self.root / self._paths[self._ends[position] : self._ends[position + 1]].tobytes().decode()
+
+    def __getitem__(self, position: int) -> tuple[Any, int]:
+        image = self.reader(self.path(position))
+        return (self.transform(image) if self.transform else image), int(self.targets[position])
+
+
+def open_split(
+    folder: Path, manifest: dict[str, Any], split: str, transform: Transform | None = None
+) -> PackedImages | ImageFiles:
+    """A split of classified images: `.targets` (int64 [N]), `.classes`, len(), and [i] -> (RGB image, label).
+
+    Args:
+        folder: what `prepare` left.
+        manifest: of it, as `open_manifest` gives it.
+        split: `train` or `val`.
+        transform: applied to each image.
+    """
+    if manifest["source"] == "embedded":
+        return PackedImages(folder, split, transform)
+    root, place, classes = Path(manifest["root"]), manifest["settings"][split], manifest["classes"]
+    names, targets = _read_list(folder / f"{split}.csv")
+    if manifest["source"] == "packed":
+        images = PackedImages(root, place, transform)
+        images.select(np.array(names, dtype=np.int64), targets, classes)
+        return images
+    return ImageFiles(root / place, names, targets, classes, transform)
+
+
+def annotation_file(folder: Path, manifest: dict[str, Any], split: str) -> Path:
+    """The COCO-format annotations of a split: the data's own, or what `prepare` made of them."""
+    made = folder / "annotations" / f"{split}.json"
+    if manifest["source"] == "embedded" or made.exists():
+        return made
+    return Path(manifest["root"]) / manifest["settings"][split]["annotations"]
+
+
+def image_folder(folder: Path, manifest: dict[str, Any], split: str) -> Path:
+    """The folder that the annotations' file names start from."""
+    if manifest["source"] == "embedded":
+        return folder / split
+    return Path(manifest["root"]) / manifest["settings"][split]["images"]
+
+
+def _read_list(path: Path) -> tuple[list[str], np.ndarray]:
+    """First column of a split's list, and its labels."""
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = csv.reader(file)
+            head = next(rows)
+            label = head.index("label")
+            pairs = [(row[0], int(row[label])) for row in rows]
+    except (OSError, ValueError, IndexError, StopIteration):
+        raise InputError(f"{path}: cannot be read, expected the list of images that `sgenet prepare` leaves") from None
+    return [name for name, _ in pairs], np.array([label for _, label in pairs], dtype=np.int64)

@@ -1,0 +1,154 @@
+"""Which devices a run takes: the CPU, or GPUs that no other run holds; and its processes, one a device.
+
+A GPU is held by a lock on a file, so that runs that start side by side never share one by accident: a run takes the
+first free ones of those it may see (CUDA_VISIBLE_DEVICES), and waits where there are none. `device` and `devices` are
+settings of the scale.
+"""
+
+import fcntl
+import os
+import signal
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+from sgenet.files import InputError
+
+_HELD = "SGENET_GPUS_HELD"  # set for processes that a run starts on the GPUs that it holds
+_held: list[int] = []  # locks, kept to the end of this process
+
+
+def take(device: str, count: int = 1) -> str:
+    """Resolve `cpu`, `cuda` or `auto` to `cpu` or `cuda`, and take that many GPUs.
+
+    Must come before anything uses CUDA. GPUs that were not taken are hidden from this process and those it starts.
+
+    Raises:
+        InputError: fewer GPUs are there than asked for.
+    """
+    if os.environ.get(_HELD):
+        return "cuda"
+    import torch
+
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # as the numbers below
+    there = torch.cuda.device_count() if device != "cpu" else 0
+    if device == "cpu" or (device == "auto" and not there):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # mmengine would take one that it sees
+        return "cpu"
+    if _held:
+        return "cuda"
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    visible = [str(index) for index in range(there)] if listed is None else listed.split(",")[:there]
+    if launched():  # by somebody else's launcher: the one that it means for this process
+        visible = visible[int(os.environ["LOCAL_RANK"]) :][:1]
+    if len(visible) < count:
+        raise InputError(f"devices: found {count} in the scale, but {len(visible)} CUDA devices here, expected fewer")
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(hold(visible, count))
+    return "cuda"
+
+
+def hold(visible: list[str], count: int) -> list[str]:
+    """Lock `count` of these GPUs until this process ends, waiting until so many are free; return their names."""
+    told = False
+    while True:
+        locks = [(name, lock) for name in visible if (lock := _lock(name)) is not None]
+        for _, lock in locks[count:] if len(locks) >= count else locks:
+            os.close(lock)
+        if len(locks) >= count:
+            _held.extend(lock for _, lock in locks[:count])
+            return [name for name, _ in locks[:count]]
+        if not told:
+            print(f"waits for {count} of the GPUs {', '.join(visible)}, which other runs hold", flush=True)
+            told = True
+        time.sleep(1)
+
+
+def _lock(name: str) -> int | None:
+    path = Path(tempfile.gettempdir(), f"sgenet-gpu-{name.replace('/', '_')}.lock")
+    try:
+        file = os.open(path, os.O_RDONLY)  # another user's is opened, never made anew
+    except FileNotFoundError:
+        file = os.open(path, os.O_RDONLY | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        return None
+    return file
+
+
+def launched() -> bool:
+    """Whether this process is one of several of a run, as `torchrun` starts them."""
+    return "RANK" in os.environ and "LOCAL_RANK" in os.environ
+
+
+def rank() -> int:
+    """Number of this process among those of its run."""
+    return int(os.environ["RANK"]) if launched() else 0
+
+
+def world() -> int:
+    """Number of the run's processes."""
+    return int(os.environ["WORLD_SIZE"]) if launched() else 1
+
+
+def join(device: str) -> None:
+    """Join the run's other processes, where there are any: gloo on the CPU, NCCL on GPUs."""
+    if not launched():
+        return
+    import warnings
+
+    import torch
+    from torch import distributed
+
+    warnings.filterwarnings("ignore", message="Grad strides do not match")  # of 1 x 1 convolutions: the same memory
+    for library in ("OMP", "MKL"):  # mmengine would warn that it does so; torch takes as many threads as the scale says
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+    if device == "cuda" and torch.cuda.device_count() > 1:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    if sys.platform == "linux" and os.environ.get("LOCAL_WORLD_SIZE") == os.environ.get("WORLD_SIZE"):
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # all are on this machine
+    if not distributed.is_initialized():
+        distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+
+
+def leave() -> None:
+    """Leave the group that `join` made."""
+    from torch import distributed
+
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def launch(arguments: list[str], count: int, device: str) -> None:
+    """Run `sgenet` with these arguments in `count` processes, one a device, through torchrun's own launcher.
+
+    `device` is what `take` returned for all of them.
+
+    Raises:
+        SystemExit: with the status of the first process that failed, or 128 and the signal that stopped all.
+    """
+    import logging
+
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    logging.disable()  # a step says itself what is wrong
+    if device == "cuda":
+        os.environ[_HELD] = "1"
+    config = LaunchConfig(
+        min_nodes=1, max_nodes=1, nproc_per_node=count, run_id=uuid.uuid4().hex, max_restarts=0, monitor_interval=0.2,
+        rdzv_backend="c10d", rdzv_endpoint="127.0.0.1:0",
+    )  # fmt: skip
+    try:
+        elastic_launch(config, sys.executable)("-m", "sgenet.cli", *arguments)
+    except ChildFailedError as error:
+        _, failure = error.get_first_failure()
+        raise SystemExit(failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode) from None
+    except SignalException as error:
+        if error.sigval == signal.SIGINT:
+            raise KeyboardInterrupt from None
+        raise SystemExit(128 + error.sigval) from None

@@ -1,0 +1,122 @@
+"""Checking on all cores: what is known is not read again, unless its size or time changed."""
+
+import os
+
+import pytest
+import xxhash
+
+from sgenet.data import checks, cores
+from sgenet.data.checks import Source, check_images
+
+
+@pytest.fixture
+def images(source):
+    """Forty images, one of them broken, as the check takes them."""
+    for number in range(40):
+        source.image(f"{number:02d}.png", size=(5 + number, 3))
+    source.bytes("07.png", b"no image")
+
+    def listed():
+        found = []
+        for path in sorted(source.root.iterdir()):
+            status = path.stat()
+            found.append(Source(path.name, str(path), status.st_size, status.st_mtime_ns))
+        return found
+
+    return listed
+
+
+@pytest.fixture
+def looked_at(monkeypatch):
+    """Names of the images that are read, all in this process."""
+    names, inspect = [], checks.inspect
+    monkeypatch.setattr(cores, "count_cores", lambda: 1)
+
+    def note(source):
+        names.append(source.name)
+        return inspect(source)
+
+    monkeypatch.setattr(checks, "inspect", note)
+    return names
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_every_image_is_described(images, source, tmp_path, monkeypatch, count):
+    monkeypatch.setattr(cores, "count_cores", lambda: count)
+    found = check_images(images(), tmp_path / "known.sqlite", "check")
+    for number, result in enumerate(found):
+        content = (source.root / f"{number:02d}.png").read_bytes()
+        assert (result.size, result.xxhash.hex()) == (len(content), xxhash.xxh3_128_hexdigest(content))
+        assert (result.width, result.height) == ((0, 0) if number == 7 else (5 + number, 3))
+        assert ("expected JPEG" in result.problem) == (number == 7)
+    assert check_images(images(), tmp_path / "known.sqlite", "check") == found  # from memory the same
+
+
+def test_only_what_changed_is_read_again(images, source, tmp_path, looked_at):
+    cache = tmp_path / "known.sqlite"
+    check_images(images(), cache, "check")
+    assert len(looked_at) == 40
+    check_images(images(), cache, "check")
+    assert len(looked_at) == 40
+    source.image("03.png", size=(60, 60))
+    os.utime(source.root / "04.png", ns=(1, 1))
+    found = check_images(images(), cache, "check")
+    assert looked_at[40:] == ["03.png", "04.png"]
+    assert found[3].width == 60
+
+
+def test_the_data_may_move(images, source, tmp_path, looked_at):
+    check_images(images(), tmp_path / "known.sqlite", "check")
+    source.root = source.root.rename(tmp_path / "elsewhere")
+    check_images(images(), tmp_path / "known.sqlite", "check")
+    assert len(looked_at) == 40
+
+
+def test_an_interrupted_check_continues(images, tmp_path, monkeypatch, looked_at):
+    note = checks.inspect
+
+    def interrupt(source):
+        if source.name == "25.png":
+            raise KeyboardInterrupt
+        return note(source)
+
+    monkeypatch.setattr(checks, "inspect", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        check_images(images(), tmp_path / "known.sqlite", "check")
+    assert len(looked_at) == 25
+    monkeypatch.setattr(checks, "inspect", note)
+    assert len(check_images(images(), tmp_path / "known.sqlite", "check")) == 40
+    assert looked_at[25:] == [f"{number}.png" for number in range(25, 40)]
+
+
+def test_a_broken_memory_is_thrown_away(images, tmp_path, looked_at, capsys):
+    cache = tmp_path / "known.sqlite"
+    found = check_images(images(), cache, "check")
+    cache.write_bytes(b"SQLite format 3\0" + b"rubbish" * 999)
+    assert check_images(images(), cache, "check") == found
+    assert len(looked_at) == 80
+    assert "known.sqlite: thrown away" in capsys.readouterr().err
+    check_images(images(), cache, "check")
+    assert len(looked_at) == 80
+
+
+def test_what_another_check_found_is_found_anew(images, tmp_path, looked_at, monkeypatch):
+    check_images(images(), tmp_path / "known.sqlite", "check")
+    monkeypatch.setattr(checks, "VERSION", checks.VERSION + 1)
+    check_images(images(), tmp_path / "known.sqlite", "check")
+    assert len(looked_at) == 80
+
+
+def test_a_file_that_cannot_be_read_is_tried_again(images, source, tmp_path):
+    listed = images()
+    moved = (source.root / "05.png").rename(tmp_path / "05.png")
+    found = check_images(listed, tmp_path / "known.sqlite", "check")
+    assert found[5].problem == "cannot be read (no such file or directory)"
+    moved.rename(source.root / "05.png")
+    assert not check_images(listed, tmp_path / "known.sqlite", "check")[5].problem
+
+
+def test_progress_is_told_where_there_is_no_terminal(images, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sgenet.data.progress.SECONDS", -1)
+    check_images(images(), tmp_path / "known.sqlite", "check")
+    assert "check: 39 of 40 images\n" in capsys.readouterr().err

@@ -1,0 +1,231 @@
+"""Real data through the steps: settings, counts, what is told, and what training and evaluation then see."""
+
+import json
+import shutil
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sgenet import paths, steps
+from sgenet.cli import main
+from sgenet.data.splits import annotation_file, open_manifest, open_split
+from sgenet.doctor import doctor
+from sgenet.files import InputError, read_json
+from sgenet.params import load_scale
+from sgenet.runs import load_replication
+
+
+@pytest.fixture
+def use(project, monkeypatch):
+    """Let the smoke scale take other data; returns the replication."""
+
+    def use(task, **settings):
+        project("params/scales/smoke.yaml", lambda scale: scale["data"].update({task: settings}))
+        return load_replication("smoke")
+
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    threads = torch.get_num_threads()
+    yield use
+    torch.set_num_threads(threads)
+
+
+def manifest_of(replication, task):
+    return open_manifest("smoke", task, replication.scale["data"][task])
+
+
+def shared_folder(shared, name, monkeypatch):
+    folder = shared / "data" / name
+    if not folder.is_dir():
+        pytest.skip(f"no {name} at {folder}")
+    monkeypatch.setenv("SGENET_DATA", str(folder))
+    return folder
+
+
+def test_packed_mini_imagenet(shared, use, monkeypatch):
+    shared_folder(shared, "mini_imagenet100_64_pack", monkeypatch)
+    limits = {"train_images": 500, "val_images": 100}
+    replication = use("classification", source="packed", root="${SGENET_DATA}", **limits)
+    steps.prepare(replication, "classification")
+    manifest = manifest_of(replication, "classification")
+    assert manifest["defects"]["by_kind"] == {}
+    assert set(manifest["splits"]["train"]["per_class"].values()) == {5}
+    images = open_split(paths.data_folder("smoke", "classification"), manifest, "val")
+    assert (len(images), len(images.classes), np.unique(images.targets).size) == (100, 100, 100)
+    assert images[99][0].size == (64, 64)
+
+
+def test_blood_cells(shared, use, monkeypatch):
+    folder = shared_folder(shared, "bccd", monkeypatch)
+    places = {
+        split: {"annotations": f"annotations/instances_{split}.json", "images": f"images/{split}"}
+        for split in ("train", "val")
+    }
+    replication = use("detection", source="coco", root="${SGENET_DATA}", **places)
+    steps.prepare(replication, "detection")
+    manifest = manifest_of(replication, "detection")
+    counts = {split: (entry["images"], entry["objects"]) for split, entry in manifest["splits"].items()}
+    assert counts == {"train": (205, 2805), "val": (87, 1138)}  # SOURCE.txt
+    assert sorted(manifest["classes"]) == ["Platelets", "RBC", "WBC"]
+    assert manifest["masks"] is False
+    assert str(folder) not in paths.manifest("smoke", "detection").read_text()
+    run = replication.run("detection/mask-rcnn/sge-resnet50")
+    with pytest.raises(InputError, match="mask-rcnn/sge-resnet50: masks: found objects without one in data/smoke/"):
+        from sgenet.detection.config import detector_config
+
+        detector_config(run, paths.data_folder("smoke", "detection"), manifest)
+
+
+def test_coco(shared, use, monkeypatch):
+    folder = shared_folder(shared, "coco200", monkeypatch)
+    replication = use("detection", source="coco", root="${SGENET_DATA}")
+    steps.prepare(replication, "detection")
+    manifest = manifest_of(replication, "detection")
+    assert (len(manifest["classes"]), manifest["category_ids"][-1], manifest["masks"]) == (80, 90, True)
+    for split, images, crowds in (("train", 120, 22), ("val", 80, 13)):  # SOURCE.txt
+        entry = manifest["splits"][split]
+        truth = annotation_file(paths.data_folder("smoke", "detection"), manifest, split)
+        assert truth == folder / f"annotations/instances_{split}2017.json"
+        objects = json.loads(truth.read_text())["annotations"]
+        assert (entry["images"], entry["crowds"], entry["objects"]) == (images, crowds, len(objects))
+        sizes = Counter(
+            "small" if item["area"] <= 1024 else "medium" if item["area"] <= 9216 else "large" for item in objects
+        )
+        assert entry["per_size"] == sizes
+    with Image.open(paths.manifest("smoke", "detection").with_suffix(".png")) as sheet:
+        assert min(sheet.size) > 300
+    assert paths.manifest("smoke", "detection").stat().st_size < 20_000
+
+
+def test_a_classifier_trains_on_a_folder(source, use):
+    source.folders(train_ant=12, train_cat=12, val_ant=3, val_cat=3)
+    replication = use("classification", source="folder", root=str(source.root))
+    steps.prepare(replication, "classification")
+    before = paths.manifest("smoke", "classification").read_bytes()
+    assert str(source.root) not in before.decode()
+    run = replication.run("classification/sge-resnet50")
+    run.settings.update(epochs=1, workers=2)
+    steps.train(replication, run, 0)
+    steps.evaluate(replication, run, 0)
+    assert read_json(paths.evaluation("smoke", run.id, 0) / "metrics.json")["metrics"]["images"] == 6
+    with np.load(paths.evaluation("smoke", run.id, 0) / "predictions.npz") as found:
+        assert found["label"].tolist() == [0] * 3 + [1] * 3
+    steps.prepare(replication, "classification")
+    assert paths.manifest("smoke", "classification").read_bytes() == before
+
+
+def test_a_detector_trains_where_val_orders_categories_otherwise(source, use):
+    """Detections carry the ids of the training file's categories, whatever the order of the other file."""
+    source.coco(size=(64, 64))  # mmdet leaves out images below 32 pixels
+    source.edit("val", lambda coco: coco["categories"].reverse())
+    replication = use("detection", source="coco", root=str(source.root))
+    steps.prepare(replication, "detection")
+    manifest = manifest_of(replication, "detection")
+    from sgenet.detection import evaluate as evaluation
+    from sgenet.detection.train import train
+
+    run = replication.run("detection/retinanet/sge-resnet50")
+    run.settings["test"]["score_threshold"] = 0.0
+    run.settings.update(batch_size=2, device_batch_size=2)
+    data, folder = paths.data_folder("smoke", "detection"), source.root.parent / "run"
+    train(run, data, manifest, folder=folder, seed=0, device="cpu")
+    weights = folder / "last.safetensors"
+    from safetensors.torch import load_file, save_file
+
+    state = load_file(weights)
+    bias = state["bbox_head.retina_cls.bias"].view(-1, 2)  # anchors, classes
+    bias[:, 0] += 30  # sure of the first class, `cell`, everywhere
+    save_file(state, weights)
+    evaluation.evaluate(run, data, manifest, trained=folder, output=folder, device="cpu")
+    best = max(json.loads((folder / "detections.json").read_text()), key=lambda found: found["score"])
+    assert best["category_id"] == 7
+
+
+@pytest.mark.parametrize("policy", ["strict", "skip"])
+def test_the_command_lists_every_defect(source, use, capsys, policy):
+    source.folders(train_cat=3, val_cat=2).bytes("train/cat/0.png", b"")
+    source.bytes("train/cat/1.png", b"x")
+    use("classification", source="folder", root=str(source.root), defects=policy)
+    status = main(["prepare", "classification", "--scale", "smoke"])
+    told = capsys.readouterr().err
+    if policy == "strict":
+        assert status == 2
+        assert told.startswith("sgenet: data.classification: found 2 defects, expected none")
+        assert "train/cat/0.png: found an empty file" in told and "train/cat/1.png: found bytes of no" in told
+        assert not paths.data_folder("smoke", "classification").exists()
+        assert not paths.manifest("smoke", "classification").exists()
+    else:
+        assert status == 0
+        manifest = read_json(paths.manifest("smoke", "classification"))
+        assert manifest["defects"] == {"policy": "skip", "by_kind": {"unreadable image": 2}}
+
+
+def test_a_check_continues_and_sees_changes(source, use, monkeypatch):
+    from sgenet.data import checks, cores
+
+    names, inspect = [], checks.inspect
+    monkeypatch.setattr(cores, "count_cores", lambda: 1)
+    monkeypatch.setattr(checks, "inspect", lambda found: names.append(found.name) or inspect(found))
+    source.folders(train_cat=3, val_cat=1)
+    replication = use("classification", source="folder", root=str(source.root))
+    steps.prepare(replication, "classification")
+    assert len(names) == 4
+    source.image("train/cat/2.png", size=(20, 20))
+    shutil.rmtree("data")
+    steps.prepare(replication, "classification")
+    assert names[4:] == ["train/cat/2.png"]
+
+
+def test_data_of_another_source_are_told(source, use):
+    source.folders(train_cat=1, val_cat=1)
+    steps.prepare(use("classification", source="folder", root=str(source.root)), "classification")
+    replication = use("classification", source="packed", root=str(source.root))
+    with pytest.raises(InputError, match="source: found 'folder', expected 'packed' from `sgenet prepare class"):
+        steps.train(replication, replication.run("classification/sge-resnet50"), 0)
+
+
+@pytest.mark.parametrize(
+    ("task", "settings", "message"),
+    [
+        ("classification", {"source": "zip"}, "data.classification.source: found 'zip', expected one of embedded"),
+        ("classification", {"source": "folder"}, "data.classification.root: missing"),
+        (
+            "classification",
+            {"source": "folder", "root": "x", "trian": "y"},
+            "data.classification.trian: unknown key, did you mean train",
+        ),
+        (
+            "classification",
+            {"source": "imagenet", "root": "x", "defects": "ask"},
+            "data.classification.defects: found 'ask', expected one of strict, skip",
+        ),
+        ("classification", {"source": "folder", "root": "x", "val": "../y"}, "data.classification.val: found '../y'"),
+        ("classification", {"source": "folder", "root": "x", "train": "/y"}, "data.classification.train: found '/y'"),
+        ("detection", {"source": "coco", "root": "x", "train_images": 0}, "data.detection.train_images: found 0"),
+        (
+            "detection",
+            {"source": "coco", "root": "x", "train": {"images": "y"}},
+            "data.detection.train.annotations: missing",
+        ),
+        ("detection", {"source": "coco", "root": "x", "image_size": 9}, "data.detection.image_size: unknown key"),
+        ("classification", {"source": "embedded", "root": "x"}, "data.classification.root: unknown key"),
+    ],
+)
+def test_settings_are_held_against_the_schema_of_their_source(project, task, settings, message):
+    project("params/scales/smoke.yaml", lambda scale: scale["data"].update({task: settings}))
+    with pytest.raises(InputError, match=f"params/scales/smoke.yaml: {message}"):
+        load_scale("smoke")
+
+
+def test_the_doctor_tells_where_data_are_looked_for(source, use, monkeypatch, capsys):
+    use("classification", source="folder", root="${SGENET_IMAGES}")
+    for value, told in (
+        ("", "data in ${SGENET_IMAGES} (SGENET_IMAGES is not set)"),
+        ("/no/such", "data in /no/such (no such folder)"),
+        (str(source.root), f"data in {source.root} (not checked yet)"),
+    ):
+        monkeypatch.setenv("SGENET_IMAGES", value)
+        doctor()
+        assert f"classification {told}" in capsys.readouterr().out
