@@ -153,9 +153,9 @@ def test_real_calibration_covers_every_run(project, capsys):
     [
         (256, (224, 224), "cuda", 2, (256, 224, 224)),
         (16, (32, 32), "cpu", 2, (16, 32, 32)),
-        (32, (224, 224), "cpu", 2, (2, 224, 224)),
-        (2, (800, 1333), "cpu", 1, (1, 200, 333)),
-        (1, (800, 1333), "cpu", 2, (1, 200, 333)),
+        (32, (224, 224), "cpu", 2, (3, 112, 112)),
+        (2, (800, 1333), "cpu", 1, (2, 100, 166)),
+        (1, (800, 1333), "cpu", 2, (1, 100, 166)),
     ],
 )
 def test_a_cpu_is_timed_on_fewer_pixels(batch, size, device, least, expected):

@@ -27,7 +27,7 @@ from sgenet.provenance import describe_device
 from sgenet.runs import Run
 
 OBJECTS = 7  # of an image: COCO's train2017 has 860,001 on 118,287 images
-CPU_PIXELS = 2**17  # of a step
+CPU_PIXELS = 40_000  # of a step
 TIMED = 5  # steps at most, after one that is not; the quickest counts: what else the machine does only slows
 ENOUGH = 1.0  # seconds, after which no further step is timed
 # Settings that leave the work of a step as it is.

@@ -71,6 +71,18 @@ def test_hostile_names_are_escaped(repository: Path) -> None:
     assert not Elements(text).all("script")
 
 
+def test_defects_and_turned_images_are_counted(replication: Replication) -> None:
+    path = Path("data/demo/classification.json")
+    classes = [f"n{number:08d}" for number in range(1000)]
+    found = {"defects": {"policy": "skip", "by_kind": {"empty box": 2, "unreadable image": 1234}}, "classes": classes}
+    make.write(path, json.loads(path.read_text()) | found | {"rotated": {"train": 5, "val": 0}})
+    build(replication)
+    text = " ".join(PAGE.read_text().split())
+    assert re.search(r"Defects: 2 × empty box, 1.?234 × unreadable image \(left out\); policy skip\.", text)
+    assert "Turned by EXIF: 5 train, 0 val images." in text
+    assert re.search(r"1.?000 classes\. ", text) and classes[7] not in text
+
+
 def test_every_number_opens_its_origin(replication: Replication) -> None:
     build(replication)
     text = PAGE.read_text()

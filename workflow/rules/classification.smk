@@ -1,6 +1,6 @@
 rule train_classifier:
     input:
-        manifest=DATA / "classification.json",
+        manifest=manifest_of("classification"),
         data=ancient(DATA / "classification"),
     output:
         best=RESULTS / "classification" / "{name}" / "seed-{seed}" / "best.safetensors",
@@ -16,6 +16,7 @@ rule train_classifier:
         gpu=gpus() * DEVICES,
     params:
         scale=SCALE,
+        data=fingerprint("classification"),
         settings=settings("classification"),
     message:
         "train classification/{wildcards.name}, seed {wildcards.seed}"
@@ -25,7 +26,7 @@ rule train_classifier:
 
 rule evaluate_classifier:
     input:
-        manifest=DATA / "classification.json",
+        manifest=ancient(DATA / "classification.json"),
         data=ancient(DATA / "classification"),
         best=rules.train_classifier.output.best,
         last=rules.train_classifier.output.last,
@@ -61,7 +62,7 @@ rule evaluate_classifier:
 
 rule evaluate_released:
     input:
-        manifest=DATA / "classification.json",
+        manifest=manifest_of("classification"),
         data=ancient(DATA / "classification"),
         weights=str(paths.released("{name}")),
     output:
@@ -75,6 +76,7 @@ rule evaluate_released:
         gpu=gpus(),
     params:
         scale=SCALE,
+        data=fingerprint("classification"),
         settings=released_settings,
     message:
         "evaluate the released weights of {wildcards.name}"
@@ -84,7 +86,7 @@ rule evaluate_released:
 
 rule activations:
     input:
-        manifest=DATA / "classification.json",
+        manifest=ancient(DATA / "classification.json"),
         data=ancient(DATA / "classification"),
         best=paths.training(SCALE, FIGURES_RUN, 0) / "best.safetensors",
         training=paths.training(SCALE, FIGURES_RUN, 0) / "training.json",

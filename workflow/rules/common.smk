@@ -11,7 +11,7 @@ from snakemake.exceptions import WorkflowError
 from sgenet import paths, warm
 from sgenet.claims import load_claims
 from sgenet.data.roots import annotation_files, expand_root
-from sgenet.files import InputError
+from sgenet.files import InputError, read_json
 from sgenet.runs import FIGURES_RUN, TASKS, load_replication
 
 try:
@@ -137,6 +137,25 @@ def annotations(wildcards):
         if found["source"] == "coco"
         else []
     )
+
+
+def manifest_of(task):
+    """The manifest of a task's data, made before it is known what is to be trained on them."""
+
+    def of(wildcards):
+        return ancient(checkpoints.prepare_data.get(task=task).output.manifest)
+
+    return of
+
+
+def fingerprint(task):
+    """What the data of a task are: a parameter, since the time of a file says nothing of it."""
+
+    def of(wildcards):
+        path = paths.manifest(SCALE, task)
+        return read_json(path)["fingerprint"] if path.exists() else None
+
+    return of
 
 
 def gpus():

@@ -1,6 +1,6 @@
-# Of real data only the json files are inputs here; the step itself tells which images changed. It leaves the same
-# manifest where nothing did, and what is trained depends on that alone.
-rule prepare_data:
+# Of real data only the json files are inputs here; the step itself tells which images changed. A checkpoint, because the
+# fingerprint of what it finds decides what is trained: data that moved, or were checked once more, train nothing.
+checkpoint prepare_data:
     input:
         annotations=annotations,
     output:

@@ -1,6 +1,6 @@
 rule train_detector:
     input:
-        manifest=DATA / "detection.json",
+        manifest=manifest_of("detection"),
         data=ancient(DATA / "detection"),
         start=start_of,
     output:
@@ -16,6 +16,7 @@ rule train_detector:
         gpu=gpus() * DEVICES,
     params:
         scale=SCALE,
+        data=fingerprint("detection"),
         settings=settings("detection"),
     message:
         "train detection/{wildcards.name}, seed {wildcards.seed}"
@@ -25,7 +26,7 @@ rule train_detector:
 
 rule evaluate_detector:
     input:
-        manifest=DATA / "detection.json",
+        manifest=ancient(DATA / "detection.json"),
         data=ancient(DATA / "detection"),
         last=rules.train_detector.output.last,
         training=rules.train_detector.output.training,

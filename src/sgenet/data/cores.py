@@ -1,10 +1,14 @@
 """One function over many items on all cores that this process may use."""
 
-import multiprocessing
 import os
 import signal
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
+
+from sgenet.files import InputError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -20,13 +24,32 @@ def map_on_cores(function: Callable[[Item], Result], items: Sequence[Item]) -> I
     """Yield the results in the order of `items`; few items, or one core, need no further process.
 
     `function` stands at the top level of a module. What it raises is raised here, and ends the other processes.
+
+    Raises:
+        InputError: a process was killed.
     """
     processes = min(count_cores(), len(items) // CHUNK)
     if processes < 2:
         yield from map(function, items)
         return
-    with multiprocessing.Pool(processes, _leave_signals_to_the_parent) as pool:
-        yield from pool.imap(function, items, chunksize=CHUNK)
+    pool = ProcessPoolExecutor(processes, initializer=_leave_signals_to_the_parent)
+    waiting: deque[Future[list[Result]]] = deque()
+    try:
+        for start in range(0, len(items), CHUNK):
+            waiting.append(pool.submit(_map, function, items[start : start + CHUNK]))
+            if len(waiting) > 4 * processes:  # results that nobody has taken yet take memory
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+    except BrokenProcessPool:
+        cause = "out of memory, or by an image that its decoder cannot bear"
+        raise InputError(f"images: a process that read them was killed ({cause}); the same command continues") from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _map(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    return list(map(function, items))
 
 
 def _leave_signals_to_the_parent() -> None:
