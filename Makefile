@@ -43,5 +43,5 @@ lock: ## rewrite requirements.lock from pyproject.toml
 	  --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
 
 clean: ## everything that was made, the environment aside
-	rm -rf results reports/smoke reports/demo $(filter-out data/released,$(wildcard data/*)) logs wandb dvc_plots .resume .snakemake dvc.lock \
+	rm -rf results $(filter-out reports/published,$(wildcard reports/*)) $(filter-out data/released,$(wildcard data/*)) logs wandb dvc_plots .resume .snakemake dvc.lock \
 	  .dvc/cache .dvc/tmp .pytest_cache .mypy_cache .ruff_cache

@@ -111,21 +111,23 @@ def own_pieces(pieces: BatchSampler, settings: Settings, drop_last: bool) -> Pie
     return own
 
 
-def train_loader(pieces: BatchSampler, settings: Settings, *, drop_last: bool, **more: Any) -> DataLoader[Any]:
+def train_loader(
+    pieces: BatchSampler, settings: Settings, device: str, *, drop_last: bool, **more: Any
+) -> DataLoader[Any]:
     """Training batches of this process, out of the pieces of an epoch, whose sampler must be an Order."""
     order = pieces.sampler
     assert isinstance(order, Order)
     own = own_pieces(pieces, settings, drop_last)
-    return loader(Seeded(order.dataset, order.seed), settings, batch_sampler=own, **more)
+    return _loader(Seeded(order.dataset, order.seed), settings, device, batch_sampler=own, **more)
 
 
-def test_loader(dataset: Any, settings: Settings) -> DataLoader[Any]:
+def test_loader(dataset: Any, settings: Settings, device: str) -> DataLoader[Any]:
     """This process's share of the images, in order, for evaluation."""
     rank, world = get_dist_info()
-    return loader(dataset, settings, batch_size=settings["batch_size"], sampler=range(rank, len(dataset), world))
+    share = range(rank, len(dataset), world)
+    return _loader(dataset, settings, device, batch_size=settings["batch_size"], sampler=share)
 
 
-def loader(dataset: Any, settings: Settings, **more: Any) -> DataLoader[Any]:
-    """A DataLoader with the run's worker processes; pages are pinned where a GPU takes them."""
-    workers, pinned = settings["workers"], torch.cuda.is_initialized()
-    return DataLoader(dataset, num_workers=workers, pin_memory=pinned, **more)
+def _loader(dataset: Any, settings: Settings, device: str, **more: Any) -> DataLoader[Any]:
+    """A DataLoader with the run's worker processes, whose memory is pinned where a GPU takes the batches."""
+    return DataLoader(dataset, num_workers=settings["workers"], pin_memory=device == "cuda", **more)

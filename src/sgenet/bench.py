@@ -109,7 +109,7 @@ def _loaders() -> list[list[str]]:
             pieces = BatchSampler(Order(ours, 0), 32, drop_last=True)
             loaders: dict[str, Any] = {
                 "torchvision": DataLoader(plain, 32, shuffle=True, num_workers=2, drop_last=True),
-                "ours": train_loader(pieces, settings, drop_last=True),
+                "ours": train_loader(pieces, settings, "cpu", drop_last=True),
             }
             if sides[0] == crop:
                 own = own_pieces(pieces, settings, True)

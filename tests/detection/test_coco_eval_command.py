@@ -1,5 +1,7 @@
 """`sgenet coco-eval` outside the repository: against pycocotools' recorded numbers, and on bad files."""
 
+import contextlib
+import io
 import json
 import subprocess
 import sys
@@ -93,3 +95,23 @@ def test_nothing_heavy_is_imported(files):
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize("iou_type", ["bbox", "segm"])
+def test_the_ground_truth_of_coco_against_itself_is_100(shared, tmp_path, capsys, iou_type):
+    from pycocotools.coco import COCO
+
+    path = shared / "data/coco200/annotations/instances_val2017.json"
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(path))
+    detections = []
+    for annotation in truth.loadAnns(truth.getAnnIds(iscrowd=False)):
+        code = truth.annToRLE(annotation)
+        own = {key: annotation[key] for key in ("image_id", "category_id", "bbox")}
+        detections.append({**own, "score": 1.0, "segmentation": {**code, "counts": code["counts"].decode()}})
+    (tmp_path / "found.json").write_text(json.dumps(detections))
+    arguments = ["--annotations", str(path), "--detections", str(tmp_path / "found.json"), "--iou-type", iou_type]
+    assert main(["coco-eval", *arguments, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    whole = {name for name in NAMES if name not in ("ar1", "ar10")}  # images have more objects of a category than that
+    assert {name: found[name] for name in whole} == dict.fromkeys(whole, 100.0)

@@ -77,7 +77,7 @@ def measure(
     """
     settings = run.settings
     dataset = build_dataset(data, manifest, "val", {**settings, "resident": False}, train=False)  # few are looked at
-    loader = test_loader(dataset, settings)
+    loader = test_loader(dataset, settings, device)
     classifier = Classifier(build_network(run.model, settings, len(manifest["classes"])), settings).to(device).eval()
     load_weights(classifier.network, weights)
     module = getattr(classifier.network, f"layer{figures['stage']}")[-1].sge

@@ -63,7 +63,7 @@ def build_loaders(
     if settings["resident"]:
         loader = ResidentImages(images, own_pieces(pieces, settings, drop_last), settings, device, seed)
     else:
-        loader = train_loader(pieces, settings, drop_last=drop_last)
+        loader = train_loader(pieces, settings, device, drop_last=drop_last)
     return loader, build_test_loader(folder, manifest, settings, device)
 
 
@@ -74,7 +74,7 @@ def build_test_loader(folder: Path, manifest: dict[str, Any], settings: Settings
         rank, world = get_dist_info()
         batches = BatchSampler(range(rank, len(images), world), settings["batch_size"], drop_last=False)
         return ResidentImages(images, list(batches), settings, device)
-    return test_loader(images, settings)
+    return test_loader(images, settings, device)
 
 
 class Classifier(BaseModel):

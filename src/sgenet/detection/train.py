@@ -55,7 +55,7 @@ def train(
     detector = MODELS.build(config.model).to(memory_format=torch.channels_last)
     dataset = DATASETS.build(config.train_dataloader.dataset)
     pieces = AspectRatioBatchSampler(batches.Order(dataset, seed), settings["device_batch_size"])
-    loader = batches.train_loader(pieces, settings, drop_last=False, collate_fn=pseudo_collate)
+    loader = batches.train_loader(pieces, settings, device, drop_last=False, collate_fn=pseudo_collate)
     clip = {"max_norm": settings["gradient_clip"], "norm_type": 2}
     optimizer = engine.optim_wrapper(settings, device, clip_grad=clip)
     warmup, ratio = settings["warmup"]["iterations"], settings["warmup"]["ratio"]
