@@ -2,17 +2,20 @@
 
 import os
 import random
-import signal
+import re
 import subprocess
 import sys
+import uuid
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch._inductor.exc import InvalidCxxCompiler
 from torch.utils.data import BatchSampler
 
-from sgenet import batches, devices, paths
+from sgenet import batches, cli, devices, paths
 from sgenet.cli import main
 from sgenet.files import InputError, read_json
 from sgenet.resume import read_history
@@ -120,22 +123,29 @@ def _hold(count, *visible):
     return subprocess.Popen([sys.executable, "-c", HOLD, str(count), *visible], stdout=subprocess.PIPE, text=True)
 
 
-def test_no_gpu_is_held_twice_and_a_dead_run_frees_its_own(tmp_path, monkeypatch):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    first, second = _hold(1, "0", "1", "2"), None
+def test_no_gpu_is_held_twice_and_a_dead_run_frees_its_own():
+    zero, one, two = ("a" + uuid.uuid4().hex for _ in range(3))  # the locks stand in a folder of the machine
+    processes = []
+
+    def hold(count, *visible):
+        processes.append(_hold(count, *visible))
+        return processes[-1]
+
     try:
-        assert first.stdout.readline().split() == ["0"]
-        second = _hold(2, "0", "1", "2")
-        assert second.stdout.readline().split() == ["1", "2"]
-        third = _hold(1, "0", "1")
-        assert third.stdout.readline().startswith("waits for 1 of the GPUs 0, 1")
-        first.send_signal(signal.SIGKILL)
+        first = hold(1, zero, one, two)
+        assert first.stdout.readline().split() == [zero]
+        assert hold(2, zero, one, two).stdout.readline().split() == [one, two]
+        third = hold(1, zero, one)
+        assert third.stdout.readline().startswith(f"waits for 1 of the GPUs {zero}, {one}")
+        first.kill()
         first.wait()
-        assert third.stdout.readline().split() == ["0"]
+        assert third.stdout.readline().split() == [zero]
     finally:
-        for process in (first, second, third):
+        for process in processes:
             process.kill()
             process.wait()
+        for name in (zero, one, two):
+            (devices.LOCKS / f"sgenet-gpu-{name}.lock").unlink()
 
 
 def test_more_gpus_than_there_are_is_told(monkeypatch):
@@ -145,6 +155,55 @@ def test_more_gpus_than_there_are_is_told(monkeypatch):
         devices.take("cuda", 3)
     monkeypatch.setattr(devices, "hold", lambda visible, count: visible[:count])
     assert devices.take("auto", 1) == "cuda" and os.environ["CUDA_VISIBLE_DEVICES"] == "4"
+
+
+def test_under_another_launcher_each_process_locks_the_gpu_of_its_number(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4, 7")
+    held = []
+    monkeypatch.setattr(devices, "hold", lambda visible, count: held.append((visible, count)) or visible)
+    for name in ("RANK", "LOCAL_RANK"):
+        monkeypatch.setenv(name, "1")
+    assert devices.take("cuda", 2) == "cuda" and held == [(["7"], 1)]
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "4, 7"  # by which NCCL and mmengine count
+
+
+def test_processes_end_with_the_one_that_started_them(project):
+    project("params/scales/smoke.yaml", lambda scale: scale.update(devices=2))
+    project("params/scales/smoke.yaml", lambda scale: scale["classification"].update(device_batch_size=8, epochs=500))
+    assert main(["prepare", "classification", "--scale", "smoke"]) == 0
+    command = [sys.executable, "-m", "sgenet.cli", "train", "classification/resnet50", "--scale", "smoke"]
+    environment = {**os.environ, "WANDB_MODE": "disabled", "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    assert "epoch 1/500" in process.stdout.readline()
+    children = psutil.Process(process.pid).children()
+    assert len(children) == 2
+    process.kill()
+    process.wait()
+    assert psutil.wait_procs(children, timeout=10)[1] == []
+
+
+def test_memory_is_pinned_where_a_gpu_takes_the_batches():
+    settings = {"batch_size": 2, "device_batch_size": 2, "workers": 0}
+    pieces = BatchSampler(batches.Order([0] * 4, 0), 2, True)
+    for device, pinned in (("cuda", True), ("cpu", False)):
+        assert batches.test_loader([0] * 4, settings, device).pin_memory is pinned
+        assert batches.train_loader(pieces, settings, device, drop_last=True).pin_memory is pinned
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+            "the GPU's memory is full .*lower device_",
+        ),
+        (InvalidCxxCompiler(), "compile: torch.compile failed .*set it to false"),
+    ],
+)
+def test_what_torch_cannot_do_is_told_in_a_sentence(error, sentence):
+    assert re.match(sentence, cli._told(error))
+    assert cli._told(RuntimeError("something else")) is None
 
 
 def test_without_a_gpu_auto_is_the_cpu_and_cuda_is_refused(monkeypatch):

@@ -125,6 +125,16 @@ def _check_detection(metrics, output):
         assert metrics[name] == pytest.approx(100 * value)
 
 
+def test_resident_images_in_half_precision_train_and_evaluate_alike(replication):
+    run = replication.run("classification/sge-resnet50")
+    run.settings.update(resident=True, precision="bf16", device_batch_size=8)
+    steps.train(replication, run, 0)
+    steps.evaluate(replication, run, 0)
+    output = paths.evaluation("smoke", run.id, 0)
+    history = resume.read_history(paths.training("smoke", run.id, 0) / "history.csv")
+    _check_classification(read_json(output / "metrics.json")["metrics"], output, history)
+
+
 def test_the_backbone_starts_from_the_classifier_and_freezes_what_is_asked(replication, tmp_path):
     from sgenet.checkpoints import save_weights
     from sgenet.detection import ops

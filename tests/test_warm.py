@@ -52,6 +52,8 @@ def test_a_warm_step_gives_what_a_step_by_itself_gives(project, owner):
         weights.append(Path("results/smoke/classification/resnet50/seed-0/last.safetensors").read_bytes())
     assert weights[0] == weights[1]
     assert (folder / "socket").exists()
+    (server,) = (p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [])[-1:] == [str(folder)])
+    assert server.environ()["CUDA_VISIBLE_DEVICES"] == ""  # or mmengine, once imported, would want a GPU
     bad = "sgenet evaluate classification/nothing --scale smoke"
     for one in (alone, environment):
         done = step(bad, one)

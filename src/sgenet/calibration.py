@@ -19,16 +19,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from sgenet.engine import autocast
+from sgenet.data.progress import progress
 from sgenet.params import Settings, merge
 from sgenet.provenance import describe_device
 from sgenet.runs import Run
 
 OBJECTS = 7  # of an image: COCO's train2017 has 860,001 on 118,287 images
 CPU_PIXELS = 40_000  # of a step
-TIMED = 5  # steps at most, after one that is not; the quickest counts: what else the machine does only slows
+UNTIMED = 1  # steps before those that are timed
+TIMED = 5  # steps at most; the quickest counts: what else the machine does only slows
 ENOUGH = 1.0  # seconds, after which no further step is timed
 # Settings that leave the work of a step as it is.
 FREE = {
@@ -71,13 +71,13 @@ def calibrate(runs: Iterable[Run], classes: Mapping[str, int], device: str) -> t
         alike.setdefault(json.dumps([run.task, run.detector, run.model, _costly(run.settings)]), []).append(run)
     costs: dict[str, Cost] = {}
     ways = []
-    for group in tqdm(alike.values(), desc="calibration", disable=None, leave=False):
+    for group in progress(alike.values(), "calibration", "network", len(alike)):
         cost = measure(group[0], classes[group[0].task], device)
         costs |= {run.id: cost for run in group}
         settings, (height, width) = group[0].settings, image_size(group[0])
         step = {"images": settings["device_batch_size"], "height": height, "width": width}
         timed = {"images": cost.images, "height": cost.height, "width": cost.width}
-        way = {"task": group[0].task, "precision": settings["precision"], "run": step, "timed": timed}
+        way = {"task": group[0].task, "precision": settings.get("precision", "fp32"), "run": step, "timed": timed}
         if way not in ways:
             ways.append(way)
     name = describe_device(device)
@@ -106,18 +106,18 @@ def measure(run: Run, classes: int, device: str) -> Cost:
     settings, full = run.settings, image_size(run)
     least = 2 if run.task == "classification" else 1  # two for batch normalisation, which a detector's backbone freezes
     images, height, width = shape = timed_shape(settings["device_batch_size"], full, device, least)
+    torch.backends.cudnn.benchmark = run.task == "classification"  # as in training
     build = _classifier if run.task == "classification" else _detector
     model, batch = build(run, classes, shape)
     model = model.to(device).train()
     optimizer = _optimizer(model, settings["optimizer"])
 
     def learn() -> None:
-        with autocast(settings["precision"], device):
-            loss, _ = model.parse_losses(_forward(model, batch, training=True))
+        loss, _ = model.parse_losses(_forward(model, batch, training=True))
         loss.backward()
 
     def test() -> None:
-        with torch.inference_mode(), autocast(settings["precision"], device):
+        with torch.inference_mode():
             _forward(model, batch, training=False)
 
     scale = math.prod(full) / (height * width) / images
@@ -160,7 +160,7 @@ def _forward(model: Any, batch: Any, *, training: bool) -> Any:
 def _seconds(work: Callable[[], Any], device: str) -> float:
     """The shortest time of `work`, in seconds."""
     found: list[float] = []
-    while len(found) < 2 or (len(found) <= TIMED and sum(found[1:]) < ENOUGH):
+    while len(found) <= UNTIMED or (len(found) < UNTIMED + TIMED and sum(found[UNTIMED:]) < ENOUGH):
         if device != "cpu":
             torch.cuda.synchronize()
         started = time.perf_counter()
@@ -168,7 +168,7 @@ def _seconds(work: Callable[[], Any], device: str) -> float:
         if device != "cpu":
             torch.cuda.synchronize()
         found.append(time.perf_counter() - started)
-    return min(found[1:])
+    return min(found[UNTIMED:])
 
 
 def _optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:

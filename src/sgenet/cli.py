@@ -23,9 +23,24 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         print(f"sgenet: {error}", file=sys.stderr)
         return 2
+    except RuntimeError as error:
+        if (known := _told(error)) is None:
+            raise
+        print(f"sgenet: {known}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("sgenet: interrupted; the same command continues", file=sys.stderr)
         return 130
+
+
+def _told(error: RuntimeError) -> str | None:
+    """A sentence for what torch raises where a setting asks too much of the machine; None for anything else."""
+    name, text = type(error).__name__, next(iter(str(error).splitlines()), "")
+    if name == "OutOfMemoryError":
+        return f"the GPU's memory is full ({text[:120]}); lower device_batch_size, the batch of a step stays as it is"
+    if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
+        return f"compile: torch.compile failed ({text[:120]}); set it to false, or install what it needs"
+    return None
 
 
 def _run(options: argparse.Namespace) -> int | None:
@@ -70,7 +85,13 @@ def _run(options: argparse.Namespace) -> int | None:
 
     # Snakemake hands on what its --config chose over params/pipeline.yaml.
     seeds, tables = os.environ.get("SGENET_SEEDS"), os.environ.get("SGENET_TABLES")
-    chosen = options.tables.split(",") if getattr(options, "tables", None) else tables.split() if tables else None
+    chosen = (
+        options.tables.split(",")
+        if getattr(options, "tables", None) is not None
+        else tables.split()
+        if tables
+        else None
+    )
     replication = load_replication(options.scale, int(seeds) if seeds else None, chosen)
     if options.step == "plan":
         print(steps.plan(replication, options.json))

@@ -5,18 +5,22 @@ first free ones of those it may see (CUDA_VISIBLE_DEVICES), and waits where ther
 settings of the scale.
 """
 
+import ctypes
 import fcntl
 import os
 import signal
+import subprocess
 import sys
-import tempfile
 import time
 import uuid
+from functools import cache
 from pathlib import Path
 
 from sgenet.files import InputError
 
+LOCKS = Path("/tmp")  # not TMPDIR, which may be a job's own
 _HELD = "SGENET_GPUS_HELD"  # set for processes that a run starts on the GPUs that it holds
+_PARENT = "SGENET_PARENT"  # for them too: that run's process
 _held: list[int] = []  # locks, kept to the end of this process
 
 
@@ -40,12 +44,15 @@ def take(device: str, count: int = 1) -> str:
     if _held:
         return "cuda"
     listed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    visible = [str(index) for index in range(there)] if listed is None else listed.split(",")[:there]
-    if launched():  # by somebody else's launcher: the one that it means for this process
-        visible = visible[int(os.environ["LOCAL_RANK"]) :][:1]
+    names = [str(index) for index in range(there)] if listed is None else listed.split(",")[:there]
+    visible = [name.strip() for name in names]
+    if launched():  # by another launcher, which means one of them for this process; `join` chooses it
+        visible, count = visible[local_rank() :][:1], 1
     if len(visible) < count:
         raise InputError(f"devices: found {count} in the scale, but {len(visible)} CUDA devices here, expected fewer")
-    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(hold(visible, count))
+    held = hold(visible, count)
+    if not launched():
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(held)
     return "cuda"
 
 
@@ -66,17 +73,30 @@ def hold(visible: list[str], count: int) -> list[str]:
 
 
 def _lock(name: str) -> int | None:
-    path = Path(tempfile.gettempdir(), f"sgenet-gpu-{name.replace('/', '_')}.lock")
+    path = LOCKS / f"sgenet-gpu-{_uuids().get(name, name).replace('/', '_')}.lock"
     try:
         file = os.open(path, os.O_RDONLY)  # another user's is opened, never made anew
     except FileNotFoundError:
-        file = os.open(path, os.O_RDONLY | os.O_CREAT, 0o666)
+        file = os.open(path, os.O_RDONLY | os.O_CREAT)
+        os.chmod(file, 0o666)  # whatever the umask: others must be able to open it
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(file)
         return None
     return file
+
+
+@cache
+def _uuids() -> dict[str, str]:
+    """Number of a GPU -> its UUID, by which it may be called as well; empty where nvidia-smi does not tell."""
+    command = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    pairs = [line.split(",") for line in told.splitlines() if line.count(",") == 1]
+    return {index.strip(): uuid.strip() for index, uuid in pairs}
 
 
 def launched() -> bool:
@@ -87,6 +107,11 @@ def launched() -> bool:
 def rank() -> int:
     """Number of this process among those of its run."""
     return int(os.environ["RANK"]) if launched() else 0
+
+
+def local_rank() -> int:
+    """Number of this process among those of its run on this machine."""
+    return int(os.environ["LOCAL_RANK"]) if launched() else 0
 
 
 def world() -> int:
@@ -103,15 +128,25 @@ def join(device: str) -> None:
     import torch
     from torch import distributed
 
+    if os.environ.get(_PARENT):
+        _end_with(int(os.environ[_PARENT]))
     warnings.filterwarnings("ignore", message="Grad strides do not match")  # of 1 x 1 convolutions: the same memory
     for library in ("OMP", "MKL"):  # mmengine would warn that it does so; torch takes as many threads as the scale says
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     if device == "cuda" and torch.cuda.device_count() > 1:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(local_rank())
     if sys.platform == "linux" and os.environ.get("LOCAL_WORLD_SIZE") == os.environ.get("WORLD_SIZE"):
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # all are on this machine
     if not distributed.is_initialized():
         distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+
+
+def _end_with(parent: int) -> None:
+    """Have this process ended when the one that holds its GPUs is gone, even by SIGKILL (Linux alone knows how)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG; it may be waiting in a library
+        if os.getppid() != parent:  # gone before it could be told
+            raise SystemExit(128 + signal.SIGKILL)
 
 
 def leave() -> None:
@@ -137,16 +172,19 @@ def launch(arguments: list[str], count: int, device: str) -> None:
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     logging.disable()  # a step says itself what is wrong
+    os.environ[_PARENT] = str(os.getpid())
     if device == "cuda":
         os.environ[_HELD] = "1"
     config = LaunchConfig(
         min_nodes=1, max_nodes=1, nproc_per_node=count, run_id=uuid.uuid4().hex, max_restarts=0, monitor_interval=0.2,
-        rdzv_backend="c10d", rdzv_endpoint="127.0.0.1:0",
+        rdzv_backend="c10d", rdzv_endpoint="127.0.0.1:0", local_addr="127.0.0.1",
     )  # fmt: skip
     try:
         elastic_launch(config, sys.executable)("-m", "sgenet.cli", *arguments)
     except ChildFailedError as error:
-        _, failure = error.get_first_failure()
+        number, failure = error.get_first_failure()
+        if failure.exitcode < 0:
+            print(f"sgenet: process {number} of {count} was ended by signal {-failure.exitcode}", file=sys.stderr)
         raise SystemExit(failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode) from None
     except SignalException as error:
         if error.sigval == signal.SIGINT:

@@ -72,7 +72,10 @@ def _scales() -> list[str]:
         name = file.stem
         try:
             data = load_replication(name).scale["data"]
-            state = [f"{task} {_data_state(name, task, data[task])}" for task in TASKS]
+            found = {task: _data_state(name, task, data[task]) for task in TASKS}
+            state = [f"{task} {text}" for task, (text, _) in found.items()]
+            if name == chosen:
+                problems += [f"{task}: {problem}" for task, (_, problem) in found.items() if problem]
             report = "report built" if (paths.report(name) / "index.html").exists() else "no report yet"
             line = ", ".join([*state, report])
         except InputError as error:
@@ -83,14 +86,16 @@ def _scales() -> list[str]:
     return problems
 
 
-def _data_state(scale: str, task: str, settings: params.Settings) -> str:
-    """Where the data are, and whether they are ready; of real data, also what is missing to find them."""
+def _data_state(scale: str, task: str, settings: params.Settings) -> tuple[str, str]:
+    """Where the data are, and whether they are ready; and what is missing to find them, of real data, or nothing."""
     made = paths.manifest(scale, task).exists()
     if "root" not in settings:
         folder: Path = paths.data_folder(scale, task)
-        return f"data in {folder}" if made else f"data not made yet (into {folder})"
+        return (f"data in {folder}" if made else f"data not made yet (into {folder})"), ""
     root = settings["root"]
     if names := unset_variables(root):
-        return f"data in {root} ({names[0]} is not set)"
+        return f"data in {root} ({names[0]} is not set)", f"{names[0]} is not set"
     place = Path(expand_root(root))
-    return f"data in {place} ({('checked' if made else 'not checked yet') if place.is_dir() else 'no such folder'})"
+    if not place.is_dir():
+        return f"data in {place} (no such folder)", f"{place}: no such folder"
+    return f"data in {place} ({'checked' if made else 'not checked yet'})", ""

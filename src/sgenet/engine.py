@@ -2,16 +2,13 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.dist import all_reduce, broadcast, get_dist_info
 from mmengine.hooks import Hook, ParamSchedulerHook
-from mmengine.optim import OptimWrapper
-from mmengine.registry import OPTIM_WRAPPERS
 from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -48,31 +45,10 @@ class QuietRunner(Runner):
         pass
 
 
-@OPTIM_WRAPPERS.register_module()
-class PreciseOptimWrapper(OptimWrapper):
-    """mmengine's OptimWrapper whose forward passes run in the precision of the settings."""
-
-    def __init__(self, precision: str, device: str, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.precision, self.device = precision, device
-
-    @contextmanager
-    def optim_context(self, model: nn.Module) -> Iterator[None]:
-        with super().optim_context(model), autocast(self.precision, self.device):
-            yield
-
-
-def autocast(precision: str, device: str) -> torch.autocast:
-    """Forward passes in bfloat16 where it is exact enough ("bf16"), or all in float32 ("fp32")."""
-    return torch.autocast(device, torch.bfloat16, enabled=precision == "bf16")
-
-
-def optim_wrapper(settings: Settings, device: str, **more: Any) -> dict[str, Any]:
-    """mmengine's configuration of the optimiser, its precision and the adding up of gradients."""
+def optim_wrapper(settings: Settings, **more: Any) -> dict[str, Any]:
+    """mmengine's configuration of the optimiser and of the adding up of gradients."""
     return {
-        "type": "PreciseOptimWrapper",
-        "precision": settings["precision"],
-        "device": device,
+        "type": "OptimWrapper",
         "optimizer": settings["optimizer"] | {"fused": True},
         "accumulative_counts": pieces_of_step(settings) // get_dist_info()[1],
         **more,

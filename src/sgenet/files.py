@@ -50,11 +50,14 @@ def write_json(path: str | Path, value: Any) -> None:
 def read_json(path: str | Path) -> Any:
     """Return the content of a JSON file; InputError when it is missing, unreadable or not JSON."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))  # some editors begin with a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read ({_reason(error)}), expected a JSON file") from None
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: line {error.lineno} is not JSON ({error.msg})") from None
+    except (RecursionError, ValueError):
+        found = "found lists in lists too deep, or a number too long, to be read"
+        raise InputError(f"{path}: {found}, expected an ordinary JSON file") from None
 
 
 def read_yaml(path: str | Path) -> Any:

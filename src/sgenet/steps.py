@@ -15,15 +15,18 @@ from sgenet.runs import FIGURES_RUN, Replication, Run
 def prepare(replication: Replication, task: str) -> None:
     """Make or check the data of a task: its folder, its manifest and a contact sheet."""
     from sgenet.data.contact_sheet import draw_contact_sheet
+    from sgenet.data.folders import fresh_folder
     from sgenet.data.prepare import make_data
     from sgenet.data.splits import locate
 
     scale, settings = replication.scale_name, replication.scale["data"][task]
     folder, place = paths.data_folder(scale, task), f"params/scales/{scale}.yaml: data.{task}.root"
-    manifest = make_data(task, folder, settings, place, paths.checked_images(scale, task))
-    located = locate(manifest, settings, place)
-    draw_contact_sheet(folder, located, paths.manifest(scale, task).with_suffix(".png"))
-    write_json(paths.manifest(scale, task), manifest)
+    path = paths.manifest(scale, task)
+    with fresh_folder(folder) as target:
+        manifest = make_data(task, target, settings, place, paths.checked_images(scale, task))
+        draw_contact_sheet(target, locate(manifest, settings, place), path.with_suffix(".png"))
+        path.unlink(missing_ok=True)  # an old manifest never stands beside new data
+    write_json(path, manifest)
 
 
 def train(replication: Replication, run: Run, seed: int) -> None:
@@ -170,12 +173,13 @@ def plan(replication: Replication, as_json: bool) -> str:
     from sgenet import plan
 
     images = plan.images_of(replication)
-    from sgenet.calibration import calibrate
     from sgenet.data.cores import count_cores
 
     wanted, threads = replication.scale["device"], min(replication.scale["threads"], count_cores())
     here = {"device": "auto" if wanted == "cuda" else wanted, "threads": threads}
     device = _device(replace(replication, scale=replication.scale | here))
+    from sgenet.calibration import calibrate
+
     costs, measured = calibrate(plan.remaining(replication), {task: of.classes for task, of in images.items()}, device)
     made = plan.make(replication, images, costs, {**measured, "wanted": wanted})
     return plan.to_json(made) if as_json else plan.to_text(made)

@@ -32,6 +32,7 @@ _PRELOAD = {  # what steps of a task import, in their course too: runs need json
                        "sgenet.classification.evaluate"),
     "detection": ("sgenet.detection.train", "sgenet.detection.evaluate", "mmdet.models", "mmdet.datasets"),
 }  # fmt: skip
+_NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}
 _LOST = 137  # as a shell tells of a command that was killed
 
 
@@ -53,7 +54,7 @@ def run(arguments: list[str]) -> int | None:
     owner = _owner(Path(folder or ""))
     if not folder or folder != folder_of(owner) or not _alive(owner):
         return None
-    environment = {key: value for key, value in os.environ.items() if key != "SGENET_WARM"}
+    environment = {key: value for key, value in os.environ.items() if key != "SGENET_WARM"} | _NO_GPU
     request = json.dumps({"arguments": arguments, "folder": os.getcwd(), "environment": environment}).encode()
     child = 0
     try:
@@ -163,6 +164,7 @@ def _connect(folder: Path) -> socket.socket | None:
                 process = subprocess.Popen(
                     [sys.executable, "-m", "sgenet.warm", str(folder)],
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                    env=os.environ | _NO_GPU,  # mmengine settles on a device when it is imported
                 )  # fmt: skip
             while connection is None and process.poll() is None:
                 time.sleep(0.02)

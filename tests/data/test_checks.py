@@ -7,6 +7,7 @@ import xxhash
 
 from sgenet.data import checks, cores
 from sgenet.data.checks import Source, check_images
+from sgenet.files import InputError
 
 
 @pytest.fixture
@@ -98,6 +99,22 @@ def test_a_broken_memory_is_thrown_away(images, tmp_path, looked_at, capsys):
     assert "known.sqlite: thrown away" in capsys.readouterr().err
     check_images(images(), cache, "check")
     assert len(looked_at) == 80
+
+
+def test_a_second_check_at_work_is_told(images, tmp_path, monkeypatch):
+    """Also between two of the times that the first one keeps what it found."""
+    cache, inspect = tmp_path / "known.sqlite", checks.inspect
+    monkeypatch.setattr(cores, "count_cores", lambda: 1)
+    monkeypatch.setattr(checks, "_COMMIT_SECONDS", -1)
+
+    def inspect_beside_another(source):
+        if source.name in ("00.png", "30.png"):
+            with pytest.raises(InputError, match="known.sqlite: in use, expected no other `sgenet prepare`"):
+                check_images(images(), cache, "check")
+        return inspect(source)
+
+    monkeypatch.setattr(checks, "inspect", inspect_beside_another)
+    assert len(check_images(images(), cache, "check")) == 40
 
 
 def test_what_another_check_found_is_found_anew(images, tmp_path, looked_at, monkeypatch):

@@ -266,3 +266,24 @@ def test_a_packed_set_that_changed_since_is_refused(packed, prepare):
     write_packed(packed.root, "train", [Image.new("RGB", (4, 4))], [0])
     with pytest.raises(InputError, match="train.bin: found 1 images, expected at least 4"):
         open_split(prepare.folder, manifest, "train")
+
+
+@pytest.mark.parametrize("change", ["labels", "classes", "sizes"])
+def test_other_labels_than_those_checked_are_refused(packed, prepare, change):
+    manifest = locate(prepare("packed"), {"root": str(packed.root)}, "root")
+    index = np.load(packed.root / "train_index.npy")
+    if change == "labels":
+        index[[0, 1], 2] = index[[1, 0], 2]
+    elif change == "sizes":
+        index[2] += (1, -1, 0)
+    else:
+        write_classes(packed.root, ["ant", "zebra", "cat"])
+    np.save(packed.root / "train_index.npy", index)
+    with pytest.raises(InputError, match=r"train.bin: image \d has another class or size than when it was checked"):
+        open_split(prepare.folder, manifest, "train")
+
+
+def test_the_root_may_be_below_home(source, prepare, monkeypatch):
+    source.folders(train_cat=1, val_cat=1)
+    monkeypatch.setenv("HOME", str(source.root.parent))
+    assert prepare("folder", root=f"~/{source.root.name}")["splits"]["train"]["images"] == 1

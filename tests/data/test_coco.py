@@ -1,6 +1,7 @@
 """COCO-format data as `prepare` leaves them: what is refused, what is left out, what is allowed."""
 
 import json
+import reprlib
 import shutil
 
 import pytest
@@ -123,6 +124,29 @@ DEFECTS = {
         "annotations.0.segmentation: found [[1, 2, 3, 4]], expected polygons, or a run-length mask of height and width"
         " [30, 40]",
     ),
+    "a mask of too few pixels": (
+        first("segmentation", {"size": [30, 40], "counts": [10, 10]}),
+        "annotations.0.segmentation: found {'counts': [10, 10], 'size': [30, 40]}, expected polygons, or a run-length"
+        " mask of height and width [30, 40]",
+    ),
+    "a mask of odd text": (
+        first("segmentation", {"size": [30, 40], "counts": "!!!!garbage"}),
+        "annotations.0.segmentation: found {'counts': '!!!!garbage', 'size': [30, 40]}, expected polygons, or a"
+        " run-length mask of height and width [30, 40]",
+    ),
+    "a list as id": (first("id", [1]), "annotations.0.id: found [1], expected a whole number, not negative"),
+    "a mapping as image": (
+        first("image_id", {}),
+        "annotations.0.image_id: found {}, expected a whole number, not negative",
+    ),
+    "a huge area": (
+        first("area", 10**20),
+        "annotations.0.area: found 100000000000000000000, expected a finite number",
+    ),
+    "a huge box": (
+        first("bbox", [4, 5, 10**400, 20]),
+        f"annotations.0.bbox: found {reprlib.repr([4, 5, 10**400, 20])}, expected [x, y, width, height]",
+    ),
 }
 
 
@@ -160,6 +184,14 @@ IMAGES = {
     "no such file": (
         lambda coco: coco["images"][0].update(file_name="z.png"),
         f"{TRAIN}: images.0.file_name: found 'z.png', expected a file in train2017",
+    ),
+    "a long file name": (
+        lambda coco: coco["images"][0].update(file_name="z" * 9999),
+        f"{TRAIN}: images.0.file_name: found {'z' * 9999!r}, expected a file in train2017",
+    ),
+    "a list as id": (
+        lambda coco: (coco["images"][0].update(id=[10]), coco["annotations"].pop(0)),
+        f"{TRAIN}: images.0.id: found [10], expected a whole number, not negative",
     ),
 }
 
@@ -218,6 +250,14 @@ REFUSED = {
     "annotation twice": (twice("annotations"), f"{TRAIN}: annotations.2.id: found 1 once more, expected an id of"),
     "category twice": (twice("categories"), f"{TRAIN}: categories.2.id: found 7 once more, expected an id of its own"),
     "name twice": (twice("categories", "name"), f"{TRAIN}: categories.2.name: found 'cell' once more, expected a name"),
+    "file twice": (
+        lambda coco: coco["images"][1].update(file_name="./a.png"),
+        f"{TRAIN}: images.1.file_name: found './a.png' once more, expected a file of its own for each image",
+    ),
+    "a list as category": (
+        lambda coco: coco["categories"][0].update(id=[7]),
+        f"{TRAIN}: categories.0: found {{'id': [7], 'name': 'cell'}}, expected an id and a name",
+    ),
     "no name": (drop("categories", "name"), f"{TRAIN}: categories.0: found {{'id': 7}}, expected an id and a name"),
     "category in one split": (
         lambda coco: coco["categories"].append({"id": 9, "name": "new"}),
@@ -257,6 +297,34 @@ def test_no_json_and_nothing_there(source, prepare):
         prepare("coco")
     shutil.rmtree(source.root / "train2017")
     with pytest.raises(InputError, match="train2017: not found, expected the folder of the images of annotations"):
+        prepare("coco")
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b'{"images": ' + b"9" * 5000 + b"}"], ids=["deep", "long"])
+def test_json_that_python_cannot_read(source, prepare, content):
+    source.coco().bytes(TRAIN, content)
+    with pytest.raises(InputError, match="instances_train2017.json: found lists in lists too deep, or a number too"):
+        prepare("coco")
+
+
+def test_whole_floats_and_a_byte_order_mark(source, prepare):
+    """As some tools write them; training gets a file without the mark."""
+    source.coco().edit("train", lambda coco: coco["images"][0].update(width=40.0, height=30.0))
+    source.bytes(TRAIN, b"\xef\xbb\xbf" + (source.root / TRAIN).read_bytes())
+    manifest = prepare("coco")
+    assert manifest["defects"]["by_kind"] == {}
+    assert COCO(annotation_file(prepare.folder, located(source, manifest), "train")).getImgIds() == [10, 20]
+
+
+def test_falling_area_limits(source, prepare):
+    source.coco()
+    with pytest.raises(InputError, match=r"data.detection.area_limits: found \[96, 32\], expected rising ones"):
+        prepare("coco", area_limits=[96, 32])
+
+
+def test_no_object_left(source, prepare):
+    source.coco().edit("train", lambda coco: coco["annotations"].clear())
+    with pytest.raises(InputError, match="found no usable object in train, expected at least one"):
         prepare("coco")
 
 

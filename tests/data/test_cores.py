@@ -40,6 +40,14 @@ def test_few_items_stay_in_this_process():
     assert list(cores.map_on_cores(lambda item: os.getpid(), range(20))) == [PARENT] * 20
 
 
+@pytest.mark.parametrize(("given", "expected"), [("", 8), ("3", 3), ("99", 8), ("0", 1), ("many", 8)])
+def test_a_workflow_may_give_fewer_cores(monkeypatch, given, expected):
+    monkeypatch.undo()
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8))
+    monkeypatch.setenv("SGENET_CORES", given)
+    assert cores.count_cores() == expected
+
+
 def test_errors_come_back():
     with pytest.raises(InputError, match="70.png: refused"):
         list(cores.map_on_cores(refuse_70, range(500)))

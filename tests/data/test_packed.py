@@ -80,6 +80,24 @@ def test_truncated_index(folder):
         PackedImages(folder, "train")
 
 
+def header(shape):
+    """What NumPy writes before an int32 array of that shape, and nothing behind it."""
+    text = f"{{'descr': '<i4', 'fortran_order': False, 'shape': {shape}}}\n".encode()
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04 no archive", b"", header((2**45, 3)), header("(1, [")])
+def test_an_index_of_odd_bytes(folder, content):
+    (folder / "train_index.npy").write_bytes(content)
+    with pytest.raises(InputError, match="train_index.npy: cannot be read, expected an int32 or int64 array"):
+        PackedImages(folder, "train")
+
+
+def test_a_class_list_with_a_byte_order_mark(folder):
+    (folder / "classes.txt").write_text("0\tant\n1\tbee\n2\tcat\n", encoding="utf-8-sig")
+    assert PackedImages(folder, "train").classes == ["ant", "bee", "cat"]
+
+
 @pytest.mark.parametrize(
     ("index", "found"),
     [
@@ -87,7 +105,8 @@ def test_truncated_index(folder):
         (np.zeros((4, 3), np.float32), r"float32 \[4, 3\]"),
         (np.zeros((0, 3), np.int32), r"int32 \[0, 3\]"),
         (np.zeros((4, 3), np.int32), "an empty image"),
-        (np.array([[-1, 1, 0]], np.int32), "a negative offset"),
+        (np.array([[-1, 1, 0]], np.int32), "an odd offset"),
+        (np.array([[2**63 - 1, 9, 0]], np.int64), "an odd offset"),
     ],
 )
 def test_wrong_index(folder, index, found):

@@ -219,6 +219,46 @@ def test_settings_are_held_against_the_schema_of_their_source(project, task, set
         load_scale("smoke")
 
 
+@pytest.mark.parametrize("change", ["sound", "edited", "gone"])
+def test_a_json_other_than_the_one_checked_is_refused(source, use, change):
+    replication = use("detection", source="coco", root=str(source.coco(size=(64, 64)).root))
+    steps.prepare(replication, "detection")
+    if change == "edited":
+        source.edit("val", lambda coco: coco["annotations"][0].update(area=201))
+    elif change == "gone":
+        (source.root / "annotations/instances_val2017.json").unlink()
+    if change == "sound":
+        assert manifest_of(replication, "detection")["area_limits"] == [1024, 9216]
+        return
+    text = "instances_val2017.json: not the file that was checked, .*`sgenet prepare detection --scale smoke` checks it"
+    with pytest.raises(InputError, match=text):
+        steps.train(replication, replication.run("detection/retinanet/sge-resnet50"), 0)
+
+
+def test_an_interrupted_step_leaves_no_old_manifest_beside_new_data(source, use, monkeypatch):
+    source.folders(train_cat=3, val_cat=1)
+    replication = use("classification", source="folder", root=str(source.root))
+    steps.prepare(replication, "classification")
+    manifest, folder = paths.manifest("smoke", "classification"), paths.data_folder("smoke", "classification")
+    before = manifest.read_bytes(), (folder / "train.csv").read_bytes()
+    source.image("train/cat/4.png")
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sgenet.data.contact_sheet.draw_contact_sheet", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            steps.prepare(replication, "classification")
+    assert (manifest.read_bytes(), (folder / "train.csv").read_bytes()) == before
+    with monkeypatch.context() as patch:
+        patch.setattr(steps, "write_json", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            steps.prepare(replication, "classification")
+    assert not manifest.exists() and len((folder / "train.csv").read_text().splitlines()) == 5
+    assert not list(folder.parent.glob(".*"))
+
+
 def test_the_doctor_tells_where_data_are_looked_for(source, use, monkeypatch, capsys):
     use("classification", source="folder", root="${SGENET_IMAGES}")
     for value, told in (
@@ -227,5 +267,15 @@ def test_the_doctor_tells_where_data_are_looked_for(source, use, monkeypatch, ca
         (str(source.root), f"data in {source.root} (not checked yet)"),
     ):
         monkeypatch.setenv("SGENET_IMAGES", value)
-        doctor()
+        assert doctor() == 0  # another scale is chosen
         assert f"classification {told}" in capsys.readouterr().out
+
+
+def test_the_doctor_misses_data_of_the_chosen_scale(source, use, project, monkeypatch, capsys):
+    use("classification", source="folder", root="${SGENET_IMAGES}")
+    project("params/pipeline.yaml", lambda pipeline: pipeline.update(scale="smoke"))
+    monkeypatch.setenv("SGENET_IMAGES", "/no/such")
+    assert doctor() == 1
+    assert capsys.readouterr().out.endswith("\nnot ready: classification: /no/such: no such folder\n")
+    monkeypatch.setenv("SGENET_IMAGES", str(source.root))
+    assert doctor() == 0

@@ -95,7 +95,8 @@ def test_bad_annotations(
 
 @pytest.mark.parametrize(
     "shape",
-    [None, [], [[0, 0, 1, 1]], [[0, 0, 5, 5, 5]], {"size": [4, 4], "counts": "12"}, {"size": [400, 400]}],
+    [None, [], [[0, 0, 1, 1]], [[0, 0, 5, 5, 5]], {"size": [4, 4], "counts": "12"}, {"size": [400, 400]}]
+    + [{"size": [400, 400], "counts": counts} for counts in ("", "!!!!", "12", [10, 10], [-5, 160_005])],
 )
 def test_bad_segmentation(small: tuple[Path, Dataset, Detections], shape: Any) -> None:
     path, dataset, _ = small

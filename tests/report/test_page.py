@@ -78,7 +78,8 @@ def test_defects_and_turned_images_are_counted(replication: Replication) -> None
     make.write(path, json.loads(path.read_text()) | found | {"rotated": {"train": 5, "val": 0}})
     build(replication)
     text = " ".join(PAGE.read_text().split())
-    assert re.search(r"Defects: 2 × empty box, 1.?234 × unreadable image \(left out\); policy skip\.", text)
+    counts = r"Defects: 2 × empty box, 1.?234 × unreadable image"
+    assert re.search(counts + r"; policy skip: what cannot be used is left out\.", text)
     assert "Turned by EXIF: 5 train, 0 val images." in text
     assert re.search(r"1.?000 classes\. ", text) and classes[7] not in text
 

@@ -10,7 +10,6 @@ from snakemake.exceptions import WorkflowError
 
 from sgenet import paths, warm
 from sgenet.claims import load_claims
-from sgenet.data.roots import annotation_files, expand_root
 from sgenet.files import InputError, read_json
 from sgenet.runs import FIGURES_RUN, TASKS, load_replication
 
@@ -108,6 +107,11 @@ def test_settings(wildcards):
     return canonical(run_of("detection", wildcards).test_settings)
 
 
+def area_limits():
+    """Where small objects end and large ones begin in evaluation; of real data they change no fingerprint."""
+    return canonical(REPLICATION.scale["data"]["detection"].get("area_limits"))
+
+
 def released_settings(wildcards):
     """What decides the numbers of released weights: the network, and how images are brought to it."""
     keys = ("width", "attention", "image_size", "resize", "mean", "std")
@@ -122,21 +126,8 @@ def start_of(wildcards):
 
 
 def data_settings(wildcards):
-    """What decides the data: settings, and where real ones stand just now."""
-    found = dict(REPLICATION.scale["data"][wildcards.task])
-    if "root" in found:
-        found["root"] = expand_root(found["root"])
-    return canonical(found)
-
-
-def annotations(wildcards):
-    """The json files of COCO-format data, as far as they are there: otherwise the step says what is missing."""
-    found = REPLICATION.scale["data"][wildcards.task]
-    return (
-        [str(path) for path in annotation_files(found) if path.is_file()]
-        if found["source"] == "coco"
-        else []
-    )
+    """What decides the data. Environment variables in it stay names: a disk not mounted just now makes nothing again."""
+    return canonical(REPLICATION.scale["data"][wildcards.task])
 
 
 def manifest_of(task):
@@ -172,7 +163,7 @@ DEVICES = REPLICATION.scale["devices"]  # of one training
 
 def training_threads():
     """CPU threads of a training: those of all its processes."""
-    return REPLICATION.scale["threads"] * (1 if gpus() else DEVICES)
+    return REPLICATION.scale["threads"] * DEVICES
 
 
 # On the CPU, steps of this workflow fork from one process that has imported what they need.

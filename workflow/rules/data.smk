@@ -1,8 +1,6 @@
-# Of real data only the json files are inputs here; the step itself tells which images changed. A checkpoint, because the
-# fingerprint of what it finds decides what is trained: data that moved, or were checked once more, train nothing.
+# Real data are no input here: `sgenet prepare` itself tells what changed in them. A checkpoint, because the fingerprint
+# of what it finds decides what is trained: data that moved, or were checked once more, train nothing.
 checkpoint prepare_data:
-    input:
-        annotations=annotations,
     output:
         manifest=DATA / "{task}.json",
         sheet=DATA / "{task}.png",
@@ -11,10 +9,11 @@ checkpoint prepare_data:
         LOGS / "prepare" / "{task}.log",
     conda:
         "../../environment.yml"
+    threads: workflow.cores
     params:
         scale=SCALE,
         settings=data_settings,
     message:
         "prepare the data for {wildcards.task}"
     shell:
-        "sgenet prepare {wildcards.task} --scale {params.scale:q} > {log} 2>&1"
+        "SGENET_CORES={threads} sgenet prepare {wildcards.task} --scale {params.scale:q} > {log} 2>&1"

@@ -59,6 +59,7 @@ rule evaluate_detector:
     params:
         scale=SCALE,
         settings=test_settings,
+        area_limits=area_limits(),
     message:
         "evaluate detection/{wildcards.name}, seed {wildcards.seed}"
     shell:

@@ -16,7 +16,6 @@ from sgenet.classification.resident import ResidentImages
 from sgenet.data.packed import PackedImages
 from sgenet.data.splits import ImageFiles, open_split
 from sgenet.data.tensors import read_tensor
-from sgenet.engine import autocast
 from sgenet.models.names import attention_settings
 from sgenet.models.resnet import AttentionResNet, create_resnet
 from sgenet.params import Settings
@@ -99,7 +98,7 @@ class Classifier(BaseModel):
     def forward(self, images: Tensor, labels: Tensor, mode: str = "tensor") -> Any:
         """`images` uint8 (N, 3, S, S), `labels` (N,): the loss for mode "loss", otherwise the best classes first."""
         images = images.to(memory_format=torch.channels_last)  # as the network's weights
-        with autocast(self.precision, images.device.type):
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             logits = self.network((images.float() / 255 - self.mean) / self.std).float()
         if mode == "loss":
             return {"loss": F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)}

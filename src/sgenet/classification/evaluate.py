@@ -71,7 +71,7 @@ def _predict(classifier: Classifier, loader: Loader, weights: Path, device: str)
     top5, labels = [], []
     with torch.inference_mode():
         for images, label in tqdm(loader, desc=weights.stem, disable=None, leave=False):
-            top5.append(classifier(images.to(device), label).cpu())
+            top5.append(classifier(images.to(device, non_blocking=True), label).cpu())
             labels.append(label.cpu())
     return torch.cat(top5).short().numpy(), torch.cat(labels).short().numpy()
 

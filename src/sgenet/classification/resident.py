@@ -80,7 +80,7 @@ def load(dataset: Any, workers: int, device: str) -> tuple[Tensor, Tensor]:
 
 
 def augment(images: Tensor, size: int, scale: list[float], flip: float, random: torch.Generator) -> Tensor:
-    """Random crops resized to `size`, half of them mirrored (with probability `flip`).
+    """Random crops resized to `size`, some of them mirrored.
 
     Args:
         images: uint8 (N, 3, H, W), on any device.

@@ -68,7 +68,7 @@ def train(
     if weights is not None:
         load_weights(classifier.network, weights)
     loader, val_loader = build_loaders(data, manifest, settings, seed, device)
-    optimizer = engine.optim_wrapper(settings, device)
+    optimizer = engine.optim_wrapper(settings)
     steps = len(loader) // optimizer["accumulative_counts"]
     end = round(settings["warmup_epochs"] * steps)
     start = {"type": "LinearLR", "start_factor": 0.1, "begin": 0, "end": end, "by_epoch": False}

@@ -1,16 +1,18 @@
 """COCO-format annotations: whatever cannot be trained on is found before training, entry by entry."""
 
-import math
+import os
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from sgenet.data.defects import Defect
+from sgenet.data.masks import is_run_length
 from sgenet.files import InputError, read_json
 
 Entry = dict[str, Any]
 _SLACK = 1.0  # pixels that a box may stand out of its image
+_MOST = 2**53  # up to here floating-point numbers hold every whole number
 
 
 def read_annotations(path: Path, name: str) -> Entry:
@@ -21,8 +23,8 @@ def read_annotations(path: Path, name: str) -> Entry:
         name: below the data's root, for messages.
 
     Raises:
-        InputError: no JSON, a list is missing, an id stands twice, a file name leaves the folder of images, or a
-            category has no name of its own: nothing that could be left out.
+        InputError: no JSON, a list is missing, an id or a file name stands twice, a file name leaves the folder of
+            images, or a category has no name of its own: nothing that could be left out.
     """
     content = read_json(path)
     for key in ("images", "annotations", "categories"):
@@ -33,7 +35,9 @@ def read_annotations(path: Path, name: str) -> Entry:
         seen = set()
         for index, entry in enumerate(content[key]):
             number = entry.get("id") if isinstance(entry, dict) else None
-            if _is_whole(number) and number in seen:
+            if not _is_whole(number):
+                continue
+            if number in seen:
                 raise InputError(f"{name}: {key}.{index}.id: found {number} once more, expected an id of its own")
             seen.add(number)
     names = set()
@@ -44,8 +48,15 @@ def read_annotations(path: Path, name: str) -> Entry:
         if entry["name"] in names:
             raise InputError(f"{place}.name: found {entry['name']!r} once more, expected a name of its own")
         names.add(entry["name"])
+    files = set()
     for index, entry in enumerate(content["images"]):
-        _refuse_leaving(entry, f"{name}: images.{index}.file_name")
+        found = entry.get("file_name") if isinstance(entry, dict) else None
+        if isinstance(found, str):
+            place, file = f"{name}: images.{index}.file_name", PurePosixPath(found)
+            _refuse_leaving(found, place)
+            if file in files:
+                raise InputError(f"{place}: found {found!r} once more, expected a file of its own for each image")
+            files.add(file)
     return content
 
 
@@ -64,7 +75,7 @@ def check_images(content: Entry, name: str, folder: Path, shown: str, defects: l
         fields = {"id": _is_whole, "file_name": _is_name, "width": _is_side, "height": _is_side}
         if not _complete(entry, fields, place, defects):
             continue
-        if not (folder / entry["file_name"]).is_file():
+        if not os.path.isfile(folder / entry["file_name"]):  # false for a name that is too long, too
             text = f"{place}.file_name: found {entry['file_name']!r}, expected a file in {shown}"
             defects.append(Defect("missing image", text))
             continue
@@ -111,8 +122,9 @@ def _problem(entry: Entry, sizes: dict[int, tuple[Any, Any]], categories: set[in
     if _is_side(width) and _is_side(height):
         if min(x, y) < -_SLACK or x + wide > width + _SLACK or y + high > height + _SLACK:
             return "box outside its image", f"bbox: {shown}, expected a box within {width} x {height} pixels"
-        if (shape := entry.get("segmentation")) and not _is_shape(shape, [height, width]):
-            expected = f"polygons, or a run-length mask of height and width {[height, width]}"
+        size = [int(height), int(width)]
+        if (shape := entry.get("segmentation")) and not _is_shape(shape, size):
+            expected = f"polygons, or a run-length mask of height and width {size}"
             return "bad entry", f"segmentation: found {reprlib.repr(shape)}, expected {expected}"
     return None
 
@@ -133,24 +145,22 @@ def _complete(entry: Any, fields: Mapping[str, Callable[[Any], bool]], place: st
     return True
 
 
-def _refuse_leaving(entry: Any, place: str) -> None:
-    found = entry.get("file_name") if isinstance(entry, dict) else None
-    if isinstance(found, str):
-        for path in (PurePosixPath(found), PureWindowsPath(found)):
-            if path.is_absolute() or path.drive or ".." in path.parts:
-                raise InputError(f"{place}: found {found!r}, expected a name that stays in the folder of images")
+def _refuse_leaving(found: str, place: str) -> None:
+    for path in (PurePosixPath(found), PureWindowsPath(found)):
+        if path.is_absolute() or path.drive or ".." in path.parts:
+            raise InputError(f"{place}: found {found!r}, expected a name that stays in the folder of images")
 
 
 def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST
 
 
 def _is_side(value: Any) -> bool:
-    return _is_whole(value) and value > 0
+    return _is_number(value) and value > 0 and value == int(value)  # some tools write 64.0
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MOST  # neither is NaN
 
 
 def _is_name(value: Any) -> bool:
@@ -173,8 +183,7 @@ _EXPECTED: dict[Any, str] = {
 def _is_shape(shape: Any, size: Sequence[int]) -> bool:
     """Whether a segmentation is a list of polygons, or a run-length mask of height and width `size`."""
     if isinstance(shape, dict):
-        counts = shape.get("counts")
-        return shape.get("size") == size and (isinstance(counts, str) or (isinstance(counts, list) and bool(counts)))
+        return is_run_length(shape, size)
     return isinstance(shape, list) and all(
         isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0 and all(map(_is_number, polygon))
         for polygon in shape

@@ -147,15 +147,17 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path)
+    connection = sqlite3.connect(path, timeout=0)
     try:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # kept from one commit to the next
+        connection.execute("BEGIN EXCLUSIVE")
         if connection.execute("PRAGMA quick_check").fetchone() != ("ok",):
             raise sqlite3.DatabaseError("damaged")
         if connection.execute("PRAGMA user_version").fetchone() != (VERSION,):
             connection.execute("DROP TABLE IF EXISTS images")
             connection.execute(f"CREATE TABLE images ({_COLUMNS})")
             connection.execute(f"PRAGMA user_version = {VERSION}")
-            connection.commit()
+        connection.commit()
         connection.execute("SELECT path, size, modified, length, xxhash, width, height, rotated, problem FROM images")
     except sqlite3.DatabaseError:
         connection.close()

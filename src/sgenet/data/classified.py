@@ -31,7 +31,7 @@ def make_classification(folder: Path, settings: dict[str, Any], root: Path, cach
     """
     settings = _resolve(settings, root)
     found = _list(root, settings)
-    classes = _choose_classes(found, settings)
+    classes = choose_classes(found, settings)
     rows = {split: _choose(found.splits[split], classes, settings, split) for split in SPLITS}
     defects = found.defects
     kept = _check(rows, cache, defects)
@@ -107,7 +107,7 @@ def _list_packed(root: Path, places: dict[str, str]) -> Listing:
     return listing
 
 
-def _choose_classes(found: Listing, settings: dict[str, Any]) -> list[str]:
+def choose_classes(found: Listing, settings: dict[str, Any]) -> list[str]:
     """Classes that have training images; `found` gets a defect for each that lacks images in a split."""
 
     def complain(kind: str, split: str, name: str, text: str) -> None:

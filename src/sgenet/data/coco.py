@@ -1,5 +1,6 @@
 """Preparing real detection data, any COCO-format json with its images: checked; leaves lists, defects, a manifest."""
 
+import codecs
 import csv
 import io
 import json
@@ -37,6 +38,9 @@ def make_detection(folder: Path, settings: dict[str, Any], root: Path, cache: Pa
         InputError: no such data, too few of them, or defects that are not to be skipped.
     """
     settings, defects = COCO_DEFAULTS | settings, list[Defect]()
+    small, medium = settings["area_limits"]
+    if small >= medium:
+        raise InputError(f"data.detection.area_limits: found {[small, medium]}, expected rising ones")
     whole = {split: _read(root, settings, split) for split in SPLITS}
     _check_categories(whole, settings)
     taken = {split: _limit(whole[split], settings.get(f"{split}_images")) for split in SPLITS}
@@ -52,6 +56,8 @@ def make_detection(folder: Path, settings: dict[str, Any], root: Path, cache: Pa
         objects[split] = [entry for entry in objects[split] if entry["image_id"] in known]
         if not kept[split]:
             raise InputError(f"data.detection: found no usable image in {split}, expected at least one")
+    if all(entry.get("iscrowd") for entry in objects["train"]):
+        raise InputError("data.detection: found no usable object in train, expected at least one beside crowds")
     categories = whole["train"]["categories"]
     names = {entry["id"]: entry["name"] for entry in categories}
     with fresh_folder(folder) as target:
@@ -59,8 +65,9 @@ def make_detection(folder: Path, settings: dict[str, Any], root: Path, cache: Pa
         for split in SPLITS:
             write_text(target / f"{split}.csv", _table(kept[split]))
             part = {**whole[split], "images": [entry for entry, _ in kept[split]], "annotations": objects[split]}
-            if all(len(part[key]) == len(whole[split][key]) for key in ("images", "annotations")):
-                name = settings[split]["annotations"]
+            name = settings[split]["annotations"]
+            complete = all(len(part[key]) == len(whole[split][key]) for key in ("images", "annotations"))
+            if complete and not _has_mark(root / name):
                 used.append(describe_file(root / name, name))
             else:
                 write_text(target / "annotations" / f"{split}.json", json.dumps(part) + "\n")
@@ -87,6 +94,12 @@ def _read(root: Path, settings: dict[str, Any], split: str) -> Entry:
     if not folder.is_dir():
         raise InputError(f"{folder}: not found, expected the folder of the images of {name}")
     return annotations.read_annotations(root / name, name)
+
+
+def _has_mark(path: Path) -> bool:
+    """Whether a file begins with a byte order mark, which mmdet cannot read."""
+    with open(path, "rb") as file:
+        return file.read(3) == codecs.BOM_UTF8
 
 
 def _check_categories(contents: dict[str, Entry], settings: dict[str, Any]) -> None:

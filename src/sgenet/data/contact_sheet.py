@@ -95,7 +95,7 @@ def _draw_scenes(folder: Path, manifest: dict[str, Any], columns: int = 6, rows:
         zoom, items = scene.width / entry["width"], objects[entry["id"]]
         for item in items:
             if item.get("segmentation"):
-                _outline(scene, item, (entry["height"], entry["width"]))
+                _outline(scene, item, (int(entry["height"]), int(entry["width"])))
         for item in items:
             _frame(scene, item, COLOURS[size_of(item["area"], limits)], zoom)
         taken: list[tuple[float, ...]] = []

@@ -16,8 +16,10 @@ CHUNK = 16  # items that a process takes at once
 
 
 def count_cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """How many cores this process may use; a workflow may give it fewer (environment variable SGENET_CORES)."""
+    given = os.environ.get("SGENET_CORES", "")
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(there, int(given))) if given.isdecimal() else there
 
 
 def map_on_cores(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:

@@ -31,8 +31,12 @@ def fresh_folder(folder: Path) -> Iterator[Path]:
         foreign = sorted({path.name for path in folder.iterdir()} - _MADE - _COMPANIONS)
         if foreign:
             raise InputError(f"{folder}: holds {foreign[0]}, which is no prepared data; expected a folder to replace")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    except OSError as error:
+        reason = (error.strerror or "no reason told").lower()
+        raise InputError(f"{folder}: cannot be made ({reason}), expected a place for a new folder") from None
     try:
         (work / "new").mkdir()
         yield work / "new"

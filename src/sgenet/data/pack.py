@@ -9,12 +9,16 @@ from PIL import Image
 
 from sgenet.data.checks import Source, read_source
 from sgenet.data.class_folders import list_folders
+from sgenet.data.classified import choose_classes
 from sgenet.data.cores import map_on_cores
+from sgenet.data.defects import Defect
 from sgenet.data.folders import SPLITS, fresh_folder
 from sgenet.data.images import read_image
 from sgenet.data.packed import PackedImages, encode, write_classes, write_packed
 from sgenet.data.progress import progress
 from sgenet.files import InputError
+
+_LARGEST = 2**26  # pixels of an image that is brought to size as a whole
 
 
 def pack(source: Path, destination: Path, size: int | None = None) -> str:
@@ -33,17 +37,18 @@ def pack(source: Path, destination: Path, size: int | None = None) -> str:
         raise InputError(f"{destination}: found something there, expected a new or empty folder")
     if destination.resolve().is_relative_to(source.resolve()):
         raise InputError(f"{destination}: is inside {source}, expected another place: the source stays as it is")
-    listing = list_folders(source, {split: split for split in SPLITS})
-    classes = list(listing.splits["train"])
-    images = {split: _flatten(listing.splits[split], classes, split) for split in SPLITS}
-    if listing.defects:
-        raise InputError(f"{source}: {listing.defects[0].text}")
+    listing, defects = list_folders(source, {split: split for split in SPLITS}), list[Defect]()
+    classes = choose_classes(listing, {"source": "folder", **{split: split for split in SPLITS}})
+    _refuse(source, listing.defects)
     with fresh_folder(destination) as folder:
         write_classes(folder, classes)
+        images = {split: _flatten(listing.splits[split], classes) for split in SPLITS}
+        digests: dict[str, list[str]] = {split: [] for split in SPLITS}
         for split, (sources, labels) in images.items():
-            digests: list[str] = []
-            write_packed(folder, split, _encoded(sources, size, split, digests), labels)
-            _compare(folder, split, digests, labels, decoded=size is not None)
+            write_packed(folder, split, _encoded(sources, size, split, digests[split], defects), labels)
+        _refuse(source, defects)
+        for split, (_, labels) in images.items():
+            _compare(folder, split, digests[split], labels, decoded=size is not None)
     counts = " and ".join(f"{len(labels):,} {split}" for split, (_, labels) in images.items())
     return f"{destination}: {counts} images of {len(classes):,} classes, read back and found equal"
 
@@ -53,47 +58,64 @@ def square(image: Image.Image, size: int) -> Image.Image:
     short = min(image.size)
     width, height = (size * side // short for side in image.size)
     left, top = round((width - size) / 2), round((height - size) / 2)
+    if width * height > _LARGEST:  # long and thin: no more than the square is made
+        across, down = image.width / width, image.height / height
+        box = (left * across, top * down, (left + size) * across, (top + size) * down)
+        return image.resize((size, size), Image.Resampling.BILINEAR, box)
     return image.resize((width, height), Image.Resampling.BILINEAR).crop((left, top, left + size, top + size))
 
 
-def _flatten(
-    found: dict[str, list[tuple[str, Source]]], classes: list[str], split: str
-) -> tuple[list[Source], list[int]]:
+def _refuse(source: Path, defects: list[Defect]) -> None:
+    """InputError that lists all defects, if there are any."""
+    if defects:
+        head = f"{source}: found {len(defects):,} defect{'s' * (len(defects) > 1)}, expected none:"
+        raise InputError("\n".join([head, *(defect.text for defect in defects)]))
+
+
+def _flatten(found: dict[str, list[tuple[str, Source]]], classes: list[str]) -> tuple[list[Source], list[int]]:
     """Images in the order of their classes, and their labels."""
     sources, labels = [], []
-    for name, images in found.items():
-        if name not in classes:
-            raise InputError(f"{split}/{name}: no class of train/, expected one of {len(classes)}")
-        if not images:
-            raise InputError(f"{split}/{name}: found no image, expected at least one")
-        sources += [source for _, source in images]
-        labels += [classes.index(name)] * len(images)
+    for label, name in enumerate(classes):
+        sources += [source for _, source in found[name]]
+        labels += [label] * len(found[name])
     return sources, labels
 
 
-def _encoded(sources: list[Source], size: int | None, split: str, digests: list[str]) -> Iterator[bytes]:
-    """Yield what is stored of each image; `digests` receives that of what must be read back."""
+def _encoded(
+    sources: list[Source], size: int | None, split: str, digests: list[str], defects: list[Defect]
+) -> Iterator[bytes]:
+    """Yield what is stored of each image, nothing of one that cannot be read.
+
+    `digests` receives that of what must be read back, `defects` what is wrong.
+    """
     encoded = map_on_cores(partial(_encode, size=size), sources)
-    for content, digest in progress(encoded, f"pack {split}", "image", len(sources)):
+    for content, digest, problem in progress(encoded, f"pack {split}", "image", len(sources)):
+        if problem:
+            defects.append(Defect("unreadable image", problem))
         digests.append(digest)
         yield content
 
 
-def _encode(source: Source, size: int | None) -> tuple[bytes, str]:
-    content = read_source(source)
-    image = read_image(content, source.path)
+def _encode(source: Source, size: int | None) -> tuple[bytes, str, str]:
+    """What is stored of an image, the digest of what must be read back, and what is wrong with it."""
+    try:
+        content = read_source(source)
+        image = read_image(content, source.name)
+    except InputError as error:
+        return b"", "", str(error)
     if size is None:
-        return content, xxhash.xxh3_128_hexdigest(content)
+        return content, xxhash.xxh3_128_hexdigest(content), ""
     image = square(image, size)
-    return encode(image), xxhash.xxh3_128_hexdigest(image.tobytes())
+    return encode(image), xxhash.xxh3_128_hexdigest(image.tobytes()), ""
 
 
 def _compare(folder: Path, split: str, digests: list[str], labels: list[int], *, decoded: bool) -> None:
-    """Read what was written; OSError where it is not what was to be written."""
+    """Read what was written; InputError where it is not what was to be written."""
     packed = PackedImages(folder, split)
     if packed.targets.tolist() != labels or len(digests) != len(labels):
-        raise OSError(f"{split}_index.npy: other labels were read back than were written")
+        raise InputError(f"{split}_index.npy: found other labels when read back, expected those written")
     for position, digest in enumerate(progress(digests, f"compare {split}", "image", len(digests))):
         content = packed[position][0].tobytes() if decoded else packed.read(position)
         if xxhash.xxh3_128_hexdigest(content) != digest:
-            raise OSError(f"{split}.bin: image {position}: other bytes were read back than were written")
+            found = f"{split}.bin: image {position}: found other bytes when read back"
+            raise InputError(f"{found}, expected those written: is the disk sound?")

@@ -62,11 +62,21 @@ class PackedImages:
         self.targets = self.index[:, 2]
         self._bytes: mmap.mmap | None = None
 
-    def select(self, positions: np.ndarray, targets: np.ndarray, classes: list[str]) -> None:
-        """Keep the images at `positions` alone, with these labels, int64 [N] both, of these classes."""
+    def select(self, positions: np.ndarray, targets: np.ndarray, classes: list[str], sizes: np.ndarray) -> None:
+        """Keep the images at `positions` alone, with these labels (int64 [N]) of these classes.
+
+        InputError where the set's own classes, or sizes in bytes (int64 [N]), are others.
+        """
+        again = "prepare the data again"
         if len(positions) and positions.max() >= len(self.index):
-            raise InputError(f"{self.path}: found {len(self.index)} images, expected at least {positions.max() + 1}")
-        self.index, self.targets, self.classes = self.index[positions], targets, classes
+            found, expected = len(self.index), positions.max() + 1
+            raise InputError(f"{self.path}: found {found} images, expected at least {expected}: {again}")
+        index = self.index[positions]
+        same = (index[:, 1] == sizes) & (np.array(self.classes)[index[:, 2]] == np.array(classes)[targets])
+        if not same.all():
+            text = f"image {positions[~same][0]} has another class or size than when it was checked"
+            raise InputError(f"{self.path}: {text}: {again}")
+        self.index, self.targets, self.classes = index, targets, classes
 
     def __len__(self) -> int:
         return len(self.index)
@@ -90,7 +100,7 @@ class PackedImages:
 
 def _read_classes(path: Path) -> list[str]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError):
         raise InputError(f"{path}: cannot be read, expected the class list of a packed image set") from None
     names = []
@@ -105,8 +115,8 @@ def _read_classes(path: Path) -> list[str]:
 def _read_index(path: Path, images: Path, classes: int) -> np.ndarray:
     """Return the index, int64 [N, 3], after checking it against the images' file and the class list."""
     try:
-        index = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        index = np.load(path, allow_pickle=False, mmap_mode="r")  # mapped: no header makes it take memory
+    except Exception:  # NumPy meets bad bytes with many kinds of exception
         raise InputError(f"{path}: cannot be read, expected an int32 or int64 array [N, 3]") from None
     if not isinstance(index, np.ndarray):
         raise InputError(f"{path}: found an archive, expected an int32 or int64 array [N, 3]")
@@ -115,8 +125,8 @@ def _read_index(path: Path, images: Path, classes: int) -> np.ndarray:
     if not images.is_file():
         raise InputError(f"{images}: not found, expected the {len(index)} images that {path.name} lists")
     index = index.astype(np.int64)
-    if index[:, 0].min() < 0 or index[:, 1].min() < 1:
-        raise InputError(f"{path}: found a negative offset or an empty image, expected pieces of {images.name}")
+    if index[:, 0].min() < 0 or index[:, 1].min() < 1 or index[:, :2].max() > 2**62:  # no sum overflows
+        raise InputError(f"{path}: found an odd offset or an empty image, expected pieces of {images.name}")
     found, expected = images.stat().st_size, int((index[:, 0] + index[:, 1]).max())
     if found != expected:
         raise InputError(f"{images}: found {found} bytes, expected {expected} by {path.name}")

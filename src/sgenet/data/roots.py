@@ -1,4 +1,4 @@
-"""Where real data stand: `root` in a scale's settings, in which ${NAME} is an environment variable."""
+"""Where real data stand: `root` in a scale's settings, in which ${NAME} is an environment variable and ~ the home."""
 
 import os
 import re
@@ -22,8 +22,8 @@ def unset_variables(root: str) -> list[str]:
 
 
 def expand_root(root: str) -> str:
-    """`root` with its environment variables; those not set stay as they are."""
-    return _VARIABLE.sub(lambda match: os.environ.get(match[1]) or match[0], root)
+    """`root` with its environment variables, those not set as they are, and ~ as the home folder."""
+    return os.path.expanduser(_VARIABLE.sub(lambda match: os.environ.get(match[1]) or match[0], root))
 
 
 def resolve_root(root: str, place: str) -> Path:
@@ -34,9 +34,3 @@ def resolve_root(root: str, place: str) -> Path:
     if not path.is_dir():
         raise InputError(f"{place}: found {str(path)!r}, expected a folder that exists")
     return path
-
-
-def annotation_files(settings: dict[str, Any]) -> list[Path]:
-    """The json files of COCO-format data, whether or not they are there."""
-    settings = COCO_DEFAULTS | settings
-    return [Path(expand_root(settings["root"])) / settings[split]["annotations"] for split in ("train", "val")]

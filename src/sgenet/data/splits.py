@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sgenet import paths
+from sgenet.data.folders import SPLITS, describe_file
 from sgenet.data.images import read_image
 from sgenet.data.packed import PackedImages, Reader
 from sgenet.data.roots import resolve_root
@@ -34,7 +35,10 @@ def open_manifest(scale: str, task: str, settings: dict[str, Any]) -> dict[str, 
         raise InputError(f"{path}: source: found {found!r}, expected {expected!r} from `{again}`")
     if task == "detection" and "category_ids" not in manifest:
         raise InputError(f"{path}: category_ids: missing, expected from `{again}`")
-    return locate(manifest, settings, f"params/scales/{scale}.yaml: data.{task}.root")
+    located = locate(manifest, settings, f"params/scales/{scale}.yaml: data.{task}.root")
+    if manifest["source"] == "coco":
+        _refuse_changed(paths.data_folder(scale, task), located, again)
+    return located
 
 
 def locate(manifest: dict[str, Any], settings: dict[str, Any], place: str) -> dict[str, Any]:
@@ -85,10 +89,10 @@ def open_split(
     if manifest["source"] == "embedded":
         return PackedImages(folder, split, transform)
     root, place, classes = Path(manifest["root"]), manifest["settings"][split], manifest["classes"]
-    names, targets = _read_list(folder / f"{split}.csv")
+    names, targets, sizes = _read_list(folder / f"{split}.csv")
     if manifest["source"] == "packed":
         images = PackedImages(root, place, transform)
-        images.select(np.array(names, dtype=np.int64), targets, classes)
+        images.select(np.array(names, dtype=np.int64), targets, classes, sizes)
         return images
     return ImageFiles(root / place, names, targets, classes, transform)
 
@@ -108,14 +112,25 @@ def image_folder(folder: Path, manifest: dict[str, Any], split: str) -> Path:
     return Path(manifest["root"]) / manifest["settings"][split]["images"]
 
 
-def _read_list(path: Path) -> tuple[list[str], np.ndarray]:
-    """First column of a split's list, and its labels."""
+def _refuse_changed(folder: Path, manifest: dict[str, Any], again: str) -> None:
+    """InputError where a split's json is not the one that was checked."""
+    for split in SPLITS:
+        path = annotation_file(folder, manifest, split)
+        made = path.parent == folder / "annotations"
+        name = path.relative_to(folder).as_posix() if made else manifest["settings"][split]["annotations"]
+        if not path.is_file() or describe_file(path, name) not in manifest["files"]:
+            raise InputError(f"{path}: not the file that was checked, expected it unchanged: `{again}` checks it again")
+
+
+def _read_list(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """First column of a split's list, its labels, and sizes in bytes."""
     try:
         with open(path, newline="", encoding="utf-8") as file:
             rows = csv.reader(file)
             head = next(rows)
-            label = head.index("label")
-            pairs = [(row[0], int(row[label])) for row in rows]
+            label, size = head.index("label"), head.index("size")
+            images = [(row[0], int(row[label]), int(row[size])) for row in rows]
     except (OSError, ValueError, IndexError, StopIteration):
         raise InputError(f"{path}: cannot be read, expected the list of images that `sgenet prepare` leaves") from None
-    return [name for name, _ in pairs], np.array([label for _, label in pairs], dtype=np.int64)
+    numbers = np.array([image[1:] for image in images], dtype=np.int64).reshape(-1, 2)
+    return [name for name, _, _ in images], numbers[:, 0].copy(), numbers[:, 1].copy()

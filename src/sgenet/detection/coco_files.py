@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sgenet.data.masks import is_run_length
 from sgenet.files import InputError, read_json
 
 
@@ -26,7 +27,7 @@ def read(
     images: dict[int, list[int]] = {}
     for index, entry in enumerate(dataset["images"]):
         place = f"{annotations}: images.{index}"
-        images[_new(entry, images, place)] = [_whole(entry, side, place) for side in sides]
+        images[_new(entry, images, place)] = [_side(entry, side, place) for side in sides]
     categories: dict[int, str] = {}
     for index, entry in enumerate(dataset["categories"]):
         place = f"{annotations}: categories.{index}"
@@ -81,6 +82,13 @@ def _whole(entry: Any, key: str, place: str) -> int:
     return int(value)
 
 
+def _side(entry: Any, key: str, place: str) -> int:
+    value = _number(entry, key, place)
+    if value != int(value):
+        raise InputError(f"{place}.{key}: found {reprlib.repr(value)}, expected a whole number")
+    return int(value)
+
+
 def _new(entry: Any, known: dict[int, Any], place: str) -> int:
     if (value := _whole(entry, "id", place)) in known:
         raise InputError(f"{place}.id: found {value} once more, expected an id of its own")
@@ -118,8 +126,7 @@ def _segmentation(entry: Any, place: str, size: list[int], polygons: bool) -> An
     shape = _field(entry, "segmentation", place)
     if isinstance(shape, dict):
         counts = shape.get("counts")
-        whole = isinstance(counts, list) and all(isinstance(run, int) and run >= 0 for run in counts)
-        if shape.get("size") == size and (isinstance(counts, str | bytes) or (polygons and whole)):
+        if is_run_length(shape, size) and (polygons or isinstance(counts, str | bytes)):
             return {"size": size, "counts": counts}
     elif polygons and isinstance(shape, list) and shape:
         lists = all(isinstance(polygon, list) and len(polygon) >= 6 for polygon in shape)

@@ -48,7 +48,7 @@ def detector_config(run: Run, data: Path, manifest: dict[str, Any], weights: Pat
 def _set_model(model: ConfigDict, run: Run, classes: int, weights: Path | None) -> None:
     settings = run.settings
     scale = {"mean": [255 * value for value in settings["mean"]], "std": [255 * value for value in settings["std"]]}
-    model.data_preprocessor.update(scale)
+    model.data_preprocessor.update(scale, non_blocking=True)
     model.backbone = ConfigDict(
         type="AttentionResNetBackbone",
         model=run.model,

@@ -23,7 +23,6 @@ from sgenet.checkpoints import load_weights  # noqa: E402
 from sgenet.data.splits import annotation_file  # noqa: E402
 from sgenet.detection import coco_eval  # noqa: E402
 from sgenet.detection.config import detector_config  # noqa: E402
-from sgenet.engine import autocast  # noqa: E402
 from sgenet.files import write_text  # noqa: E402
 from sgenet.models import backbone  # noqa: E402, F401  (registers the backbone)
 from sgenet.runs import Run  # noqa: E402
@@ -49,12 +48,11 @@ def evaluate(
     load_weights(detector, trained / "last.safetensors")
     detector.to(device).eval()
     dataset = DATASETS.build(config.val_dataloader.dataset)
-    loader = DataLoader(dataset, batch_size=None, num_workers=run.settings["workers"])
+    loader = DataLoader(dataset, batch_size=None, num_workers=run.settings["workers"], pin_memory=device == "cuda")
     samples = tqdm(loader, desc="detections", disable=None, leave=False)
     detections = []
-    with autocast(run.settings["precision"], device):
-        for found in detect(detector, samples, _AT_ONCE):
-            detections += _coco_results(found, manifest["category_ids"])
+    for found in detect(detector, samples, _AT_ONCE):
+        detections += _coco_results(found, manifest["category_ids"])
     write_text(output / "detections.json", _to_json(detections))
     truth, limits = annotation_file(data, manifest, "val"), tuple(manifest["area_limits"])
     boxes = coco_eval.evaluate(truth, detections, area_limits=limits)

@@ -57,7 +57,7 @@ def train(
     pieces = AspectRatioBatchSampler(batches.Order(dataset, seed), settings["device_batch_size"])
     loader = batches.train_loader(pieces, settings, device, drop_last=False, collate_fn=pseudo_collate)
     clip = {"max_norm": settings["gradient_clip"], "norm_type": 2}
-    optimizer = engine.optim_wrapper(settings, device, clip_grad=clip)
+    optimizer = engine.optim_wrapper(settings, clip_grad=clip)
     warmup, ratio = settings["warmup"]["iterations"], settings["warmup"]["ratio"]
     start = {"type": "LinearLR", "start_factor": ratio, "begin": 0, "end": warmup, "by_epoch": False}
     steps = len(loader) // optimizer["accumulative_counts"]

@@ -1,0 +1,45 @@
+"""COCO's run-length masks, checked before they are decoded: its C library trusts the counts, and reads beyond them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+_LARGEST = 2**32  # a count is an unsigned 32-bit integer there
+
+
+def is_run_length(shape: Any, size: Sequence[int]) -> bool:
+    """Whether `shape` is a run-length mask of height and width `size` whose counts cover just these pixels.
+
+    `counts` are a list of whole numbers, or the text (or bytes) that COCO packs them into.
+    """
+    sides = shape.get("size") if isinstance(shape, dict) else None
+    if sides != list(size) or any(type(side) is not int for side in sides):
+        return False
+    counts = shape.get("counts")
+    if isinstance(counts, str | bytes):
+        counts = unpack_counts(counts if isinstance(counts, bytes) else counts.encode(errors="surrogatepass"))
+    if not isinstance(counts, list) or not counts:
+        return False
+    return all(type(count) is int and 0 <= count < _LARGEST for count in counts) and sum(counts) == size[0] * size[1]
+
+
+def unpack_counts(text: bytes) -> list[int]:
+    """The counts in pycocotools' packed form; none where the text is no such form.
+
+    Each character holds five bits of a number, the lowest first, and in its sixth bit whether more follow; the last
+    one's fifth bit is the sign. From the fourth on, numbers are differences to the count before the last.
+    """
+    counts: list[int] = []
+    number = place = 0
+    for character in text:
+        code = character - 48
+        if not 0 <= code < 64 or place > 30:
+            return []
+        number |= (code & 31) << place
+        place += 5
+        if code & 32:
+            continue
+        if code & 16:
+            number -= 1 << place
+        counts.append(number + counts[-2] if len(counts) > 2 else number)
+        number = place = 0
+    return [] if place else counts
