@@ -33,10 +33,12 @@ def rows(made):
     return {(row["task"], row["detector"], row["model"]): row for row in made["work"]}
 
 
-def finish(replication, run, seed, **settings):
-    """Leave the record of a finished training."""
+def finish(replication, run, seed, *, evaluated=False, **settings):
+    """Leave the record of a finished training, and of its evaluation."""
     record = {"settings": {**run.identity, **settings}, "data": {"fingerprint": "f"}}
     write_json(paths.training(replication.scale_name, run.id, seed) / "training.json", record)
+    if evaluated:
+        write_json(paths.evaluation(replication.scale_name, run.id, seed) / "metrics.json", {})
 
 
 def test_hours_and_bytes_are_the_closed_form(project):
@@ -80,13 +82,18 @@ def test_a_mask_takes_room_beside_its_box(project):
 def test_trainings_that_are_done_are_not_counted(project):
     replication = load_replication("smoke", 2, ["imagenet"])
     run, whole = replication.run("classification/resnet50"), make(replication)
-    finish(replication, run, 0)
-    finish(replication, run, 1, epochs=7)  # other settings than the present ones
+    finish(replication, run, 0, evaluated=True)
+    finish(replication, run, 1, evaluated=True, epochs=7)  # other settings than the present ones
     half = rows(make(replication))["classification", None, "resnet50"]
     before = rows(whole)["classification", None, "resnet50"]
     assert (half["runs"], half["done"]) == (2, 1)
     assert half["device_hours"] == pytest.approx(before["device_hours"] / 2)
-    finish(replication, run, 1)
+    (paths.evaluation("smoke", run.id, 0) / "metrics.json").unlink()
+    row = rows(make(replication))["classification", None, "resnet50"]
+    assert row["evaluation_hours"] == pytest.approx(before["evaluation_hours"])
+    assert row["training_hours"] == pytest.approx(before["training_hours"] / 2)
+    for seed in (0, 1):
+        finish(replication, run, seed, evaluated=True)
     assert run not in plan.remaining(replication)
     made = make(replication)
     row = rows(made)["classification", None, "resnet50"]

@@ -83,10 +83,16 @@ def done(replication: Replication, run: Run, seed: int) -> bool:
     return bool(training["settings"] == run.identity and same_data)
 
 
+def evaluated(replication: Replication, run: Run, seed: int) -> bool:
+    """Whether a training that is `done` has been evaluated too."""
+    metrics = paths.evaluation(replication.scale_name, run.id, seed) / "metrics.json"
+    return metrics.exists() and done(replication, run, seed)
+
+
 def remaining(replication: Replication) -> list[Run]:
-    """Runs of which not every seed has been trained."""
+    """Runs of which not every seed has been trained and evaluated."""
     runs = replication.runs.values()
-    return [run for run in runs if not all(done(replication, run, seed) for seed in replication.seeds)]
+    return [run for run in runs if not all(evaluated(replication, run, seed) for seed in replication.seeds)]
 
 
 def make(
@@ -125,19 +131,20 @@ def make(
 
 
 def _row(replication: Replication, runs: list[Run], images: Images, costs: Mapping[str, Cost]) -> dict[str, Any]:
-    """One kind of work: its runs times seeds; hours of those not done."""
+    """One kind of work: its runs times seeds, those trained, and hours of what is left."""
     first, seeds = runs[0], replication.seeds
     epochs = first.settings["epochs"]
     training = evaluation = 0.0
     finished = 0
     for run in runs:
-        ready = sum(done(replication, run, seed) for seed in seeds)
-        finished += ready
-        if missing := len(seeds) - ready:
+        trained, ready = (sum(test(replication, run, seed) for seed in seeds) for test in (done, evaluated))
+        finished += trained
+        if ready < len(seeds):
             cost = costs[run.id]
             validated = images.val if run.task == "classification" else 0  # after each epoch
-            training += missing * epochs * (images.train * cost.train + validated * cost.test) / 3600
-            evaluation += missing * PASSES[run.task] * images.val * cost.test / 3600
+            one = epochs * (images.train * cost.train + validated * cost.test)
+            training += (len(seeds) - trained) * one / 3600
+            evaluation += (len(seeds) - ready) * PASSES[run.task] * images.val * cost.test / 3600
     measured = [costs[run.id] for run in runs if run.id in costs]
     return {
         "task": first.task,
@@ -216,7 +223,7 @@ def to_text(plan: dict[str, Any]) -> str:
             "",
             *_table([*cells, ("total", *sums)]),
             "",
-            f"Hours are those of what is not done, one run after another, devices of a training: {devices}. They hold",
+            f"Hours are those of what is left, one run after another, devices of a training: {devices}. They hold",
             "if images are read and decoded as fast as the device takes them. Preparing the data, the start of each",
             "step, figures, latencies and the report are not counted.",
             "",
@@ -243,7 +250,7 @@ def _how(measured: dict[str, Any]) -> list[str]:
     lines = [measured["name"]]
     lines.append(
         f"{measured['networks']} networks on synthetic images, each with up to {measured['steps']} timed steps after"
-        " one that is not; the quickest counts"
+        " untimed ones; the quickest counts"
     )
     if measured["wanted"] == "cuda" and measured["device"] == "cpu":
         lines.append("The scale asks for cuda, which this machine has not: these are hours of its processor.")

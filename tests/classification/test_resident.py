@@ -18,9 +18,7 @@ def test_crops_are_distributed_as_torchvisions(rows, columns):
     torch.manual_seed(1)
     image = torch.zeros(3, rows, columns)
     reference = v2.RandomResizedCrop(8, scale=scale)
-    theirs = [
-        [reference.make_params([image])[key] for key in ("top", "left", "height", "width")] for _ in range(count)
-    ]
+    theirs = [[reference.make_params([image])[key] for key in ("top", "left", "height", "width")] for _ in range(count)]
     assert (
         (ours[:, 0] + ours[:, 2] <= rows).all()
         and (ours[:, 1] + ours[:, 3] <= columns).all()
