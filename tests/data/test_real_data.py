@@ -279,3 +279,13 @@ def test_the_doctor_misses_data_of_the_chosen_scale(source, use, project, monkey
     assert capsys.readouterr().out.endswith("\nnot ready: classification: /no/such: no such folder\n")
     monkeypatch.setenv("SGENET_IMAGES", str(source.root))
     assert doctor() == 0
+
+
+def test_data_prepared_by_other_settings_than_the_scales_are_refused(source, use):
+    source.folders(train_cat=3, train_dog=3, val_cat=1, val_dog=1)
+    replication = use("classification", source="folder", root=str(source.root))
+    steps.prepare(replication, "classification")
+    assert manifest_of(replication, "classification")["splits"]["train"]["images"] == 6
+    fewer = use("classification", source="folder", root=str(source.root), defects="skip")
+    with pytest.raises(InputError, match="settings.defects: found 'strict', expected 'skip' from `sgenet prepare cl"):
+        manifest_of(fewer, "classification")

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sgenet.data.packed import PackedImages
+
 ROOT = Path(__file__).parents[2]
 TABLES = [
     *("imagenet", "coco-two-stage", "coco-retinanet", "ablation-groups", "ablation-init", "ablation-normalization"),
@@ -142,3 +144,39 @@ def test_fewer_tables_and_more_seeds_of_one_invocation_reach_every_step(checkout
     assert all(row["cells"]["top1"]["reproduced"]["n"] == 2 for row in comparison["tables"][0]["rows"])
     assert checkout.jobs(checkout("snakemake")) == {"report": 1, "complexity": 1, "all": 1, "total": 3}
     checkout.nothing_to_do()
+
+
+def test_own_data_are_trained_on_again_when_they_change_and_not_when_they_move(checkout, tmp_path):
+    """Images in class folders and COCO-format data, made of the embedded ones; one detector and its classifier."""
+    own = tmp_path / "own"
+    for split in ("train", "val"):
+        images = PackedImages(checkout.folder / "data/smoke/classification", split)
+        for number, (image, label) in enumerate(images):
+            folder = own / split / images.classes[label]
+            folder.mkdir(parents=True, exist_ok=True)
+            image.save(folder / f"{number}.png")
+    shutil.copytree(checkout.folder / "data/smoke/detection", own / "scenes")
+    places = {split: {"annotations": f"annotations/{split}.json", "images": split} for split in ("train", "val")}
+    data = {
+        "classification": {"source": "folder", "root": "${SGENET_OWN}"},
+        "detection": {"source": "coco", "root": "${SGENET_OWN}/scenes", "area_limits": [130, 250], **places},
+    }
+    checkout.edit("params/scales/smoke.yaml", lambda value: value.update(data=data))
+    shutil.copy(checkout.folder / "params/tables/coco-retinanet.yaml", checkout.folder / "params/tables/own.yaml")
+    checkout.edit("params/tables/own.yaml", lambda value: value.update(rows=value["rows"][:1]))
+    checkout.edit("params/pipeline.yaml", lambda value: value.update(tables=["own"]))
+    checkout.environment["SGENET_OWN"] = str(own)
+    checkout("snakemake")
+    made = checkout.folder / "reports/smoke/comparison.json"
+    (row,) = json.loads(made.read_text())["tables"][0]["rows"]
+    assert row["cells"]["ap"]["reproduced"]
+    checkout.nothing_to_do()
+    checkout("sgenet", "prepare", "classification")
+    own.rename(tmp_path / "moved")
+    checkout.environment["SGENET_OWN"] = str(tmp_path / "moved")
+    checkout("sgenet", "prepare", "detection")
+    checkout.nothing_to_do()
+    next((tmp_path / "moved/train/one").glob("*.png")).unlink()
+    checkout("sgenet", "prepare", "classification")
+    assert checkout.jobs(checkout("snakemake", "--dry-run", "--quiet", "rules"))["train_classifier"] == 1
+    assert "changed deps" in checkout("dvc", "status")

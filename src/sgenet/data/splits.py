@@ -33,6 +33,9 @@ def open_manifest(scale: str, task: str, settings: dict[str, Any]) -> dict[str, 
     if manifest["source"] != settings["source"]:
         found, expected = manifest["source"], settings["source"]
         raise InputError(f"{path}: source: found {found!r}, expected {expected!r} from `{again}`")
+    for key in sorted(settings.keys() & manifest["settings"].keys() - {"source"}):
+        if (found := manifest["settings"][key]) != settings[key]:
+            raise InputError(f"{path}: settings.{key}: found {found!r}, expected {settings[key]!r} from `{again}`")
     if task == "detection" and "category_ids" not in manifest:
         raise InputError(f"{path}: category_ids: missing, expected from `{again}`")
     located = locate(manifest, settings, f"params/scales/{scale}.yaml: data.{task}.root")
