@@ -20,7 +20,7 @@ rule all:
 
 rule prepare:
     input:
-        expand(DATA / "{task}.json", task=TASKS),
+        expand(DATA / "{task}.json", task=tasks()),
 
 
 rule classify:

@@ -51,6 +51,15 @@ def run_of(task, wildcards):
     return REPLICATION.runs[f"{task}/{wildcards.name}"]
 
 
+def tasks():
+    """Tasks that have runs, whose data are needed."""
+    return [
+        task
+        for task in TASKS
+        if any(run.task == task for run in REPLICATION.runs.values())
+    ]
+
+
 def trainings(task):
     """Folders of the trained runs of a task, one a seed."""
     runs = [run for run in REPLICATION.runs.values() if run.task == task]

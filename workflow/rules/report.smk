@@ -48,7 +48,7 @@ rule report:
     input:
         evaluations(),
         complexity=rules.complexity.output,
-        data=expand(DATA / "{task}.{kind}", task=TASKS, kind=["json", "png"]),
+        data=expand(DATA / "{task}.{kind}", task=tasks(), kind=["json", "png"]),
         histories=[f"{path}/history.csv" for task in TASKS for path in trainings(task)],
         tables=[f"params/tables/{table.id}.yaml" for table in REPLICATION.tables],
         sources="params/sources.yaml",
