@@ -6,6 +6,7 @@ whole.
 """
 
 import random
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -107,7 +108,7 @@ def own_pieces(pieces: BatchSampler, settings: Settings, drop_last: bool) -> Pie
     own = Pieces(pieces, pieces_of_step(settings), drop_last)
     if not len(own):
         images = len(own.sampler)  # type: ignore[arg-type]
-        raise InputError(f"batch_size: found {settings['batch_size']}, expected at most the {images} images")
+        raise InputError(f"batch_size: found {settings['batch_size']}, expected at most the {images} training images")
     return own
 
 
@@ -130,4 +131,5 @@ def test_loader(dataset: Any, settings: Settings, device: str) -> DataLoader[Any
 
 def _loader(dataset: Any, settings: Settings, device: str, **more: Any) -> DataLoader[Any]:
     """A DataLoader with the run's worker processes, whose memory is pinned where a GPU takes the batches."""
+    warnings.filterwarnings("ignore", message="This DataLoader will create")  # as was asked for
     return DataLoader(dataset, num_workers=settings["workers"], pin_memory=device == "cuda", **more)

@@ -40,6 +40,8 @@ def _told(error: RuntimeError) -> str | None:
         return f"the GPU's memory is full ({text[:120]}); lower device_batch_size, the batch of a step stays as it is"
     if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
         return f"compile: torch.compile failed ({text[:120]}); set it to false, or install what it needs"
+    if text.startswith("DataLoader worker") and "killed by signal" in text:
+        return f"{text[:120]}; fewer `workers` need less memory, and the same command continues"
     return None
 
 

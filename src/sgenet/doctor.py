@@ -98,4 +98,4 @@ def _data_state(scale: str, task: str, settings: params.Settings) -> tuple[str, 
     place = Path(expand_root(root))
     if not place.is_dir():
         return f"data in {place} (no such folder)", f"{place}: no such folder"
-    return f"data in {place} ({'checked' if made else 'not checked yet'})", ""
+    return f"data in {place} ({'prepared' if made else 'not prepared yet'})", ""

@@ -1,6 +1,7 @@
 """What training of classifiers and detectors has in common, on mmengine's Runner: schedule, seeds, history."""
 
 import math
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from sgenet.resume import load_checkpoint, read_history, save_checkpoint, write_
 
 Log = Callable[[dict[str, float]], None]
 _LOSSES_AT_ONCE = 50
+_SILENCE = 60  # seconds without a word where there is no terminal for a bar
 
 
 def schedulers(settings: Settings, warmup: list[dict[str, Any]], iterations: int) -> list[dict[str, Any]]:
@@ -97,6 +99,7 @@ class EpochHook(Hook):
         self._last_finite = math.nan
         self._lr = math.nan
         self._started = 0.0
+        self._told = time.monotonic()
         self._bar: Any = None
 
     def before_train(self, runner: Runner) -> None:
@@ -108,6 +111,10 @@ class EpochHook(Hook):
             if self.log:
                 for row in self.history:
                     self.log(row)
+
+        where = f"{self._world} device{'s' * (self._world > 1)}"
+        steps = len(runner.train_dataloader) // runner.optim_wrapper._accumulative_counts
+        self._tell(f"{runner.max_epochs - runner.epoch} epochs of {steps} steps, on {where}")
 
     def before_train_epoch(self, runner: Runner) -> None:
         runner.train_dataloader.dataset.epoch = runner.epoch
@@ -129,6 +136,9 @@ class EpochHook(Hook):
     ) -> None:
         self._losses.append({name: value.detach() for name, value in (outputs or {}).items() if "loss" in name})
         self._bar.update()
+        if time.monotonic() - self._told > _SILENCE and not sys.stderr.isatty():
+            self._told = time.monotonic()
+            self._tell(f"epoch {runner.epoch + 1}, iteration {batch_idx + 1} of {len(runner.train_dataloader)}")
         if len(self._losses) >= (_LOSSES_AT_ONCE if torch.cuda.is_initialized() else 1):
             self._count_losses(runner)
 

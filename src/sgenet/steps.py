@@ -27,6 +27,10 @@ def prepare(replication: Replication, task: str) -> None:
         draw_contact_sheet(target, locate(manifest, settings, place), path.with_suffix(".png"))
         path.unlink(missing_ok=True)  # an old manifest never stands beside new data
     write_json(path, manifest)
+    counts = " + ".join(f"{entry['images']:,}" for entry in manifest["splits"].values())
+    left_out = sum(manifest.get("defects", {}).get("by_kind", {}).values())
+    told = f"; {left_out:,} defects, see {folder / 'defects.txt'}" if left_out else ""
+    print(f"{task}: {counts} images, {len(manifest['classes'])} classes{told}; some in {path.with_suffix('.png')}")
 
 
 def train(replication: Replication, run: Run, seed: int) -> None:

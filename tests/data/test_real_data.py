@@ -264,7 +264,7 @@ def test_the_doctor_tells_where_data_are_looked_for(source, use, monkeypatch, ca
     for value, told in (
         ("", "data in ${SGENET_IMAGES} (SGENET_IMAGES is not set)"),
         ("/no/such", "data in /no/such (no such folder)"),
-        (str(source.root), f"data in {source.root} (not checked yet)"),
+        (str(source.root), f"data in {source.root} (not prepared yet)"),
     ):
         monkeypatch.setenv("SGENET_IMAGES", value)
         assert doctor() == 0  # another scale is chosen

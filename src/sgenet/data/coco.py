@@ -11,7 +11,7 @@ from typing import Any
 from sgenet.data import annotations
 from sgenet.data.annotations import Entry
 from sgenet.data.checks import Found, Source, check_images
-from sgenet.data.defects import Defect, find_shared, find_unreadable, listing, refuse, summary
+from sgenet.data.defects import Defect, find_shared, find_unreadable, first_of, listing, refuse, summary
 from sgenet.data.folders import SPLITS, describe_file, describe_files, fresh_folder
 from sgenet.data.limits import pick
 from sgenet.data.roots import COCO_DEFAULTS
@@ -55,9 +55,12 @@ def make_detection(folder: Path, settings: dict[str, Any], root: Path, cache: Pa
         known = {entry["id"] for entry, _ in kept[split]}
         objects[split] = [entry for entry in objects[split] if entry["image_id"] in known]
         if not kept[split]:
-            raise InputError(f"data.detection: found no usable image in {split}, expected at least one")
+            found = f"found no usable image in {split}, expected at least one"
+            raise InputError(f"data.detection: {found}{first_of(defects)}")
     if all(entry.get("iscrowd") for entry in objects["train"]):
-        raise InputError("data.detection: found no usable object in train, expected at least one beside crowds")
+        raise InputError(
+            "data.detection: found no usable object in train, expected at least one beside crowds" + first_of(defects)
+        )
     categories = whole["train"]["categories"]
     names = {entry["id"]: entry["name"] for entry in categories}
     with fresh_folder(folder) as target:
@@ -92,7 +95,8 @@ def make_detection(folder: Path, settings: dict[str, Any], root: Path, cache: Pa
 def _read(root: Path, settings: dict[str, Any], split: str) -> Entry:
     name, folder = settings[split]["annotations"], root / settings[split]["images"]
     if not folder.is_dir():
-        raise InputError(f"{folder}: not found, expected the folder of the images of {name}")
+        key = f"`images` of data.detection.{split} in the scale"
+        raise InputError(f"{folder}: not found, expected the folder of the images of {name} ({key})")
     return annotations.read_annotations(root / name, name)
 
 

@@ -25,6 +25,11 @@ def refuse(defects: Sequence[Defect], task: str, policy: str) -> None:
         raise InputError("\n".join([f"{head} ({advice}):", *(defect.text for defect in defects)]))
 
 
+def first_of(defects: Sequence[Defect]) -> str:
+    """The end of a sentence that says what was left out; empty where nothing was."""
+    return f" ({len(defects):,} defects were left out, the first: {defects[0].text})" if defects else ""
+
+
 def summary(defects: Sequence[Defect], policy: str) -> dict[str, Any]:
     """The policy, and how many defects there are of each kind."""
     return {"policy": policy, "by_kind": dict(sorted(Counter(defect.kind for defect in defects).items()))}
