@@ -175,7 +175,7 @@ def test_processes_end_with_the_one_that_started_them(project):
     command = [sys.executable, "-m", "sgenet.cli", "train", "classification/resnet50", "--scale", "smoke"]
     environment = {**os.environ, "WANDB_MODE": "disabled", "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
-    assert "epoch 1/500" in process.stdout.readline()
+    assert "500 epochs of 4 steps, on 2 devices" in process.stdout.readline()
     children = psutil.Process(process.pid).children()
     assert len(children) == 2
     process.kill()
