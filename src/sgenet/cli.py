@@ -87,13 +87,9 @@ def _run(options: argparse.Namespace) -> int | None:
 
     # Snakemake hands on what its --config chose over params/pipeline.yaml.
     seeds, tables = os.environ.get("SGENET_SEEDS"), os.environ.get("SGENET_TABLES")
-    chosen = (
-        options.tables.split(",")
-        if getattr(options, "tables", None) is not None
-        else tables.split()
-        if tables
-        else None
-    )
+    chosen = tables.split() if tables else None
+    if getattr(options, "tables", None) is not None:
+        chosen = options.tables.split(",")
     replication = load_replication(options.scale, int(seeds) if seeds else None, chosen)
     if options.step == "plan":
         print(steps.plan(replication, options.json))

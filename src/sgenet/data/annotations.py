@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from sgenet.data.coco_format import is_run_length, read_lists
 from sgenet.data.defects import Defect
-from sgenet.data.masks import is_run_length
-from sgenet.files import InputError, read_json
+from sgenet.files import InputError
 
 Entry = dict[str, Any]
 _SLACK = 1.0  # pixels that a box may stand out of its image
@@ -26,12 +26,8 @@ def read_annotations(path: Path, name: str) -> Entry:
         InputError: no JSON, a list is missing, an id or a file name stands twice, a file name leaves the folder of
             images, or a category has no name of its own: nothing that could be left out.
     """
-    content = read_json(path)
+    content = read_lists(path, name)
     for key in ("images", "annotations", "categories"):
-        if not isinstance(content, dict) or not isinstance(content.get(key), list):
-            raise InputError(f"{name}: {key}: missing, expected a list (COCO's instances format)")
-        if not content[key] and key != "annotations":
-            raise InputError(f"{name}: {key}: found an empty list, expected at least one entry")
         seen = set()
         for index, entry in enumerate(content[key]):
             number = entry.get("id") if isinstance(entry, dict) else None

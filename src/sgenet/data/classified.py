@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from sgenet.data import imagenet
-from sgenet.data.checks import Found, Source, check_images
+from sgenet.data.checks import Found, Source
 from sgenet.data.class_folders import Listing, list_folders
-from sgenet.data.defects import Defect, find_shared, find_unreadable, listing, refuse, summary
+from sgenet.data.defects import Defect, check_splits, listing, refuse, summary
 from sgenet.data.folders import SPLITS, describe_files, fresh_folder
 from sgenet.data.limits import pick, spread
 from sgenet.data.packed import PackedImages
@@ -58,12 +58,7 @@ def make_classification(folder: Path, settings: dict[str, Any], root: Path, cach
 def _check(rows: dict[str, list[Row]], cache: Path, defects: list[Defect]) -> dict[str, list[tuple[Row, Found]]]:
     """What is found of the images that can be used; `defects` gets one for each other."""
     sources = {split: [source for _, _, source in rows[split]] for split in SPLITS}
-    results = check_images([*sources["train"], *sources["val"]], cache, "classification")
-    found = {"train": results[: len(sources["train"])], "val": results[len(sources["train"]) :]}
-    for split in SPLITS:
-        defects += find_unreadable(sources[split], found[split])
-    shared = find_shared({split: (sources[split], found[split]) for split in SPLITS})
-    defects += shared.values()
+    found, shared = check_splits(sources, cache, "classification", defects)
     return {
         split: [
             (row, result)

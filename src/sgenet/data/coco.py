@@ -10,8 +10,8 @@ from typing import Any
 
 from sgenet.data import annotations
 from sgenet.data.annotations import Entry
-from sgenet.data.checks import Found, Source, check_images
-from sgenet.data.defects import Defect, find_shared, find_unreadable, first_of, listing, refuse, summary
+from sgenet.data.checks import Found, Source
+from sgenet.data.defects import Defect, check_splits, first_of, listing, refuse, summary
 from sgenet.data.folders import SPLITS, describe_file, describe_files, fresh_folder
 from sgenet.data.limits import pick
 from sgenet.data.roots import COCO_DEFAULTS
@@ -141,13 +141,8 @@ def _check_files(
 ) -> dict[str, Checked]:
     """The images that can be used, with what is found of them; `defects` gets one for each other."""
     sources = {split: [_source(root, settings[split]["images"], entry) for entry in images[split]] for split in SPLITS}
-    results = check_images([*sources["train"], *sources["val"]], cache, "detection")
-    found = {"train": results[: len(sources["train"])], "val": results[len(sources["train"]) :]}
+    found, shared = check_splits(sources, cache, "detection", defects)
     kept: dict[str, Checked] = {}
-    for split in SPLITS:
-        defects += find_unreadable(sources[split], found[split])
-    shared = find_shared({split: (sources[split], found[split]) for split in SPLITS})
-    defects += shared.values()
     for split in SPLITS:
         kept[split] = []
         for position, (entry, source, result) in enumerate(

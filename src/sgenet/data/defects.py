@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from sgenet.data.checks import Found, Source
+from sgenet.data.checks import Found, Source, check_images
 from sgenet.files import InputError
 
 
@@ -19,10 +20,15 @@ class Defect:
 
 def refuse(defects: Sequence[Defect], task: str, policy: str) -> None:
     """InputError that lists all defects, if there are any and the policy is `strict`."""
-    if defects and policy == "strict":
-        head = f"data.{task}: found {len(defects):,} defect{'s' * (len(defects) > 1)}, expected none"
-        advice = "`defects: skip` leaves out what they tell of"
-        raise InputError("\n".join([f"{head} ({advice}):", *(defect.text for defect in defects)]))
+    if policy == "strict":
+        refuse_all(defects, f"data.{task}", " (`defects: skip` leaves out what they tell of)")
+
+
+def refuse_all(defects: Sequence[Defect], place: str | Path, advice: str = "") -> None:
+    """InputError that lists all defects of the data at `place`, if there are any."""
+    if defects:
+        head = f"{place}: found {len(defects):,} defect{'s' * (len(defects) > 1)}, expected none{advice}:"
+        raise InputError("\n".join([head, *(defect.text for defect in defects)]))
 
 
 def first_of(defects: Sequence[Defect]) -> str:
@@ -40,7 +46,23 @@ def listing(defects: Sequence[Defect]) -> str:
     return "".join(f"{defect.text}\n" for defect in defects)
 
 
-def find_unreadable(sources: Sequence[Source], found: Sequence[Found]) -> list[Defect]:
+def check_splits(
+    sources: dict[str, list[Source]], cache: Path, task: str, defects: list[Defect]
+) -> tuple[dict[str, list[Found]], set[int]]:
+    """What is found of the images of both splits, and the positions in `train` of those that are in `val` too.
+
+    `defects` gets one for each image that cannot be read, and for each that is in both.
+    """
+    results = check_images([*sources["train"], *sources["val"]], cache, task)
+    found = {"train": results[: len(sources["train"])], "val": results[len(sources["train"]) :]}
+    for split in sources:
+        defects += _find_unreadable(sources[split], found[split])
+    shared = _find_shared({split: (sources[split], found[split]) for split in sources})
+    defects += shared.values()
+    return found, set(shared)
+
+
+def _find_unreadable(sources: Sequence[Source], found: Sequence[Found]) -> list[Defect]:
     """A defect for each image that cannot be read."""
     pairs = zip(sources, found, strict=True)
     return [
@@ -48,7 +70,7 @@ def find_unreadable(sources: Sequence[Source], found: Sequence[Found]) -> list[D
     ]
 
 
-def find_shared(splits: dict[str, tuple[Sequence[Source], Sequence[Found]]]) -> dict[int, Defect]:
+def _find_shared(splits: dict[str, tuple[Sequence[Source], Sequence[Found]]]) -> dict[int, Defect]:
     """Training images whose bytes are those of a validation image: position in `train` -> defect."""
     known = {result.xxhash: source.name for source, result in zip(*splits["val"], strict=True) if not result.problem}
     return {

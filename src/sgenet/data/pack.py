@@ -11,7 +11,7 @@ from sgenet.data.checks import Source, read_source
 from sgenet.data.class_folders import list_folders
 from sgenet.data.classified import choose_classes
 from sgenet.data.cores import map_on_cores
-from sgenet.data.defects import Defect
+from sgenet.data.defects import Defect, refuse_all
 from sgenet.data.folders import SPLITS, fresh_folder
 from sgenet.data.images import read_image
 from sgenet.data.packed import PackedImages, encode, write_classes, write_packed
@@ -39,14 +39,14 @@ def pack(source: Path, destination: Path, size: int | None = None) -> str:
         raise InputError(f"{destination}: is inside {source}, expected another place: the source stays as it is")
     listing, defects = list_folders(source, {split: split for split in SPLITS}), list[Defect]()
     classes = choose_classes(listing, {"source": "folder", **{split: split for split in SPLITS}})
-    _refuse(source, listing.defects)
+    refuse_all(listing.defects, source)
     with fresh_folder(destination) as folder:
         write_classes(folder, classes)
         images = {split: _flatten(listing.splits[split], classes) for split in SPLITS}
         digests: dict[str, list[str]] = {split: [] for split in SPLITS}
         for split, (sources, labels) in images.items():
             write_packed(folder, split, _encoded(sources, size, split, digests[split], defects), labels)
-        _refuse(source, defects)
+        refuse_all(defects, source)
         for split, (_, labels) in images.items():
             _compare(folder, split, digests[split], labels, decoded=size is not None)
     counts = " and ".join(f"{len(labels):,} {split}" for split, (_, labels) in images.items())
@@ -63,13 +63,6 @@ def square(image: Image.Image, size: int) -> Image.Image:
         box = (left * across, top * down, (left + size) * across, (top + size) * down)
         return image.resize((size, size), Image.Resampling.BILINEAR, box)
     return image.resize((width, height), Image.Resampling.BILINEAR).crop((left, top, left + size, top + size))
-
-
-def _refuse(source: Path, defects: list[Defect]) -> None:
-    """InputError that lists all defects, if there are any."""
-    if defects:
-        head = f"{source}: found {len(defects):,} defect{'s' * (len(defects) > 1)}, expected none:"
-        raise InputError("\n".join([head, *(defect.text for defect in defects)]))
 
 
 def _flatten(found: dict[str, list[tuple[str, Source]]], classes: list[str]) -> tuple[list[Source], list[int]]:

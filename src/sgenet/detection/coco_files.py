@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sgenet.data.masks import is_run_length
+from sgenet.data.coco_format import is_run_length, read_lists
 from sgenet.files import InputError, read_json
 
 
@@ -17,12 +17,7 @@ def read(
     """Ground truth and detections as two COCO data sets, checked, with what `iou_type` needs and no more."""
     from pycocotools import mask
 
-    dataset = read_json(annotations)
-    for name in ("images", "annotations", "categories"):
-        if not isinstance(dataset, dict) or not isinstance(dataset.get(name), list):
-            raise InputError(f"{annotations}: {name}: missing, expected a list (COCO's instances format)")
-        if not dataset[name] and name != "annotations":
-            raise InputError(f"{annotations}: {name}: found an empty list, expected at least one entry")
+    dataset = read_lists(annotations, annotations)
     sides = ("height", "width") if iou_type == "segm" else ()
     images: dict[int, list[int]] = {}
     for index, entry in enumerate(dataset["images"]):

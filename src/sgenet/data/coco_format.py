@@ -1,9 +1,29 @@
-"""COCO's run-length masks, checked before they are decoded: its C library trusts the counts, and reads beyond them."""
+"""COCO's file format, as training and evaluation both read it: the lists of a file, and its run-length masks.
+
+Masks are checked before they are decoded: COCO's C library trusts the counts, and reads beyond them.
+"""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from sgenet.files import InputError, read_json
+
 _LARGEST = 2**32  # a count is an unsigned 32-bit integer there
+
+
+def read_lists(path: Path, name: str | Path) -> dict[str, Any]:
+    """The content of a json file that has images, annotations and categories as lists; `name` is for messages.
+
+    InputError where one is missing, or empty (annotations may be); the entries themselves are not looked at.
+    """
+    content = read_json(path)
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(content, dict) or not isinstance(content.get(key), list):
+            raise InputError(f"{name}: {key}: missing, expected a list (COCO's instances format)")
+        if not content[key] and key != "annotations":
+            raise InputError(f"{name}: {key}: found an empty list, expected at least one entry")
+    return content
 
 
 def is_run_length(shape: Any, size: Sequence[int]) -> bool:
