@@ -138,7 +138,8 @@ def trained(project):
     noise = np.random.default_rng(0).integers(0, 256, (IMAGES, 32, 32, 3), dtype=np.uint8)
     write_packed(folder, "val", map(Image.fromarray, noise), [index % 3 for index in range(IMAGES)])
     write_classes(folder, CLASSES)
-    manifest = {"classes": CLASSES, "source": "embedded", "fingerprint": "f1"}
+    settings = replication.scale["data"]["classification"]
+    manifest = {"classes": CLASSES, "source": "embedded", "settings": settings, "fingerprint": "f1"}
     write_json(paths.manifest("smoke", "classification"), manifest)
     torch.manual_seed(0)
     network = build_network(run.model, run.settings, 3)

@@ -30,14 +30,15 @@ def open_manifest(scale: str, task: str, settings: dict[str, Any]) -> dict[str, 
     again = f"sgenet prepare {task} --scale {scale}"
     path = paths.require(paths.manifest(scale, task), again)
     manifest = read_json(path)
+    for key in ("classes", "fingerprint", "settings", "source", *(("category_ids",) if task == "detection" else ())):
+        if key not in manifest:
+            raise InputError(f"{path}: {key}: missing, expected from `{again}`")
     if manifest["source"] != settings["source"]:
         found, expected = manifest["source"], settings["source"]
         raise InputError(f"{path}: source: found {found!r}, expected {expected!r} from `{again}`")
     for key in sorted(settings.keys() & manifest["settings"].keys() - {"source"}):
         if (found := manifest["settings"][key]) != settings[key]:
             raise InputError(f"{path}: settings.{key}: found {found!r}, expected {settings[key]!r} from `{again}`")
-    if task == "detection" and "category_ids" not in manifest:
-        raise InputError(f"{path}: category_ids: missing, expected from `{again}`")
     located = locate(manifest, settings, f"params/scales/{scale}.yaml: data.{task}.root")
     if manifest["source"] == "coco":
         _refuse_changed(paths.data_folder(scale, task), located, again)
