@@ -9,7 +9,7 @@ export PATH := $(ENV)/bin:$(PATH)
 UV := $(or $(shell command -v uv 2>/dev/null),$(CURDIR)/.uv/bin/uv)
 STAMP := $(ENV)/.sgenet-complete
 
-.PHONY: setup replicate test lint bench clean lock
+.PHONY: setup replicate test lint bench browser clean lock
 .DEFAULT_GOAL := replicate
 
 setup: $(STAMP)
@@ -37,6 +37,11 @@ lint: setup
 
 bench: setup
 	sgenet bench
+
+browser: ## a Chromium for tests/report/test_browser.py, which is skipped without one
+	@command -v $(CHROMIUM) chromium chromium-browser google-chrome || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update && apt-get install -y chromium fonts-dejavu; \
+	  else echo "no Chromium was found, and installing one takes root and apt-get: install it, or set CHROMIUM to its path" >&2; exit 1; fi; }
 
 lock: ## rewrite requirements.lock from pyproject.toml
 	"$(UV)" pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev \

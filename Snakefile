@@ -5,11 +5,15 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/classification.smk"
 include: "workflow/rules/detection.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/hooks.smk"
 
 
 rule all:
@@ -40,8 +44,13 @@ rule evaluate:
 
 
 onstart:
+    note_signals()
     make_folders()
 
 
 onsuccess:
     record_with_dvc()
+
+
+onerror:
+    report_partially()

@@ -1,5 +1,6 @@
 """Intervals and paired comparisons against closed forms, published examples and simulated coverage."""
 
+import itertools
 import subprocess
 import sys
 
@@ -8,7 +9,18 @@ import pytest
 from scipy import stats
 
 from sgenet.detection.coco_eval import Matches, ap
-from sgenet.statistics import Gain, accuracy_gain, ap_gain_difference, ap_gains, resample_ap, seed_gain, wilson
+from sgenet.statistics import (
+    Gain,
+    accuracy_gain,
+    ap_gain_difference,
+    ap_gains,
+    holm,
+    needed,
+    resample_ap,
+    seed_gain,
+    seed_interval,
+    wilson,
+)
 
 METRICS = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 
@@ -131,6 +143,8 @@ def test_ap_gains_are_a_paired_bootstrap() -> None:
         assert (gain.low, gain.high) == pytest.approx(tuple(np.percentile(differences[metric], [5, 95])))
         assert gain.value == pytest.approx(ap(runs[1], metric=metric) - ap(runs[0], metric=metric))
         assert gain.direction == "higher"
+        below = sum(difference <= 0 for difference in differences[metric])
+        assert gain.p == pytest.approx(2 * (below + 1) / 61)
     more = ap_gain_difference(baseline, other, "ap50", "ap75", confidence=0.9)
     assert more is not None and more.value == pytest.approx(gains["ap50"].value - gains["ap75"].value)
     expected = np.percentile(np.subtract(differences["ap50"], differences["ap75"]), [5, 95])
@@ -150,22 +164,25 @@ def test_ap_gains_depend_on_the_seed_alone() -> None:
 def test_ap_gain_of_a_run_over_itself() -> None:
     run = resample_ap(matches(1, 0.5), ("ap",), samples=20)
     gain = ap_gains(run, run, confidence=0.95)["ap"]
-    assert (gain.value, gain.low, gain.high, gain.n, gain.direction) == (0, 0, 0, 40, "undecided")
+    assert (gain.value, gain.low, gain.high, gain.p, gain.n, gain.direction) == (0, 0, 0, 1, 40, "undecided")
 
 
 def test_ap_gain_coverage() -> None:
     """Detections that share images but no skill: the interval holds 0 about as often as it says."""
-    inside = []
+    inside, p = [], []
     for seed in range(60):
         pair = [resample_ap(matches(2 * seed + run, 0.6), ("ap50",), samples=200) for run in (0, 1)]
-        inside.append(ap_gains(*pair, confidence=0.8)["ap50"].direction == "undecided")
+        gain = ap_gains(*pair, confidence=0.8)["ap50"]
+        inside.append(gain.direction == "undecided")
+        p.append(gain.p)
     assert 0.65 <= np.mean(inside) <= 0.93
+    assert stats.kstest(p, "uniform").pvalue > 0.01
 
 
 def test_ap_gain_with_too_little() -> None:
     pair = [resample_ap(matches(run, 0.5, images=1), ("ap",), samples=20) for run in (1, 2)]
     single = ap_gains(*pair, confidence=0.95)["ap"]
-    assert (single.low, single.high, single.direction) == (None, None, "undecided")
+    assert (single.low, single.high, single.p, single.direction) == (None, None, None, "undecided")
     with pytest.raises(ValueError, match="samples"):
         resample_ap(matches(1, 0.5), ("ap",), samples=0)
     run = resample_ap(matches(1, 0.5), ("ap",), samples=20)
@@ -178,17 +195,138 @@ def test_ap_gain_with_too_little() -> None:
 def test_seed_gain_closed_form() -> None:
     baseline, other = [70.1, 70.9, 70.4, 70.2], [70.8, 71.2, 71.5, 70.9]
     gain = seed_gain(baseline, other, 0.95)
-    interval = stats.ttest_rel(other, baseline).confidence_interval(0.95)
-    assert (gain.low, gain.high) == pytest.approx((interval.low, interval.high))
+    test = stats.ttest_rel(other, baseline)
+    assert (gain.low, gain.high) == pytest.approx(tuple(test.confidence_interval(0.95)))
+    assert gain.p == pytest.approx(test.pvalue) == seed_gain(other, baseline, 0.95).p
     assert gain.value == pytest.approx(0.7)
-    assert (gain.n, gain.direction) == (4, "higher")
+    assert (gain.n, gain.of, gain.direction) == (4, "seeds", "higher")
 
 
 def test_seed_gain_of_few_seeds() -> None:
     two = seed_gain([70.0, 71.0], [71.0, 73.0], 0.95)
-    assert (two.value, two.low, two.high, two.n, two.direction) == (1.5, None, None, 2, "undecided")
+    assert (two.value, two.low, two.high, two.p, two.direction) == (1.5, None, None, None, "undecided")
+    assert (two.n, two.of) == (2, "seeds")
     same = seed_gain([70.0, 71.0, 72.0], [70.0, 71.0, 72.0], 0.95)
-    assert (same.value, same.low, same.high, same.direction) == (0, 0, 0, "undecided")
+    assert (same.value, same.low, same.high, same.p, same.direction) == (0, 0, 0, 1, "undecided")
+    shifted = seed_gain([70.0, 71.0, 72.0], [71.0, 72.0, 73.0], 0.95)
+    assert (shifted.low, shifted.high, shifted.p, shifted.direction) == (1, 1, 0, "higher")
+
+
+def test_seed_gain_coverage() -> None:
+    rng = np.random.default_rng(0)
+    gains = [seed_gain(np.zeros(3), rng.normal(0.0, 2.0, 3), 0.9) for _ in range(500)]
+    assert 0.87 <= np.mean([gain.low <= 0 <= gain.high for gain in gains]) <= 0.93
+    assert stats.kstest([gain.p for gain in gains], "uniform").pvalue > 0.01
+    assert all((gain.p < 0.1) == (gain.direction != "undecided") for gain in gains)
+
+
+def test_seed_interval() -> None:
+    values = [70.1, 70.9, 70.4, 71.2]
+    expected = stats.t.interval(0.9, 3, loc=np.mean(values), scale=stats.sem(values))
+    assert seed_interval(values, 0.9) == pytest.approx(expected)
+    assert seed_interval(values[:3], 0.9) is not None
+    assert seed_interval(values[:2], 0.9) is None and seed_interval([], 0.9) is None
+    with pytest.raises(ValueError, match="confidence"):
+        seed_interval(values, 90)
+
+
+def test_holm_by_hand() -> None:
+    # In order: 4 x 0.005, 3 x 0.01, 2 x 0.03, and 1 x 0.04, which may not fall below the one before it.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([None, 0.02, None, 0.01]) == [None, pytest.approx(0.02), None, pytest.approx(0.02)]
+    assert holm([0.7, 0.6]) == [1, 1]
+    assert holm([]) == [] and holm([None]) == [None]
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        holm([0.5, 1.5])
+
+
+def test_holm_equals_closed_testing() -> None:
+    """Holm is the closed test of Bonferroni: the largest size x smallest p over all sets that hold the test."""
+    p = np.random.default_rng(0).beta(0.5, 3, 5).tolist()
+    sets = [chosen for size in range(1, 6) for chosen in itertools.combinations(range(5), size)]
+    expected = [max(min(1, len(s) * min(p[i] for i in s)) for s in sets if index in s) for index in range(5)]
+    assert holm(p) == pytest.approx(expected)
+
+
+def test_holm_controls_the_error_of_a_column() -> None:
+    """Five modules over one baseline, none of them better: any false alarm in at most 10 % of the columns."""
+    rng, alarms, plain = np.random.default_rng(0), 0, 0
+    for _ in range(400):
+        baseline = rng.normal(size=4)
+        p = [seed_gain(baseline, rng.normal(size=4), 0.9).p for _ in range(5)]
+        alarms += min(holm(p)) <= 0.1
+        plain += min(p) <= 0.1
+    assert alarms <= 0.13 * 400
+    assert plain >= 0.25 * 400
+
+
+def over_seeds(n: int, spread: float, confidence: float = 0.95) -> Gain:
+    """A gain over n seeds whose differences have this standard deviation."""
+    differences = np.linspace(-1, 1, n)
+    return seed_gain(np.zeros(n), differences * spread / differences.std(ddof=1), confidence)
+
+
+@pytest.mark.parametrize("power", [0.5, 0.8, 0.95])
+@pytest.mark.parametrize(("n", "spread", "published"), [(3, 1.0, 1.2), (5, 0.3, 0.1), (4, 2.0, -1.0), (3, 0.1, 0.004)])
+def test_needed_seeds(n: int, spread: float, published: float, power: float) -> None:
+    found = needed(over_seeds(n, spread), published, power)
+    powers = []
+    for size in (found - 1, found):
+        shift, critical = abs(published) / spread * np.sqrt(size), stats.t.ppf(0.975, size - 1)
+        # Noncentral t is (Z + shift) / sqrt(V / df): the mean over V of P(Z > critical sqrt(V / df) - shift).
+        chi2 = stats.chi2(size - 1).ppf((np.arange(20_000) + 0.5) / 20_000)
+        powers.append(stats.norm.sf(critical * np.sqrt(chi2 / (size - 1)) - shift).mean())
+        assert powers[-1] == pytest.approx(stats.nct.sf(critical, size - 1, shift), abs=1e-4)
+    assert powers[0] < power + 1e-4 and power - 1e-4 < powers[1]
+
+
+def test_needed_seeds_known() -> None:
+    # The usual example: half a standard deviation, two-sided 5 %, power 80 %; R's pwr.t.test gives 33.37 pairs.
+    assert needed(over_seeds(6, 1.0), 0.5) == needed(over_seeds(6, 1.0), -0.5) == 34
+    assert needed(over_seeds(3, 0.01), 50.0) == 3
+
+
+def test_needed_seeds_reaches_its_power() -> None:
+    n = needed(over_seeds(4, 1.5, confidence=0.9), 1.0)
+    rng = np.random.default_rng(0)
+    found = [seed_gain(np.zeros(n), rng.normal(1.0, 1.5, n), 0.9).direction for _ in range(1000)]
+    assert 0.77 <= found.count("higher") / 1000 <= 0.84
+
+
+def test_needed_images_closed_form() -> None:
+    # Half-width 2 over 400 images is a standard error of 2 / z; the test needs published / (z + z of the power).
+    z, gain = stats.norm.ppf(0.975), Gain(1.0, -1.0, 3.0, 0.95, 400, "made up")
+    expected = int(np.ceil(400 * (2 / z * (z + stats.norm.ppf(0.8)) / 1.2) ** 2))
+    assert needed(gain, 1.2) == needed(gain, -1.2) == expected
+    assert needed(gain, 2.0, power=0.5) == 400  # a half-width as large as the gain is just enough
+
+
+def test_needed_images_reaches_its_power() -> None:
+    """That many images tell as large a gain from zero four times in five."""
+    shares = np.array([0.6, 0.08, 0.12, 0.2])
+    n = needed(accuracy_gain(*pairs(*(400 * shares).round().astype(int)), confidence=0.95), 4.0)
+    rng = np.random.default_rng(0)
+    drawn = [accuracy_gain(*pairs(*rng.multinomial(n, shares)), confidence=0.95) for _ in range(400)]
+    assert 0.74 <= np.mean([gain.direction == "higher" for gain in drawn]) <= 0.86
+
+
+@pytest.mark.parametrize(
+    ("gain", "published"),
+    [
+        (Gain(1.0, -1.0, 3.0, 0.95, 400, "made up"), 0.0),
+        (Gain(1.0, None, None, 0.95, 2, "made up", of="seeds"), 1.2),
+        (Gain(1.0, 1.0, 1.0, 0.95, 3, "made up", of="seeds"), 1.2),  # no spread to plan with
+        (Gain(1.0, -1.0, 3.0, 0.95, 400, "made up"), 0.05),  # 1.3 million images
+        (over_seeds(3, 1.0), 0.002),  # 2.0 million seeds
+    ],
+)
+def test_needed_is_not_told(gain: Gain, published: float) -> None:
+    assert needed(gain, published) is None
+
+
+def test_needed_refuses() -> None:
+    with pytest.raises(ValueError, match="power"):
+        needed(over_seeds(3, 1.0), 1.2, power=80)
 
 
 @pytest.mark.parametrize(("baseline", "other"), [([1.0, 2.0], [1.0]), ([], []), ([1.0], [float("nan")])])

@@ -7,7 +7,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from sgenet import warm
+from sgenet import paths, warm
 from sgenet.files import InputError
 
 
@@ -111,8 +111,12 @@ def _run(options: argparse.Namespace) -> int | None:
         steps.latency(replication)
     elif options.step == "report":
         problems = steps.report(replication)
+        missing, expected = steps.missing_results(replication)
+        if missing and not options.partial:
+            problems.append(f"{missing} of {expected} results are missing; to --partial that is no error")
         for problem in problems:
             print(f"sgenet: {problem}", file=sys.stderr)
+        print(f"{paths.report(replication.scale_name)}/index.html: {expected - missing} of {expected} results were found")
         return 1 if problems else 0
     return 0
 
@@ -146,7 +150,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     complexity.add_argument("--json", action="store_true", help="of MODEL: exact numbers for programs")
     steps.add_parser("latency", parents=[scaled], help="time the full-size models on this machine")
-    steps.add_parser("report", parents=[scaled], help="build the report from what is there")
+    report = steps.add_parser("report", parents=[scaled], help="build the report from what is there")
+    report.add_argument("--partial", action="store_true", help="missing results and failed runs are no error")
     released = steps.add_parser("import-checkpoint", help="convert a released checkpoint to safetensors")
     released.add_argument("source", metavar="SRC.pth.tar", help="file of torch.save; no code in it is ever run")
     released.add_argument("destination", metavar="DST.safetensors")

@@ -60,6 +60,16 @@ def report(scale: str) -> Path:
     return Path("reports", scale)
 
 
+def log(scale: str, step: str) -> Path:
+    """What a step of the workflow printed."""
+    return Path("logs", scale, f"{step}.log")
+
+
+def run_log(scale: str, step: str, run_id: str, seed: int | str) -> Path:
+    """What the step `train` or `evaluate` of a run printed; a rule has wildcards in place of name and seed."""
+    return log(scale, f"{step}/{run_id}-seed-{seed}")
+
+
 def require(path: Path, made_by: str) -> Path:
     """Return `path`; InputError naming the command that makes it when it is not there."""
     if not path.exists():

@@ -54,7 +54,7 @@ def _images(replication: Replication, task: str) -> Images:
         train, val = (data["splits"][split]["images"] for split in ("train", "val"))
         return Images(train, val, len(data["classes"]), str(manifest))
     place = f"{params.PARAMS}/scales/{scale}.yaml: data.{task}"
-    known = SHIPPED.get(source, ()) if source != "coco" or _is_coco_2017(settings) else ()
+    known = SHIPPED.get(source, ()) if source != "coco" or is_coco_2017(settings) else ()
     limits = [settings.get(f"{split}_images") for split in ("train", "val")]
     train, val = (min(filter(None, pair), default=0) for pair in zip(limits, known or (None, None), strict=True))
     if not train or not val:
@@ -65,7 +65,7 @@ def _images(replication: Replication, task: str) -> Images:
     return Images(train, val, classes, place if any(limits) else f"{source} as it ships, not prepared yet")
 
 
-def _is_coco_2017(settings: dict[str, Any]) -> bool:
+def is_coco_2017(settings: dict[str, Any]) -> bool:
     """Whether the annotation files are those of COCO 2017, by name."""
     return all(
         settings.get(split, {}).get("annotations", name).endswith(name)

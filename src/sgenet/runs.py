@@ -1,6 +1,7 @@
 """Runs: what is trained and evaluated once a seed, resolved from recipe, scale and the row of a table."""
 
 import fnmatch
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sgenet import attention, params, paths
@@ -130,12 +131,26 @@ def load_replication(
     detectors = list(recipes["detection"]["detectors"])
     _check_names(recipes["detection"], detectors, "params/recipes/detection.yaml: ")
     _check_names(scale_settings["detection"], detectors, f"params/scales/{pipeline['scale']}.yaml: detection.")
+    runs = collect_runs(chosen, recipes, scale_settings)
+    if FIGURES_RUN in runs:
+        _check_figures(scale_settings["figures"], runs[FIGURES_RUN], pipeline["scale"])
+    return Replication(pipeline, scale_settings, chosen, runs)
+
+
+def collect_runs(tables: Iterable[Table], recipes: dict[str, Settings], scale: Settings) -> dict[str, Run]:
+    """The union of the tables' runs by id; InputError where a row is bad, or two rows name one run and mean two.
+
+    Args:
+        tables: whose rows name the runs.
+        recipes: of both tasks.
+        scale: by task, what goes over the recipe; empty settings give the paper's own.
+    """
     runs: dict[str, Run] = {}
-    for table in chosen:
+    for table in tables:
         for index, row in enumerate(table.rows):
             place = f"params/tables/{table.id}.yaml: rows.{index}"
             try:
-                new = _runs_of(table.task, row, recipes, scale_settings, place)
+                new = _runs_of(table.task, row, recipes, scale, place)
             except ValueError as error:
                 raise InputError(f"{place}.run: {error}") from None
             for run in new:
@@ -143,9 +158,7 @@ def load_replication(
                     raise InputError(
                         f"{place}.run: {run.id} stands elsewhere with other settings, expected another name"
                     )
-    if FIGURES_RUN in runs:
-        _check_figures(scale_settings["figures"], runs[FIGURES_RUN], pipeline["scale"])
-    return Replication(pipeline, scale_settings, chosen, runs)
+    return runs
 
 
 def _runs_of(task: str, row: Row, recipes: dict[str, Settings], scale: Settings, place: str) -> list[Run]:

@@ -4,22 +4,28 @@ Points are points of percent. Two runs are always compared on the same images (o
 an image hard is then common to both and drops out of the difference.
 """
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sgenet.detection.coco_eval import Matches, bootstrap_ap
 
+FEWEST_SEEDS = 3  # for an interval: two leave one degree of freedom, where 95 % is 12.7 standard errors to either side
+MOST_NEEDED = 1_000_000  # images or seeds; beyond it no experiment is a plan
+
 
 @dataclass(frozen=True)
 class Gain:
     """Other minus baseline in points of percent, its interval, and how it was judged.
 
-    `low` and `high` are None where the data allow no interval worth printing: fewer than three seeds, or a
-    single image. `n` counts the images, or the seeds, that were compared.
+    `low`, `high` and `p` are None where the data allow no interval worth printing: fewer than three seeds, or a
+    single image for AP. `p` is two-sided, of no difference at all. `n` counts what was compared, `of` says what that
+    was, and so what the interval covers the choice of.
     """
 
     value: float
@@ -29,6 +35,7 @@ class Gain:
     n: int
     method: str
     p: float | None = None
+    of: Literal["images", "seeds"] = "images"
 
     @property
     def direction(self) -> str:
@@ -106,20 +113,18 @@ def resample_ap(matches: Matches, metrics: Sequence[str], samples: int, seed: in
     if samples < 1:
         raise ValueError(f"samples: found {samples}, expected 1 or more")
     n = len(matches.image_ids)
-    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=samples)
-    # The first row is the data set itself.
-    weights = np.concatenate([np.ones((1, n), dtype=drawn.dtype), drawn])
     truth = hashlib.sha256()
     for part in (matches.image_ids, matches.categories, matches.truths):
         truth.update(f"{part.dtype} {part.shape}".encode() + part.tobytes())
-    return ResampledAP(bootstrap_ap(matches, weights, metrics), truth.hexdigest(), n)
+    return ResampledAP(bootstrap_ap(matches, _weights(n, samples, seed), metrics), truth.hexdigest(), n)
 
 
 def ap_gains(baseline: ResampledAP, other: ResampledAP, confidence: float) -> dict[str, Gain]:
     """Differences of the AP metrics that both have, on the same images; one with nothing to find is left out.
 
     Interval: percentiles of a paired bootstrap, which draws the same images for both (Efron and Tibshirani 1993,
-    chapter 13). Deterministic for a seed.
+    chapter 13). p: twice the share of resamples on the smaller side of zero, the data set itself counted as one more
+    on either side, so that it is never 0 (Davison and Hinkley 1997, section 4.2). Deterministic for a seed.
 
     Raises:
         ValueError: the two were not matched against the same ground truth, or not drawn as often.
@@ -142,25 +147,112 @@ def ap_gain_difference(
 
 
 def seed_gain(baseline: Sequence[float], other: Sequence[float], confidence: float) -> Gain:
-    """Difference of the means over seeds, paired by seed, with Student's t interval of the differences.
+    """Difference of the means over seeds, paired by seed, with Student's t interval and test of the differences.
 
-    Fewer than three seeds get no interval: one has no spread, and two leave one degree of freedom, where 95 %
-    reaches 12.7 standard errors to either side and says nothing.
+    Fewer than FEWEST_SEEDS get neither.
 
     Args:
         baseline, other: one value in percent a seed, in the same order of seeds.
     """
-    from scipy.special import stdtrit
+    from scipy.special import stdtr
 
-    _check_confidence(confidence)
     before, after = _vector(baseline), _vector(other)
     n = _paired(before, after)
     differences = after - before
     value = float(differences.mean())
-    if n < 3:
-        return Gain(value, None, None, confidence, n, "difference of means, too few seeds for an interval")
-    half = float(stdtrit(n - 1, (1 + confidence) / 2) * differences.std(ddof=1) / np.sqrt(n))
-    return Gain(value, value - half, value + half, confidence, n, "paired t interval over seeds")
+    bounds = seed_interval(differences, confidence)
+    if bounds is None:
+        method = "difference of means, too few seeds for an interval"
+        return Gain(value, None, None, confidence, n, method, of="seeds")
+    error = float(differences.std(ddof=1)) / np.sqrt(n)
+    p = 2 * float(stdtr(n - 1, -abs(value) / error)) if error else float(value == 0)
+    return Gain(value, *bounds, confidence, n, "paired t interval and test over seeds", p, of="seeds")
+
+
+def seed_interval(values: ArrayLike, confidence: float) -> tuple[float, float] | None:
+    """Student's t interval of the mean over seeds, in the unit of `values`; None below FEWEST_SEEDS."""
+    from scipy.special import stdtrit
+
+    _check_confidence(confidence)
+    vector = _vector(values)
+    n = len(vector)
+    if n < FEWEST_SEEDS:
+        return None
+    mean, half = float(vector.mean()), float(stdtrit(n - 1, (1 + confidence) / 2) * vector.std(ddof=1) / np.sqrt(n))
+    return mean - half, mean + half
+
+
+def holm(p: Sequence[float | None]) -> list[float | None]:
+    """p values adjusted for being several: Holm's step-down procedure (1979, www.jstor.org/stable/4615733).
+
+    Rejecting where the adjusted value is at most alpha keeps the chance of any false rejection at alpha, however
+    the tests depend on each other. None, a comparison without a test, stays None and counts for nothing.
+    """
+    known = {index: value for index, value in enumerate(p) if value is not None}
+    if not all(0 <= value <= 1 for value in known.values()):
+        raise ValueError(f"p: found {list(known.values())}, expected values from 0 to 1")
+    adjusted: list[float | None] = [None] * len(p)
+    largest = 0.0
+    for rank, index in enumerate(sorted(known, key=known.__getitem__)):
+        largest = max(largest, min(1.0, (len(known) - rank) * known[index]))
+        adjusted[index] = largest
+    return adjusted
+
+
+def needed(gain: Gain, published: float, power: float = 0.8) -> int | None:
+    """How many images, or seeds (`gain.of`), in all would tell the published gain from zero, with this power.
+
+    Two-sided at the gain's confidence, with the spread seen here: over images by the normal approximation to the
+    paired difference, over seeds by the paired t test's own distribution, the noncentral t. A result that is
+    significant with the wrong sign counts as missed.
+
+    Returns:
+        the smallest such number; None above MOST_NEEDED, without an interval, where no spread was seen, or where
+        nothing is published to be told from zero.
+    """
+    if not 0 < power < 1:
+        raise ValueError(f"power: found {power}, expected a fraction between 0 and 1")
+    if gain.low is None or gain.high is None or gain.high <= gain.low or published == 0:
+        return None
+    half = (gain.high - gain.low) / 2
+    count = _needed_seeds if gain.of == "seeds" else _needed_images
+    return count(half * float(np.sqrt(gain.n)) / abs(published), gain, power)
+
+
+def _needed_images(half: float, gain: Gain, power: float) -> int | None:
+    """`half`: half the width that the interval of one image would have, in published gains."""
+    from scipy.special import ndtri
+
+    found = (half * (1 + ndtri(power) / ndtri((1 + gain.confidence) / 2))) ** 2
+    return max(1, int(np.ceil(found))) if found <= MOST_NEEDED else None
+
+
+def _needed_seeds(half: float, gain: Gain, power: float) -> int | None:
+    from scipy.special import nctdtr, stdtrit
+
+    level = (1 + gain.confidence) / 2
+    effect = float(stdtrit(gain.n - 1, level)) / half  # in standard deviations of a seed
+
+    def enough(n: int) -> bool:
+        missed = nctdtr(n - 1, effect * np.sqrt(n), stdtrit(n - 1, level))
+        return not missed > 1 - power  # NaN is a chance too small for nctdtr, below 1e-50
+
+    if not enough(MOST_NEEDED):
+        return None
+    too_few, found = FEWEST_SEEDS - 1, MOST_NEEDED
+    while found - too_few > 1:
+        middle = (too_few + found) // 2
+        too_few, found = (too_few, middle) if enough(middle) else (middle, found)
+    return found
+
+
+@functools.lru_cache(maxsize=1)  # one run after the other asks for the same
+def _weights(n: int, samples: int, seed: int) -> NDArray[np.int64]:
+    """How often each of n images counts (1 + samples, n): once in the data set itself, then in each resample."""
+    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=samples)
+    weights = np.concatenate([np.ones((1, n), dtype=drawn.dtype), drawn])
+    weights.flags.writeable = False
+    return weights
 
 
 def _difference(baseline: ResampledAP, other: ResampledAP, metric: str) -> NDArray[np.float64]:
@@ -180,10 +272,12 @@ def _bootstrap_gain(difference: NDArray[np.float64], images: int, confidence: fl
     method = f"paired bootstrap over images, percentiles of {len(resampled)} resamples"
     # A resample may hold no object of a rare kind; then neither run has an AP, and neither is favoured.
     resampled = resampled[~np.isnan(resampled)]
-    low, high = None, None
+    low, high, p = None, None, None
     if images > 1 and len(resampled):
         low, high = np.percentile(resampled, [50 * (1 - confidence), 50 * (1 + confidence)]).tolist()
-    return Gain(value, low, high, confidence, images, method)
+        fewer = min(int((resampled <= 0).sum()), int((resampled >= 0).sum()))
+        p = min(1.0, 2 * (fewer + 1) / (len(resampled) + 1))
+    return Gain(value, low, high, confidence, images, method, p)
 
 
 def _paired(baseline: NDArray, other: NDArray) -> int:

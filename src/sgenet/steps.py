@@ -59,7 +59,8 @@ def train(replication: Replication, run: Run, seed: int) -> None:
     name = f"{run.name} seed {seed}"
     first = devices.rank() == 0
     tracking = replication.pipeline["wandb"] if first else {"mode": "disabled"}
-    with wandb_run(tracking, name=name, group=f"{scale}/{run.task}", config=run.identity) as log:
+    tables = _tables_of(replication, run)
+    with wandb_run(tracking, name=name, scale=scale, task=run.task, tables=tables, config=run.identity) as log:
         if run.task == "classification":
             from sgenet.classification import train as task_train
         else:
@@ -169,6 +170,13 @@ def report(replication: Replication) -> list[str]:
     return build(replication)
 
 
+def missing_results(replication: Replication) -> tuple[int, int]:
+    """How many results that the report wants are missing, and how many it wants."""
+    from sgenet.report.results import count_missing
+
+    return count_missing(replication)
+
+
 def plan(replication: Replication, as_json: bool) -> str:
     """What the replication will cost, estimated from a short calibration on this machine; nothing is written.
 
@@ -216,6 +224,14 @@ def _device(replication: Replication, count: int = 1) -> str:
     device = devices.take(replication.scale["device"], count)
     torch.set_num_threads(replication.scale["threads"])
     return device
+
+
+def _tables_of(replication: Replication, run: Run) -> list[str]:
+    """The tables that show a run, then those with detectors that start from it, each in the order of the pipeline."""
+    of = {table.id: [table.run_id(row) for row in table.rows] for table in replication.tables}
+    shown = [table for table, ids in of.items() if run.id in ids]
+    starts = {other.id for other in replication.runs.values() if other.starts_from == run.id}
+    return list(dict.fromkeys([*shown, *(table for table, ids in of.items() if starts & set(ids))]))
 
 
 def _check_origin(training: dict[str, Any], run: Run, manifest: dict[str, Any], trained: Path) -> None:

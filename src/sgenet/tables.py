@@ -28,6 +28,14 @@ class Published:
 
 
 @dataclass(frozen=True)
+class Tolerance:
+    """How far, in the unit of its column, a value may lie from the published one at scale `paper`, and why so far."""
+
+    value: float
+    reason: str
+
+
+@dataclass(frozen=True)
 class Column:
     """A column: metric id, heading, unit, decimals, and how its values are made.
 
@@ -44,6 +52,7 @@ class Column:
     note: str = ""
     audits: str | None = None
     only: tuple[str, ...] = ()
+    tolerance: Tolerance | None = None
 
     @property
     def static(self) -> bool:
@@ -98,7 +107,7 @@ def load_table(name: str) -> Table:
     """Read params/tables/<name>.yaml; InputError when a row names what does not exist."""
     value = params.load_table(name)
     path = params.PARAMS / "tables" / f"{name}.yaml"
-    columns = tuple(Column(**{**column, "only": tuple(column.get("only", ()))}) for column in value["columns"])
+    columns = tuple(_column(entry) for entry in value["columns"])
     _check_columns(columns, value["task"], path)
     sources = params.load_sources()
     rows: list[Row] = []
@@ -122,6 +131,11 @@ def load_table(name: str) -> Table:
         for detector in set(column.only) - detectors:
             raise InputError(f"{path}: columns.{index}.only: found {detector!r}, which no row has")
     return Table(name, value["title"], value["task"], columns, tuple(rows), value.get("note", ""))
+
+
+def _column(entry: dict[str, Any]) -> Column:
+    tolerance = Tolerance(**entry["tolerance"]) if "tolerance" in entry else None
+    return Column(**{**entry, "only": tuple(entry.get("only", ())), "tolerance": tolerance})
 
 
 def _row(entry: dict[str, Any], task: str, columns: tuple[Column, ...], sources: dict[str, str], place: str) -> Row:
@@ -166,6 +180,8 @@ def _check_columns(columns: tuple[Column, ...], task: str, path: Path) -> None:
         expected = next((kind for kind, ids in kinds.items() if column.id in ids), "trained")
         if column.measured != expected:
             raise InputError(f"{place}.measured: found {column.measured!r} for {column.id}, expected {expected!r}")
+        if column.tolerance and not column.trained:
+            raise InputError(f"{place}.tolerance: found for {column.id}, expected for trained columns alone")
         owner = "classification" if column.id in (*CLASSIFICATION, *PRINTED) else "detection"
         owner = "complexity" if column.measured == "timed" else owner
         if not column.static and owner != task:

@@ -6,17 +6,21 @@ from contextlib import contextmanager
 
 from sgenet.params import Settings
 
+_LONGEST_TAG = 64  # characters; W&B refuses longer ones
+
 
 @contextmanager
 def wandb_run(
-    settings: Settings, *, name: str, group: str, config: Settings
+    settings: Settings, *, name: str, scale: str, task: str, tables: list[str], config: Settings
 ) -> Iterator[Callable[[dict[str, float]], None] | None]:
     """Open a W&B run and yield the function that logs a row of the history; None when W&B is disabled.
 
     Args:
         settings: `wandb` of params/pipeline.yaml; the environment variable WANDB_MODE goes before its mode.
         name: of the run.
-        group: runs that belong together.
+        scale: of the run; those of different scales never stand in one group.
+        task: of the run.
+        tables: that the run belongs to: the first one's runs are a group, and each is a tag.
         config: settings to record.
     """
     mode = os.environ.get("WANDB_MODE", settings["mode"])
@@ -28,7 +32,9 @@ def wandb_run(
     run = wandb.init(
         project=settings["project"],
         name=name,
-        group=group,
+        group=f"{scale}/{tables[0]}",
+        job_type=task,
+        tags=[tag[:_LONGEST_TAG] for tag in (scale, *tables)],
         config=config,
         mode=mode,  # type: ignore[arg-type]
         dir=".",

@@ -14,7 +14,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from sgenet.detection.coco_eval import AP_METRICS, METRICS, Matches, ap, bootstrap_ap, evaluate
+from sgenet.detection.coco_eval import AP_METRICS, METRICS, Matches, ap, bootstrap_ap, evaluate, precision_recall
 from sgenet.files import InputError
 
 SHARED = Path(os.environ.get("SGENET_SHARED", Path(__file__).parents[2].parent / "shared"))
@@ -52,19 +52,26 @@ def scenes(seed: int = 0, images: int = 12, categories: int = 4) -> tuple[Datase
     }, detections
 
 
-def direct(dataset: Dataset, detections: Detections, limits: tuple[float, float] = (32**2, 96**2)) -> list[float]:
-    """The twelve numbers in percent of pycocotools alone, -100 where undefined."""
+def accumulated(
+    dataset: Dataset, detections: Detections, limits: tuple[float, float] = (32**2, 96**2), iou_type: str = "bbox"
+) -> COCOeval:
+    """What pycocotools alone makes of them."""
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
         truth.dataset = copy.deepcopy(dataset)
         truth.createIndex()
-        coco_eval = COCOeval(truth, truth.loadRes(copy.deepcopy(detections)), "bbox")
+        coco_eval = COCOeval(truth, truth.loadRes(copy.deepcopy(detections)), iou_type)
         small, large = limits
         coco_eval.params.areaRng = [[0, 1e10], [0, small], [small, large], [large, 1e10]]
         coco_eval.evaluate()
         coco_eval.accumulate()
         coco_eval.summarize()
-    return [100 * value for value in coco_eval.stats]
+    return coco_eval
+
+
+def direct(dataset: Dataset, detections: Detections, limits: tuple[float, float] = (32**2, 96**2)) -> list[float]:
+    """The twelve numbers in percent of pycocotools alone, -100 where undefined."""
+    return [100 * value for value in accumulated(dataset, detections, limits).stats]
 
 
 def repeat(dataset: Dataset, detections: Detections, weights: np.ndarray) -> tuple[Dataset, Detections]:
@@ -155,11 +162,43 @@ def test_many_resamples_equal_one_at_a_time(tmp_path: Path) -> None:
     """More resamples than one chunk holds, and a subset of the metrics."""
     dataset, detections = scenes(images=60)
     matches = evaluate(write(tmp_path / "truth.json", dataset), detections).matches
-    weights = np.random.default_rng(0).multinomial(60, np.full(60, 1 / 60), size=2000)
+    weights = np.random.default_rng(0).multinomial(60, np.full(60, 1 / 60), size=6000)
     drawn = bootstrap_ap(matches, weights, ("ap75", "ap_large"))
     assert set(drawn) == {"ap75", "ap_large"}
-    for row in (0, 777, 1999):
-        assert drawn["ap75"][row] == ap(matches, weights[row], "ap75")
+    for row in (0, 777, 5999):
+        assert drawn["ap75"][row] == pytest.approx(ap(matches, weights[row], "ap75"), abs=1e-9)
+
+
+def _check_curves(matches: Matches, coco_eval: COCOeval) -> None:
+    """All ten curves against pycocotools', which has -1 for categories without objects."""
+    precision = coco_eval.eval["precision"][:, :, :, 0, -1]
+    for curves, iou in zip(precision, np.arange(50, 100, 5) / 100, strict=True):
+        expected = curves[:, (curves > -1).all(axis=0)].mean(axis=1)
+        np.testing.assert_allclose(precision_recall(matches, iou), expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_curves_equal_pycocotools(tmp_path: Path, seed: int) -> None:
+    dataset, detections = scenes(seed)
+    matches = evaluate(write(tmp_path / "truth.json", dataset), detections).matches
+    _check_curves(matches, accumulated(dataset, detections))
+
+
+@known_case
+@pytest.mark.parametrize("iou_type", ["bbox", "segm"])
+def test_curves_of_known_case(iou_type: str) -> None:
+    truth, results = CASE / "instances_val2014_100.json", CASE / f"instances_val2014_fake{iou_type}100_results.json"
+    dataset, detections = (json.loads(path.read_text()) for path in (truth, results))
+    _check_curves(evaluate(truth, results, iou_type).matches, accumulated(dataset, detections, iou_type=iou_type))
+
+
+def test_curves_without_hits_or_objects(small: tuple[Path, Dataset, Detections], tmp_path: Path) -> None:
+    assert precision_recall(evaluate(small[0], []).matches).tolist() == [0] * 101
+    empty = write(tmp_path / "empty.json", {**small[1], "annotations": []})
+    assert np.isnan(precision_recall(evaluate(empty, small[2]).matches)).all()
+    for iou in (0.45, 0.52, 1.0):
+        with pytest.raises(ValueError, match="iou"):
+            precision_recall(evaluate(small[0], []).matches, iou)
 
 
 def test_weights_of_one(small: tuple[Path, Dataset, Detections]) -> None:

@@ -13,7 +13,7 @@ import pytest
 from sgenet import paths
 from sgenet.claims import CLAIM_VERDICTS
 from sgenet.report import build
-from sgenet.report.cells import VERDICTS
+from sgenet.report.verdicts import VERDICTS
 from sgenet.runs import Replication, load_replication
 
 from . import conftest as make
@@ -61,7 +61,7 @@ def test_numbers_by_hand(replication: Replication) -> None:
 
 def test_counts(replication: Replication) -> None:
     build(replication)
-    assert cell(0, 0, "params")["reproduced"] == {"value": 25.557032, "n": 1}
+    assert cell(0, 0, "params")["reproduced"] == {"value": 25.557032, "n": 1, "difference": -0.002968}
     assert [cell(0, row, "gflops")["verdict"] for row in (0, 1)] == ["exact", "differs"]
     assert cell(0, 1, "params")["verdict"] == "not published"
     assert cell(0, 1, "params")["origin"] == {
@@ -103,7 +103,9 @@ def test_several_seeds(repository: Path) -> None:
     found = cell(0, 1, "top1")["reproduced"]
     # Gains 10, 11.5 and 9.5 over the baseline's 60, 61 and 62; t(0.975, 2) = 4.302653.
     assert found["seeds"] == {"0": 70, "1": 72.5, "2": 71.5} and found["n"] == 3
-    assert found["value"] == pytest.approx(214 / 3, abs=1e-6) and "low" not in found
+    assert found["value"] == pytest.approx(214 / 3, abs=1e-6)
+    spread = 4.302653 * np.std([70, 72.5, 71.5], ddof=1) / math.sqrt(3)
+    assert [found["low"], found["high"]] == pytest.approx([214 / 3 - spread, 214 / 3 + spread], abs=1e-4)
     half = 4.302653 * np.std([10, 11.5, 9.5], ddof=1) / math.sqrt(3)
     assert found["gain"]["value"] == pytest.approx(31 / 3, abs=1e-6)
     assert found["gain"]["low"] == pytest.approx(31 / 3 - half, abs=1e-4)

@@ -8,7 +8,7 @@ rule train_classifier:
         history=RESULTS / "classification" / "{name}" / "seed-{seed}" / "history.csv",
         training=RESULTS / "classification" / "{name}" / "seed-{seed}" / "training.json",
     log:
-        LOGS / "train" / "classification" / "{name}-seed-{seed}.log",
+        paths.run_log(SCALE, "train", "classification/{name}", "{seed}"),
     conda:
         "../../environment.yml"
     threads: training_threads()
@@ -21,7 +21,9 @@ rule train_classifier:
     message:
         "train classification/{wildcards.name}, seed {wildcards.seed}"
     shell:
-        "sgenet train classification/{wildcards.name:q} --scale {params.scale:q} --seed {wildcards.seed} > {log:q} 2>&1"
+        logged(
+            "sgenet train classification/{wildcards.name:q} --scale {params.scale:q} --seed {wildcards.seed}"
+        )
 
 
 rule evaluate_classifier:
@@ -33,12 +35,13 @@ rule evaluate_classifier:
         history=rules.train_classifier.output.history,
         training=rules.train_classifier.output.training,
     output:
-        metrics=RESULTS
-        / "evaluation"
-        / "classification"
-        / "{name}"
-        / "seed-{seed}"
-        / "metrics.json",
+        metrics=report(
+            paths.evaluation(SCALE, "classification/{name}", "{seed}")
+            / "metrics.json",
+            caption="../report/evaluation.rst",
+            category="Evaluations",
+            labels={"task": "classification", "run": "{name}", "seed": "{seed}"},
+        ),
         predictions=RESULTS
         / "evaluation"
         / "classification"
@@ -46,7 +49,7 @@ rule evaluate_classifier:
         / "seed-{seed}"
         / "predictions.npz",
     log:
-        LOGS / "evaluate" / "classification" / "{name}-seed-{seed}.log",
+        paths.run_log(SCALE, "evaluate", "classification/{name}", "{seed}"),
     conda:
         "../../environment.yml"
     threads: REPLICATION.scale["threads"]
@@ -57,7 +60,9 @@ rule evaluate_classifier:
     message:
         "evaluate classification/{wildcards.name}, seed {wildcards.seed}"
     shell:
-        "sgenet evaluate classification/{wildcards.name:q} --scale {params.scale:q} --seed {wildcards.seed} > {log:q} 2>&1"
+        logged(
+            "sgenet evaluate classification/{wildcards.name:q} --scale {params.scale:q} --seed {wildcards.seed}"
+        )
 
 
 rule evaluate_released:
@@ -68,7 +73,7 @@ rule evaluate_released:
     output:
         metrics=paths.released_evaluation(SCALE, "classification/{name}"),
     log:
-        LOGS / "evaluate" / "released" / "{name}.log",
+        paths.log(SCALE, "evaluate/released/{name}"),
     conda:
         "../../environment.yml"
     threads: REPLICATION.scale["threads"]
@@ -81,7 +86,9 @@ rule evaluate_released:
     message:
         "evaluate the released weights of {wildcards.name}"
     shell:
-        "sgenet evaluate classification/{wildcards.name:q} --released --scale {params.scale:q} > {log:q} 2>&1"
+        logged(
+            "sgenet evaluate classification/{wildcards.name:q} --released --scale {params.scale:q}"
+        )
 
 
 rule activations:
@@ -93,7 +100,7 @@ rule activations:
     output:
         paths.activations(SCALE),
     log:
-        LOGS / "activations.log",
+        paths.log(SCALE, "activations"),
     conda:
         "../../environment.yml"
     threads: REPLICATION.scale["threads"]
@@ -105,4 +112,4 @@ rule activations:
     message:
         f"measure activations before and after SGE, {FIGURES_RUN}, seed 0"
     shell:
-        "sgenet activations --scale {params.scale:q} > {log:q} 2>&1"
+        logged("sgenet activations --scale {params.scale:q}")

@@ -2,7 +2,6 @@ import json
 import os
 import shlex
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -36,10 +35,19 @@ shell.prefix(
     f" SGENET_TABLES={shlex.quote(' '.join(REPLICATION.pipeline['tables']))}; "
 )
 
+
+def logged(command):
+    """The shell command of a step: what it prints goes to its log, which ends with its exit status unless that is 0.
+
+    The shell writes the status, so that the report also shows a step that was killed and could say nothing itself.
+    """
+    failed = "{{ status=$?; printf '\\nsgenet: exit status %d\\n' $status >> {log:q}; exit $status; }}"
+    return f"{command} > {{log:q}} 2>&1 || {failed}"
+
+
 SCALE = REPLICATION.scale_name
 DATA = Path("data", SCALE)
 RESULTS = Path("results", SCALE)
-LOGS = Path("logs", SCALE)
 
 
 wildcard_constraints:
@@ -178,29 +186,3 @@ def training_threads():
 # On the CPU, steps of this workflow fork from one process that has imported what they need.
 if not gpus():
     os.environ.setdefault("SGENET_WARM", warm.folder_of(os.getpid()))
-
-
-def record_with_dvc():
-    """Bring dvc.lock up to date with what Snakemake made, so that `dvc repro` has nothing left to do."""
-    from sgenet import params
-
-    whole = (
-        set(workflow.dag_settings.targets or ["all"]) == {"all"}
-        and not workflow.dag_settings.until
-    )
-    asked = params.load_pipeline()["scale"] == SCALE and not config
-    if whole and asked and "DVC_STAGE" not in os.environ and Path(".dvc").is_dir():
-        dvc = Path(sys.executable).with_name("dvc")
-        if subprocess.run(
-            [dvc, "commit", "--force", "--quiet"], check=False
-        ).returncode:
-            print(
-                "dvc.lock is not up to date: `dvc commit --force` failed, see above",
-                file=sys.stderr,
-            )
-
-
-def make_folders():
-    """Folders that DVC expects even where no run of a task was asked for."""
-    for folder in TASKS:
-        (RESULTS / folder).mkdir(parents=True, exist_ok=True)

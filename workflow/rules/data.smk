@@ -3,10 +3,15 @@
 checkpoint prepare_data:
     output:
         manifest=DATA / "{task}.json",
-        sheet=DATA / "{task}.png",
+        sheet=report(
+            DATA / "{task}.png",
+            caption="../report/data.rst",
+            category="Data",
+            labels={"task": "{task}"},
+        ),
         data=directory(DATA / "{task}"),
     log:
-        LOGS / "prepare" / "{task}.log",
+        paths.log(SCALE, "prepare/{task}"),
     conda:
         "../../environment.yml"
     threads: workflow.cores
@@ -16,4 +21,6 @@ checkpoint prepare_data:
     message:
         "prepare the data for {wildcards.task}"
     shell:
-        "SGENET_CORES={threads} sgenet prepare {wildcards.task} --scale {params.scale:q} > {log} 2>&1"
+        logged(
+            "SGENET_CORES={threads} sgenet prepare {wildcards.task} --scale {params.scale:q}"
+        )

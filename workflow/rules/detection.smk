@@ -8,7 +8,7 @@ rule train_detector:
         history=RESULTS / "detection" / "{name}" / "seed-{seed}" / "history.csv",
         training=RESULTS / "detection" / "{name}" / "seed-{seed}" / "training.json",
     log:
-        LOGS / "train" / "detection" / "{name}-seed-{seed}.log",
+        paths.run_log(SCALE, "train", "detection/{name}", "{seed}"),
     conda:
         "../../environment.yml"
     threads: training_threads()
@@ -21,7 +21,9 @@ rule train_detector:
     message:
         "train detection/{wildcards.name}, seed {wildcards.seed}"
     shell:
-        "sgenet train detection/{wildcards.name:q} --scale {params.scale:q} --seed {wildcards.seed} > {log:q} 2>&1"
+        logged(
+            "sgenet train detection/{wildcards.name:q} --scale {params.scale:q} --seed {wildcards.seed}"
+        )
 
 
 rule evaluate_detector:
@@ -31,12 +33,12 @@ rule evaluate_detector:
         last=rules.train_detector.output.last,
         training=rules.train_detector.output.training,
     output:
-        metrics=RESULTS
-        / "evaluation"
-        / "detection"
-        / "{name}"
-        / "seed-{seed}"
-        / "metrics.json",
+        metrics=report(
+            paths.evaluation(SCALE, "detection/{name}", "{seed}") / "metrics.json",
+            caption="../report/evaluation.rst",
+            category="Evaluations",
+            labels={"task": "detection", "run": "{name}", "seed": "{seed}"},
+        ),
         detections=RESULTS
         / "evaluation"
         / "detection"
@@ -50,7 +52,7 @@ rule evaluate_detector:
         / "seed-{seed}"
         / "matches.npz",
     log:
-        LOGS / "evaluate" / "detection" / "{name}-seed-{seed}.log",
+        paths.run_log(SCALE, "evaluate", "detection/{name}", "{seed}"),
     conda:
         "../../environment.yml"
     threads: REPLICATION.scale["threads"]
@@ -63,4 +65,6 @@ rule evaluate_detector:
     message:
         "evaluate detection/{wildcards.name}, seed {wildcards.seed}"
     shell:
-        "sgenet evaluate detection/{wildcards.name:q} --scale {params.scale:q} --seed {wildcards.seed} > {log:q} 2>&1"
+        logged(
+            "sgenet evaluate detection/{wildcards.name:q} --scale {params.scale:q} --seed {wildcards.seed}"
+        )

@@ -1,8 +1,13 @@
 rule complexity:
     output:
-        RESULTS / "complexity.json",
+        report(
+            RESULTS / "complexity.json",
+            caption="../report/complexity.rst",
+            category="Networks",
+            labels={"content": "parameters and operations"},
+        ),
     log:
-        LOGS / "complexity.log",
+        paths.log(SCALE, "complexity"),
     conda:
         "../../environment.yml"
     params:
@@ -14,14 +19,14 @@ rule complexity:
     message:
         "count parameters and operations of the full-size models"
     shell:
-        "sgenet complexity --scale {params.scale:q} > {log} 2>&1"
+        logged("sgenet complexity --scale {params.scale:q}")
 
 
 rule latency:
     output:
         paths.latency(SCALE),
     log:
-        LOGS / "latency.log",
+        paths.log(SCALE, "latency"),
     conda:
         "../../environment.yml"
     threads: workflow.cores  # so that nothing runs beside it
@@ -41,7 +46,11 @@ rule latency:
     message:
         "time the full-size models"
     shell:
-        "sgenet latency --scale {params.scale:q} > {log} 2>&1"
+        logged("sgenet latency --scale {params.scale:q}")
+
+
+# Made by this rule alone: a page that was built from a part of the results, after a failure or by hand, does not count.
+REPORT_COMPLETE = paths.log(SCALE, "report").with_suffix(".complete")
 
 
 rule report:
@@ -54,12 +63,36 @@ rule report:
         sources="params/sources.yaml",
         claims="params/claims.yaml",
     output:
-        page=f"reports/{SCALE}/index.html",
-        comparison=f"reports/{SCALE}/comparison.json",
-        metrics=f"reports/{SCALE}/metrics.json",
-        curves=expand(f"reports/{SCALE}/curves/{{task}}.csv", task=TASKS),
+        page=report(
+            f"reports/{SCALE}/index.html",
+            caption="../report/page.rst",
+            category="Report",
+            labels={"content": "page", "scale": SCALE},
+        ),
+        comparison=report(
+            f"reports/{SCALE}/comparison.json",
+            caption="../report/comparison.rst",
+            category="Report",
+            labels={"content": "all cells", "scale": SCALE},
+        ),
+        metrics=report(
+            f"reports/{SCALE}/metrics.json",
+            caption="../report/metrics.rst",
+            category="Report",
+            labels={"content": "reproduced values", "scale": SCALE},
+        ),
+        curves=[
+            report(
+                f"reports/{SCALE}/curves/{task}.csv",
+                caption="../report/curves.rst",
+                category="Training curves",
+                labels={"task": task},
+            )
+            for task in TASKS
+        ],
+        complete=touch(REPORT_COMPLETE),
     log:
-        LOGS / "report.log",
+        paths.log(SCALE, "report"),
     conda:
         "../../environment.yml"
     params:
@@ -71,4 +104,4 @@ rule report:
     message:
         "build reports/{SCALE}/index.html"
     shell:
-        "sgenet report --scale {params.scale:q} > {log} 2>&1"
+        logged("sgenet report --scale {params.scale:q}")

@@ -16,9 +16,14 @@ COCO_DEFAULTS: dict[str, Any] = {  # as COCO 2017 ships
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
+def variables(root: str) -> list[str]:
+    """Names of the environment variables in `root`."""
+    return _VARIABLE.findall(root)
+
+
 def unset_variables(root: str) -> list[str]:
     """Names of the environment variables in `root` that are not set, or empty."""
-    return [name for name in _VARIABLE.findall(root) if not os.environ.get(name)]
+    return [name for name in variables(root) if not os.environ.get(name)]
 
 
 def expand_root(root: str) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgenet.detection.coco_files import read
+from sgenet.detection.resampling import RECALLS, average_precision
 from sgenet.files import InputError, atomic_path
 
 # Metric -> its area range and IoU thresholds, as indices: all, small, medium, large; 0.50, 0.55 ... 0.95.
@@ -28,7 +29,6 @@ AP_METRICS = {
     "ap_large": (3, slice(0, 10)),
 }
 METRICS = (*AP_METRICS, "ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large")
-RECALLS = np.linspace(0.0, 1.0, 101)
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,24 +162,19 @@ def bootstrap_ap(
         needed.setdefault(area, set()).update(range(10)[thresholds])
     total, present = np.zeros((4, 10, len(weights))), np.zeros((4, len(weights)))
     starts = np.searchsorted(matches.category, np.arange(len(matches.categories) + 1))
-    # Counts of detections are summed by matrix products, which are exact in this type.
-    exact: NDArray[np.floating] = weights.astype(
-        np.float32 if weights.max(initial=0) * len(matches.score) < 2**24 else np.float64
+    # Counts of detections and objects are exact in this type.
+    counts = max(len(matches.score), int(matches.truths[0].sum()))
+    drawn: NDArray[np.floating] = weights.T.astype(
+        np.float32 if int(weights.max(initial=0)) * counts < 2**24 else np.float64, order="C"
     )
     for k, (start, stop) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
         image = matches.image[start:stop]
         for area, thresholds_of_area in needed.items():
-            truths = (exact @ matches.truths[area, k].astype(exact.dtype)).astype(np.int64)
+            truths = (matches.truths[area, k].astype(drawn.dtype) @ drawn).astype(np.int64)
             present[area] += truths > 0
-            levels, offset = _recall_levels(truths)
-            for t in thresholds_of_area:
-                counted = ~matches.ignored[area, t, start:stop]
-                hits = np.flatnonzero(matches.matched[area, t, start:stop] & counted)
-                seen = _seen_by_image(image, counted, hits, len(matches.image_ids)).astype(exact.dtype)
-                rows = max(64, 2**16 // max(1, len(hits)))  # keeps the arrays below in cache
-                for first in range(0, len(weights) if len(hits) else 0, rows):
-                    chunk = slice(first, first + rows)
-                    total[area, t, chunk] += _average_precision(exact[chunk], image[hits], seen, levels, offset[chunk])
+            at = np.array(sorted(thresholds_of_area))
+            matched, ignored = (of[area, at, start:stop] for of in (matches.matched, matches.ignored))
+            total[area, at] += average_precision(drawn, image, matched, ignored, truths)
     with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN that the docstring promises
         return {
             metric: 100 * total[area, thresholds].mean(axis=0) / present[area]
@@ -187,51 +182,22 @@ def bootstrap_ap(
         }
 
 
-def _average_precision(
-    weights: NDArray[np.floating],
-    image: NDArray[np.int32],
-    seen_by_image: NDArray[np.floating],
-    levels: NDArray[np.uint8],
-    offset: NDArray[np.int64],
-) -> NDArray[np.float64]:
-    """AP, (B,), of one category with H true positives, from the (B, I) times that each image was drawn.
+def precision_recall(matches: Matches, iou: float = 0.5) -> NDArray[np.float64]:
+    """Precision at COCO's 101 levels of recall, (101,): the mean over the categories with objects; NaN without any.
 
-    Interpolated precision, the highest one at this recall or beyond, is always reached at a true positive,
-    and by the last copy of one drawn several times. So true positives alone are looked at, each with its
-    copies in one step; its precision stands for the recall levels that it is the first to reach.
-
-    Args:
-        image: (H,) of each true positive, best score first.
-        seen_by_image: (I, H) detections counted up to each, by image.
-        levels, offset: as from `_recall_levels`.
+    As pycocotools' for all areas; the mean over the levels is the AP at this IoU threshold, one of 0.50, 0.55 ... 0.95
+    (ValueError for another).
     """
-    hits = np.cumsum(weights[:, image], axis=1, dtype=np.int64)
-    precision = hits / ((weights @ seen_by_image).astype(np.float64) + np.spacing(1))
-    precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    reached = levels.take(hits + offset)
-    return (precision * np.diff(reached, axis=1, prepend=np.uint8(0))).sum(axis=1) / len(RECALLS)
-
-
-def _seen_by_image(
-    image: NDArray[np.int32], counted: NDArray[np.bool_], hits: NDArray[np.intp], images: int
-) -> NDArray[np.int64]:
-    """How many counted detections of each image stand up to each hit: (images, H), from (D,) `image` and `counted`."""
-    before = np.flatnonzero(counted)
-    first = np.searchsorted(hits, before)  # the first hit that counts it
-    inside = first < len(hits)
-    cells = image[before[inside]].astype(np.int64) * len(hits) + first[inside]
-    return np.bincount(cells, minlength=images * len(hits)).reshape(images, len(hits)).cumsum(axis=1)
-
-
-def _recall_levels(truths: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """A table, how many recall levels h hits of n objects reach, and where in it each n of `truths` begins.
-
-    The division is pycocotools', so that a recall that falls on a level is rounded to the same side.
-    """
-    distinct, row = np.unique(np.maximum(truths, 1), return_inverse=True)
-    hits = np.arange(distinct[-1] + 1)
-    table = np.searchsorted(RECALLS, hits / distinct[:, None], side="right").astype(np.uint8)
-    return table.ravel(), (row * len(hits))[:, None]
+    t = round(20 * iou) - 10
+    if not 0 <= t < 10 or abs(iou - 0.5 - t / 20) > 1e-9:
+        raise ValueError(f"iou: found {iou}, expected one of 0.50, 0.55 ... 0.95")
+    curves = []
+    for k in np.flatnonzero(truths := matches.truths[0].sum(axis=1)):
+        hits = np.cumsum(matches.matched[0, t, (matches.category == k) & ~matches.ignored[0, t]])
+        precision = hits / (np.arange(1, len(hits) + 1) + np.spacing(1))
+        highest = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0)  # at this recall or beyond; then none is
+        curves.append(highest[np.searchsorted(hits / truths[k], RECALLS)])
+    return np.mean(curves, axis=0) if curves else np.full(len(RECALLS), np.nan)
 
 
 def _matches(coco_eval: Any, categories: list[str]) -> Matches:

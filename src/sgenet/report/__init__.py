@@ -8,13 +8,20 @@ from typing import Any
 from sgenet import paths
 from sgenet.claims import load_claims
 from sgenet.files import write_json, write_text
-from sgenet.report.activations import read_activations
 from sgenet.report.cells import Cell, CellTable, make_table
 from sgenet.report.claims import Judge, JudgedClaim, to_json
-from sgenet.report.figures import by_run, make_figures
+from sgenet.report.exports import write_tables
+from sgenet.report.figures.activations import read_activations
+from sgenet.report.figures.cost import draw_costs
+from sgenet.report.figures.curves import by_run, make_figures
+from sgenet.report.figures.detections import read_detections
+from sgenet.report.figures.forest import draw_forests
+from sgenet.report.figures.precision_recall import draw_precision_recall
 from sgenet.report.gains import Gains
 from sgenet.report.inputs import read_histories, read_manifest
+from sgenet.report.methods import describe
 from sgenet.report.pages import render
+from sgenet.report.ranking import rank
 from sgenet.report.results import read_found
 from sgenet.runs import TASKS, Replication
 
@@ -22,7 +29,7 @@ DECIMALS = 6
 
 
 def build(replication: Replication) -> list[str]:
-    """Write reports/<scale>/: index.html, comparison.json, metrics.json and curves/<task>.csv.
+    """Write reports/<scale>/: index.html, comparison.json, metrics.json, curves/<task>.csv, tables/<id>.{csv,md,tex}.
 
     What is missing is shown as not run. What cannot be used is shown as failed, and the rest is still built.
 
@@ -32,27 +39,46 @@ def build(replication: Replication) -> list[str]:
     scale = replication.scale_name
     found = read_found(replication)
     gains = Gains(replication.pipeline["report"])
-    tables = [make_table(table, replication, found, gains) for table in replication.tables]
+    tables = [rank(make_table(table, replication, found, gains)) for table in replication.tables]
     activations, bad_activations = read_activations(replication)
     judge = Judge(replication, found, gains, activations.measured if activations else None)
     claims = [judge.claim(claim) for claim in load_claims(replication.tables)]
     problems = [problem for run in found.runs.values() for problem in (run.problem, run.released_problem)]
     problems += [cell.problem for table in tables for cell in table.cells]
     problems += [condition.problem for claim in claims for condition in claim.conditions]
-    problems.append(bad_activations)
+    detections, bad_detections = read_detections(replication, found)
+    problems += [bad_activations, bad_detections]
     histories, manifests = {}, {}
     for task in TASKS:
         histories[task], bad_histories = read_histories(replication, task)
         manifests[task], bad_manifest = read_manifest(scale, task)
         problems += [*bad_histories, bad_manifest]
+    methods = describe(replication, tables, found, manifests)
+    problems.append(methods.problem)
     told = list(dict.fromkeys(problem for problem in problems if problem))
-    curves = make_figures(tables, {task: by_run(rows) for task, rows in histories.items()})
-    page = render(replication, claims, tables, found, curves, activations, manifests, told)
+    courses = {task: by_run(rows) for task, rows in histories.items()}
+    page = render(
+        replication,
+        found,
+        tables,
+        courses,
+        manifests,
+        told,
+        claims=claims,
+        activations=activations,
+        curves=make_figures(tables, courses),
+        forests=draw_forests(tables),
+        costs=draw_costs(tables),
+        precision_recall=draw_precision_recall(replication, found),
+        detections=detections,
+        methods=methods,
+    )
     folder = paths.report(scale)
     for task in TASKS:
         write_text(folder / "curves" / f"{task}.csv", _to_csv(histories[task]))
     write_json(folder / "comparison.json", comparison(scale, claims, tables))
     write_json(folder / "metrics.json", metrics(tables))
+    write_tables(folder / "tables", tables, replication)
     write_text(folder / "index.html", page)
     return told
 
@@ -129,10 +155,14 @@ def _reproduced(cell: Cell) -> dict[str, Any] | None:
         value["low"], value["high"] = (round(bound, DECIMALS) for bound in cell.interval)
     if cell.last is not None:
         value["last"] = round(cell.last, DECIMALS)
+    if cell.difference is not None:
+        value["difference"] = round(cell.difference, DECIMALS)
     if cell.gain:
         gain = {key: getattr(cell.gain, key) for key in ("value", "low", "high")}
         value["gain"] = {key: None if bound is None else round(bound, DECIMALS) for key, bound in gain.items()}
-        value["gain"]["baseline"] = cell.baseline
+        for key, p in {"p": cell.gain.p, "adjusted_p": cell.adjusted_p}.items():
+            value["gain"][key] = None if p is None else float(f"{p:.3g}")
+        value["gain"] |= {"baseline": cell.baseline, "n": cell.gain.n, "of": cell.gain.of, "needed": cell.needed}
     return value
 
 

@@ -6,43 +6,25 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sgenet.files import InputError
-from sgenet.report.gains import Gains, accuracy_interval
+from sgenet.report.gains import Gains, value_interval
 from sgenet.report.results import Found, RunResults
+from sgenet.report.verdicts import baseline_verdict, gain_verdict, static_verdict
 from sgenet.runs import Replication
 from sgenet.tables import Column, Published, Row, Table
 
 if TYPE_CHECKING:
     from sgenet.statistics import Gain
 
-VERDICTS = {
-    "exact": "a count that agrees with the published one in every printed digit",
-    "differs": "a count that differs from the published one; at scale paper, a gain whose interval excludes it",
-    "not published": "a count for which no published value was recovered",
-    "gain replicated": "scale paper: the interval of the gain excludes zero and covers the published gain",
-    "same direction": "the interval of the gain excludes zero, and the gain has the sign of the published one",
-    "opposite direction": "the interval of the gain excludes zero, and the gain has the other sign",
-    "undecided": "the interval of the gain contains zero, or there are too few seeds for an interval",
-    "no published gain": "there is a gain, but no published one was recovered to hold it against",
-    "no published direction": "there is a gain, but the published one is exactly 0",
-    "baseline": "a row that gains are measured against; its value is compared with nothing",
-    "no baseline": "there is a value, but none of the row that it is compared with",
-    "equals the log": "a printed value that repeats the one it was taken from in every printed digit",
-    "differs from the log": "a printed value that is another than the one it was taken from; a note says which",
-    "timed": "a duration on this machine, held against nothing",
-    "not measured": "the validation data hold nothing to measure this on, or the training has too few epochs for it",
-    "not applicable": "a value that this detector does not have",
-    "not run": "no result of this run was found",
-    "failed": "a result was found and cannot be used; the sentence under Problems says why",
-}
-
 _UNITS = {"params": 1e6, "macs": 1e9}  # of a count, where its column shows millions or thousand millions
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of one row. `seeds` holds the value of each seed, `value` their mean, `n` how many there are.
+    """One cell of one row. `seeds` holds the value of each seed, `value` their mean.
 
-    `released` is what the authors' released weights reach, and the digest of their file.
+    `difference` is the value minus the published one: of a count, and at scale `paper`. `released` is what the authors'
+    released weights reach, and the digest of their file. `needed` is how many images, or seeds, would decide an
+    inconclusive gain. `best`, `best_published` and `adjusted_p` come from `ranking.rank`.
     """
 
     column: Column
@@ -58,6 +40,11 @@ class Cell:
     problem: str | None = None
     origin: dict[str, Any] | None = None
     released: tuple[float, str] | None = None
+    difference: float | None = None
+    needed: str | None = None
+    best: bool = False
+    best_published: bool = False
+    adjusted_p: float | None = None
 
 
 @dataclass(frozen=True)
@@ -71,23 +58,30 @@ class CellRow:
 
 @dataclass(frozen=True)
 class CellTable:
-    """A table of the paper with the cells of every row."""
+    """A table of the paper with the cells of every row; `paper` tells that they are of that scale."""
 
     table: Table
     rows: tuple[CellRow, ...]
+    paper: bool = False
 
     @property
     def cells(self) -> list[Cell]:
         return [cell for row in self.rows for cell in row.cells]
 
     def parts(self, column: Column) -> tuple[str, ...]:
-        """What stands in a column: what was published, what was found here, the gain."""
-        if column.trained:
-            return ("published", "here", "gain")
-        if column.audits:
-            return ("published",)
+        """What stands in a column, part by part; below scale `paper` no trained value has a difference."""
         published = any(column.id in row.row.published for row in self.rows)
-        return ("published", "here") if published else ("here",)
+        if column.audits:
+            return ("published", "verdict")
+        if column.timed or not (published or column.trained):
+            return ("reproduced",)
+        if not column.trained:
+            return ("published", "reproduced", "difference", "verdict")
+        parts = ("published", "reproduced", "difference", "published gain", "gain", "verdict")
+        left_out = {"difference"} if not self.paper else set()
+        left_out |= {"difference", "published gain"} if not published else set()
+        left_out |= {"gain", "published gain"} if not any(row.row.baseline for row in self.rows) else set()
+        return tuple(part for part in parts if part not in left_out)
 
 
 def make_table(table: Table, replication: Replication, found: Found, gains: Gains) -> CellTable:
@@ -118,30 +112,7 @@ def make_table(table: Table, replication: Replication, found: Found, gains: Gain
                 gain = of_row.get(column.id)
                 cells.append(_trained_cell(column, row, baseline, own, gain, problem, replication))
         rows.append(CellRow(row, run_id, tuple(cells)))
-    return CellTable(table, tuple(rows))
-
-
-def static_verdict(published: float | None, value: float, digits: int) -> str:
-    """The verdict on a count: equal in every printed digit or not."""
-    if published is None:
-        return "not published"
-    return "exact" if f"{value:.{digits}f}" == f"{published:.{digits}f}" else "differs"
-
-
-def gain_verdict(published: float | None, gain: "Gain", *, paper: bool) -> str:
-    """The verdict on a gain: below scale `paper` on its direction, at `paper` on the published gain itself."""
-    if published is None:
-        return "no published gain"
-    if published == 0 and not paper:
-        return "no published direction"
-    covered = gain.low is not None and gain.high is not None and gain.low <= published <= gain.high
-    if paper and gain.low is not None and not covered:
-        return "differs"
-    if gain.direction == "undecided":
-        return "undecided"
-    if paper:
-        return "gain replicated"
-    return "same direction" if (gain.direction == "higher") == (published > 0) else "opposite direction"
+    return CellTable(table, tuple(rows), replication.scale_name == "paper")
 
 
 def _static_cell(column: Column, row: Row, found: Found, run_id: str, scale: str) -> Cell:
@@ -151,9 +122,10 @@ def _static_cell(column: Column, row: Row, found: Found, run_id: str, scale: str
         return Cell(column, verdict, published, problem=found.counts_problem)
     value = entry[column.id] / _UNITS.get(column.id, 1)
     verdict = static_verdict(published.value if published else None, value, column.digits)
+    difference = value - published.value if published else None
     origin: dict[str, Any] = {"commands": [f"sgenet complexity --scale {scale}"]}
     origin |= {key: entry.get(key) for key in ("model", "input", "part")}
-    return Cell(column, verdict, published, value=value, origin=origin)
+    return Cell(column, verdict, published, value=value, difference=difference, origin=origin)
 
 
 def _timed_cell(column: Column, row: Row, found: Found, run_id: str) -> Cell:
@@ -188,34 +160,51 @@ def _trained_cell(
     published = row.published.get(column.id)
     base = baseline.published.get(column.id) if baseline else None
     published_gain = round(published.value - base.value, 6) if published and base else None
-    values = own.values(column.id)
-    if problem:
+    values, paper = own.values(column.id), replication.scale_name == "paper"
+    value = _mean(values)
+    difference = value - published.value if paper and published and value is not None else None
+    tolerance = column.tolerance.value if column.tolerance else None
+    within = difference is not None and tolerance is not None and abs(difference) <= tolerance
+    needed = None
+    if problem or (own.failures and not own.by_seed):
         verdict = "failed"
     elif not own.by_seed:
         verdict = "not run"
     elif not values:
         verdict = "not measured"
     elif baseline is None:
-        verdict = "baseline"
+        verdict = baseline_verdict(difference, tolerance)
     elif gain is None:
         verdict = "no baseline"
     else:
-        verdict = gain_verdict(published_gain, gain, paper=replication.scale_name == "paper")
+        verdict = gain_verdict(published_gain, gain, paper=paper, within=within)
+        if verdict == "inconclusive" and published_gain:
+            needed = _needed(gain, published_gain)
     return Cell(
         column,
         verdict,
         published,
         published_gain,
-        value=_mean(values),
+        value=value,
         seeds=values,
-        interval=accuracy_interval(own, column.id, replication.pipeline["report"]["confidence"]),
+        interval=value_interval(own, column.id, replication.pipeline["report"]["confidence"]),
         last=_mean(own.values(f"{column.id}_last")),
         gain=gain,
         baseline=row.baseline,
         problem=problem,
         origin=_origin(own) if own.by_seed else None,
         released=_released(own, column.id),
+        difference=difference,
+        needed=needed,
     )
+
+
+def _needed(gain: "Gain", published_gain: float) -> str | None:
+    """What would tell the published gain from zero, in words; None where no number, or no larger one, is known to."""
+    from sgenet.statistics import needed
+
+    n = needed(gain, published_gain)
+    return f"{n} {gain.of}" if n is not None and n > gain.n else None
 
 
 def _origin(results: RunResults) -> dict[str, Any]:

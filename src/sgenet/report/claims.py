@@ -9,6 +9,7 @@ from sgenet.files import InputError
 from sgenet.models.names import parse_name
 from sgenet.params import Settings
 from sgenet.report.gains import Gains
+from sgenet.report.ranking import peers
 from sgenet.report.results import Found, RunResults
 from sgenet.runs import Replication
 from sgenet.tables import Column, Row, Table
@@ -222,7 +223,7 @@ def beaten(tables: tuple[Table, ...]) -> list[Beaten]:
             continue
         for ours in (row for row in table.rows if parse_name(row.model)[0] == _OURS):
             for row in table.rows:
-                if _peers(row) != _peers(ours) or row is ours:
+                if peers(row) != peers(ours) or row is ours:
                     continue
                 for column in (column for column in table.columns if column.trained):
                     key, lead = (table.run_id(row), table.run_id(ours), column.id), _published_gain(row, ours, column)
@@ -260,11 +261,6 @@ def to_json(judged: JudgedClaim, decimals: int) -> dict[str, Any]:
             for one in judged.conditions
         ],
     }
-
-
-def _peers(row: Row) -> tuple[str, int]:
-    """What rows must share to be compared: detector and depth."""
-    return row.run.rpartition("/")[0], parse_name(row.model)[1]
 
 
 def _column(table: Table, name: str) -> Column:

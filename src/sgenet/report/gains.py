@@ -130,11 +130,17 @@ class Gains:
         return known
 
 
-def accuracy_interval(results: RunResults, metric: str, confidence: float) -> tuple[float, float] | None:
-    """Interval of an accuracy over the validation images, where there is one training; none for AP."""
+def value_interval(results: RunResults, metric: str, confidence: float) -> tuple[float, float] | None:
+    """Interval of a run's value, or of its mean over seeds.
+
+    Over seeds where there are three or more; over the validation images where there is one training, and the metric
+    is an accuracy. So the number of seeds tells what the interval covers the choice of.
+    """
     from sgenet import statistics
 
-    if metric not in PROPORTIONS or len(results.by_seed) != 1:
+    if len(results.by_seed) != 1:
+        return statistics.seed_interval(list(results.values(metric).values()), confidence)
+    if metric not in PROPORTIONS:
         return None
     metrics = next(iter(results.by_seed.values())).metrics
     images, value = metrics.get("images"), metrics.get(metric)

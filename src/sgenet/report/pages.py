@@ -3,66 +3,71 @@
 import base64
 from collections import Counter
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jinja2
 import yaml
-from markupsafe import Markup
 
 from sgenet import params, paths
 from sgenet.claims import CLAIM_VERDICTS, CONTRADICTED, SUPPORTED
 from sgenet.params import Settings
-from sgenet.report import activations as activation_figures
-from sgenet.report import figures
-from sgenet.report.activations import Activations
-from sgenet.report.cells import VERDICTS, CellTable
-from sgenet.report.claims import JudgedClaim, beaten
-from sgenet.report.figures import Figure
+from sgenet.report.cells import Cell, CellTable
+from sgenet.report.claims import beaten
+from sgenet.report.dossiers import again, dossiers
+from sgenet.report.figures import activations as activation_figures
+from sgenet.report.figures import cost, curves
+from sgenet.report.figures.curves import Histories
+from sgenet.report.formats import CONFIDENCE_MARKS, duration, number, printed, signed, span
+from sgenet.report.overview import overview
+from sgenet.report.ranking import multiplicity
 from sgenet.report.results import Found
+from sgenet.report.verdicts import VERDICTS
 from sgenet.runs import FIGURES_RUN, TASKS, Replication
 
-GOOD = ("exact", "gain replicated", "same direction", "equals the log", SUPPORTED)
+GOOD = ("exact", "replicated", "gain replicated", "within tolerance", "same direction", "equals the log", SUPPORTED)
 BAD = ("differs", "opposite direction", "differs from the log", "failed", CONTRADICTED)
-CONFIDENCE_MARKS = {"high": "", "medium": "†", "low": "‡"}
-MINUS = "\N{MINUS SIGN}"
 
 
 def render(
     replication: Replication,
-    claims: list[JudgedClaim],
-    tables: list[CellTable],
     found: Found,
-    curves: list[Figure],
-    activations: Activations | None,
+    tables: list[CellTable],
+    histories: dict[str, Histories],
     manifests: dict[str, Settings | None],
     problems: list[str],
+    **parts: Any,
 ) -> str:
-    """The whole page as HTML."""
+    """The whole page as HTML; `parts` are what the templates of claims and figures draw, under the names they know."""
+    scale, confidence = replication.scale_name, replication.pipeline["report"]["confidence"]
     counts = Counter(cell.verdict for table in tables for cell in table.cells)
-    dossiers = _dossiers(replication, tables, found)
+    entries = dossiers(replication, tables, found, histories)
+    published = [cell.published for table in tables for cell in table.cells if cell.published]
+    pairs = sorted({(value.source, value.confidence) for value in published})
     environment = _environment()
-    environment.globals["anchors"] = {entry["run"]: f"run-{number}" for number, entry in enumerate(dossiers, 1)}
+    environment.globals["anchors"] = {entry["run"]: f"run-{number}" for number, entry in enumerate(entries, 1)}
     return environment.get_template("page.html").render(
-        scale=replication.scale_name,
+        scale=scale,
         description=replication.scale["description"],
-        paper=replication.scale_name == "paper",
-        confidence=f"{100 * replication.pipeline['report']['confidence']:g}",
+        paper=scale == "paper",
+        overview=overview(replication, tables, found),
+        confidence_level=confidence,
+        confidence=f"{100 * confidence:g}",
         seeds=len(replication.seeds),
         verdicts=[(verdict, counts[verdict], VERDICTS[verdict]) for verdict in VERDICTS if counts[verdict]],
         problems=problems,
         tables=tables,
         sources=params.load_sources(),
-        claims=claims,
+        source_ids={pair: f"source-{number}" for number, pair in enumerate(pairs, 1)},
         claim_verdicts=CLAIM_VERDICTS,
         beaten=beaten(replication.tables),
         latency=found.latency,
-        curves=curves,
-        activations=activations,
         figures_of=FIGURES_RUN,
         figures_run=FIGURES_RUN in replication.runs,
-        data=[(task, manifests[task], _contact_sheet(replication.scale_name, task)) for task in TASKS],
+        data=[(task, manifests[task], _contact_sheet(scale, task)) for task in TASKS],
         left_out=_left_out(replication, tables, found),
-        dossiers=dossiers,
+        dossiers=entries,
+        **parts,
     )
 
 
@@ -81,51 +86,28 @@ def _environment() -> jinja2.Environment:
         "span": span,
         "duration": duration,
         "three": lambda value: f"{value:#.3g}".removesuffix("."),
+        "date": lambda text: text.replace("T", " ")[:16] + (" UTC" if text.endswith("+00:00") else ""),
         "p_value": lambda p: "< 0.001" if p < 0.001 else f"= {p:.3f}",
         "yaml": lambda value: yaml.safe_dump(value, sort_keys=True, default_flow_style=None, width=72),
     }
     environment.globals |= {
-        "panel_size": {name: getattr(figures, name.upper()) for name in ("width", "height", "left", "right", "bottom")},
-        "chart": {
-            name: getattr(activation_figures, name.upper()) for name in ("width", "height", "left", "right", "bottom")
-        },
+        "panel_size": _sizes(curves),
+        "chart": _sizes(activation_figures),
+        "cost_size": _sizes(cost),
         "tone": lambda verdict: "good" if verdict in GOOD else "bad" if verdict in BAD else "plain",
         "marks": CONFIDENCE_MARKS,
         "number_notes": number_notes,
+        "multiplicity": multiplicity,
+        "tolerances_of": tolerances_of,
+        "sort_value": sort_value,
+        "again": again,
     }
     return environment
 
 
-def number(value: float, digits: int = 0) -> str:
-    """A number with so many decimals, a real minus sign, and thin spaces between thousands."""
-    return f"{value:,.{digits}f}".replace("-", MINUS).replace(",", "\N{NARROW NO-BREAK SPACE}")
-
-
-def printed(value: float, digits: int) -> str:
-    """A published number: no more than so many decimals, and none that it was not published with."""
-    return number(value, min(digits, len(str(value).partition(".")[2])))
-
-
-def signed(value: float, digits: int) -> str:
-    """A difference: always with its sign, except for zero."""
-    text = number(value, digits)
-    return text.lstrip(MINUS) if float(f"{value:.{digits}f}") == 0 else text if value < 0 else f"+{text}"
-
-
-def span(bounds: tuple[float, float], digits: int, *, sign: bool = False) -> Markup:
-    """An interval that breaks, if it must, behind the comma."""
-    show = signed if sign else number
-    low, high = (show(bound, digits) for bound in bounds)
-    return Markup('<span class="nb">[{},</span> <span class="nb">{}]</span>').format(low, high)
-
-
-def duration(seconds: Any) -> str:
-    """Seconds as a person says them; what is no number stays as it is."""
-    if not isinstance(seconds, int | float):
-        return str(seconds)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+def _sizes(module: ModuleType) -> dict[str, int]:
+    """Width, height and margins of the plots that a module lays out."""
+    return {name: getattr(module, name.upper()) for name in ("width", "height", "left", "right", "top", "bottom")}
 
 
 def number_notes(table: CellTable) -> dict[str, int]:
@@ -137,6 +119,27 @@ def number_notes(table: CellTable) -> dict[str, int]:
             if cell.published:
                 texts += [cell.published.note, cell.published.difference]
     return {text: number for number, text in enumerate(dict.fromkeys(filter(None, texts)), 1)}
+
+
+def tolerances_of(table: CellTable) -> list[tuple[str, list[str], float]]:
+    """The tolerances of a table: reason, labels of the columns that share it, size."""
+    found: dict[tuple[str, float], list[str]] = {}
+    for column in table.table.columns:
+        if column.tolerance:
+            found.setdefault((column.tolerance.reason, column.tolerance.value), []).append(column.label)
+    return [(reason, labels, size) for (reason, size), labels in found.items()]
+
+
+def sort_value(cell: Cell, part: str) -> float | None:
+    """The number that a part of a cell is sorted by; None where it is text, or there is none."""
+    numbers = {
+        "published": cell.published.value if cell.published else None,
+        "reproduced": cell.value,
+        "difference": cell.difference,
+        "published gain": cell.published_gain,
+        "gain": cell.gain.value if cell.gain else None,
+    }
+    return numbers.get(part)
 
 
 def _contact_sheet(scale: str, task: str) -> str | None:
@@ -169,23 +172,3 @@ def _left_out(replication: Replication, tables: list[CellTable], found: Found) -
     if empty := printed.count(None):
         told.append(f"Published values that were not recovered: {empty} of {len(printed)} cells.")
     return told
-
-
-def _dossiers(replication: Replication, tables: list[CellTable], found: Found) -> list[dict[str, Any]]:
-    """For each run, and each model that is counted alone, all that is known of its numbers."""
-    rows = [(table.table.title, row) for table in tables for row in table.rows]
-    models = {run_id: run.model for run_id, run in replication.runs.items()}
-    models |= {row.run: row.row.model for _, row in rows if row.run not in models}
-    latency = found.latency["models"] if found.latency else {}
-    return [
-        {
-            "run": run_id,
-            "model": models[run_id],
-            "starts_from": replication.runs[run_id].starts_from if run_id in replication.runs else None,
-            "counts": found.counts.get(run_id),
-            "latency": latency.get(run_id),
-            "results": found.runs.get(run_id),
-            "gains": [(title, cell) for title, row in rows if row.run == run_id for cell in row.cells if cell.gain],
-        }
-        for run_id in sorted(models)
-    ]

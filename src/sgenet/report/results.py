@@ -10,8 +10,9 @@ import numpy as np
 from sgenet import paths
 from sgenet.files import InputError, read_json
 from sgenet.params import Settings
+from sgenet.report.failures import Failure, failure_of_run, other_failures
 from sgenet.report.inputs import check_head, expect, is_number, read_counts, read_latency
-from sgenet.runs import Replication
+from sgenet.runs import FIGURES_RUN, Replication
 
 # Accuracies that are a share of the validation images: metric -> array of predictions, how many of its classes count.
 PROPORTIONS = {"top1": ("best_top5", 1), "top5": ("best_top5", 5), "top1_last": ("last_top5", 1)}
@@ -71,12 +72,15 @@ class ReleasedResult:
 class RunResults:
     """What one run left: the result of each seed, the seeds that are missing, and what is wrong, in a sentence.
 
+    `failures` tells of missing seeds why they ended, `waits_for` of others the failed run that they start from.
     `released` is what the released weights of its model reach, `released_problem` what is wrong with that.
     """
 
     id: str
     by_seed: dict[int, Result] = field(default_factory=dict)
     missing: list[int] = field(default_factory=list)
+    failures: dict[int, Failure] = field(default_factory=dict)
+    waits_for: dict[int, str] = field(default_factory=dict)
     problem: str | None = None
     released: ReleasedResult | None = None
     released_problem: str | None = None
@@ -93,19 +97,36 @@ class RunResults:
 
 @dataclass(frozen=True)
 class Found:
-    """All that the steps left: results by run, counts of their models by run, times, and what is wrong with them."""
+    """All that the steps left: results by run, counts of their models by run, times, and what is wrong with them.
+
+    `failures` are those of steps that belong to no run and seed.
+    """
 
     runs: dict[str, RunResults]
     counts: dict[str, Settings]
     counts_problem: str | None
     latency: Settings | None = None
     latency_problem: str | None = None
+    failures: tuple[Failure, ...] = ()
+
+
+def count_missing(replication: Replication) -> tuple[int, int]:
+    """How many results of the present trainings, counts and measurements are missing, and how many there should be."""
+    scale, runs = replication.scale_name, _read_runs(replication)
+    files = [paths.complexity(scale), *(paths.released_evaluation(scale, run.id) for run in replication.released())]
+    if FIGURES_RUN in replication.runs:
+        files.append(paths.activations(scale))
+    if any(table.task == "complexity" for table in replication.tables):
+        files.append(paths.latency(scale))
+    missing = sum(len(run.missing) for run in runs.values()) + sum(not path.exists() for path in files)
+    return missing, len(runs) * len(replication.seeds) + len(files)
 
 
 def read_found(replication: Replication) -> Found:
     """Read all of it; never raises for a bad file: the `problem` of a run, or of the counts, tells it."""
     counts, problem = read_counts(replication.scale_name)
-    return Found(_read_runs(replication), counts, problem, *read_latency(replication.scale_name))
+    latency, latency_problem = read_latency(replication.scale_name)
+    return Found(_read_runs(replication), counts, problem, latency, latency_problem, other_failures(replication))
 
 
 def _read_runs(replication: Replication) -> dict[str, RunResults]:
@@ -126,16 +147,49 @@ def _read_runs(replication: Replication) -> dict[str, RunResults]:
                 results.problem = str(error)
                 results.by_seed.clear()
                 break
-            if result:
+            if result and not _is_outdated(result, replication.scale_name, run.id):
                 results.by_seed[seed] = result
             else:
                 results.missing.append(seed)
+    _explain_missing(replication, found)
     for run in replication.released():
         try:
             found[run.id].released = _read_released(replication.scale_name, run.id)
         except InputError as error:
             found[run.id].released_problem = str(error)
     return found
+
+
+def _is_outdated(result: Result, scale: str, run_id: str) -> bool:
+    """Whether the run was trained again since this evaluation, or that failed."""
+    path = paths.training(scale, run_id, result.seed) / "training.json"
+    if not path.exists():  # where no training failed, only the evaluation was kept
+        return failure_of_run(scale, run_id, result.seed) is not None
+    try:
+        return read_json(path) != result.origin["train"]
+    except InputError:
+        return False
+
+
+def _explain_missing(replication: Replication, found: dict[str, RunResults]) -> None:
+    """Fill in which missing seeds failed, and which wait for a run that did.
+
+    A detector's result from before its classifier was trained again is none of the present replication.
+    """
+    scale = replication.scale_name
+    for results in found.values():
+        failures = {seed: failure_of_run(scale, results.id, seed) for seed in results.missing}
+        results.failures = {seed: failure for seed, failure in failures.items() if failure}
+    for run in replication.runs.values():
+        if run.starts_from is None:
+            continue
+        results = found[run.id]
+        for seed, failure in found[run.starts_from].failures.items():
+            if failure.step == "training":
+                results.waits_for[seed] = run.starts_from
+                results.missing = sorted({*results.missing, seed})
+                results.by_seed.pop(seed, None)
+                results.failures.pop(seed, None)
 
 
 def _read_released(scale: str, run_id: str) -> ReleasedResult | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from sgenet import params, paths
 from sgenet.files import InputError, read_json
 from sgenet.params import Settings
-from sgenet.report.figures import ticks
+from sgenet.report.figures.curves import ticks
 from sgenet.report.inputs import check_head
 from sgenet.runs import FIGURES_RUN, Replication
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sgenet.report.cells import VERDICTS, gain_verdict, static_verdict
+from sgenet.report.verdicts import VERDICTS, baseline_verdict, gain_verdict, static_verdict
 from sgenet.statistics import Gain
 
 
@@ -48,14 +48,36 @@ def test_gain_verdict_below_paper(published: float, low: float, high: float, ver
         (1.2, 0.9, 1.5, "gain replicated"),
         (1.2, 0.1, 0.9, "differs"),
         (1.2, -0.4, 0.9, "differs"),
-        (1.2, -0.4, 1.5, "undecided"),
-        (1.2, None, None, "undecided"),
+        (1.2, -0.4, 1.5, "inconclusive"),
+        (1.2, None, None, "inconclusive"),
         (None, 0.9, 1.5, "no published gain"),
         (0.0, 0.9, 1.5, "differs"),
+        (0.0, -0.4, 1.5, "inconclusive"),
     ],
 )
 def test_gain_verdict_at_paper(published: float, low: float, high: float, verdict: str) -> None:
     assert gain_verdict(published, gain(1.0, low, high), paper=True) == verdict
+
+
+def test_a_value_within_its_tolerance_is_replicated() -> None:
+    replicated = gain(1.0, 0.9, 1.5)
+    assert gain_verdict(1.2, replicated, paper=True, within=True) == "replicated"
+    assert gain_verdict(1.2, gain(1.0, -0.4, 1.5), paper=True, within=True) == "inconclusive"
+    assert gain_verdict(1.2, replicated, paper=False, within=True) == "same direction"
+
+
+@pytest.mark.parametrize(
+    ("difference", "tolerance", "verdict"),
+    [
+        (None, 0.4, "baseline"),
+        (0.1, None, "baseline"),
+        (0.4, 0.4, "within tolerance"),
+        (-0.3, 0.4, "within tolerance"),
+        (-0.5, 0.4, "differs"),
+    ],
+)
+def test_baselines(difference: float | None, tolerance: float | None, verdict: str) -> None:
+    assert baseline_verdict(difference, tolerance) == verdict
 
 
 def test_every_verdict_is_explained() -> None:

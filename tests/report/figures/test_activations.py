@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from sgenet import params, paths
-from sgenet.report import activations, build
-from sgenet.report.activations import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
+from sgenet.report import build
+from sgenet.report.figures import activations
+from sgenet.report.figures.activations import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
 from sgenet.runs import FIGURES_RUN, Replication
 
-from .test_page import Elements
+from ..test_page import Elements
 
 PAGE = Path("reports/demo/index.html")
 BASE = HEIGHT - BOTTOM

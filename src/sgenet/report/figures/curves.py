@@ -133,6 +133,16 @@ def _panel(pair: _Pair, column: str, quantity: str, histories: Histories, x_rang
     )
 
 
+def run_panel(task: str, seeds: dict[int, list[dict[str, float]]]) -> Panel | None:
+    """The course of one run alone, every seed of it; None where it left none."""
+    column, label = CURVES[task]
+    epochs = [epoch for rows in seeds.values() for epoch in rows if column in epoch]
+    if not epochs:
+        return None
+    x_range, y_range = _range(epoch["epoch"] for epoch in epochs), _range(epoch[column] for epoch in epochs)
+    return _panel(_Pair("the run", None, ("run",)), column, label, {"run": seeds}, x_range, y_range)
+
+
 def ticks(low: float, high: float, most: int = 5, *, whole: bool = False) -> list[float]:
     """At most `most` round numbers from `low` to `high`, evenly spaced by 1, 2 or 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10((high - low) / most))

@@ -1,0 +1,42 @@
+"""All that is known of the numbers of each run: what a reader sees who opens one of them."""
+
+from typing import Any
+
+from sgenet import paths
+from sgenet.report.cells import CellTable
+from sgenet.report.figures.curves import CURVES, Histories, run_panel
+from sgenet.report.results import Found
+from sgenet.runs import TASKS, Replication
+
+
+def dossiers(
+    replication: Replication, tables: list[CellTable], found: Found, histories: dict[str, Histories]
+) -> list[dict[str, Any]]:
+    """For each run, and each model that is counted alone, all that is known of its numbers."""
+    rows = [(table.table.title, row) for table in tables for row in table.rows]
+    models = {run_id: run.model for run_id, run in replication.runs.items()}
+    models |= {row.run: row.row.model for _, row in rows if row.run not in models}
+    latency = found.latency["models"] if found.latency else {}
+    return [
+        {
+            "run": run_id,
+            "model": models[run_id],
+            "starts_from": replication.runs[run_id].starts_from if run_id in replication.runs else None,
+            "counts": found.counts.get(run_id),
+            "latency": latency.get(run_id),
+            "results": found.runs.get(run_id),
+            "panel": run_panel(task, histories[task].get(run_id, {}))
+            if (task := run_id.partition("/")[0]) in TASKS
+            else None,
+            "panel_label": CURVES[task][1] if task in CURVES else "",
+            "gains": [(title, cell) for title, row in rows if row.run == run_id for cell in row.cells if cell.gain],
+        }
+        for run_id in sorted(models)
+    ]
+
+
+def again(scale: str, run_id: str, seed: int) -> str:
+    """The command that makes a run's numbers again, and whatever they need that is not there."""
+    rule = {"classification": "train_classifier", "detection": "train_detector"}[run_id.partition("/")[0]]
+    target = paths.evaluation(scale, run_id, seed) / "metrics.json"
+    return f"snakemake {target} --config scale={scale} --forcerun {rule}"

@@ -1,0 +1,89 @@
+"""Steps that ended with an error, as their logs tell: what a partial report shows of them."""
+
+import os
+import re
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+
+from sgenet import paths
+from sgenet.runs import FIGURES_RUN, TASKS, Replication
+
+LINES = 10  # of a log that are shown
+LENGTH = 300  # characters of a line that are shown
+
+# What workflow/rules/common.smk writes at the end of a step's log. A step that Ctrl-C or SIGTERM stopped did not fail.
+_ENDED = re.compile(r"sgenet: exit status ([0-9]{1,3})")
+_STOPPED = (130, 143)
+_TAIL = 64 * 1024  # bytes of a log that are read
+_ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-Z\\-_]")  # ECMA-48: colours, movements of the cursor
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A step that ended with an error: what it was, its exit status, and the last lines of its log."""
+
+    step: str
+    status: int
+    lines: tuple[str, ...]
+    log: Path
+
+
+def read_failure(step: str, log: Path) -> Failure | None:
+    """The failure that a log ends with; None where its step succeeded, was stopped or has not run.
+
+    The lines are plain text without control characters, at most LINES of them, each at most LENGTH characters long.
+    """
+    try:
+        with open(log, "rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+            tail = file.read(_TAIL).decode("utf-8", errors="replace")
+    except OSError:
+        return None
+    lines = [line for line in map(_plain, tail.split("\n")) if line]
+    ended = _ENDED.fullmatch(lines[-1]) if lines else None
+    if ended is None or int(ended[1]) in (0, *_STOPPED):
+        return None
+    return Failure(step, int(ended[1]), tuple(lines[-1 - LINES : -1]), log)
+
+
+def failure_of_run(scale: str, run_id: str, seed: int) -> Failure | None:
+    """The failure that keeps a run from having results: of its training, or of the evaluation behind it.
+
+    What a log tells is of the past where the step's result was made since then.
+    """
+    trained = paths.training(scale, run_id, seed) / "training.json"
+    if not trained.exists():
+        return read_failure("training", paths.run_log(scale, "train", run_id, seed))
+    log = paths.run_log(scale, "evaluate", run_id, seed)
+    newer = log.exists() and log.stat().st_mtime >= trained.stat().st_mtime
+    return read_failure("evaluation", log) if newer else None
+
+
+def other_failures(replication: Replication) -> tuple[Failure, ...]:
+    """Failures of the steps that belong to no run and seed, of those whose result is missing."""
+    scale = replication.scale_name
+    steps = [
+        (f"preparation of the data for {task}", paths.log(scale, f"prepare/{task}"), paths.manifest(scale, task))
+        for task in TASKS
+        if any(run.task == task for run in replication.runs.values())
+    ]
+    steps.append(("counting of parameters and operations", paths.log(scale, "complexity"), paths.complexity(scale)))
+    if any(table.task == "complexity" for table in replication.tables):
+        steps.append(("timing of the models", paths.log(scale, "latency"), paths.latency(scale)))
+    if FIGURES_RUN in replication.runs:
+        steps.append(("measuring of activations", paths.log(scale, "activations"), paths.activations(scale)))
+    for run in replication.released():
+        log, result = paths.log(scale, f"evaluate/released/{run.name}"), paths.released_evaluation(scale, run.id)
+        steps.append((f"evaluation of the released weights of {run.model}", log, result))
+    found = (read_failure(step, log) for step, log, result in steps if not result.exists())
+    return tuple(failure for failure in found if failure)
+
+
+def _plain(line: str) -> str:
+    """What a terminal would show of a line: a progress bar's last state, without colours and control characters."""
+    line = _ESCAPE.sub("", line.rstrip("\r\n").rpartition("\r")[2]).replace("\t", "    ")
+    # C: control and format characters (also those that turn the direction of text), Z: separators of lines
+    kept = (letter for letter in line if unicodedata.category(letter)[0] != "C" and letter not in "\u2028\u2029")
+    text = "".join(kept).rstrip()
+    return text if len(text) <= LENGTH else text[: LENGTH - 1] + "…"

@@ -1,0 +1,40 @@
+"""Numbers as the report prints them."""
+
+from typing import Any
+
+from markupsafe import Markup
+
+CONFIDENCE_MARKS = {"high": "", "medium": "†", "low": "‡"}
+MINUS = "\N{MINUS SIGN}"
+
+
+def number(value: float, digits: int = 0) -> str:
+    """A number with so many decimals, a real minus sign, and thin spaces between thousands."""
+    return f"{value:,.{digits}f}".replace("-", MINUS).replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def printed(value: float, digits: int) -> str:
+    """A published number: no more than so many decimals, and none that it was not published with."""
+    return number(value, min(digits, len(str(value).partition(".")[2])))
+
+
+def signed(value: float, digits: int) -> str:
+    """A difference: always with its sign, except for zero."""
+    text = number(value, digits)
+    return text.lstrip(MINUS) if float(f"{value:.{digits}f}") == 0 else text if value < 0 else f"+{text}"
+
+
+def span(bounds: tuple[float, float], digits: int, *, sign: bool = False) -> Markup:
+    """An interval that breaks, if it must, behind the comma."""
+    show = signed if sign else number
+    low, high = (show(bound, digits) for bound in bounds)
+    return Markup('<span class="nb">[{},</span> <span class="nb">{}]</span>').format(low, high)
+
+
+def duration(seconds: Any) -> str:
+    """Seconds as a person says them; what is no number stays as it is."""
+    if not isinstance(seconds, int | float):
+        return str(seconds)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

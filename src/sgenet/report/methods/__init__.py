@@ -1,0 +1,104 @@
+"""Methods and deviations, and how to go further: what templates/methods.html shows."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sgenet.files import InputError
+from sgenet.params import Settings
+from sgenet.report.cells import CellTable
+from sgenet.report.methods.deviations import deviations
+from sgenet.report.methods.further import Step, next_steps
+from sgenet.report.methods.recipes import Comparison, compare
+from sgenet.report.methods.wording import flatten, in_words
+from sgenet.report.results import Found
+from sgenet.runs import Replication
+
+
+@dataclass(frozen=True)
+class Audit:
+    """How many values that the README prints repeat their training log's best epoch, and which rows do not."""
+
+    table: str
+    equal: int
+    audited: int
+    others: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Methods:
+    """What templates/methods.html shows.
+
+    `own` are rows with settings of their own, at every scale: run and settings. `stale` are trainings whose numbers
+    come from other settings or data than the present ones. `problem` is why there are no comparisons, in a sentence.
+    """
+
+    comparisons: tuple[Comparison, ...]
+    own: tuple[tuple[str, str], ...]
+    stale: tuple[str, ...]
+    deviations: tuple[str, ...]
+    audit: Audit | None
+    steps: tuple[Step, ...]
+    problem: str | None = None
+
+
+def describe(
+    replication: Replication, tables: list[CellTable], found: Found, manifests: dict[str, Settings | None]
+) -> Methods:
+    """Compare with the paper, and tell what could come next; never raises for bad input.
+
+    Args:
+        replication: what was asked for.
+        tables: its tables with their cells.
+        found: what the steps left.
+        manifests: of the data by task; None where there are none.
+    """
+    comparisons: tuple[Comparison, ...] = ()
+    problem = None
+    try:
+        comparisons = tuple(compare(replication, found, manifests))
+    except InputError as error:
+        problem = str(error)
+    return Methods(
+        comparisons=comparisons,
+        own=tuple(_own_settings(replication)),
+        stale=tuple(_stale(replication, found, manifests)),
+        deviations=tuple(deviations(replication, manifests)),
+        audit=next(filter(None, map(_audit, tables)), None),
+        steps=tuple(next_steps(replication, found)),
+        problem=problem,
+    )
+
+
+def _own_settings(replication: Replication) -> Iterator[tuple[str, str]]:
+    """Runs whose rows have settings of their own, which count at every scale, with those settings in words."""
+    told = {}
+    for table in replication.tables:
+        for row in table.rows:
+            words = [(in_words(table.task, key), value) for key, value in flatten(row.settings)]
+            if words and table.task != "complexity":
+                told[table.run_id(row)] = "; ".join(f"{label}: {tell(value)}" for (label, tell), value in words)
+    yield from told.items()
+
+
+def _stale(replication: Replication, found: Found, manifests: dict[str, Settings | None]) -> Iterator[str]:
+    """Trainings whose numbers come from other settings, or other data, than the present ones."""
+    for run in replication.runs.values():
+        manifest = manifests[run.task]
+        for seed, result in found.runs[run.id].by_seed.items():
+            train, evaluate = result.origin["train"], result.origin["evaluate"]
+            other = train["settings"] != run.identity
+            if run.task == "detection":
+                other |= evaluate.get("settings") != run.test_settings
+            if manifest:
+                prints = {step["data"]["fingerprint"] for step in (train, evaluate)}
+                other |= prints != {manifest["fingerprint"]}
+            if other:
+                yield f"{run.id}, seed {seed}"
+
+
+def _audit(table: CellTable) -> Audit | None:
+    """The author-log audit, where this is its table."""
+    cells = [(row.row.label, cell.verdict) for row in table.rows for cell in row.cells if cell.column.audits]
+    equal = [label for label, verdict in cells if verdict == "equals the log"]
+    others = [label for label, verdict in cells if verdict == "differs from the log"]
+    return Audit(table.table.id, len(equal), len(equal) + len(others), tuple(others)) if equal or others else None

@@ -1,0 +1,69 @@
+"""What is not as in the paper, or is so by a detour, whatever the settings: a sentence each."""
+
+from collections.abc import Iterator
+
+from sgenet.params import Settings
+from sgenet.runs import Replication
+
+
+def deviations(replication: Replication, manifests: dict[str, Settings | None]) -> Iterator[str]:
+    """The sentences that hold for this replication.
+
+    Args:
+        replication: what was asked for.
+        manifests: of the data by task; None where there are none.
+    """
+    tasks = {run.task for run in replication.runs.values()}
+    if tasks:
+        yield from _of_training(replication)
+    if "classification" in tasks:
+        yield (
+            "Images are resized as 8-bit tensors by torchvision, bilinear and with antialiasing; the torchvision of "
+            "2019 resized PIL images."
+        )
+    if "detection" in tasks:
+        yield from _of_detection()
+    for task, manifest in manifests.items():
+        if task in tasks and (left_out := _left_out(manifest)):
+            yield f"{task.capitalize()}: {left_out} defects of the data were found; what cannot be used is left out."
+
+
+def _of_training(replication: Replication) -> Iterator[str]:
+    yield (
+        "The authors took eight devices. With any other number, gradients of parts of a batch, as large as what a "
+        "device takes at once, add up until the batch of a step is whole. A classifier’s batch normalisation sees one "
+        "part, and the first part of a step alone moves its running statistics, as those of the first device do in the "
+        "authors’ code."
+    )
+    if len(replication.seeds) == 1:
+        yield ("One training a row decides, and how much of a gain is the luck of a training cannot be told from it.")
+    if replication.scale["device"] != "cpu":
+        yield (
+            "On a GPU that has TF32, PyTorch computes convolutions of 32-bit numbers in it unless told otherwise, and "
+            "it is not told otherwise here. The PyTorch of 2019 had no TF32."
+        )
+
+
+def _of_detection() -> Iterator[str]:
+    yield (
+        "Detectors are built by mmdet 3.3 in place of mmdetection 0.6.rc0. Where its settings are known to differ, the "
+        "authors’ are put back one by one: losses of the boxes, proposals, RoIAlign, box coder and anchors, warm-up, "
+        "gradient clipping. What the code of the two does differently beyond settings stays."
+    )
+    yield (
+        "mmcv’s compiled operators (suppression, RoIAlign, focal loss) are replaced by torchvision’s, unless a "
+        "compiled mmcv is installed."
+    )
+    yield (
+        "Every backbone starts from the best epoch of this project’s own classifier of the same seed. In the paper, "
+        "five of the six two-stage baselines are checkpoints of mmdetection’s model zoo, which started from "
+        "torchvision’s weights, while the SGE rows start from the authors’ own training: the published gains over them "
+        "hold that difference too, the reproduced ones do not."
+    )
+
+
+def _left_out(manifest: Settings | None) -> int:
+    """Defects that the check of the data found."""
+    defects = manifest.get("defects") if manifest else None
+    kinds = defects.get("by_kind") if isinstance(defects, dict) else None
+    return sum(count for count in kinds.values() if isinstance(count, int)) if isinstance(kinds, dict) else 0

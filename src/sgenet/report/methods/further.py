@@ -1,0 +1,139 @@
+"""Going further: what is missing, and what would come next, each with the commands that make it."""
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sgenet import params, paths
+from sgenet.data.roots import variables
+from sgenet.files import InputError
+from sgenet.params import Settings
+from sgenet.report.results import Found
+from sgenet.runs import FIGURES_RUN, TASKS, Replication
+
+LADDER = ("smoke", "demo", "subset", "paper")  # scales, each of which replicates more of the paper than those before
+ENOUGH_SEEDS = 3  # for an interval over trainings
+
+
+@dataclass(frozen=True)
+class Step:
+    """What to do, in sentences, and the commands that do it."""
+
+    text: str
+    commands: tuple[str, ...] = ()
+
+
+def next_steps(replication: Replication, found: Found) -> Iterator[Step]:
+    """Steps from the nearest to the farthest; none where everything was made at scale `paper` with enough seeds."""
+    again = _snakemake(replication)
+    if _problems(found):
+        text = "Some files cannot be used. Remove those that Problems names; then this makes them again, and no others."
+        yield Step(text, (again,))
+    if missing := list(_missing(replication, found)):
+        text = f"Not made yet: {'; '.join(missing)}. This makes what is missing, and leaves what is there."
+        yield Step(text, (again,))
+    if len(replication.seeds) < ENOUGH_SEEDS:
+        yield Step(
+            f"Train each row {ENOUGH_SEEDS} times, for intervals that cover the luck of a training: "
+            f"“seeds: {ENOUGH_SEEDS}” in params/pipeline.yaml, or for once as below. Only the new seeds are trained.",
+            (_snakemake(replication, seeds=ENOUGH_SEEDS),),
+        )
+    known = {path.stem for path in (params.PARAMS / "tables").glob("*.yaml")}
+    chosen = {table.id for table in replication.tables}
+    if unchosen := sorted(known - chosen):
+        yield Step(
+            f"Add the tables that were left out ({', '.join(unchosen)}): in params/pipeline.yaml, or for once so:",
+            (_snakemake(replication, tables=[*replication.pipeline["tables"], *unchosen]),),
+        )
+    yield from _larger_scales(replication)
+    yield from _at_paper_scale(replication)
+
+
+def _problems(found: Found) -> bool:
+    of_runs = any(run.problem or run.released_problem for run in found.runs.values())
+    return bool(of_runs or found.counts_problem or found.latency_problem)
+
+
+def _missing(replication: Replication, found: Found) -> Iterator[str]:
+    """What a whole replication has and this one lacks, in words."""
+    scale, tasks = replication.scale_name, {run.task for run in replication.runs.values()}
+    for task in TASKS:
+        if task in tasks and not paths.manifest(scale, task).exists():
+            yield f"the data for {task}"
+    runs = found.runs.values()
+    if lacking := sum(len(run.missing) for run in runs):
+        failed = sum(len(run.failures) for run in runs)
+        told = f", {failed} of which failed" if failed else ""
+        yield f"results of {lacking} of {len(runs) * len(replication.seeds)} trainings{told}"
+    if not found.counts and not found.counts_problem:
+        yield "the counts of parameters and operations"
+    if any(table.task == "complexity" for table in replication.tables) and not (found.latency or found.latency_problem):
+        yield "the latencies"
+    if FIGURES_RUN in replication.runs and not paths.activations(scale).exists():
+        yield "the measurements of figures 2 to 4"
+
+
+def _larger_scales(replication: Replication) -> Iterator[Step]:
+    here = replication.scale_name
+    for scale in LADDER[LADDER.index(here) + 1 :] if here in LADDER else LADDER[-1:]:
+        try:
+            settings = params.load_scale(scale)
+        except InputError:
+            continue  # not there, or not usable: then no step leads to it
+        places = [str(settings["data"][task].get("root", "")) for task in TASKS]
+        names = dict.fromkeys(name for place in places for name in variables(place))
+        yield Step(_of_scale(scale, settings, bool(names)), tuple(_commands(replication, scale, list(names))))
+
+
+def _of_scale(scale: str, settings: Settings, real_data: bool) -> str:
+    text = f"Scale {scale}: {settings['description']}."
+    if real_data:
+        text += (
+            " Put the folders of your data in place of FOLDER; docs/data.md tells what stands where in them, and "
+            f"params/scales/{scale}.yaml may say otherwise."
+        )
+    return f"{text} The plan estimates time and disk before anything is trained."
+
+
+def _commands(replication: Replication, scale: str, names: list[str]) -> Iterator[str]:
+    """The commands that lead to another scale; `names` are the environment variables that tell where its data are."""
+    chosen = replication.pipeline["tables"]
+    own = [] if chosen == params.load_pipeline()["tables"] else ["--tables", ",".join(chosen)]
+    plan = shlex.join(["sgenet", "plan", "--scale", scale, *own])
+    export = "export " + " ".join(f"{name}=FOLDER" for name in names)
+    if names and scale != "paper":
+        yield from (export, _snakemake(replication, target="prepare", scale=scale), plan)
+    else:  # how many images there are is known before they are
+        yield from (plan, export) if names else (plan,)
+    yield _snakemake(replication, scale=scale)
+
+
+def _at_paper_scale(replication: Replication) -> Iterator[Step]:
+    if replication.scale_name != "paper":
+        return
+    if replication.scale["devices"] == 1:
+        yield Step("Take eight GPUs a training, as the authors did: “devices: 8” in params/scales/paper.yaml.")
+    plain = [run.model for run in replication.runs.values() if run.task == "classification" and run.name == run.model]
+    if lacking := [model for model in plain if not paths.released(model).is_file()]:
+        model = lacking[-1]
+        yield Step(
+            "Evaluate weights that the authors released beside your own. Nothing was imported yet of "
+            f"{', '.join(lacking)}; this is how, for {model}:",
+            (
+                f"sgenet import-checkpoint FILE.pth.tar {paths.released(model)} --model {model}",
+                _snakemake(replication),
+            ),
+        )
+
+
+def _snakemake(replication: Replication, target: str | None = None, **changes: Any) -> str:
+    """The call of Snakemake for this replication with some changes, told by what params/pipeline.yaml has otherwise."""
+    default, wanted = params.load_pipeline(), replication.pipeline | changes
+    config = [
+        f"{key}={','.join(wanted[key]) if key == 'tables' else wanted[key]}"
+        for key in ("scale", "seeds", "tables")
+        if wanted[key] != default[key]
+    ]
+    options = ["--config", *config] if config else []
+    return shlex.join(["snakemake", "--cores", "all", *([target] if target else []), *options])

@@ -1,0 +1,215 @@
+"""The paper's recipe and circumstances beside those of this replication, setting by setting."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sgenet import params
+from sgenet.data.roots import COCO_DEFAULTS
+from sgenet.params import Settings
+from sgenet.plan import CLASSES, SHIPPED, is_coco_2017
+from sgenet.report.methods.wording import DETECTORS, flatten, in_words, plain, told_apart
+from sgenet.report.results import Found, Result
+from sgenet.runs import FIGURES_RUN, TASKS, Replication, Run, collect_runs
+
+# The paper's circumstances, which are no settings of a recipe. The sizes of its data are plan.SHIPPED and plan.CLASSES.
+_DATA = {"classification": ("imagenet", "ImageNet (ILSVRC 2012)"), "detection": ("coco", "COCO 2017")}
+_SOURCES = {
+    "embedded": "embedded scenes of handwritten digits",
+    "folder": "an image folder",
+    "packed": "a packed set of images",
+    "imagenet": "ImageNet (ILSVRC 2012)",
+    "coco": "COCO-format data",
+}
+_DEVICES = 8  # of a training: the official README and configs
+_TRAININGS = {"classification": "1, no seed fixed", "detection": "not recovered"}
+_UNKNOWN_VERSION = "version not recovered, of 2019 or before"
+_LIBRARIES = {
+    "classification": {"torch": f"PyTorch, {_UNKNOWN_VERSION}", "torchvision": f"torchvision, {_UNKNOWN_VERSION}"},
+    "detection": {
+        "torch": f"PyTorch, {_UNKNOWN_VERSION}",
+        "mmdet": "mmdetection 0.6.rc0",
+        "mmcv-lite": f"mmcv, {_UNKNOWN_VERSION}",
+    },
+}
+_FIGURES = {"stage": ("Stage", 4), "groups": ("Groups of figure 2", [18, 22, 41]), "images": ("Images of figure 2", 9)}
+_CHANGES_NOTHING = ("workers",)  # keys of settings that no number depends on
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting in the paper and here; `differs` is None where that cannot be told.
+
+    `runs` are those that it counts for; none where all agree. `recipe` tells a setting of the recipe from a
+    circumstance: data, libraries, devices, figures.
+    """
+
+    label: str
+    paper: str
+    ours: str
+    differs: bool | None
+    runs: tuple[str, ...] = ()
+    recipe: bool = True
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Settings under one title, those of the recipe last."""
+
+    title: str
+    settings: tuple[Setting, ...]
+
+    @property
+    def recipe(self) -> set[str]:
+        """The settings of the recipe."""
+        return {setting.label for setting in self.settings if setting.recipe}
+
+    @property
+    def changed(self) -> set[str]:
+        """The settings of the recipe that differ, for one run or more."""
+        return {setting.label for setting in self.settings if setting.recipe and setting.differs}
+
+    @property
+    def apart(self) -> list[Setting]:
+        """All that differs, or may."""
+        return [setting for setting in self.settings if setting.differs is not False]
+
+    @property
+    def equal(self) -> list[Setting]:
+        """All that is the same."""
+        return [setting for setting in self.settings if setting.differs is False]
+
+
+def compare(replication: Replication, found: Found, manifests: dict[str, Settings | None]) -> Iterator[Comparison]:
+    """The comparisons, task by task; the paper's side is the recipe without any scale.
+
+    Raises:
+        InputError: a row that its scale allows and the recipe alone does not.
+    """
+    recipes = {task: params.load_recipe(task) for task in TASKS}
+    of_paper = collect_runs(replication.tables, recipes, {task: {} for task in TASKS})
+    for task in TASKS:
+        if runs := [run for run in replication.runs.values() if run.task == task]:
+            yield from _of_task(task, runs, replication, of_paper, found, manifests[task])
+    if FIGURES_RUN in replication.runs:
+        yield Comparison("Figures 2 to 4", tuple(_figures(replication.scale["figures"])))
+
+
+def _of_task(
+    task: str,
+    runs: list[Run],
+    replication: Replication,
+    of_paper: dict[str, Run],
+    found: Found,
+    manifest: Settings | None,
+) -> Iterator[Comparison]:
+    """What all runs of a task have in common; for several detectors, then what each has of its own."""
+    results = [result for run in runs for result in found.runs[run.id].by_seed.values()]
+    around = [*_data(task, replication.scale["data"][task], manifest), *_trainings(task, replication, results)]
+    rows, detectors = _settings(runs, of_paper), list(dict.fromkeys(run.detector for run in runs))
+    if len(detectors) == 1:
+        title = task.capitalize() if detectors[0] is None else DETECTORS.get(detectors[0], detectors[0])
+        yield Comparison(title, (*around, *_in_order(rows)))
+        return
+    parts = {name: _settings([run for run in runs if run.detector == name], of_paper) for name in detectors}
+    shared = {key for key in rows if len(rows[key]) == 1 and all(key in part for part in parts.values())}
+    yield Comparison("Every detector", (*around, *_in_order({key: rows[key] for key in rows if key in shared})))
+    for name, part in parts.items():
+        own = {key: part[key] for key in part if key not in shared}
+        yield Comparison(DETECTORS.get(str(name), str(name)), tuple(_in_order(own)))
+
+
+def _in_order(rows: dict[str, list[Setting]]) -> list[Setting]:
+    return [setting for group in rows.values() for setting in group]
+
+
+def _settings(runs: list[Run], of_paper: dict[str, Run]) -> dict[str, list[Setting]]:
+    """The recipe of these runs by dotted key, in the order of the files: one entry where all runs agree."""
+    pairs: dict[str, list[tuple[Any, Any, str]]] = {}
+    for run in runs:
+        paper, ours = dict(flatten(of_paper[run.id].settings)), dict(flatten(run.settings))
+        for key in dict.fromkeys((*paper, *ours)):
+            pairs.setdefault(key, []).append((paper.get(key), ours.get(key), run.name.rpartition("/")[2]))
+    found = {}
+    for key, values in pairs.items():
+        label, tell = in_words(runs[0].task, key)
+        groups: list[tuple[Any, Any, list[str]]] = []
+        for paper, ours, name in values:
+            members = next((known for *pair, known in groups if pair == [paper, ours]), None)
+            if members is None:
+                groups.append((paper, ours, [name]))
+            else:
+                members.append(name)
+        found[key] = [
+            Setting(
+                label,
+                *told_apart(tell, paper, ours),
+                differs=paper != ours and key not in _CHANGES_NOTHING,
+                runs=_named(members, groups),
+            )
+            for paper, ours, members in groups
+        ]
+    return found
+
+
+def _named(members: list[str], groups: list[tuple[Any, Any, list[str]]]) -> tuple[str, ...]:
+    """The runs of a group: none where it is the only one; the largest has no need of so many names."""
+    if len(groups) == 1:
+        return ()
+    largest = max((known for *_, known in groups), key=len)
+    return ("the others",) if members is largest and len(members) > 3 else tuple(members)
+
+
+def _data(task: str, asked: Settings, manifest: Settings | None) -> Iterator[Setting]:
+    """Source and size of the data, as their manifest tells; before there is one, the source that the scale names."""
+    source, name = _DATA[task]
+    missing = "not prepared" if manifest is None else "not told"
+    found = asked["source"] if manifest is None else manifest.get("source", missing)
+    same = found == source and (source != "coco" or is_coco_2017(asked))
+    yield Setting("Data", name, name if same else _SOURCES.get(str(found), str(found)), not same, recipe=False)
+    splits = manifest["splits"] if manifest else {}
+    for label, split, images in zip(("Training", "Validation"), ("train", "val"), SHIPPED[source], strict=True):
+        yield _count(f"{label} images", images, splits.get(split, {}).get("images"), missing)
+    yield _count("Classes", CLASSES[source], len(manifest["classes"]) if manifest else None, missing)
+    if task == "detection":
+        limits = COCO_DEFAULTS["area_limits"]
+        areas = manifest["area_limits"] if manifest and "area_limits" in manifest else asked.get("area_limits", limits)
+        paper, here = (f"{plain(value)} px²".replace(", ", " and ") for value in (limits, areas))
+        yield Setting("Areas where medium and large objects begin", paper, here, areas != limits, recipe=False)
+
+
+def _count(label: str, paper: int, ours: Any, missing: str) -> Setting:
+    known = isinstance(ours, int)
+    differs = ours != paper if known else None
+    return Setting(label, plain(paper), plain(ours) if known else missing, differs, recipe=False)
+
+
+def _trainings(task: str, replication: Replication, results: list[Result]) -> Iterator[Setting]:
+    """How often, on what and with which libraries the runs were trained, as their origins tell."""
+    seeds = ", ".join(map(str, replication.seeds))
+    ours = f"{len(replication.seeds)} (seed{'s' * (len(replication.seeds) > 1)} {seeds})"
+    known = task == "classification"
+    differs = len(replication.seeds) > 1 if known else None
+    yield Setting("Trainings a row", _TRAININGS[task], ours, differs, recipe=False)
+    origins = [result.origin["train"] for result in results]
+    devices = sorted({(plain(origin.get("devices", 1)), str(origin.get("device", "not told"))) for origin in origins})
+    told = "; ".join(f"{count} × {name}" for count, name in devices) or "no result yet"
+    other = any(count != str(_DEVICES) for count, _ in devices) if devices else None
+    yield Setting("Devices of a training", f"{_DEVICES} GPUs, their kind not recovered", told, other, recipe=False)
+    for package, paper in _LIBRARIES[task].items():
+        versions = {_version(origin, package) for origin in origins}
+        told = ", ".join(sorted(versions)) or "no result yet"
+        yield Setting("Library", paper, told, True if versions else None, recipe=False)
+
+
+def _version(origin: Settings, package: str) -> str:
+    versions = origin.get("versions")
+    return f"{package} {versions[package] if isinstance(versions, dict) and package in versions else 'not told'}"
+
+
+def _figures(ours: Settings) -> Iterator[Setting]:
+    """What figures 2 to 4 show."""
+    for key, (label, paper) in _FIGURES.items():
+        yield Setting(label, plain(paper), plain(ours[key]), ours[key] != paper, recipe=False)
+    shown = "the first validation images of each class in turn"
+    yield Setting("Which images", "of dogs", shown, True, recipe=False)

@@ -1,0 +1,79 @@
+"""What the rows of a table say of one another: the best of each column, and how many gains were tested at once."""
+
+from collections.abc import Callable, Hashable
+from dataclasses import replace
+
+from sgenet.models.names import parse_name
+from sgenet.report.cells import Cell, CellRow, CellTable
+from sgenet.tables import Row
+
+
+def peers(row: Row) -> tuple[str, int]:
+    """What rows must share to be compared: detector and depth."""
+    return row.run.rpartition("/")[0], parse_name(row.model)[1]
+
+
+def rank(table: CellTable) -> CellTable:
+    """Mark the best of each trained column among its peers, and adjust the p values of gains for their number.
+
+    The best is the highest as printed; equals share it, and where there is nothing to compare with, there is none. A
+    family of p values is a column's gains over one baseline (Holm 1979).
+    """
+    from sgenet.statistics import holm
+
+    cells = [list(row.cells) for row in table.rows]
+    for place, column in enumerate(table.table.columns):
+        if not column.trained:
+            continue
+        for group in _groups(table, lambda row: peers(row.row)):
+            values = [_printed(cells[number][place], column.digits) for number in group]
+            for number, (value, published) in zip(group, values, strict=True):
+                cells[number][place] = replace(
+                    cells[number][place],
+                    best=_best(value, [one for one, _ in values]),
+                    best_published=_best(published, [one for _, one in values]),
+                )
+        for group in _groups(table, lambda row: row.row.baseline):
+            gains = [cells[number][place].gain for number in group]
+            adjusted = holm([gain.p if gain else None for gain in gains])
+            for number, p in zip(group, adjusted, strict=True):
+                cells[number][place] = replace(cells[number][place], adjusted_p=p)
+    rows = (replace(row, cells=tuple(own)) for row, own in zip(table.rows, cells, strict=True))
+    return replace(table, rows=tuple(rows))
+
+
+def multiplicity(table: CellTable, confidence: float) -> list[str]:
+    """Where several gains of a column over one baseline were tested at once: what Holm's correction leaves of them."""
+    told = []
+    for place, column in enumerate(table.table.columns):
+        for group in _groups(table, lambda row: row.row.baseline):
+            cells = [table.rows[number].cells[place] for number in group]
+            tested = [cell for cell in cells if cell.adjusted_p is not None]
+            if len(tested) < 2:
+                continue
+            alone = sum(cell.gain is not None and cell.gain.direction != "undecided" for cell in tested)
+            left = sum(cell.adjusted_p is not None and cell.adjusted_p <= 1 - confidence for cell in tested)
+            told.append(
+                f"{column.label}: {len(tested)} gains over {tested[0].baseline}, {alone} with an interval that "
+                f"excludes zero, {left} after the correction"
+            )
+    return told
+
+
+def _groups(table: CellTable, key: Callable[[CellRow], Hashable]) -> list[list[int]]:
+    """Numbers of the rows that share a key."""
+    groups: dict[Hashable, list[int]] = {}
+    for number, row in enumerate(table.rows):
+        groups.setdefault(key(row), []).append(number)
+    return list(groups.values())
+
+
+def _printed(cell: Cell, digits: int) -> tuple[float | None, float | None]:
+    """The reproduced and the published value as printed."""
+    published = cell.published.value if cell.published else None
+    return (None if cell.value is None else round(cell.value, digits)), published
+
+
+def _best(value: float | None, among: list[float | None]) -> bool:
+    known = [one for one in among if one is not None]
+    return value is not None and len(known) > 1 and value == max(known)

@@ -1,0 +1,123 @@
+"""Forest plots: positions on the axis against its own ticks, which gains are drawn, and what stands in the page."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sgenet.report.cells import Cell, CellRow, CellTable
+from sgenet.report.figures.forest import ForestFigure, ForestRow, draw_forests
+from sgenet.report.pages import _environment
+from sgenet.statistics import Gain
+from sgenet.tables import Column, Row, Table
+
+Gained = tuple[float, float | None, float | None] | None
+TOP1 = Column("top1", "Top-1", 3)
+
+
+def cell(column: Column, gain: Gained, published: float | None, verdict: str = "undecided") -> Cell:
+    found = Gain(*gain, confidence=0.95, n=400, method="made up") if gain else None
+    return Cell(column, verdict, published_gain=published, gain=found, baseline="plain")
+
+
+def table(rows: dict[str, list[Cell]], name: str = "one", task: str = "classification") -> CellTable:
+    """Rows by model name, each over `plain`, which the table holds as well."""
+    (columns,) = {tuple(one.column for one in cells) for cells in rows.values()}
+    plain = Row("plain", "resnet50", "resnet50")
+    found = [CellRow(plain, f"{task}/resnet50", tuple(Cell(column, "baseline") for column in columns))]
+    for model, cells in rows.items():
+        found.append(CellRow(Row(f"{model} row", model, model, "plain"), f"{task}/{model}", tuple(cells)))
+    described = Table(name, f"Table {name}", task, columns, tuple(row.row for row in found))
+    return CellTable(described, tuple(found))
+
+
+def rows_of(figure: ForestFigure, metric: int = 0) -> list[ForestRow]:
+    return [row for _, rows in figure.forests[metric].groups for row in rows]
+
+
+def render(figures: list[ForestFigure], *, paper: bool = False) -> str:
+    template = _environment().get_template("forest.html")
+    return template.render(forests=figures, paper=paper, confidence="95")
+
+
+def test_all_lies_on_one_linear_axis() -> None:
+    ap, small = Column("ap", "AP", 1), Column("ap_small", "AP small", 1)
+    gains: dict[str, list[tuple[tuple[float, float, float], float]]] = {
+        "se-resnet50": [((1.5, -0.4, 3.1), 0.8), ((-2.0, -4.0, 0.5), -0.3)],
+        "sge-resnet50": [((4.2, 2.2, 6.3), 1.2), ((7.7, 5.0, 9.9), 1.9)],
+    }
+    made = {
+        model: [cell(column, *one) for column, one in zip((ap, small), two, strict=True)]
+        for model, two in gains.items()
+    }
+    (figure,) = draw_forests([table(made)])
+    values = [float(text.replace("\N{MINUS SIGN}", "-")) for _, text in figure.ticks]
+    slope, zero = np.polyfit(values, [at for at, _ in figure.ticks], 1)
+    assert figure.zero == pytest.approx(zero, abs=0.02)
+    for metric in (0, 1):
+        for row, (model, two) in zip(rows_of(figure, metric), gains.items(), strict=True):
+            (gain, low, high), published = two[metric]
+            drawn = [row.at, *(row.ends or ()), row.published_at]
+            assert drawn == pytest.approx([zero + slope * value for value in (gain, low, high, published)], abs=0.03)
+            assert all(0 < at < 100 for at in drawn)
+            assert row.ours == model.startswith("sge")
+
+
+def test_metrics_of_the_claims_alone() -> None:
+    columns = [Column(name, name, 1) for name in ("ap", "ap50", "ap75", "mask_ap", "ap_small")]
+    cells = [cell(column, (1, 0.5, 1.5), None) for column in columns]
+    masks = replace(cells[3], verdict="not applicable", gain=None)
+    made = {"sge-resnet50": cells, "sge-resnet101": [*cells[:3], masks, cells[4]]}
+    (figure,) = draw_forests([table(made)])
+    assert [forest.column.id for forest in figure.forests] == ["ap", "mask_ap", "ap_small"]
+    assert [len(rows_of(figure, metric)) for metric in (0, 1, 2)] == [2, 1, 2]  # no masks, no row
+    assert not figure.mixed
+
+
+def test_nothing_is_drawn_twice() -> None:
+    se, sge = ({f"{name}-resnet50": [cell(TOP1, (1, 0.5, 1.5), None)]} for name in ("se", "sge"))
+    figures = draw_forests(
+        [table(se | sge, "first"), table(sge, "again"), table(sge | {"bam-resnet50": se["se-resnet50"]}, "new")]
+    )
+    assert [figure.table for figure in figures] == ["first", "new"]
+    assert draw_forests([table({"sge-resnet50": [cell(TOP1, None, 1.2, "not run")]})]) == []
+
+
+def test_what_is_missing_is_told_in_words() -> None:
+    made = {
+        "se-resnet50": [cell(TOP1, None, 0.8, "not run")],
+        "sk-resnet50": [cell(TOP1, (2, None, None), None)],
+        "sge-resnet50": [cell(TOP1, (-0.5, -1.25, 0.25), 1.2)],
+    }
+    figures = draw_forests([table(made)])
+    unrun, alone, whole = rows_of(figures[0])
+    assert unrun.at is None and unrun.ends is None and unrun.published_at is not None
+    assert alone.at is not None and alone.ends is None and alone.published_at is None
+    page = render(figures)
+    titles = [title.replace("\N{MINUS SIGN}", "-") for title in re.findall("<title>(.*?)</title>", page)]
+    assert titles == [
+        "Not run; published +0.80",
+        "Gain +2.00; published gain not recovered",
+        "Gain -0.50, interval -1.25 to +0.25; published +1.20",
+    ]
+    text = " ".join(re.sub("<[^>]+>", " ", re.sub("<title>.*?</title>", "", page)).split())
+    assert "se-resnet50 row not run +0.80" in text and "+2.00 no interval –" in text
+    assert page.count('class="interval') == 1 and page.count('<tr class="ours">') == 1
+
+
+def test_sizes_are_compared_at_scale_paper_alone() -> None:
+    figures = draw_forests([table({"sge-resnet50": [cell(TOP1, (0, 0, 0), 0.0)]})])
+    assert figures[0].zero == 50 and rows_of(figures[0])[0].at == 50  # an axis, though all is zero
+    assert "only the side of zero" in render(figures) and "only the side of zero" not in render(figures, paper=True)
+    assert "No gain was measured" in render([])
+
+
+def test_labels_are_escaped() -> None:
+    made = table({"sge-resnet50": [cell(replace(TOP1, label="<b>&"), (1, 0, 2), 1.2)]}, "one")
+    hostile = '"><script>alert(1)</script>'
+    rows = tuple(
+        replace(row, row=replace(row.row, label=hostile, baseline=row.row.baseline and hostile)) for row in made.rows
+    )
+    page = render(draw_forests([replace(made, rows=rows, table=replace(made.table, title=hostile))]))
+    assert "<script" not in page and "<b>" not in page and page.count("&lt;script") == 4

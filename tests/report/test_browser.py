@@ -1,0 +1,232 @@
+"""The page in a real Chromium: hostile names, no requests, no violation that axe-core finds, keyboard, phone width."""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sgenet import paths
+from sgenet.report import build
+from sgenet.runs import Replication, load_replication
+
+from . import conftest as make
+
+playwright = pytest.importorskip("playwright.sync_api")
+
+EVIL = ["<script>alert(1)</script>\"'&", '"><img src=x onerror=alert(1)>', "</script></style></svg>{{ 7*7 }}"]
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+FLAGS += ["--disable-component-update", "--disable-sync"]
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+PHONE, DESKTOP = (390, 844), (1400, 900)
+
+
+@dataclass
+class Visit:
+    """An open page and what it did meanwhile."""
+
+    page: Any
+    requests: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)  # console errors and warnings, exceptions, dialogs
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """One Chromium for all tests; they are skipped where there is none."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    with playwright.sync_playwright() as driver:
+        path = found or driver.chromium.executable_path
+        if not Path(path).exists():
+            pytest.skip(
+                "no Chromium: neither $CHROMIUM nor " + ", ".join(names) + " on PATH; `make browser` installs it"
+            )
+        chromium = driver.chromium.launch(executable_path=path, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory, everything: tuple[Path, Replication]) -> Path:
+    """A report in which every name, note, problem and log line is hostile."""
+    folder = tmp_path_factory.mktemp("hostile")
+    shutil.copytree(everything[0], folder, dirs_exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        _poison()
+        build(load_replication())
+    return folder / "reports/demo/index.html"
+
+
+def _poison() -> None:
+    evil = " ".join(EVIL)
+    label = f"ResNet50 {EVIL[0]}"
+    table = make.CLASSIFICATION | {"title": evil, "note": evil}
+    columns = [column | {"label": f"{column['label']} {EVIL[1]}", "note": evil} for column in table["columns"]]
+    plain, sge = (row | {"note": evil} for row in table["rows"])
+    plain["label"] = label
+    published = sge["published"] | {"top1": sge["published"]["top1"] | {"note": evil}}
+    sge |= {"label": f"SGE {EVIL[1]}", "baseline": label, "published": published}
+    worse = {"label": f"SE {EVIL[2]}", "run": "se-resnet50", "baseline": label}
+    unusable = {"label": f"BAM {EVIL[1]}", "run": "bam-resnet50", "baseline": label}
+    failed = {"label": f"CBAM {EVIL[0]}", "run": "cbam-resnet50", "baseline": label}
+    make.write_table("one", table | {"columns": columns, "rows": [plain, sge, worse, unusable, failed]})
+    make.write_claims([claim | {"sentence": evil, "where": evil, "note": evil} for claim in make.CLAIMS[2:]])
+    make.make_run("demo", "classification/se-resnet50", 0, make.IMAGES, skill=0.5)
+    path = make.metrics_path("classification/se-resnet50")
+    path.write_text(path.read_text().replace("a made-up CPU", json.dumps(evil)[1:-1]).replace("c0ffee", "<script>"))
+    make.write(make.metrics_path("classification/bam-resnet50"), {"run": evil})
+    log = paths.run_log("demo", "train", "classification/cbam-resnet50", 0)
+    make.write(log, f"{evil}\nError: {evil}\nsgenet: exit status 1\n")
+    manifest = paths.manifest("demo", "classification")
+    make.write(manifest, json.loads(manifest.read_text()) | {"classes": EVIL, "source": evil})
+
+
+@pytest.fixture
+def visit(browser: Any, report: Path) -> Iterator[Callable[..., Visit]]:
+    """Opens the report in a window of its own."""
+    contexts = []
+
+    def open_page(size: tuple[int, int] = DESKTOP, scheme: str = "light") -> Visit:
+        width, height = size
+        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+        contexts.append(context)
+        visit = Visit(context.new_page())
+        page = visit.page
+        page.on("request", lambda request: visit.requests.append(request.url))
+        page.on("console", lambda line: line.type in ("error", "warning") and visit.told.append(line.text))
+        page.on("pageerror", lambda error: visit.told.append(str(error)))
+        page.on("dialog", lambda dialog: (visit.told.append(dialog.message), dialog.dismiss()))
+        page.goto(report.as_uri())
+        return visit
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def violations(page: Any, within: str | None = None) -> str:
+    """What axe-core finds, a line each: rule and selector. Needs what is looked at to be visible."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    response = Axe().run(page, within, {"runOnly": TAGS, "resultTypes": ["violations"]}).response
+    found = response["violations"]
+    return "\n".join(f"{rule['id']} {node['target'][0]}" for rule in found for node in rule["nodes"])
+
+
+def test_loads_nothing_and_runs_nothing_of_others(visit: Callable[..., Visit], report: Path) -> None:
+    opened = visit()
+    page = opened.page
+    assert page.locator("table.results").count() == 2
+    page.locator("button.open").first.click()
+    assert opened.requests == [report.as_uri()] and opened.told == []
+    assert page.locator("[onerror], img[src=x]").count() == 0
+    scripts = page.locator("script").all_inner_texts()
+    assert len(scripts) <= 1 and not any("alert" in script for script in scripts)
+    text = page.evaluate("document.body.textContent")
+    for evil in EVIL:
+        assert evil in text
+    assert "Error: <script>" in text
+
+
+def test_axe_sees_what_is_wrong(browser: Any) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.set_content('<title>t</title><p style="color: #ccc; background: #fff">pale</p><img src="data:,">')
+    found = {line.split()[0] for line in violations(page).splitlines()}
+    assert found >= {"color-contrast", "image-alt", "html-has-lang"}
+    assert violations(page, "p").split() == ["color-contrast", "p"]
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_violation_of_axe(visit: Callable[..., Visit], scheme: str) -> None:
+    page = visit(DESKTOP, scheme).page
+    assert violations(page) == ""
+    page.set_viewport_size(dict(zip(("width", "height"), PHONE, strict=True)))
+    page.evaluate("document.querySelectorAll('details').forEach(details => details.open = true)")
+    assert violations(page) == ""
+    ids = page.locator("[popover]").evaluate_all("all => all.map(one => one.id)")
+    assert len(ids) >= 7  # a run each
+    for name in ids:
+        page.evaluate("name => document.getElementById(name).showPopover()", name)
+        assert violations(page, f"#{name}") == ""
+        page.keyboard.press("Escape")
+
+
+@pytest.mark.parametrize("size", [PHONE, (820, 1000), DESKTOP], ids=["phone", "tablet", "desktop"])
+def test_never_scrolls_sideways(visit: Callable[..., Visit], size: tuple[int, int]) -> None:
+    page = visit(size).page
+    assert page.evaluate("innerWidth") == size[0]
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= size[0]
+    wide = page.locator("[popover]").evaluate_all(
+        "all => all.filter(one => (one.showPopover(), one.scrollWidth > one.clientWidth)).map(one => one.id)"
+    )
+    assert wide == []
+
+
+def test_every_link_leads_somewhere(visit: Callable[..., Visit], report: Path) -> None:
+    page = visit().page
+    ids = page.evaluate("[...document.querySelectorAll('[id]')].map(element => element.id)")
+    assert len(ids) == len(set(ids))
+    targets = page.evaluate("[...document.querySelectorAll('a')].map(link => link.getAttribute('href'))")
+    inside = {target[1:] for target in targets if target.startswith("#")}
+    assert "tables" in inside and inside <= set(ids)
+    for target in targets:
+        if not target.startswith("#"):
+            assert re.match(r"https://[\w.]+/", target) or (report.parent / target).is_file(), target
+
+
+def test_origin_opens_by_keyboard(visit: Callable[..., Visit]) -> None:
+    page = visit().page
+    for _ in range(200):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.matches('.results button.open')"):
+            break
+    target = page.evaluate("document.activeElement.getAttribute('popovertarget')")
+    popover = page.locator(f"#{target}")
+    assert not popover.is_visible()
+    page.keyboard.press("Enter")
+    assert popover.is_visible() and page.evaluate("id => document.getElementById(id).matches(':popover-open')", target)
+    page.keyboard.press("Escape")
+    assert not popover.is_visible()
+    assert page.evaluate("document.activeElement.getAttribute('popovertarget')") == target
+
+
+READ_COLUMN = """([table, column]) => [...document.querySelectorAll("table.results")[table].tBodies[0].rows]
+    .map(row => row.cells[column].textContent.trim())"""
+
+
+def numbers(texts: list[str]) -> list[float]:
+    """The number that each cell begins with, where it does."""
+    found = (re.match(r"[+\N{MINUS SIGN}]?\d+(\.\d+)?", text) for text in texts)
+    return [float(match[0].replace("\N{MINUS SIGN}", "-")) for match in found if match]
+
+
+def test_tables_sort_by_keyboard(visit: Callable[..., Visit]) -> None:
+    page = visit().page
+    head = page.locator("table.results").first.locator("thead tr").last
+    buttons, moved = head.locator("button.sort"), 0
+    names = page.evaluate(READ_COLUMN, [0, 0])
+    assert buttons.count() == head.locator("th").count() > 0
+    for column in range(buttons.count()):
+        cell = buttons.nth(column).locator("xpath=ancestor::th")
+        original = page.evaluate(READ_COLUMN, [0, column + 1])
+        buttons.nth(column).focus()
+        page.keyboard.press("Enter")
+        assert cell.get_attribute("aria-sort") == "ascending"
+        rising = page.evaluate(READ_COLUMN, [0, column + 1])
+        assert sorted(rising) == sorted(original) and numbers(rising) == sorted(numbers(original))
+        page.keyboard.press("Space")
+        assert cell.get_attribute("aria-sort") == "descending"
+        assert numbers(page.evaluate(READ_COLUMN, [0, column + 1])) == sorted(numbers(original), reverse=True)
+        page.keyboard.press("Enter")
+        assert cell.get_attribute("aria-sort") in (None, "none")
+        assert page.evaluate(READ_COLUMN, [0, 0]) == names
+        moved += numbers(rising) != numbers(original)
+    assert moved >= 2  # Top-1 and Top-5 are out of order as the table prints them
