@@ -116,7 +116,8 @@ def _run(options: argparse.Namespace) -> int | None:
             problems.append(f"{missing} of {expected} results are missing; to --partial that is no error")
         for problem in problems:
             print(f"sgenet: {problem}", file=sys.stderr)
-        print(f"{paths.report(replication.scale_name)}/index.html: {expected - missing} of {expected} results were found")
+        page = paths.report(replication.scale_name) / "index.html"
+        print(f"{page}: {expected - missing} of {expected} results were found")
         return 1 if problems else 0
     return 0
 

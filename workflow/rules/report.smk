@@ -90,6 +90,16 @@ rule report:
             )
             for task in TASKS
         ],
+        exports=[
+            report(
+                f"reports/{SCALE}/tables/{table.id}.{kind}",
+                caption="../report/tables.rst",
+                category="Tables",
+                labels={"table": table.id, "format": kind},
+            )
+            for table in REPLICATION.tables
+            for kind in ["csv", "md", "tex"]
+        ],
         complete=touch(REPORT_COMPLETE),
     log:
         paths.log(SCALE, "report"),

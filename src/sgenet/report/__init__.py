@@ -18,6 +18,7 @@ from sgenet.report.figures.detections import read_detections
 from sgenet.report.figures.forest import draw_forests
 from sgenet.report.figures.precision_recall import draw_precision_recall
 from sgenet.report.gains import Gains
+from sgenet.report.index import write_index
 from sgenet.report.inputs import read_histories, read_manifest
 from sgenet.report.methods import describe
 from sgenet.report.pages import render
@@ -30,6 +31,7 @@ DECIMALS = 6
 
 def build(replication: Replication) -> list[str]:
     """Write reports/<scale>/: index.html, comparison.json, metrics.json, curves/<task>.csv, tables/<id>.{csv,md,tex}.
+    And reports/index.html, which lists the scales.
 
     What is missing is shown as not run. What cannot be used is shown as failed, and the rest is still built.
 
@@ -80,6 +82,7 @@ def build(replication: Replication) -> list[str]:
     write_json(folder / "metrics.json", metrics(tables))
     write_tables(folder / "tables", tables, replication)
     write_text(folder / "index.html", page)
+    write_index()
     return told
 
 

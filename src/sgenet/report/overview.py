@@ -13,12 +13,16 @@ _OURS = "sge"
 
 @dataclass(frozen=True)
 class Overview:
-    """What the first screen tells. `seconds` is computing time, summed over the runs; `newest` the last one's end."""
+    """What the first screen tells. `seconds` is computing time, summed over the runs; `newest` the last one's end.
+
+    `failed` counts trainings without a usable result, `failed_steps` whatever ended with an error.
+    """
 
     sentence: str
     counts: list[tuple[str, int]]
     trainings: tuple[int, int]  # finished, asked for
     failed: int
+    failed_steps: int
     devices: list[str]
     seconds: float
     newest: str | None
@@ -37,9 +41,10 @@ def overview(replication: Replication, tables: list[CellTable], found: Found) ->
     runs = list(found.runs.values())
     return Overview(
         sentence=_sentence(replication.scale_name, tables),
-        counts=category_counts(cell.verdict for table in tables for cell in table.cells),
+        counts=category_counts(cell.verdict for table in tables for cell in table.cells if not cell.column.timed),
         trainings=(sum(len(run.by_seed) for run in runs), len(runs) * len(replication.seeds)),
         failed=sum(_failed(run) for run in runs),
+        failed_steps=sum(len(run.failures) for run in runs) + len(found.failures),
         devices=sorted({str(origin["device"]) for origin in origins if "device" in origin}),
         seconds=sum(seconds for seconds in durations if isinstance(seconds, int | float)),
         newest=max(ends, default=None),

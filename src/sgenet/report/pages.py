@@ -61,6 +61,7 @@ def render(
         source_ids={pair: f"source-{number}" for number, pair in enumerate(pairs, 1)},
         claim_verdicts=CLAIM_VERDICTS,
         beaten=beaten(replication.tables),
+        found=found,
         latency=found.latency,
         figures_of=FIGURES_RUN,
         figures_run=FIGURES_RUN in replication.runs,
