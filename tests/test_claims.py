@@ -2,7 +2,7 @@
 
 import pytest
 
-from sgenet.claims import judge_best, judge_bound, judge_claim, judge_gain, load_claims, of_one_training
+from sgenet.claims import below_paper, judge_best, judge_bound, judge_claim, judge_gain, load_claims
 from sgenet.files import InputError
 from sgenet.runs import load_replication
 from sgenet.statistics import Gain
@@ -15,15 +15,15 @@ def gain(low, high):
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "claimed", "above", "below_paper", "at_paper"),
+    ("low", "high", "claimed", "above", "smaller_scale", "at_paper"),
     [
         (0.5, 1.5, (1.2, 1.2), 0.0, "supported", "supported"),
-        (0.5, 1.1, (1.2, 1.2), 0.0, "supported", "contradicted"),  # smaller than the paper says
+        (0.5, 1.1, (1.2, 1.2), 0.0, "supported", "undecided"),  # smaller, but of one training
         (1.3, 1.9, (1.2, 1.2), 0.0, "supported", "supported"),  # larger
-        (0.5, 0.9, (1.0, 2.0), 0.0, "supported", "contradicted"),
+        (0.5, 0.9, (1.0, 2.0), 0.0, "supported", "undecided"),
         (0.5, 1.0, (1.0, 2.0), 0.0, "supported", "supported"),
         (-0.5, 1.5, (1.2, 1.2), 0.0, "undecided", "undecided"),
-        (-0.5, 1.1, (1.2, 1.2), 0.0, "undecided", "contradicted"),
+        (-0.5, 1.1, (1.2, 1.2), 0.0, "undecided", "undecided"),
         (-1.5, -0.5, None, 0.0, "contradicted", "contradicted"),
         (0.5, 1.5, None, 1.0, "supported", "undecided"),
         (0.2, 0.8, None, 1.0, "supported", "contradicted"),
@@ -32,8 +32,8 @@ def gain(low, high):
         (None, None, (1.2, 1.2), 0.0, "undecided", "undecided"),
     ],
 )
-def test_gains(low, high, claimed, above, below_paper, at_paper):
-    assert judge_gain(gain(low, high), claimed, above, paper=False) == below_paper
+def test_gains(low, high, claimed, above, smaller_scale, at_paper):
+    assert judge_gain(gain(low, high), claimed, above, paper=False) == smaller_scale
     assert judge_gain(gain(low, high), claimed, above, paper=True) == at_paper
     assert judge_gain(None, claimed, above, paper=True) == "not run"
 
@@ -68,10 +68,10 @@ def test_the_best_of_several():
         (["supported", "not run"], "undecided"),
         (["not run", "not run"], "not run"),
         (["supported", "not run", "contradicted"], "contradicted"),
-        (["supported", "seen in this training"], "seen in this training"),  # a count, and what one training shows
-        (["seen in this training", "undecided"], "undecided"),
-        (["seen in this training", "not seen in this training", "not run"], "not seen in this training"),
-        (["not seen in this training", "contradicted"], "contradicted"),
+        (["supported", "holds in this training"], "holds in this training"),  # a count, and what one training shows
+        (["holds in this training", "undecided"], "undecided"),
+        (["holds in this training", "fails in this training", "not run"], "fails in this training"),
+        (["fails in this training", "contradicted"], "contradicted"),
     ],
 )
 def test_a_claim_is_as_good_as_its_conditions(verdicts, verdict):
@@ -79,14 +79,25 @@ def test_a_claim_is_as_good_as_its_conditions(verdicts, verdict):
 
 
 def test_what_one_training_shows_is_neither_support_nor_contradiction():
-    words = [of_one_training(verdict) for verdict in ("supported", "contradicted", "undecided", "not run")]
-    assert words == ["seen in this training", "not seen in this training", "undecided", "not run"]
+    verdicts = ("supported", "contradicted", "undecided", "not run")
+    few, more = ([below_paper(verdict, few=few) for verdict in verdicts] for few in (True, False))
+    assert few == ["holds in this training", "fails in this training", "undecided", "not run"]
+    assert more == ["holds at this scale", "fails at this scale", "undecided", "not run"]
+    assert judge_claim(["holds at this scale", "holds in this training", "supported"]) == "holds in this training"
+    assert judge_claim(["holds at this scale", "supported"]) == "holds at this scale"
+    assert judge_claim(["fails at this scale", "holds in this training"]) == "fails at this scale"
+
+
+def test_several_trainings_contradict_a_size_that_another_could_not_reach():
+    several = Gain(0.8, 0.7, 0.9, 0.95, 3, "made up", of="seeds")  # another one: 0.6 to 1.0
+    assert judge_gain(several, (1.05, 1.2), 0.0, paper=True) == "contradicted"
+    assert judge_gain(several, (0.95, 1.2), 0.0, paper=True) == "supported"
 
 
 def test_the_six_claims_speak_of_what_the_tables_hold(project):
     claims = load_claims(load_replication("demo").tables)
     assert [claim.id for claim in claims] == ["C1", "C2", "C3", "C4", "C5", "C6"]
-    assert [len(claim.conditions) for claim in claims] == [1, 4, 2, 4, 3, 2]
+    assert [len(claim.conditions) for claim in claims] == [1, 4, 2, 5, 3, 2]
     assert load_claims(load_replication("demo", tables=["imagenet"]).tables) == claims  # the rest is left unchecked
 
 

@@ -8,49 +8,22 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sgenet.detection.coco_eval import Matches, ap
 from sgenet.statistics import (
     Gain,
     accuracy_gain,
-    ap_gain_difference,
-    ap_gains,
     holm,
+    mean_accuracy_gain,
     needed,
-    resample_ap,
     seed_gain,
     seed_interval,
     wilson,
 )
-
-METRICS = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 
 
 def pairs(both: int, lost: int, gained: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
     """Two vectors of correctness: images that both, only the baseline, only the other, neither got right."""
     counts = [both, lost, gained, neither]
     return np.repeat([True, True, False, False], counts), np.repeat([True, False, True, False], counts)
-
-
-def matches(seed: int, skill: float, images: int = 40) -> Matches:
-    """Three detections an image of two categories, right with probability `skill`; every object is medium."""
-    rng = np.random.default_rng(seed)
-    count = 3 * images
-    category, score = np.sort(rng.integers(0, 2, count)), rng.random(count)
-    order = np.lexsort((-score, category))
-    image = rng.permutation(np.repeat(np.arange(images), 3))
-    hit = rng.random(count) < skill * np.linspace(1, 0.5, 10)[:, None]
-    none = np.zeros_like(hit)
-    truths = np.zeros((2, images), dtype=np.int32) + 3
-    return Matches(
-        image_ids=np.arange(images),
-        categories=np.array(["a", "b"]),
-        image=image[order].astype(np.int32),
-        category=category[order].astype(np.int32),
-        score=score[order],
-        matched=np.stack([hit, none, hit, none]),
-        ignored=np.stack([none, ~none, none, ~none]),
-        truths=np.stack([truths, 0 * truths, truths, 0 * truths]),
-    )
 
 
 @pytest.mark.parametrize(
@@ -87,18 +60,69 @@ def test_wilson_refuses(successes: int, n: int) -> None:
 
 
 def test_accuracy_gain_published() -> None:
-    # Bentur et al. 2009, as in Fagerland et al. (2013, doi:10.1186/1471-2288-13-91): exact McNemar p = 0.070.
+    # Bentur et al. 2009, as in Fagerland et al. (2013, doi:10.1186/1471-2288-13-91): mid-p McNemar 0.039, exact 0.070.
     gain = accuracy_gain(*pairs(both=1, lost=7, gained=1, neither=12), confidence=0.95)
-    assert gain.p == pytest.approx(18 / 256)
+    assert gain.p == pytest.approx(0.039, abs=5e-4)
     assert gain.value == pytest.approx(-600 / 21)
     assert gain.n == 21
     # The documented example of ci.prop.ps in the R package statpsych, by one of the interval's authors.
     gain = accuracy_gain(*pairs(both=6, lost=4, gained=26, neither=12), confidence=0.95)
     assert (gain.low, gain.high) == pytest.approx((25.48067, 62.51933), abs=1e-5)
     assert gain.direction == "higher"
-    for gained, lost in [(26, 4), (3, 5), (6, 6), (1, 0), (40, 22)]:
-        gain = accuracy_gain(*pairs(both=6, lost=lost, gained=gained, neither=12), confidence=0.95)
-        assert gain.p == pytest.approx(stats.binomtest(gained, gained + lost).pvalue)
+
+
+@pytest.mark.parametrize(("gained", "lost"), [(26, 4), (3, 5), (6, 6), (1, 0), (0, 4), (1, 1), (40, 22), (700, 640)])
+def test_mid_p_by_its_definition(gained: int, lost: int) -> None:
+    """The chance of a larger disagreement between the two counts, and half that of one as large."""
+    n, size = gained + lost, abs(gained - lost)
+    chances = stats.binom.pmf(np.arange(n + 1), n, 0.5)
+    sizes = np.abs(2 * np.arange(n + 1) - n)
+    expected = chances[sizes > size].sum() + chances[sizes == size].sum() / 2
+    gain = accuracy_gain(*pairs(both=6, lost=lost, gained=gained, neither=12), confidence=0.95)
+    assert gain.p == pytest.approx(expected)
+    assert "mid-p" in gain.method
+
+
+def test_mid_p_keeps_its_level_and_agrees_with_the_interval() -> None:
+    rng, rejected, disagree = np.random.default_rng(0), 0, 0
+    for counts in rng.multinomial(400, (0.8, 0.04, 0.04, 0.12), size=1000):
+        gain = accuracy_gain(*pairs(*counts), confidence=0.95)
+        rejected += gain.p < 0.05
+        disagree += (gain.p < 0.05) != (gain.direction != "undecided")
+    assert 0.03 <= rejected / 1000 <= 0.065 and disagree <= 20
+
+
+def test_accuracy_gain_of_a_mean_of_trainings() -> None:
+    rng = np.random.default_rng(0)
+    baseline, other = rng.random((2, 300)) < 0.6, rng.random((2, 300)) < 0.7
+    gain = mean_accuracy_gain(baseline, other, 0.9)
+    per_image = [100 * (sum(other[:, i]) - sum(baseline[:, i])) / 2 for i in range(300)]
+    error = np.std(per_image, ddof=1) / np.sqrt(300)
+    assert gain.value == pytest.approx(np.mean(per_image)) == 100 * (other.mean() - baseline.mean())
+    assert (gain.low, gain.high) == pytest.approx(stats.norm.interval(0.9, gain.value, error))
+    assert gain.p == pytest.approx(2 * stats.norm.sf(abs(gain.value) / error))
+    assert (gain.n, gain.of) == (300, "images") and gain.method.startswith("mean of 2 trainings")
+
+
+def test_accuracy_gain_of_a_mean_covers_the_choice_of_images() -> None:
+    """Whether two trainings are right depends on the image, so they are alike, and their mean tells no more images."""
+    rng, inside = np.random.default_rng(0), 0
+    for _ in range(500):
+        skill = rng.beta(0.6, 0.4, 200)
+        before, after = rng.random((2, 200)) < skill, rng.random((2, 200)) < skill
+        inside += mean_accuracy_gain(before, after, 0.9).direction == "undecided"
+    assert 0.86 <= inside / 500 <= 0.94
+
+
+def test_accuracy_gain_of_a_mean_at_the_ends() -> None:
+    yes = np.ones((2, 5), dtype=bool)
+    same = mean_accuracy_gain(yes, yes, 0.95)
+    assert (same.value, same.low, same.high, same.p, same.direction) == (0, 0, 0, 1, "undecided")
+    single = mean_accuracy_gain(~yes[:, :1], yes[:, :1], 0.95)
+    assert (single.value, single.low, single.high, single.p) == (100, None, None, None)
+    for one, other in [(yes, yes[:1]), (yes, yes.astype(float)), (yes[0], yes[0]), (yes[:, :0], yes[:, :0])]:
+        with pytest.raises(ValueError, match="expected"):
+            mean_accuracy_gain(one, other, 0.95)
 
 
 def test_accuracy_gain_at_the_ends() -> None:
@@ -129,67 +153,6 @@ def test_accuracy_gain_refuses() -> None:
         accuracy_gain(yes[:0], yes[:0], 0.95)
     with pytest.raises(ValueError, match="confidence"):
         accuracy_gain(yes, yes, 95)
-
-
-def test_ap_gains_are_a_paired_bootstrap() -> None:
-    runs = matches(1, 0.5), matches(2, 0.9)
-    baseline, other = (resample_ap(run, METRICS, samples=60, seed=7) for run in runs)
-    gains = ap_gains(baseline, other, confidence=0.9)
-    assert set(gains) == {"ap", "ap50", "ap75", "ap_medium"}  # nothing small or large to find
-    drawn = np.random.default_rng(7).multinomial(40, np.full(40, 1 / 40), size=60)
-    differences = {}
-    for metric, gain in gains.items():
-        differences[metric] = [ap(runs[1], row, metric) - ap(runs[0], row, metric) for row in drawn]
-        assert (gain.low, gain.high) == pytest.approx(tuple(np.percentile(differences[metric], [5, 95])))
-        assert gain.value == pytest.approx(ap(runs[1], metric=metric) - ap(runs[0], metric=metric))
-        assert gain.direction == "higher"
-        below = sum(difference <= 0 for difference in differences[metric])
-        assert gain.p == pytest.approx(2 * (below + 1) / 61)
-    more = ap_gain_difference(baseline, other, "ap50", "ap75", confidence=0.9)
-    assert more is not None and more.value == pytest.approx(gains["ap50"].value - gains["ap75"].value)
-    expected = np.percentile(np.subtract(differences["ap50"], differences["ap75"]), [5, 95])
-    assert (more.low, more.high) == pytest.approx(tuple(expected))
-    assert ap_gain_difference(baseline, other, "ap", "ap_small", confidence=0.9) is None
-
-
-def test_ap_gains_depend_on_the_seed_alone() -> None:
-    def gains(seed: int, metrics: tuple[str, ...] = METRICS) -> dict[str, Gain]:
-        pair = [resample_ap(run, metrics, 60, seed) for run in (matches(1, 0.5), matches(2, 0.9))]
-        return ap_gains(*pair, confidence=0.9)
-
-    assert gains(7) == gains(7) != gains(8)
-    assert gains(7, ("ap50",)) == {"ap50": gains(7)["ap50"]}
-
-
-def test_ap_gain_of_a_run_over_itself() -> None:
-    run = resample_ap(matches(1, 0.5), ("ap",), samples=20)
-    gain = ap_gains(run, run, confidence=0.95)["ap"]
-    assert (gain.value, gain.low, gain.high, gain.p, gain.n, gain.direction) == (0, 0, 0, 1, 40, "undecided")
-
-
-def test_ap_gain_coverage() -> None:
-    """Detections that share images but no skill: the interval holds 0 about as often as it says."""
-    inside, p = [], []
-    for seed in range(60):
-        pair = [resample_ap(matches(2 * seed + run, 0.6), ("ap50",), samples=200) for run in (0, 1)]
-        gain = ap_gains(*pair, confidence=0.8)["ap50"]
-        inside.append(gain.direction == "undecided")
-        p.append(gain.p)
-    assert 0.65 <= np.mean(inside) <= 0.93
-    assert stats.kstest(p, "uniform").pvalue > 0.01
-
-
-def test_ap_gain_with_too_little() -> None:
-    pair = [resample_ap(matches(run, 0.5, images=1), ("ap",), samples=20) for run in (1, 2)]
-    single = ap_gains(*pair, confidence=0.95)["ap"]
-    assert (single.low, single.high, single.p, single.direction) == (None, None, None, "undecided")
-    with pytest.raises(ValueError, match="samples"):
-        resample_ap(matches(1, 0.5), ("ap",), samples=0)
-    run = resample_ap(matches(1, 0.5), ("ap",), samples=20)
-    with pytest.raises(ValueError, match="ground truth"):
-        ap_gains(run, resample_ap(matches(2, 0.9, images=39), ("ap",), samples=20), confidence=0.95)
-    with pytest.raises(ValueError, match="samples: found 20 and 30"):
-        ap_gains(run, resample_ap(matches(2, 0.9), ("ap",), samples=30), confidence=0.95)
 
 
 def test_seed_gain_closed_form() -> None:

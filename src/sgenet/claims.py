@@ -14,14 +14,18 @@ if TYPE_CHECKING:
     from sgenet.statistics import Gain
 
 SUPPORTED, CONTRADICTED, UNDECIDED, NOT_RUN = "supported", "contradicted", "undecided", "not run"
-SEEN, NOT_SEEN = "seen in this training", "not seen in this training"
+SEEN, NOT_SEEN = "holds in this training", "fails in this training"
+SEEN_HERE, NOT_SEEN_HERE = "holds at this scale", "fails at this scale"
 ENOUGH_SEEDS = 3  # trainings a row from which their spread is known
 CLAIM_VERDICTS = {
     SUPPORTED: "every condition holds: all of its interval, where it has one, lies on the claim's side",
-    CONTRADICTED: "a condition does not hold: all of its interval lies on the other side or, at scale paper, below "
-    "the size that the paper claims",
+    CONTRADICTED: "a condition does not hold: all of its interval lies on the other side or, at scale paper, what "
+    "another training could give lies below the size that the paper claims",
+    SEEN_HERE: "below scale paper: every condition holds over three trainings or more; other data and networks may "
+    "turn it, so it is no support",
+    NOT_SEEN_HERE: "the same, where a condition does not hold; it is no contradiction",
     SEEN: "below scale paper, with fewer than three trainings: every condition holds on the validation images of this "
-    "training; another seed may turn it, so it is no support",
+    "training; another seed may turn it",
     NOT_SEEN: "the same, where a condition does not hold; it is no contradiction",
     UNDECIDED: "no condition fails, but an interval reaches both sides or is missing, or a part was not run",
     NOT_RUN: "nothing that it speaks of was run",
@@ -44,12 +48,13 @@ class Condition:
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence of the paper, where it stands there, and the conditions of which all must hold."""
+    """A sentence of the paper, where it stands there, how it is read, and the conditions of which all must hold."""
 
     id: str
     sentence: str
     where: str
     note: str
+    reading: str
     conditions: tuple[Condition, ...]
 
 
@@ -67,7 +72,8 @@ def load_claims(tables: Iterable[Table]) -> tuple[Claim, ...]:
             _check(condition, by_id, f"{PATH}: claims.{index}.conditions.{number}.{condition.kind}")
         if any(entry["id"] == other.id for other in claims):
             raise InputError(f"{PATH}: claims.{index}.id: {entry['id']!r} stands there already, expected another")
-        claims.append(Claim(entry["id"], entry["sentence"], entry["where"], entry.get("note", ""), tuple(conditions)))
+        texts = {key: entry.get(key, "") for key in ("sentence", "where", "note", "reading")}
+        claims.append(Claim(id=entry["id"], conditions=tuple(conditions), **texts))
     return tuple(claims)
 
 
@@ -82,15 +88,17 @@ def judge_gain(gain: "Gain | None", claimed: tuple[float, float] | None, above: 
     """Whether a gain lies above a bound; at scale `paper` also whether it reaches the claimed size.
 
     Below `paper` only the direction is judged, and the bound is zero. `claimed` is what the sentence itself says; what
-    a table prints is no claim of a size.
+    a table prints is no claim of a size. A size is contradicted where another training could not reach it, which fewer
+    than three trainings do not tell.
     """
     if gain is None:
         return NOT_RUN
     if gain.low is None or gain.high is None:
         return UNDECIDED
-    if paper and claimed and gain.high < claimed[0]:
-        return CONTRADICTED
-    return judge_bound(gain.low, gain.high, above=above if paper else 0.0)
+    verdict = judge_bound(gain.low, gain.high, above=above if paper else 0.0)
+    if paper and claimed and gain.another and gain.another[1] < claimed[0] and verdict != CONTRADICTED:
+        return CONTRADICTED if gain.of == "seeds" else UNDECIDED
+    return verdict
 
 
 def judge_bound(low: float, high: float, *, above: float | None = None, below: float | None = None) -> str:
@@ -117,18 +125,19 @@ def judge_best(gains: list[list["Gain | None"]]) -> str:
     return UNDECIDED
 
 
-def of_one_training(verdict: str) -> str:
-    """A verdict in the words for what too few trainings show: their luck is in no interval over images."""
-    return {SUPPORTED: SEEN, CONTRADICTED: NOT_SEEN}.get(verdict, verdict)
+def below_paper(verdict: str, *, few: bool) -> str:
+    """A verdict on what was trained in the words for smaller scales; `few` trainings: their luck is in no interval."""
+    words = {SUPPORTED: SEEN, CONTRADICTED: NOT_SEEN} if few else {SUPPORTED: SEEN_HERE, CONTRADICTED: NOT_SEEN_HERE}
+    return words.get(verdict, verdict)
 
 
 def judge_claim(verdicts: list[str]) -> str:
     """The verdict on a claim from those on its conditions."""
-    for failed in (CONTRADICTED, NOT_SEEN):
+    for failed in (CONTRADICTED, NOT_SEEN_HERE, NOT_SEEN):
         if failed in verdicts:
             return failed
-    if set(verdicts) == {SUPPORTED, SEEN}:
-        return SEEN
+    if set(verdicts) <= {SUPPORTED, SEEN, SEEN_HERE}:
+        return next(verdict for verdict in (SEEN, SEEN_HERE, SUPPORTED) if verdict in verdicts)
     return verdicts[0] if len(set(verdicts)) == 1 else UNDECIDED
 
 

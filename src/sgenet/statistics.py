@@ -4,16 +4,12 @@ Points are points of percent. Two runs are always compared on the same images (o
 an image hard is then common to both and drops out of the difference.
 """
 
-import functools
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
-from sgenet.detection.coco_eval import Matches, bootstrap_ap
 
 FEWEST_SEEDS = 3  # for an interval: two leave one degree of freedom, where 95 % is 12.7 standard errors to either side
 MOST_NEEDED = 1_000_000  # images or seeds; beyond it no experiment is a plan
@@ -23,8 +19,8 @@ MOST_NEEDED = 1_000_000  # images or seeds; beyond it no experiment is a plan
 class Gain:
     """Other minus baseline in points of percent, its interval, and how it was judged.
 
-    `low`, `high` and `p` are None where the data allow no interval worth printing: fewer than three seeds, or a
-    single image for AP. `p` is two-sided, of no difference at all. `n` counts what was compared, `of` says what that
+    `low`, `high` and `p` are None where the data allow no interval worth printing: over fewer than three seeds, or of
+    a single image for AP. `p` is two-sided, of no difference at all. `n` counts what was compared, `of` says what that
     was, and so what the interval covers the choice of.
     """
 
@@ -44,24 +40,22 @@ class Gain:
             return "undecided"
         return "higher" if self.low > 0 else "lower"
 
-
-@dataclass(frozen=True, eq=False)
-class ResampledAP:
-    """AP of one run, by metric: of its images first, then of each resample of them (1 + samples,), in percent.
-
-    `truth` is a digest of what was to be found, so that two runs are compared on the same.
-    """
-
-    ap: dict[str, NDArray[np.float64]]
-    truth: str
-    images: int
+    @property
+    def another(self) -> tuple[float, float] | None:
+        """What one more training could give: over seeds Student's prediction interval; over images the interval itself,
+        which does not know the luck of a training."""
+        if self.low is None or self.high is None:
+            return None
+        half = (self.high - self.low) / 2 * (float(np.sqrt(self.n + 1)) if self.of == "seeds" else 1.0)
+        middle = (self.high + self.low) / 2
+        return middle - half, middle + half
 
 
 def wilson(successes: int, n: int, confidence: float) -> tuple[float, float]:
     """Wilson's score interval of a proportion in percent (1927, doi:10.1080/01621459.1927.10502953)."""
     from scipy.special import ndtri  # scipy.stats takes a second to import
 
-    _check_confidence(confidence)
+    check_confidence(confidence)
     if not 0 <= successes <= n or n == 0:
         raise ValueError(f"found {successes} successes out of {n}, expected no more than n, and n above 0")
     z, share = float(ndtri((1 + confidence) / 2)), successes / n
@@ -76,14 +70,16 @@ def accuracy_gain(baseline: NDArray[np.bool_], other: NDArray[np.bool_], confide
 
     Interval: adjusted Wald of Bonett and Price (2012, doi:10.3102/1076998611411915), which adds one image to
     either kind of disagreement; one of those that Fagerland, Lydersen and Laake (2014, doi:10.1002/sim.6148)
-    recommend for paired proportions, and defined where the two never disagree. p: exact McNemar test.
+    recommend for paired proportions, and defined where the two never disagree. p: mid-p McNemar test, which the same
+    authors (2013, doi:10.1186/1471-2288-13-91) recommend over the exact one, whose p is too large. Near the border the
+    two may still disagree: verdicts go by the interval.
 
     Args:
         baseline, other: (n,) whether each image was classified correctly.
     """
-    from scipy.special import bdtr, ndtri
+    from scipy.special import ndtri
 
-    _check_confidence(confidence)
+    check_confidence(confidence)
     baseline, other = np.asarray(baseline), np.asarray(other)
     if baseline.dtype != bool or other.dtype != bool or baseline.ndim != 1:
         raise ValueError("expected two vectors of booleans, one entry an image")
@@ -97,53 +93,37 @@ def accuracy_gain(baseline: NDArray[np.bool_], other: NDArray[np.bool_], confide
         high=100 * min(1.0, float(up - down + half)),
         confidence=confidence,
         n=n,
-        method="Bonett-Price adjusted Wald interval, exact McNemar test",
-        p=min(1.0, 2 * float(bdtr(min(gained, lost), gained + lost, 0.5))),  # symmetric, so twice one tail
+        method="Bonett-Price adjusted Wald interval, mid-p McNemar test",
+        p=_mid_p(gained, lost),
     )
 
 
-def resample_ap(matches: Matches, metrics: Sequence[str], samples: int, seed: int = 0) -> ResampledAP:
-    """AP of a run on resamples of its images: whole images drawn with replacement.
+def mean_accuracy_gain(baseline: NDArray[np.bool_], other: NDArray[np.bool_], confidence: float) -> Gain:
+    """Difference of two mean accuracies of the same few trainings each, on the same images.
 
-    The draw depends on the number of images and the seed alone, so it is the same for every run on these images.
+    Normal interval and test of the mean over images of the difference that an image makes, itself a mean over the
+    trainings: such a difference is no longer one of two outcomes, as those of `accuracy_gain` and McNemar's test are.
+    It covers the choice of the images and takes the trainings as they are. A single image gives none.
 
-    Raises:
-        ValueError: an unknown metric, or no samples.
+    Args:
+        baseline, other: (trainings, n) whether each training classified each image correctly.
     """
-    if samples < 1:
-        raise ValueError(f"samples: found {samples}, expected 1 or more")
-    n = len(matches.image_ids)
-    truth = hashlib.sha256()
-    for part in (matches.image_ids, matches.categories, matches.truths):
-        truth.update(f"{part.dtype} {part.shape}".encode() + part.tobytes())
-    return ResampledAP(bootstrap_ap(matches, _weights(n, samples, seed), metrics), truth.hexdigest(), n)
+    from scipy.special import ndtr, ndtri
 
-
-def ap_gains(baseline: ResampledAP, other: ResampledAP, confidence: float) -> dict[str, Gain]:
-    """Differences of the AP metrics that both have, on the same images; one with nothing to find is left out.
-
-    Interval: percentiles of a paired bootstrap, which draws the same images for both (Efron and Tibshirani 1993,
-    chapter 13). p: twice the share of resamples on the smaller side of zero, the data set itself counted as one more
-    on either side, so that it is never 0 (Davison and Hinkley 1997, section 4.2). Deterministic for a seed.
-
-    Raises:
-        ValueError: the two were not matched against the same ground truth, or not drawn as often.
-    """
-    metrics = [metric for metric in other.ap if metric in baseline.ap]
-    differences = {metric: _difference(baseline, other, metric) for metric in metrics}
-    gains = {metric: _bootstrap_gain(differences[metric], other.images, confidence) for metric in metrics}
-    return {metric: gain for metric, gain in gains.items() if gain}
-
-
-def ap_gain_difference(
-    baseline: ResampledAP, other: ResampledAP, metric: str, than: str, confidence: float
-) -> Gain | None:
-    """How much larger the gain of one AP metric is than that of another, by the same paired bootstrap.
-
-    None where one of them has nothing to find. Raises as `ap_gains` does.
-    """
-    difference = _difference(baseline, other, metric) - _difference(baseline, other, than)
-    return _bootstrap_gain(difference, other.images, confidence)
+    check_confidence(confidence)
+    if baseline.dtype != bool or other.dtype != bool or baseline.ndim != 2 or baseline.shape != other.shape:
+        raise ValueError("expected two tables of booleans of one shape, a row a training and a column an image")
+    trainings, n = baseline.shape
+    if not trainings or not n:
+        raise ValueError(f"found {trainings} trainings and {n} images, expected one or more of each")
+    differences = 100 * (other.astype(np.float64) - baseline).mean(axis=0)
+    value, method = float(differences.mean()), f"mean of {trainings} trainings, paired normal interval over images"
+    if n == 1:
+        return Gain(value, None, None, confidence, n, method)
+    error = float(differences.std(ddof=1) / np.sqrt(n))
+    half = float(ndtri((1 + confidence) / 2)) * error
+    p = 2 * float(ndtr(-abs(value) / error)) if error else float(value == 0)
+    return Gain(value, max(-100.0, value - half), min(100.0, value + half), confidence, n, f"{method} and test", p)
 
 
 def seed_gain(baseline: Sequence[float], other: Sequence[float], confidence: float) -> Gain:
@@ -173,7 +153,7 @@ def seed_interval(values: ArrayLike, confidence: float) -> tuple[float, float] |
     """Student's t interval of the mean over seeds, in the unit of `values`; None below FEWEST_SEEDS."""
     from scipy.special import stdtrit
 
-    _check_confidence(confidence)
+    check_confidence(confidence)
     vector = _vector(values)
     n = len(vector)
     if n < FEWEST_SEEDS:
@@ -246,38 +226,17 @@ def _needed_seeds(half: float, gain: Gain, power: float) -> int | None:
     return found
 
 
-@functools.lru_cache(maxsize=1)  # one run after the other asks for the same
-def _weights(n: int, samples: int, seed: int) -> NDArray[np.int64]:
-    """How often each of n images counts (1 + samples, n): once in the data set itself, then in each resample."""
-    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=samples)
-    weights = np.concatenate([np.ones((1, n), dtype=drawn.dtype), drawn])
-    weights.flags.writeable = False
-    return weights
+def _mid_p(gained: int, lost: int) -> float:
+    """Two-sided mid-p of McNemar's test: chance of a larger disagreement, and half that of one as large.
 
+    1 where the two never disagree.
+    """
+    from scipy.special import bdtr
 
-def _difference(baseline: ResampledAP, other: ResampledAP, metric: str) -> NDArray[np.float64]:
-    if baseline.truth != other.truth:
-        raise ValueError("truths: the two differ, expected matches against the same ground truth")
-    before, after = baseline.ap[metric], other.ap[metric]
-    if len(before) != len(after):
-        raise ValueError(f"samples: found {len(before) - 1} and {len(after) - 1}, expected as many")
-    return after - before
-
-
-def _bootstrap_gain(difference: NDArray[np.float64], images: int, confidence: float) -> Gain | None:
-    _check_confidence(confidence)
-    value, resampled = float(difference[0]), difference[1:]
-    if np.isnan(value):
-        return None
-    method = f"paired bootstrap over images, percentiles of {len(resampled)} resamples"
-    # A resample may hold no object of a rare kind; then neither run has an AP, and neither is favoured.
-    resampled = resampled[~np.isnan(resampled)]
-    low, high, p = None, None, None
-    if images > 1 and len(resampled):
-        low, high = np.percentile(resampled, [50 * (1 - confidence), 50 * (1 + confidence)]).tolist()
-        fewer = min(int((resampled <= 0).sum()), int((resampled >= 0).sum()))
-        p = min(1.0, 2 * (fewer + 1) / (len(resampled) + 1))
-    return Gain(value, low, high, confidence, images, method, p)
+    fewer, n = min(gained, lost), gained + lost
+    if gained == lost:
+        return 1 - float(bdtr(fewer, n, 0.5) - bdtr(fewer - 1, n, 0.5)) / 2 if n else 1.0
+    return float(bdtr(fewer, n, 0.5) + (bdtr(fewer - 1, n, 0.5) if fewer else 0.0))  # twice a tail, less its end once
 
 
 def _paired(baseline: NDArray, other: NDArray) -> int:
@@ -293,6 +252,7 @@ def _vector(values: ArrayLike) -> NDArray[np.float64]:
     return vector
 
 
-def _check_confidence(confidence: float) -> None:
+def check_confidence(confidence: float) -> None:
+    """ValueError unless `confidence` is a fraction between 0 and 1."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence: found {confidence}, expected a fraction between 0 and 1")

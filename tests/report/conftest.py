@@ -12,7 +12,7 @@ from PIL import Image
 
 from sgenet import paths
 from sgenet.detection.coco_eval import AP_METRICS, METRICS, Matches, ap
-from sgenet.runs import TASKS, Replication, load_replication
+from sgenet.runs import TASKS, Replication, Run, load_replication
 
 ROOT = Path(__file__).parents[2]
 IMAGES = 400
@@ -168,6 +168,13 @@ def edit_metrics(run: str, seed: int = 0, **metrics: Any) -> None:
     metrics_path(run, seed).write_text(json.dumps(value))
 
 
+def edit_origin(run: str, seed: int, step: str, **origin: Any) -> None:
+    """Change where the numbers of a step of a run come from."""
+    value = json.loads(metrics_path(run, seed).read_text())
+    value["origin"][step] |= origin
+    metrics_path(run, seed).write_text(json.dumps(value))
+
+
 def make_results(replication: Replication, images: int = IMAGES) -> None:
     """Made-up results of every run, with data, counts and curves."""
     scale = replication.scale_name
@@ -180,7 +187,7 @@ def make_results(replication: Replication, images: int = IMAGES) -> None:
             counts[run.id] |= {"params": params_ - 2_048_000, "gflops": gflops * 21.36, "part": "backbone"}
             counts[run.id] |= {"input": [800, 1333]}
         for seed in replication.seeds:
-            make_run(scale, run.id, seed, images, skill=0.6 + 0.1 * ("sge" in run.model) + 0.01 * seed)
+            make_run(scale, run.id, seed, images, skill=0.6 + 0.1 * ("sge" in run.model) + 0.01 * seed, asked=run)
     write(paths.complexity(scale), counts)
     for task in TASKS:
         split = {"images": images, "objects": 3 * images, "per_size": {"small": images, "large": 2 * images}}
@@ -191,8 +198,9 @@ def make_results(replication: Replication, images: int = IMAGES) -> None:
         Image.fromarray(noise).save(paths.manifest(scale, task).with_suffix(".png"))
 
 
-def make_run(scale: str, run: str, seed: int, images: int, skill: float) -> None:
-    """Made-up results of one run; `skill` is about the share of what it gets right."""
+def make_run(scale: str, run: str, seed: int, images: int, skill: float, asked: Run | None = None) -> None:
+    """Made-up results of one run; `skill` is about the share of what it gets right, `asked` the run itself."""
+    asked = asked or load_replication(scale).runs[run]
     folder, task = paths.evaluation(scale, run, seed), run.partition("/")[0]
     folder.mkdir(parents=True, exist_ok=True)
     columns, epochs = ["epoch", "loss", "lr", "seconds"], []
@@ -212,7 +220,6 @@ def make_run(scale: str, run: str, seed: int, images: int, skill: float) -> None
             metrics |= {f"mask_{name}": ap(masks, metric=name) for name in AP_METRICS}
         metrics["images"] = images // 4
     origin = {
-        "settings": {"epochs": 8, "optimizer": {"type": "AdamW", "lr": 0.004}},
         "data": {"source": "embedded", "fingerprint": "f1"},
         "commit": "c0ffee",
         "versions": {"python": "3.11.2", "torch": "2.11.0"},
@@ -222,9 +229,9 @@ def make_run(scale: str, run: str, seed: int, images: int, skill: float) -> None
         "finished": "2026-01-02T03:04:05+00:00",
     }
     steps = {}
-    for step in ("train", "evaluate"):
-        steps[step] = {"command": f"sgenet {step} {run} --scale {scale} --seed {seed}"} | origin
-    del steps["evaluate"]["settings"]
+    for step, settings in {"train": asked.identity, "evaluate": asked.test_settings}.items():
+        command = f"sgenet {step} {run} --scale {scale} --seed {seed}"
+        steps[step] = {"command": command, "settings": settings} | origin
     write(folder / "metrics.json", {"run": run, "scale": scale, "seed": seed, "metrics": metrics, "origin": steps})
     lines = [",".join(columns), *(",".join(map(str, row)) for row in epochs)]
     write(paths.training(scale, run, seed) / "history.csv", "\n".join(lines) + "\n")

@@ -112,11 +112,20 @@ def visit(browser: Any, report: Path) -> Iterator[Callable[..., Visit]]:
 
 def violations(page: Any, within: str | None = None) -> str:
     """What axe-core finds, a line each: rule and selector. Needs what is looked at to be visible."""
+    return "\n".join(_found(page, within, {"runOnly": TAGS}, "violations"))
+
+
+def unchecked_contrast(page: Any) -> list[str]:
+    """What axe-core could not judge the contrast of, in tables; the colours that shine through are taken away first."""
+    page.add_style_tag(content=".scroll { background: none !important } .label { position: static !important }")
+    return _found(page, "table:not(.forest)", {"runOnly": ["color-contrast"]}, "incomplete")  # those hold plots
+
+
+def _found(page: Any, within: str | None, options: dict[str, Any], kind: str) -> list[str]:
     from axe_playwright_python.sync_playwright import Axe
 
-    response = Axe().run(page, within, {"runOnly": TAGS, "resultTypes": ["violations"]}).response
-    found = response["violations"]
-    return "\n".join(f"{rule['id']} {node['target'][0]}" for rule in found for node in rule["nodes"])
+    response = Axe().run(page, within, options | {"resultTypes": [kind]}).response
+    return [f"{rule['id']} {node['target'][0]}" for rule in response[kind] for node in rule["nodes"]]
 
 
 def test_loads_nothing_and_runs_nothing_of_others(visit: Callable[..., Visit], report: Path) -> None:
@@ -157,6 +166,9 @@ def test_no_violation_of_axe(visit: Callable[..., Visit], scheme: str) -> None:
         page.evaluate("name => document.getElementById(name).showPopover()", name)
         assert violations(page, f"#{name}") == ""
         page.keyboard.press("Escape")
+    page.set_viewport_size(dict(zip(("width", "height"), DESKTOP, strict=True)))
+    assert unchecked_contrast(page) == []
+    assert violations(page) == ""
 
 
 @pytest.mark.parametrize("size", [PHONE, (820, 1000), DESKTOP], ids=["phone", "tablet", "desktop"])
@@ -196,6 +208,40 @@ def test_origin_opens_by_keyboard(visit: Callable[..., Visit]) -> None:
     page.keyboard.press("Escape")
     assert not popover.is_visible()
     assert page.evaluate("document.activeElement.getAttribute('popovertarget')") == target
+
+
+def test_an_origin_closes_when_the_focus_leaves_it(visit: Callable[..., Visit]) -> None:
+    page = visit().page
+    opener = page.locator(".results button.open").first
+    popover = page.locator(f"#{opener.get_attribute('popovertarget')}")
+    opener.focus()
+    page.keyboard.press("Enter")
+    inside = []
+    for _ in range(50):
+        inside.append(page.evaluate("document.activeElement.closest('[popover]') !== null"))
+        if not inside[-1]:
+            break
+        page.keyboard.press("Tab")
+    assert inside[0] and not inside[-1] and not popover.is_visible()
+    assert page.evaluate("document.activeElement.matches('.results *, .results')")
+    opener.focus()
+    page.keyboard.press("Enter")
+    popover.locator("h3").click()  # the focus is nowhere then
+    page.keyboard.press("Escape")
+    assert not popover.is_visible()
+    assert opener.evaluate("opener => document.activeElement === opener")
+
+
+@pytest.mark.parametrize("size", [PHONE, (2400, 900)], ids=["phone", "wide"])
+def test_tab_stops_at_what_scrolls(visit: Callable[..., Visit], size: tuple[int, int]) -> None:
+    page = visit(size).page
+    page.wait_for_timeout(100)
+    states = page.evaluate(
+        "[...document.querySelectorAll('.scroll')].filter(one => one.checkVisibility())"
+        ".map(one => [one.scrollWidth > one.clientWidth, one.tabIndex])"
+    )
+    assert all((index == 0) == wide for wide, index in states)
+    assert any(wide for wide, _ in states) == (size == PHONE)
 
 
 READ_COLUMN = """([table, column]) => [...document.querySelectorAll("table.results")[table].tBodies[0].rows]

@@ -112,8 +112,11 @@ def test_several_seeds(repository: Path) -> None:
     make.metrics_path(BASE, 2).unlink()
     assert build(replication) == []
     assert cell(0, 0, "top1")["reproduced"]["n"] == 2
-    assert cell(0, 1, "top1")["reproduced"]["gain"]["low"] is None
-    assert cell(0, 1, "top1")["verdict"] == "undecided"
+    # Two seeds in common, which gain images 240 to 279 and 244 to 289: 36 of 400 twice, 14 once.
+    gain = cell(0, 1, "top1")["reproduced"]["gain"]
+    half = 1.959964 * np.repeat([100, 50, 0], [36, 14, 350]).std(ddof=1) / math.sqrt(400)
+    assert gain["value"] == 10.75 and (gain["n"], gain["of"]) == (400, "images")
+    assert [gain["low"], gain["high"]] == pytest.approx([10.75 - half, 10.75 + half], abs=1e-4)
     assert f"{BASE}, seed 2: no result was found." in Path("reports/demo/index.html").read_text()
 
 
@@ -190,8 +193,9 @@ def test_unusable_pairs(replication: Replication, run: str, file: str, damage: s
         path.write_bytes(content[: len(content) // 2] if damage == "cut" else b"")
     (problem,) = build(replication)
     assert problem.startswith(str(path))
-    found = cell(0, 1, "top1") if run == SGE else cell(1, 1, "ap")
-    assert found["verdict"] == "failed" and found["reproduced"]["value"] > 0 and "gain" not in found["reproduced"]
+    table, column = (0, "top1") if run == SGE else (1, "ap")
+    assert (cell(table, 1, column)["verdict"], cell(table, 1, column)["reproduced"]) == ("failed", None)
+    assert cell(table, 0, column)["verdict"] == "baseline"
 
 
 def test_predictions_of_other_numbers(replication: Replication) -> None:
@@ -202,15 +206,6 @@ def test_predictions_of_other_numbers(replication: Replication) -> None:
     make.edit_metrics(RETINA, ap=50.0)
     (problem,) = build(replication)
     assert "expected 50.0 as in metrics.json beside it" in problem
-
-
-def test_other_data_than_the_baseline(replication: Replication) -> None:
-    value = json.loads(make.metrics_path(SGE).read_text())
-    value["origin"]["evaluate"]["data"]["fingerprint"] = "f2"
-    make.write(make.metrics_path(SGE), value)
-    (problem,) = build(replication)
-    assert "data fingerprint: found 'f2', expected the baseline's 'f1'" in problem
-    assert cell(0, 1, "top1")["verdict"] == "failed"
 
 
 def test_bad_counts(replication: Replication) -> None:
@@ -267,22 +262,13 @@ def test_equal_runs_give_equal_files(replication: Replication) -> None:
     for run in replication.runs:  # another machine, another day
         value = json.loads(make.metrics_path(run).read_text())
         for step in ("train", "evaluate"):
-            value["origin"][step] |= {"device": "another", "seconds": 1.0, "finished": "later", "commit": "d00d"}
+            another = {"device": "another", "seconds": 1.0, "finished": "2027-01-01", "commit": "d00d"}
+            value["origin"][step] |= another
         make.write(make.metrics_path(run), value)
     build(replication)
     assert Path("reports/demo/comparison.json").read_bytes() == first["comparison.json"]
     for word in ("made-up CPU", "c0ffee", "2026", "312.4", "results/", str(Path.cwd())):
         assert word not in first["comparison.json"].decode()
-
-
-def test_settings_change_the_origin(replication: Replication) -> None:
-    build(replication)
-    before = cell(0, 1, "top1")["origin"]["settings"]
-    value = json.loads(make.metrics_path(SGE).read_text())
-    value["origin"]["train"]["settings"]["epochs"] = 9
-    make.write(make.metrics_path(SGE), value)
-    build(replication)
-    assert cell(0, 1, "top1")["origin"]["settings"] != before
 
 
 def test_schema_knows_the_verdicts(repository: Path) -> None:

@@ -10,7 +10,10 @@ import pytest
 from markdown_it import MarkdownIt
 
 from sgenet.report.cells import Cell, CellTable, make_table
-from sgenet.report.exports import latex_text, to_csv, to_latex, to_markdown, write_tables
+from sgenet.report.exports import write_tables
+from sgenet.report.exports.latex import latex_text, to_latex
+from sgenet.report.exports.markdown import to_markdown
+from sgenet.report.exports.spreadsheet import to_csv
 from sgenet.report.gains import Gains
 from sgenet.report.ranking import rank
 from sgenet.report.results import read_found
@@ -69,40 +72,71 @@ def markdown_cells(text: str) -> tuple[str, list[list[str]]]:
 
 def test_csv_has_a_line_a_row_and_column(replication: Replication) -> None:
     one, two = tables_of(replication)
-    lines = list(csv.DictReader(to_csv(one).splitlines()))
+    lines = list(csv.DictReader(to_csv(one, "demo").splitlines()))
     assert [(line["row"], line["column"]) for line in lines] == [
         (row["label"], column["id"]) for row in make.CLASSIFICATION["rows"] for column in make.CLASSIFICATION["columns"]
     ]
     first, top1 = lines[0], lines[6]
     assert first["reproduced"] == "25.557032" and first["published"] == "25.56" and first["verdict"] == "exact"
-    assert (first["source"], first["confidence"], first["n"], first["gain"]) == ("H", "high", "1", "")
-    assert (top1["table"], top1["run"], top1["unit"]) == ("one", "classification/sge-resnet50", "%")
+    assert (first["source"], first["confidence"], first["trainings"], first["gain"]) == ("H", "high", "", "")
+    assert (top1["scale"], top1["table"], top1["unit"], top1["trainings"]) == ("demo", "one", "%", "1")
+    assert (top1["run"], top1["baseline"]) == ("classification/sge-resnet50", "ResNet50")
+    assert (top1["last"], top1["gain_of"]) == ("69.0", f"{make.IMAGES} images")
     assert (top1["published"], top1["reproduced"], top1["gain"]) == ("77.584", "70.0", "10.0")
     assert float(top1["gain_low"]) < 10 < float(top1["gain_high"]) and float(top1["low"]) < 70 < float(top1["high"])
     assert (top1["published_gain"], top1["confidence"], top1["verdict"]) == ("1.2", "low", "same direction")
     # 40 images out of 400 turned right and none wrong: the exact test is that of 40 coins falling alike
     assert float(top1["p"]) == pytest.approx(2 * 0.5**40, rel=1e-4)
-    assert len(to_csv(two).splitlines()) == 1 + 2 * 3
+    assert len(to_csv(two, "demo").splitlines()) == 1 + 2 * 3
 
 
 def test_what_was_not_run_has_no_number(repository: Path) -> None:
     one, _ = tables_of(load_replication())
-    lines = list(csv.DictReader(to_csv(one).splitlines()))
-    assert {line["reproduced"] + line["n"] + line["gain"] for line in lines} == {""}
-    _, cells = markdown_cells(to_markdown(one, ["Title."]))
-    assert cells[1][6] == "not run" and cells[2][1] == "not recovered"
+    lines = list(csv.DictReader(to_csv(one, "demo").splitlines()))
+    assert {line["reproduced"] + line["trainings"] + line["gain"] for line in lines} == {""}
+    _, (heads, *rows) = markdown_cells(to_markdown(one, ["Title."]))
+    assert rows[0][heads.index("Top-1 (%) verdict")] == "not run" and rows[1][1] == "not recovered"
+    text = to_latex(one, ["Title."])
+    assert "a: not run." in text and text.count(r"--\textsuperscript{a}") == 8  # counts too, of both rows
 
 
-def test_paper_columns_and_bold(replication: Replication) -> None:
+def test_markdown_has_all_parts_of_the_page(replication: Replication) -> None:
     one, _ = tables_of(replication)
     text = to_markdown(one, ["Title."])
-    _, cells = markdown_cells(text)
-    assert cells[0][:5] == ["Model", "#P, M published", "#P, M reproduced", "GFLOPs published", "GFLOPs reproduced"]
-    assert cells[0][5:8] == ["Top-1, % published", "Top-1, % reproduced", "Top-1, % gain"]
-    assert cells[1][5:8] == ["76.38†", "60.00", ""]
-    assert cells[2][5:7] == ["77.58‡", "70.00"] and re.fullmatch(r"\+10\.00 \[\+\d\.\d\d, \+1\d\.\d\d\]", cells[2][7])
+    _, (heads, *rows) = markdown_cells(text)
+    parts = ["published", "reproduced", "published gain", "gain", "verdict"]
+    assert heads[:5] == ["Model", *(f"#P (M) {part}" for part in ("published", "reproduced", "difference", "verdict"))]
+    assert heads[9:14] == [f"Top-1 (%) {part}" for part in parts]
+    plain, sge = (dict(zip(heads, row, strict=True)) for row in rows)
+    assert plain["Top-1 (%) published"] == "76.38†" and plain["Top-1 (%) gain"] == ""
+    assert sge["Top-1 (%) published"] == "77.58‡" and sge["Top-1 (%) published gain"] == "+1.20"
+    assert re.fullmatch(r"70\.00 \[6\d\.\d\d, 7\d\.\d\d\] last 69\.00", sge["Top-1 (%) reproduced"])
+    assert re.fullmatch(r"\+10\.00 \[\+\d\.\d\d, \+1\d\.\d\d\]", sge["Top-1 (%) gain"])
     assert "**70.00**" in text and "**77.58**‡" in text and "**60.00**" not in text
-    assert r"\textbf{70.00}" in to_latex(one, ["Title."]) and r"\textbf{60.00}" not in to_latex(one, ["Title."])
+
+
+def test_latex_has_what_fits_a_paper(replication: Replication) -> None:
+    """By hand: of the second row the operations differ, and both gains have the published direction or none."""
+    text = to_latex(tables_of(replication)[0], ["Title."])
+    groups, heads, plain, sge, intervals = latex_lines(text)
+    assert groups == ["", "\\#P (M)", "GFLOPs", "Top-1 (\\%)", "Top-5 (\\%)"]
+    assert heads == ["Model", "publ.", "repr.", "publ.", "repr.", "publ.", "repr.", "gain", "publ.", "repr.", "gain"]
+    assert plain[:8] == ["ResNet50", "25.56", "25.56", "4.122\\dag{}", "4.122", "76.38\\dag{}", "60.00", "--"]
+    marks = dict(re.findall(r"([a-z]): ([\w ]+)\.", text.partition("repr.: reproduced.")[2].partition("\\label")[0]))
+    told = {verdict: rf"\textsuperscript{{{mark}}}" for mark, verdict in marks.items()}
+    assert list(told) == ["differs", "same direction"]
+    assert sge[:5] == ["SGE-ResNet50", "--", "25.56", "4.2\\dag{}", f"4.127{told['differs']}"]
+    assert sge[5:8] == [r"\textbf{77.58}\ddag{}", r"\textbf{70.00}", f"+10.00{told['same direction']}"]
+    assert sge[8] == "--" and re.fullmatch(r"\+\d\.\d\d", sge[10])  # no published gain: no mark
+    assert [bool(interval) for interval in intervals] == [place in (7, 10) for place in range(11)]
+    assert re.fullmatch(r"\{\\scriptsize \{\[\}\+\d\.\d\d, \+1\d\.\d\d\{\]\}\}", intervals[7])
+
+
+def test_latex_parts_what_is_not_compared(replication: Replication) -> None:
+    one = tables_of(replication)[0]
+    deeper = replace(one.rows[0], row=replace(one.rows[0].row, model="resnet101"))
+    text = to_latex(replace(one, rows=(*one.rows, deeper)), ["Title."])
+    assert text.count(r"\addlinespace") == 1 and text.index(r"\addlinespace") > text.index("SGE-ResNet50")
 
 
 def test_caption_warns_below_paper(replication: Replication, tmp_path: Path) -> None:
@@ -112,7 +146,7 @@ def test_caption_warns_below_paper(replication: Replication, tmp_path: Path) -> 
     for kind in ("md", "tex"):
         below, paper = ((tmp_path / scale / f"one.{kind}").read_text() for scale in ("below", "paper"))
         assert "cannot be compared with the published ones" in below and "cannot be compared" not in paper
-        assert "reproduced at scale demo" in below and "H: official README" in below and "C: " not in below
+        assert "reproduced at scale demo" in below and "at its last state" in below and "SE-ResNet101" not in below
         assert "low confidence" in below and "high confidence" not in below
 
 
@@ -129,7 +163,7 @@ def test_equal_cells_give_equal_bytes(replication: Replication, tmp_path: Path) 
 
 @pytest.mark.parametrize("label", HOSTILE)
 def test_csv_of_hostile_names(replication: Replication, label: str) -> None:
-    lines = to_csv(hostile(label, tables_of(replication)[0])).splitlines()
+    lines = to_csv(hostile(label, tables_of(replication)[0]), "demo").splitlines()
     assert len(lines) == 1 + 2 * 4
     last = list(csv.DictReader(lines))[-1]
     for text in (last["row"], last["unit"]):
@@ -144,7 +178,7 @@ def test_negative_numbers_stay_numbers(replication: Replication) -> None:
     gain = one.rows[1].cells[2].gain
     cell: Cell = replace(one.rows[1].cells[2], gain=replace(gain, value=-1.5, low=-2.0, high=-1.0))
     row = replace(one.rows[1], cells=(cell,))
-    (line,) = csv.DictReader(to_csv(replace(one, rows=(row,))).splitlines())
+    (line,) = csv.DictReader(to_csv(replace(one, rows=(row,)), "demo").splitlines())
     assert (line["gain"], line["gain_low"], line["gain_high"]) == ("-1.5", "-2.0", "-1.0")
 
 
@@ -153,9 +187,9 @@ def test_markdown_of_hostile_names(replication: Replication, label: str) -> None
     table = hostile(label, tables_of(replication)[0])
     caption, lines = markdown_cells(to_markdown(table, [label, "The end."]))
     assert caption == f"{one_line(label)} The end."
-    assert {len(line) for line in lines} == {11} and len(lines) == 3
+    assert {len(line) for line in lines} == {19} and len(lines) == 3
     assert lines[2][0] == one_line(label)
-    assert lines[0][8] == f"{one_line(label)}, {one_line(label)} published"
+    assert lines[0][14] == f"{one_line(label)} ({one_line(label)}) published"
 
 
 WORDS = {"textbackslash": "\\", "textasciitilde": "~", "textasciicircum": "^", "textless": "<", "textgreater": ">"}
@@ -181,8 +215,20 @@ def read_latex(text: str) -> str:
     return printed
 
 
-def split_latex(line: str) -> list[str]:
-    return [part.strip() for part in re.split(r"(?<!\\)&", line.removesuffix(r"\\"))]
+def latex_lines(text: str) -> list[list[str]]:
+    """The cells of each line of the table between its rules; of the first the headings, without their widths."""
+    lines = text.splitlines()
+    first, last = lines.index(r"\toprule"), lines.index(r"\bottomrule")
+    ends = [
+        line for line in lines[first + 1 : last] if not line.startswith((r"\cmidrule", r"\midrule", r"\addlinespace"))
+    ]
+    assert all(re.search(r"\\\\(\[-2pt\])?$", line) for line in ends)
+    found = [[part.strip() for part in re.split(r"(?<!\\)&", re.sub(r"\\\\(\[-2pt\])?$", "", line))] for line in ends]
+    (layout,) = re.findall(r"\\begin\{tabular\}\{(\w+)\}", text)
+    spans = [re.fullmatch(r"\\multicolumn\{(\d)\}\{c\}\{(.*)\}", group) for group in found[0]]
+    assert sum(int(span[1]) if span else 1 for span in spans) == len(layout)
+    assert {len(line) for line in found[1:]} == {len(layout)}
+    return [[span[2] if span else group for span, group in zip(spans, found[0], strict=True)], *found[1:]]
 
 
 @pytest.mark.parametrize("label", HOSTILE)
@@ -194,17 +240,11 @@ def test_latex_of_hostile_names(replication: Replication, label: str) -> None:
         *(("begin", "table*"), ("begin", "tabular")),
         *(("end", "tabular"), ("end", "table*")),
     ]
-    (layout,) = re.findall(r"\\begin\{tabular\}\{(\w+)\}", text)
-    lines = text.splitlines()
-    rules = [lines.index(f"\\{rule}") for rule in ("toprule", "midrule", "bottomrule")]
-    groups, parts, *rows = [split_latex(line) for line in lines[rules[0] + 1 : rules[2]] if line != r"\midrule"]
-    assert len(rows) == 2 and {len(row) for row in [parts, *rows]} == {len(layout)}
-    spans = [re.fullmatch(r"\\multicolumn\{(\d)\}\{c\}\{(.*)\}", group) for group in groups]
-    assert sum(int(span[1]) if span else 1 for span in spans) == len(layout)
-    assert read_latex(rows[1][0]) == one_line(label) and spans[-1]
-    assert read_latex(spans[-1][2]) == f"{one_line(label)}, {one_line(label)}"
+    groups, _, _, last, _ = latex_lines(text)
+    assert read_latex(last[0]) == one_line(label)
+    assert read_latex(groups[-1]) == f"{one_line(label)} ({one_line(label)})"
     (caption,) = re.findall(r"\\caption\[.*?\]\{(.*)\}$", text, re.MULTILINE)
-    assert read_latex(caption) == f"{one_line(label)} The end."
+    assert read_latex(caption).startswith(f"{one_line(label)} The end. ")
 
 
 def test_two_columns_of_one_name_stay_two(replication: Replication) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from sgenet.report.cells import Cell, CellRow, CellTable
 from sgenet.report.overview import overview
-from sgenet.report.ranking import multiplicity, rank
+from sgenet.report.ranking import Family, multiplicity, rank
 from sgenet.report.results import Found, RunResults
 from sgenet.report.verdicts import CATEGORIES, VERDICTS, category_counts
 from sgenet.runs import Replication
@@ -54,7 +54,7 @@ def test_holm_within_a_column_and_baseline() -> None:
     assert [adjusted[place] for place in (1, 3, 2)] == pytest.approx([0.03, 0.06, 0.06])
     assert adjusted[5] == 0.04  # alone over its baseline
     assert multiplicity(table, 0.95) == [
-        "Top-1: 3 gains over resnet50, 3 with an interval that excludes zero, 1 after the correction"
+        Family("Top-1", "resnet50", tested=3, alone=3, corrected=1, ours=1, ours_corrected=0)
     ]
 
 
@@ -62,11 +62,11 @@ def test_first_screen(replication: Replication) -> None:
     results = RunResults("classification/sge-resnet50")
     told = overview(replication, [cell_table(), cell_table()], Found({results.id: results}, {}, None))
     assert "has the published direction in 2 of 2 comparisons" in told.sentence  # each once, though in two tables
-    assert "12 of 12 published counts" in told.sentence
+    assert "12 of 12 published cells" in told.sentence
     assert (told.trainings, told.newest, told.seconds) == ((0, 1), None, 0)
     assert dict(told.counts) == {
         "exact": 12, "within tolerance": 0, "direction only": 8, "differs": 0, "failed": 0, "not run": 0,
-        "not compared": 4,
+        "other": 4,
     }  # fmt: skip
 
 

@@ -41,11 +41,13 @@ def build(replication: Replication) -> list[str]:
     scale = replication.scale_name
     found = read_found(replication)
     gains = Gains(replication.pipeline["report"])
+    gains.check(replication, found)
     tables = [rank(make_table(table, replication, found, gains)) for table in replication.tables]
     activations, bad_activations = read_activations(replication)
     judge = Judge(replication, found, gains, activations.measured if activations else None)
     claims = [judge.claim(claim) for claim in load_claims(replication.tables)]
     problems = [problem for run in found.runs.values() for problem in (run.problem, run.released_problem)]
+    problems += [outdated for run in found.runs.values() for outdated in run.outdated.values()]
     problems += [cell.problem for table in tables for cell in table.cells]
     problems += [condition.problem for claim in claims for condition in claim.conditions]
     detections, bad_detections = read_detections(replication, found)

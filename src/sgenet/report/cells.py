@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sgenet.files import InputError
 from sgenet.report.gains import Gains, value_interval
 from sgenet.report.results import Found, RunResults
-from sgenet.report.verdicts import baseline_verdict, gain_verdict, static_verdict
+from sgenet.report.verdicts import baseline_verdict, direction_verdict, paper_verdict, static_verdict
 from sgenet.runs import Replication
 from sgenet.tables import Column, Published, Row, Table
 
@@ -90,14 +90,15 @@ def make_table(table: Table, replication: Replication, found: Found, gains: Gain
     rows = []
     for row in table.rows:
         run_id, baseline = table.run_id(row), by_label[row.baseline] if row.baseline else None
-        own, of_row, problem = found.runs.get(run_id), {}, None
-        if own:
-            problem = own.problem
-            metrics = [column.id for column in table.columns if column.trained and row.has(column)]
+        own = found.runs.get(run_id)
+        gained: dict[str, Gain | None] = {}
+        problems: dict[str, str] = {}
+        for metric in [column.id for column in table.columns if column.trained and row.has(column)]:
             try:
-                of_row = gains.over(found.runs[table.run_id(baseline)], own, metrics) if baseline else {}
+                if own and baseline:
+                    gained[metric] = gains.over(found.runs[table.run_id(baseline)], own, metric)
             except InputError as error:
-                problem = problem or str(error)
+                problems[metric] = str(error)
         cells = []
         for column in table.columns:
             if not row.has(column):
@@ -109,7 +110,8 @@ def make_table(table: Table, replication: Replication, found: Found, gains: Gain
             elif column.audits:
                 cells.append(_printed_cell(column, row))
             elif own:
-                gain = of_row.get(column.id)
+                gain = gained.get(column.id)
+                problem = problems.get(column.id)
                 cells.append(_trained_cell(column, row, baseline, own, gain, problem, replication))
         rows.append(CellRow(row, run_id, tuple(cells)))
     return CellTable(table, tuple(rows), replication.scale_name == "paper")
@@ -164,9 +166,8 @@ def _trained_cell(
     value = _mean(values)
     difference = value - published.value if paper and published and value is not None else None
     tolerance = column.tolerance.value if column.tolerance else None
-    within = difference is not None and tolerance is not None and abs(difference) <= tolerance
     needed = None
-    if problem or (own.failures and not own.by_seed):
+    if problem or ((own.failures or own.problem) and not own.by_seed):
         verdict = "failed"
     elif not own.by_seed:
         verdict = "not run"
@@ -176,10 +177,12 @@ def _trained_cell(
         verdict = baseline_verdict(difference, tolerance)
     elif gain is None:
         verdict = "no baseline"
-    else:
-        verdict = gain_verdict(published_gain, gain, paper=paper, within=within)
+    elif paper:
+        verdict = paper_verdict(published_gain, gain, difference, tolerance)
         if verdict == "inconclusive" and published_gain:
             needed = _needed(gain, published_gain)
+    else:
+        verdict = direction_verdict(published_gain, gain)
     return Cell(
         column,
         verdict,

@@ -38,6 +38,7 @@ class Number:
     published: float | None = None
     claimed: tuple[float, float] | None = None
     confidence: float | None = None
+    timed: bool = False  # no two runs share it
 
     @property
     def size(self) -> tuple[float, float] | None:
@@ -171,8 +172,17 @@ class Judge:
                 return Judgement(text, NOT_RUN, reason="its networks were not counted")
             percent = 100 * (counts[0][name] / counts[1][name] - 1)
             numbers.append(Number(_column(table, name).label, percent, PERCENT_DIGITS, "%"))
-        worst = max(number.value for number in numbers)
+        numbers += self._times(table.run_id(row))
+        worst = max(number.value for number in numbers if not number.timed)
         return Judgement(text, rules.judge_bound(worst, worst, below=most), tuple(numbers))
+
+    def _times(self, run: str) -> list[Number]:
+        """How much longer a forward pass takes here: shown, not judged."""
+        entry = self._found.latency["models"].get(run, {}) if self._found.latency else {}
+        if "latency_ratio" not in entry:
+            return []
+        value, low, high = (100 * (entry["latency_ratio"][key] - 1) for key in ("value", "low", "high"))
+        return [Number("time of a forward pass, not judged", value, 0, "%", low, high, timed=True)]
 
     def _statistic(self, settings: Settings) -> Judgement:
         name, bound = settings["name"], {key: settings[key] for key in ("above", "below") if key in settings}
@@ -180,28 +190,31 @@ class Judge:
         if self._measured is None:
             return Judgement(f"{words} {side}", NOT_RUN, reason="the activations were not measured")
         found = self._measured["statistics"][name]
-        numbers = [_estimate(words, found)]
+        readings = {name: found} | {other: self._measured["statistics"][other] for other in settings.get("also", [])}
+        numbers = [_estimate(other.replace("_", " "), value) for other, value in readings.items()]
         for other in settings.get("beside", []):
             what = f"{other.replace('_', ' ')}, not judged"
             numbers.append(_estimate(what, self._measured["statistics"][other]))
-        verdict = rules.judge_bound(found["low"], found["high"], **bound)
+        verdicts = {rules.judge_bound(value["low"], value["high"], **bound) for value in readings.values()}
+        verdict = verdicts.pop() if len(verdicts) == 1 else rules.UNDECIDED
+        reason = "its readings disagree" if verdicts else ""
         text = f"Stage {self._measured['stage']}: {found['description']}: {side}"
-        return Judgement(text, verdict if self._paper else rules.of_one_training(verdict), tuple(numbers))
+        return Judgement(text, verdict if self._paper else rules.below_paper(verdict, few=True), tuple(numbers), reason)
 
     def _worded(self, verdict: str, table: Table, *rows: Row) -> str:
-        """The verdict on trained rows, in words of its own where it rests on too few trainings."""
+        """The verdict on trained rows, in words of its own below scale `paper`."""
         seeds = [self._found.runs[table.run_id(row)].by_seed.keys() for row in rows]
         few = len(set.intersection(*map(set, seeds))) < rules.ENOUGH_SEEDS
-        return rules.of_one_training(verdict) if few and not self._paper else verdict
+        return verdict if self._paper else rules.below_paper(verdict, few=few)
 
     def _run(self, table: Table, row: Row) -> RunResults:
         results = self._found.runs[table.run_id(row)]
-        if results.problem:
+        if results.problem and not results.by_seed:
             raise InputError(results.problem)
         return results
 
     def _over(self, table: Table, baseline: Row, row: Row, metric: str) -> "Gain | None":
-        return self._gains.over(self._run(table, baseline), self._run(table, row), [metric]).get(metric)
+        return self._gains.over(self._run(table, baseline), self._run(table, row), metric)
 
     def _value(self, table: Table, row: Row, metric: str) -> float:
         values = self._found.runs[table.run_id(row)].values(metric).values()
@@ -256,6 +269,7 @@ def to_json(judged: JudgedClaim, decimals: int) -> dict[str, Any]:
                         "claimed": list(number.claimed) if number.claimed else None,
                     }
                     for number in one.numbers
+                    if not number.timed
                 ],
             }
             for one in judged.conditions

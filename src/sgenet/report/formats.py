@@ -1,5 +1,6 @@
 """Numbers as the report prints them."""
 
+import re
 from typing import Any
 
 from markupsafe import Markup
@@ -29,6 +30,15 @@ def span(bounds: tuple[float, float], digits: int, *, sign: bool = False) -> Mar
     show = signed if sign else number
     low, high = (show(bound, digits) for bound in bounds)
     return Markup('<span class="nb">[{},</span> <span class="nb">{}]</span>').format(low, high)
+
+
+def unbroken(label: str) -> Markup:
+    """A label that breaks neither within a name such as SGE-ResNet50 nor around an equals sign."""
+    kept = re.split(r"(\w+ = [\w.+-]*\w|\b\w{1,9}(?:-\w{1,9})+\b)", label)
+    shown = [
+        Markup('<span class="nb">{}</span>' if place % 2 else "{}").format(text) for place, text in enumerate(kept)
+    ]
+    return Markup().join(shown)
 
 
 def duration(seconds: Any) -> str:

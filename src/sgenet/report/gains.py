@@ -1,17 +1,18 @@
 """Gains of a run over another, with their intervals, from what the two left on disk."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sgenet import bootstrap, statistics
+from sgenet.bootstrap import ResampledAP
+from sgenet.detection.coco_eval import AP_METRICS, Matches
 from sgenet.files import InputError
 from sgenet.params import Settings
-from sgenet.report.results import PROPORTIONS, Result, RunResults
-
-if TYPE_CHECKING:
-    from sgenet.detection.coco_eval import Matches
-    from sgenet.statistics import Gain, ResampledAP
+from sgenet.report.evaluations import PROPORTIONS, Result
+from sgenet.report.results import Found, RunResults, trained_columns
+from sgenet.runs import Replication
+from sgenet.statistics import FEWEST_SEEDS, Gain
 
 MASKS = "mask_"  # before the name of a metric, and of an array of matches
 
@@ -28,95 +29,101 @@ class Gains:
         self._samples: int = settings["bootstrap_samples"]
         self._resampled: dict[tuple[Path, str], ResampledAP] = {}  # by file, and kind: boxes or masks
 
-    def over(self, baseline: RunResults, other: RunResults, metrics: list[str]) -> dict[str, "Gain"]:
-        """Gains by metric, where both runs have a value of it.
+    def check(self, replication: Replication, found: Found) -> None:
+        """Reject the results whose file of single images cannot be used: each becomes a problem of its run.
 
-        With two seeds or more in common the seeds are the sample; with one, the validation images are.
+        Of runs with fewer seeds than make a sample, AP is held against what the matches give; of others it would be
+        resampled for nothing.
+        """
+        wanted = trained_columns(replication)
+        for run in found.runs.values():
+            for seed, result in list(run.by_seed.items()):
+                measured = [name for name, value in result.metrics.items() if value is not None]
+                try:
+                    for metric in (name for name in PROPORTIONS if name in measured and run.task == "classification"):
+                        result.correct(metric)
+                    for kind in ("", MASKS):
+                        shown = [name for name in wanted[run.id] if name in measured and _of_matches(name)]
+                        of_kind = [name for name in shown if _kind(name) == kind]
+                        if of_kind and len(replication.seeds) < FEWEST_SEEDS:
+                            self._resample(result, of_kind)
+                        elif of_kind:
+                            _matches(result, kind)
+                except InputError as error:
+                    run.reject(seed, str(error))
+
+    def over(self, baseline: RunResults, other: RunResults, metric: str) -> Gain | None:
+        """The gain of a metric; None where the two have no value of a common seed.
+
+        With three seeds or more in common the seeds are the sample; with fewer, the validation images are.
 
         Raises:
             InputError: the images of the two cannot be paired.
         """
-        from sgenet import statistics
+        _check_data(baseline, other)
+        before, after = baseline.values(metric), other.values(metric)
+        seeds = sorted(before.keys() & after.keys())
+        if not seeds:
+            return None
+        one, two = ([run.by_seed[seed] for seed in seeds] for run in (baseline, other))
+        if len(seeds) < FEWEST_SEEDS and _of_matches(metric):
+            return self._ap_gain(one, two, metric)
+        if len(seeds) < FEWEST_SEEDS and metric in PROPORTIONS:
+            return self._accuracy_gain(one, two, metric)
+        pair = [before[seed] for seed in seeds], [after[seed] for seed in seeds]
+        return statistics.seed_gain(*pair, self.confidence)
 
-        gains: dict[str, Gain] = {}
-        single: dict[int, list[str]] = {}  # seed -> metrics that it alone has
-        for metric in metrics:
-            before, after = baseline.values(metric), other.values(metric)
-            seeds = sorted(before.keys() & after.keys())
-            by_images = other.task == "detection" or metric in PROPORTIONS
-            if len(seeds) > 1 or (seeds and not by_images):
-                pair = [before[seed] for seed in seeds], [after[seed] for seed in seeds]
-                gains[metric] = statistics.seed_gain(*pair, self.confidence)
-            elif seeds:
-                single.setdefault(seeds[0], []).append(metric)
-        compare = self._ap_gains if other.task == "detection" else self._accuracy_gains
-        for seed, wanted in single.items():
-            one, two = baseline.by_seed[seed], other.by_seed[seed]
-            _check_data(one, two)
-            gains |= compare(one, two, wanted)
-        return gains
-
-    def difference(self, baseline: RunResults, other: RunResults, metric: str, than: str) -> "Gain | None":
+    def difference(self, baseline: RunResults, other: RunResults, metric: str, than: str) -> Gain | None:
         """How much larger the gain of one metric is than that of another; None where a value is missing.
 
         Raises:
             InputError: the images of the two runs cannot be paired.
         """
-        from sgenet import statistics
-
+        _check_data(baseline, other)
         values = [run.values(name) for name in (metric, than) for run in (baseline, other)]
         seeds = sorted(set.intersection(*(set(found) for found in values)))
         if not seeds:
             return None
-        if len(seeds) == 1 and other.task == "detection":
-            one, two = baseline.by_seed[seeds[0]], other.by_seed[seeds[0]]
-            _check_data(one, two)
-            pair = self._resample(one, [metric, than]), self._resample(two, [metric, than])
+        both = _of_matches(metric) and _of_matches(than) and _kind(metric) == _kind(than)
+        if both and len(seeds) < FEWEST_SEEDS:
+            results = [[run.by_seed[seed] for seed in seeds] for run in (baseline, other)]
             try:
-                return statistics.ap_gain_difference(*pair, metric, than, self.confidence)
+                before, after = (self._mean(of_run, [metric, than]) for of_run in results)
+                return bootstrap.ap_gain_difference(before, after, _bare(metric), _bare(than), self.confidence)
             except ValueError as error:
-                raise InputError(f"{two.folder / 'matches.npz'}: {error}") from None
+                raise InputError(f"{results[1][0].folder / 'matches.npz'}: {error}") from None
         gains = [[after[seed] - before[seed] for seed in seeds] for before, after in (values[:2], values[2:])]
         return statistics.seed_gain(gains[1], gains[0], self.confidence)
 
-    def _accuracy_gains(self, baseline: Result, other: Result, metrics: list[str]) -> dict[str, "Gain"]:
-        from sgenet import statistics
-
-        gains = {}
-        for metric in metrics:
-            before, after = baseline.correct(metric), other.correct(metric)
-            if not np.array_equal(baseline.labels(), other.labels()):
-                path = other.folder / "predictions.npz"
+    def _accuracy_gain(self, baseline: list[Result], other: list[Result], metric: str) -> Gain:
+        labels = baseline[0].labels()
+        for result in (*baseline[1:], *other):
+            if not np.array_equal(labels, result.labels()):
+                path = result.folder / "predictions.npz"
                 raise InputError(f"{path}: label: differs from the baseline's, expected the same images")
-            gains[metric] = statistics.accuracy_gain(before, after, self.confidence)
-        return gains
+        before, after = (np.stack([result.correct(metric) for result in run]) for run in (baseline, other))
+        if len(before) == 1:
+            return statistics.accuracy_gain(before[0], after[0], self.confidence)
+        return statistics.mean_accuracy_gain(before, after, self.confidence)
 
-    def _ap_gains(self, baseline: Result, other: Result, metrics: list[str]) -> dict[str, "Gain"]:
-        from sgenet import statistics
+    def _ap_gain(self, baseline: list[Result], other: list[Result], metric: str) -> Gain | None:
+        try:
+            before, after = (self._mean(run, [metric]) for run in (baseline, other))
+            return bootstrap.ap_gain(before, after, _bare(metric), self.confidence)
+        except ValueError as error:
+            raise InputError(f"{other[0].folder / 'matches.npz'}: {error}") from None
 
-        gains: dict[str, Gain] = {}
-        for kind in ("", MASKS):
-            wanted = [metric for metric in metrics if metric.startswith(MASKS) == bool(kind)]
-            if not wanted:
-                continue
-            before, after = self._resample(baseline, wanted), self._resample(other, wanted)
-            try:
-                found = statistics.ap_gains(before, after, self.confidence)
-            except ValueError as error:
-                raise InputError(f"{other.folder / 'matches.npz'}: {error}") from None
-            gains |= {metric: found[metric.removeprefix(kind)] for metric in wanted}
-        return gains
+    def _mean(self, results: list[Result], metrics: list[str]) -> ResampledAP:
+        """The mean over a run's trainings of the resamples of their boxes, or masks."""
+        return bootstrap.mean_ap([self._resample(result, metrics) for result in results])
 
-    def _resample(self, result: Result, metrics: list[str]) -> "ResampledAP":
+    def _resample(self, result: Result, metrics: list[str]) -> ResampledAP:
         """The resamples of a run's boxes, or masks, for these metrics of theirs at least."""
-        from sgenet import statistics
-
-        kind = MASKS if metrics[0].startswith(MASKS) else ""
-        path, names = result.folder / "matches.npz", [metric.removeprefix(kind) for metric in metrics]
+        kind, path, names = _kind(metrics[0]), result.folder / "matches.npz", list(map(_bare, metrics))
         known = self._resampled.get((path, kind))
         missing = [name for name in names if known is None or name not in known.ap]
         if missing:
-            new = statistics.resample_ap(_matches(path, kind), missing, self._samples)
+            new = bootstrap.resample_ap(_matches(result, kind), missing, self._samples)
             for name in missing:
                 found, expected = float(new.ap[name][0]), result.metrics[kind + name]
                 if expected is None or not abs(found - expected) <= 1e-3:
@@ -136,8 +143,6 @@ def value_interval(results: RunResults, metric: str, confidence: float) -> tuple
     Over seeds where there are three or more; over the validation images where there is one training, and the metric
     is an accuracy. So the number of seeds tells what the interval covers the choice of.
     """
-    from sgenet import statistics
-
     if len(results.by_seed) != 1:
         return statistics.seed_interval(list(results.values(metric).values()), confidence)
     if metric not in PROPORTIONS:
@@ -149,19 +154,39 @@ def value_interval(results: RunResults, metric: str, confidence: float) -> tuple
     return statistics.wilson(round(value * images / 100), int(images), confidence)
 
 
-def _check_data(baseline: Result, other: Result) -> None:
-    if baseline.data != other.data:
-        path = other.folder / "metrics.json"
-        raise InputError(f"{path}: data fingerprint: found {other.data!r}, expected the baseline's {baseline.data!r}")
+def _check_data(baseline: RunResults, other: RunResults) -> None:
+    for seed in sorted(baseline.by_seed.keys() & other.by_seed.keys()):
+        before, after = baseline.by_seed[seed], other.by_seed[seed]
+        if before.data != after.data:
+            found = f"data fingerprint: found {after.data!r}, expected the baseline's {before.data!r}"
+            raise InputError(f"{after.folder / 'metrics.json'}: {found}")
 
 
-def _matches(path: Path, kind: str) -> "Matches":
-    from sgenet.detection.coco_eval import Matches
+def _of_matches(metric: str) -> bool:
+    """Whether matches tell the metric of any choice of images."""
+    return _bare(metric) in AP_METRICS
 
+
+def _kind(metric: str) -> str:
+    """MASKS of a metric of masks, "" of one of boxes."""
+    return MASKS if metric.startswith(MASKS) else ""
+
+
+def _bare(metric: str) -> str:
+    """The metric's name among those of its kind."""
+    return metric.removeprefix(MASKS)
+
+
+def _matches(result: Result, kind: str) -> Matches:
+    path, expected = result.folder / "matches.npz", result.metrics.get("images")
     try:
-        return Matches.load(path, kind)
+        matches = Matches.load(path, kind)
     except InputError:
         raise
     except Exception as error:  # zlib, which a damaged archive may raise
         name = type(error).__name__
         raise InputError(f"{path}: cannot be read ({name}), expected the matches of an evaluation") from None
+    if expected is not None and len(matches.image_ids) != expected:
+        found = f"found {len(matches.image_ids)} images, expected {expected} as in metrics.json beside it"
+        raise InputError(f"{path}: {kind}image_ids: {found}")
+    return matches

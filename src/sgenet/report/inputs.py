@@ -2,6 +2,7 @@
 
 import csv
 import math
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,18 @@ def check_head(found: dict[str, Any], run_id: str, scale: str, data: Any, path: 
     if manifest and data != manifest["fingerprint"]:
         expected = f"expected the present data's {manifest['fingerprint']!r}: measure it again"
         raise InputError(f"{path}: data fingerprint: found {data!r}, {expected}")
+
+
+def check_times(origin: dict[str, Any], path: Path, at: str) -> None:
+    """InputError unless a step's duration is a number of seconds, and its end a date, where they are told."""
+    seconds, finished = origin.get("seconds"), origin.get("finished")
+    if seconds is not None and not is_number(seconds, math.inf):
+        raise InputError(f"{path}: {at}.seconds: found {seconds!r:.60}, expected a number of 0 or more")
+    try:
+        if finished is not None:
+            datetime.fromisoformat(finished)
+    except (TypeError, ValueError):
+        raise InputError(f"{path}: {at}.finished: found {finished!r:.60}, expected an ISO 8601 date") from None
 
 
 def is_number(value: Any, highest: float) -> bool:

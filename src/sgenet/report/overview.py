@@ -3,12 +3,17 @@
 from dataclasses import dataclass
 
 from sgenet.models.names import parse_name
+from sgenet.params import Settings
 from sgenet.report.cells import Cell, CellTable
+from sgenet.report.formats import number
 from sgenet.report.results import Found, RunResults
 from sgenet.report.verdicts import category_counts
 from sgenet.runs import Replication
 
+SPLITS = ("train", "val")
 _OURS = "sge"
+_AGAIN = ("top1_last", "top1_mean10")  # the same trainings as Top-1
+_DIRECTIONS = {"same direction": "same", "opposite direction": "opposite", "undecided": "undecided"}
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,7 @@ class Overview:
 
     sentence: str
     counts: list[tuple[str, int]]
+    directions: list[str]
     trainings: tuple[int, int]  # finished, asked for
     failed: int
     failed_steps: int
@@ -39,9 +45,11 @@ def overview(replication: Replication, tables: list[CellTable], found: Found) ->
     durations = [origin.get("seconds") for origin in origins]
     ends = [origin["finished"] for origin in origins if isinstance(origin.get("finished"), str)]
     runs = list(found.runs.values())
+    verdicts = [cell.verdict for table in tables for cell in table.cells if not cell.column.timed]
     return Overview(
         sentence=_sentence(replication.scale_name, tables),
-        counts=category_counts(cell.verdict for table in tables for cell in table.cells if not cell.column.timed),
+        counts=category_counts(verdicts),
+        directions=[f"{verdicts.count(verdict)} {word}" for verdict, word in _DIRECTIONS.items()],
         trainings=(sum(len(run.by_seed) for run in runs), len(runs) * len(replication.seeds)),
         failed=sum(_failed(run) for run in runs),
         failed_steps=sum(len(run.failures) for run in runs) + len(found.failures),
@@ -51,8 +59,42 @@ def overview(replication: Replication, tables: list[CellTable], found: Found) ->
     )
 
 
+def materials(manifests: dict[str, Settings | None]) -> list[tuple[str, str]]:
+    """What each task was done on, in a line: source, images and classes, as the manifests tell."""
+    told = []
+    for task, manifest in manifests.items():
+        if manifest:
+            splits = " + ".join(f"{number(manifest['splits'].get(split, {}).get('images', 0))}" for split in SPLITS)
+            classes = f"{len(manifest['classes'])} classes"
+            told.append((task, f"{manifest.get('source', 'unknown')} data, {splits} images (train + val), {classes}"))
+    return told
+
+
+def spread(cells: list[Cell]) -> list[str]:
+    """What the intervals of these cells hold and what they do not, in sentences: images, trainings or neither."""
+    trainings = sorted({len(cell.seeds) for cell in cells if cell.seeds})
+    if not trainings:
+        return []
+    counts = " or ".join(map(str, trainings))
+    told = ["One training a row." if trainings == [1] else f"Values are means over {counts} trainings a row."]
+    gains = [cell.gain for cell in cells if cell.gain]
+    if any(gain.of == "images" and gain.low is not None for gain in gains):
+        told.append(
+            "Intervals over images hold the choice of validation images, and not the luck of a training, for which it "
+            "takes three trainings a row."
+        )
+    if seeds := sorted({gain.n for gain in gains if gain.of == "seeds" and gain.low is not None}):
+        told.append(
+            f"Intervals over {' or '.join(map(str, seeds))} trainings hold the luck of a training, on one set of "
+            "validation images, whose choice they do not hold."
+        )
+    if any(gain.low is None for gain in gains):
+        told.append("A gain without an interval has too few trainings for one.")
+    return told
+
+
 def _failed(run: RunResults) -> int:
-    return len(run.failures) or int(run.problem is not None)
+    return len(run.failures) + len(run.problems)
 
 
 def _sentence(scale: str, tables: list[CellTable]) -> str:
@@ -60,7 +102,7 @@ def _sentence(scale: str, tables: list[CellTable]) -> str:
     counts = [cell.verdict for table in tables for cell in table.cells if cell.column.static]
     if compared := [verdict for verdict in counts if verdict in ("exact", "differs")]:
         met = f"{compared.count('exact')} of {len(compared)}"
-        told.append(f"{met} published counts of parameters and operations are met in every digit")
+        told.append(f"{met} published cells of parameters and operations are met in every digit")
     return "; ".join(told) + "."
 
 
@@ -88,6 +130,6 @@ def _gains_of_sge(tables: list[CellTable]) -> list[Cell]:
             if parse_name(row.row.model)[0] != _OURS:
                 continue
             for cell in row.cells:
-                if cell.gain and cell.published_gain:
+                if cell.gain and cell.published_gain and cell.column.id not in _AGAIN:
                     found.setdefault((row.run, cell.column.id, cell.baseline), cell)
     return list(found.values())

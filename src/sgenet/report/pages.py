@@ -18,15 +18,15 @@ from sgenet.report.dossiers import again, dossiers
 from sgenet.report.figures import activations as activation_figures
 from sgenet.report.figures import cost, curves
 from sgenet.report.figures.curves import Histories
-from sgenet.report.formats import CONFIDENCE_MARKS, duration, number, printed, signed, span
-from sgenet.report.overview import overview
+from sgenet.report.formats import CONFIDENCE_MARKS, duration, number, printed, signed, span, unbroken
+from sgenet.report.overview import materials, overview, spread
 from sgenet.report.ranking import multiplicity
 from sgenet.report.results import Found
-from sgenet.report.verdicts import VERDICTS
+from sgenet.report.verdicts import VERDICTS, category_of
 from sgenet.runs import FIGURES_RUN, TASKS, Replication
 
-GOOD = ("exact", "replicated", "gain replicated", "within tolerance", "same direction", "equals the log", SUPPORTED)
-BAD = ("differs", "opposite direction", "differs from the log", "failed", CONTRADICTED)
+GOOD = ("exact", "replicated", "gain replicated", "within tolerance", "equals the log", SUPPORTED)
+BAD = ("differs", "differs from the log", "failed", CONTRADICTED)
 
 
 def render(
@@ -51,10 +51,15 @@ def render(
         description=replication.scale["description"],
         paper=scale == "paper",
         overview=overview(replication, tables, found),
+        spread=spread([cell for table in tables for cell in table.cells]),
         confidence_level=confidence,
         confidence=f"{100 * confidence:g}",
         seeds=len(replication.seeds),
-        verdicts=[(verdict, counts[verdict], VERDICTS[verdict]) for verdict in VERDICTS if counts[verdict]],
+        verdicts=[
+            (verdict, counts[verdict], VERDICTS[verdict], category_of(verdict))
+            for verdict in VERDICTS
+            if counts[verdict]
+        ],
         problems=problems,
         tables=tables,
         sources=params.load_sources(),
@@ -65,6 +70,7 @@ def render(
         latency=found.latency,
         figures_of=FIGURES_RUN,
         figures_run=FIGURES_RUN in replication.runs,
+        materials=materials(manifests),
         data=[(task, manifests[task], _contact_sheet(scale, task)) for task in TASKS],
         left_out=_left_out(replication, tables, found),
         dossiers=entries,
@@ -85,6 +91,7 @@ def _environment() -> jinja2.Environment:
         "printed": printed,
         "signed": signed,
         "span": span,
+        "unbroken": unbroken,
         "duration": duration,
         "three": lambda value: f"{value:#.3g}".removesuffix("."),
         "date": lambda text: text.replace("T", " ")[:16] + (" UTC" if text.endswith("+00:00") else ""),

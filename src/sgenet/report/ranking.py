@@ -1,11 +1,29 @@
 """What the rows of a table say of one another: the best of each column, and how many gains were tested at once."""
 
 from collections.abc import Callable, Hashable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from operator import and_
 
 from sgenet.models.names import parse_name
 from sgenet.report.cells import Cell, CellRow, CellTable
 from sgenet.tables import Row
+
+
+@dataclass(frozen=True)
+class Family:
+    """Gains of one column over one baseline that were tested at once, and how many exclude zero.
+
+    `alone` counts those whose own interval does, `corrected` those that do after Holm's correction. `ours` and
+    `ours_corrected` are the same two counts of SGE's rows.
+    """
+
+    column: str
+    baseline: str
+    tested: int
+    alone: int
+    corrected: int
+    ours: int
+    ours_corrected: int
 
 
 def peers(row: Row) -> tuple[str, int]:
@@ -42,22 +60,30 @@ def rank(table: CellTable) -> CellTable:
     return replace(table, rows=tuple(rows))
 
 
-def multiplicity(table: CellTable, confidence: float) -> list[str]:
+def multiplicity(table: CellTable, confidence: float) -> list[Family]:
     """Where several gains of a column over one baseline were tested at once: what Holm's correction leaves of them."""
-    told = []
+    families = []
     for place, column in enumerate(table.table.columns):
         for group in _groups(table, lambda row: row.row.baseline):
-            cells = [table.rows[number].cells[place] for number in group]
-            tested = [cell for cell in cells if cell.adjusted_p is not None]
+            rows = [table.rows[number] for number in group]
+            tested = [(row.row, row.cells[place]) for row in rows if row.cells[place].adjusted_p is not None]
             if len(tested) < 2:
                 continue
-            alone = sum(cell.gain is not None and cell.gain.direction != "undecided" for cell in tested)
-            left = sum(cell.adjusted_p is not None and cell.adjusted_p <= 1 - confidence for cell in tested)
-            told.append(
-                f"{column.label}: {len(tested)} gains over {tested[0].baseline}, {alone} with an interval that "
-                f"excludes zero, {left} after the correction"
+            ours = [parse_name(row.model)[0] == "sge" for row, _ in tested]
+            alone = [cell.gain is not None and cell.gain.direction != "undecided" for _, cell in tested]
+            left = [cell.adjusted_p is not None and cell.adjusted_p <= 1 - confidence for _, cell in tested]
+            families.append(
+                Family(
+                    column=column.label,
+                    baseline=tested[0][1].baseline or "",
+                    tested=len(tested),
+                    alone=sum(alone),
+                    corrected=sum(left),
+                    ours=sum(map(and_, ours, alone)),
+                    ours_corrected=sum(map(and_, ours, left)),
+                )
             )
-    return told
+    return families
 
 
 def _groups(table: CellTable, key: Callable[[CellRow], Hashable]) -> list[list[int]]:

@@ -1,79 +1,25 @@
-"""What the evaluations left on disk, read and checked: metrics with their origin, and predictions."""
+"""What the steps left on disk of every run: results that can be used, and why others cannot."""
 
-import math
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from sgenet import paths
 from sgenet.files import InputError, read_json
 from sgenet.params import Settings
+from sgenet.report.evaluations import ReleasedResult, Result, read_released, read_result
 from sgenet.report.failures import Failure, failure_of_run, other_failures
-from sgenet.report.inputs import check_head, expect, is_number, read_counts, read_latency
-from sgenet.runs import FIGURES_RUN, Replication
-
-# Accuracies that are a share of the validation images: metric -> array of predictions, how many of its classes count.
-PROPORTIONS = {"top1": ("best_top5", 1), "top5": ("best_top5", 5), "top1_last": ("last_top5", 1)}
-
-
-@dataclass(frozen=True)
-class Result:
-    """One evaluated training: its metrics (None: not measurable), where they come from, and their folder."""
-
-    seed: int
-    metrics: dict[str, float | None]
-    origin: dict[str, Any]
-    folder: Path
-
-    @property
-    def data(self) -> str:
-        """Fingerprint of the data it was evaluated on."""
-        return self.origin["evaluate"]["data"]["fingerprint"]
-
-    def correct(self, metric: str) -> np.ndarray:
-        """Whether each validation image is right (N,); `metric` is one of PROPORTIONS.
-
-        Raises:
-            InputError: the predictions are missing or unreadable, or disagree with the metrics.
-        """
-        path = self.folder / "predictions.npz"
-        predictions, classes = PROPORTIONS[metric]
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                hits = file[predictions][:, :classes] == file["label"][:, None]
-        except Exception as error:  # zipfile, zlib, numpy and the system each have their own
-            raise InputError(
-                f"{path}: cannot be read ({type(error).__name__}), expected the arrays of an evaluation"
-            ) from None
-        correct = hits.any(axis=1)
-        value, printed = 100 * float(correct.mean()), self.metrics[metric]
-        if printed is None or abs(value - printed) > 1e-3:
-            raise InputError(f"{path}: {metric} is {value:.3f}, expected {printed} as in metrics.json beside it")
-        return correct
-
-    def labels(self) -> np.ndarray:
-        """The true class of each validation image (N,)."""
-        with np.load(self.folder / "predictions.npz", allow_pickle=False) as file:
-            return file["label"]
-
-
-@dataclass(frozen=True)
-class ReleasedResult:
-    """What the authors' released weights reach: metrics, the file with its digest, where the numbers come from."""
-
-    metrics: dict[str, float]
-    weights: dict[str, str]
-    origin: dict[str, Any]
+from sgenet.report.inputs import read_counts, read_latency, read_manifest
+from sgenet.report.outdated import why_outdated
+from sgenet.runs import FIGURES_RUN, TASKS, Replication
 
 
 @dataclass
 class RunResults:
-    """What one run left: the result of each seed, the seeds that are missing, and what is wrong, in a sentence.
+    """What one run left: the result of each seed that can be used, the seeds that are missing, and why.
 
-    `failures` tells of missing seeds why they ended, `waits_for` of others the failed run that they start from.
-    `released` is what the released weights of its model reach, `released_problem` what is wrong with that.
+    `problems` tells by seed of files that cannot be used: such a seed is not missing. Of missing seeds, `failures`
+    tells why they ended, `waits_for` the failed run that they start from, and `outdated` that there is a result of
+    other settings or data than the present ones. `released` is what the released weights of its model reach,
+    `released_problem` what is wrong with that.
     """
 
     id: str
@@ -81,13 +27,24 @@ class RunResults:
     missing: list[int] = field(default_factory=list)
     failures: dict[int, Failure] = field(default_factory=dict)
     waits_for: dict[int, str] = field(default_factory=dict)
-    problem: str | None = None
+    problems: dict[int, str] = field(default_factory=dict)
+    outdated: dict[int, str] = field(default_factory=dict)
     released: ReleasedResult | None = None
     released_problem: str | None = None
 
     @property
     def task(self) -> str:
         return self.id.partition("/")[0]
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with the files of its seeds; None where each could be used."""
+        return "; ".join(dict.fromkeys(self.problems.values())) or None
+
+    def reject(self, seed: int, problem: str) -> None:
+        """Leave a seed's result out, since a file of it cannot be used."""
+        self.by_seed.pop(seed, None)
+        self.problems[seed] = problem
 
     def values(self, metric: str) -> dict[int, float]:
         """The metric by seed, where it was measured."""
@@ -122,45 +79,55 @@ def count_missing(replication: Replication) -> tuple[int, int]:
     return missing, len(runs) * len(replication.seeds) + len(files)
 
 
-def read_found(replication: Replication) -> Found:
-    """Read all of it; never raises for a bad file: the `problem` of a run, or of the counts, tells it."""
-    counts, problem = read_counts(replication.scale_name)
-    latency, latency_problem = read_latency(replication.scale_name)
-    return Found(_read_runs(replication), counts, problem, latency, latency_problem, other_failures(replication))
-
-
-def _read_runs(replication: Replication) -> dict[str, RunResults]:
-    found = {}
+def trained_columns(replication: Replication) -> dict[str, list[str]]:
+    """The metrics that the tables show of each run."""
     wanted: dict[str, list[str]] = {run_id: [] for run_id in replication.runs}
     for table in replication.tables:
         for row in table.rows:
             if table.task != "complexity":
                 columns = [column for column in table.columns if column.trained and row.has(column)]
                 wanted[table.run_id(row)] += [column.id for column in columns]
+    return wanted
+
+
+def read_found(replication: Replication) -> Found:
+    """Read all of it; never raises for a bad file: the `problems` of a run, or those of the counts, tell it."""
+    counts, problem = read_counts(replication.scale_name)
+    latency, latency_problem = read_latency(replication.scale_name)
+    return Found(_read_runs(replication), counts, problem, latency, latency_problem, other_failures(replication))
+
+
+def _read_runs(replication: Replication) -> dict[str, RunResults]:
+    found: dict[str, RunResults] = {}
+    scale, wanted = replication.scale_name, trained_columns(replication)
+    manifests = {task: read_manifest(scale, task)[0] for task in TASKS}
     for run in replication.runs.values():
         results = found[run.id] = RunResults(run.id)
         for seed in replication.seeds:
-            folder = paths.evaluation(replication.scale_name, run.id, seed)
+            folder = paths.evaluation(scale, run.id, seed)
             try:
-                result = _read_result(folder, run.id, replication.scale_name, seed, wanted[run.id])
+                result = read_result(folder, run.id, scale, seed, wanted[run.id])
             except InputError as error:
-                results.problem = str(error)
-                results.by_seed.clear()
-                break
-            if result and not _is_outdated(result, replication.scale_name, run.id):
-                results.by_seed[seed] = result
-            else:
+                results.reject(seed, str(error))
+                continue
+            if result is None or _is_from_before(result, scale, run.id):
                 results.missing.append(seed)
+            elif why := why_outdated(result.origin, run, manifests[run.task]):
+                results.missing.append(seed)
+                results.outdated[seed] = f"{folder / 'metrics.json'}: {why}; run the same command again to make it anew"
+            else:
+                results.by_seed[seed] = result
+        _reject_other_data(results)
     _explain_missing(replication, found)
     for run in replication.released():
         try:
-            found[run.id].released = _read_released(replication.scale_name, run.id)
+            found[run.id].released = read_released(scale, run.id)
         except InputError as error:
             found[run.id].released_problem = str(error)
     return found
 
 
-def _is_outdated(result: Result, scale: str, run_id: str) -> bool:
+def _is_from_before(result: Result, scale: str, run_id: str) -> bool:
     """Whether the run was trained again since this evaluation, or that failed."""
     path = paths.training(scale, run_id, result.seed) / "training.json"
     if not path.exists():  # where no training failed, only the evaluation was kept
@@ -171,8 +138,19 @@ def _is_outdated(result: Result, scale: str, run_id: str) -> bool:
         return False
 
 
+def _reject_other_data(results: RunResults) -> None:
+    """Reject the seeds that were trained or evaluated on other data than the first, where no manifest tells which."""
+    expected = next((result.data for result in results.by_seed.values()), None)
+    for seed, result in list(results.by_seed.items()):
+        for step in ("train", "evaluate"):
+            found = result.origin[step]["data"]["fingerprint"]
+            if found != expected:
+                place = f"{result.folder / 'metrics.json'}: origin.{step}.data.fingerprint"
+                results.reject(seed, f"{place}: found {found!r:.60}, expected the run's {expected!r:.60}")
+
+
 def _explain_missing(replication: Replication, found: dict[str, RunResults]) -> None:
-    """Fill in which missing seeds failed, and which wait for a run that did.
+    """Fill in which missing seeds failed, which wait for a run that did, and which started from an outdated one.
 
     A detector's result from before its classifier was trained again is none of the present replication.
     """
@@ -183,59 +161,15 @@ def _explain_missing(replication: Replication, found: dict[str, RunResults]) -> 
     for run in replication.runs.values():
         if run.starts_from is None:
             continue
-        results = found[run.id]
-        for seed, failure in found[run.starts_from].failures.items():
+        results, start = found[run.id], found[run.starts_from]
+        for seed in start.outdated.keys() & results.by_seed.keys():
+            path = results.by_seed[seed].folder / "metrics.json"
+            results.outdated[seed] = f"{path}: starts from {start.id}, which is outdated; run the same command again"
+        for seed, failure in start.failures.items():
             if failure.step == "training":
-                results.waits_for[seed] = run.starts_from
-                results.missing = sorted({*results.missing, seed})
-                results.by_seed.pop(seed, None)
+                results.waits_for[seed] = start.id
                 results.failures.pop(seed, None)
-
-
-def _read_released(scale: str, run_id: str) -> ReleasedResult | None:
-    path = paths.released_evaluation(scale, run_id)
-    if not path.exists():
-        return None
-    value = read_json(path)
-    expect(value, dict, path, "the whole file")
-    for key, kind in {"metrics": dict, "weights": dict, "origin": dict}.items():
-        expect(value.get(key), kind, path, key)
-    metrics, weights, origin = value["metrics"], value["weights"], value["origin"]
-    for name in ("top1", "top5"):
-        if not is_number(metrics.get(name), 100):
-            raise InputError(f"{path}: metrics.{name}: found {metrics.get(name)!r}, expected a number from 0 to 100")
-    for name in ("path", "sha256"):
-        expect(weights.get(name), str, path, f"weights.{name}")
-    expect(origin.get("command"), str, path, "origin.command")
-    expect(origin.get("data"), dict, path, "origin.data")
-    expect(origin["data"].get("fingerprint"), str, path, "origin.data.fingerprint")
-    check_head(value, run_id, scale, origin["data"]["fingerprint"], path)
-    return ReleasedResult(metrics, weights, origin)
-
-
-def _read_result(folder: Path, run_id: str, scale: str, seed: int, wanted: list[str]) -> Result | None:
-    path = folder / "metrics.json"
-    if not path.exists():
-        return None
-    value = read_json(path)
-    expect(value, dict, path, "the whole file")
-    for key, expected in {"run": run_id, "scale": scale, "seed": seed}.items():
-        if value.get(key) != expected:
-            raise InputError(f"{path}: {key}: found {value.get(key)!r}, expected {expected!r}")
-    metrics, origin = value.get("metrics"), value.get("origin")
-    expect(metrics, dict, path, "metrics")
-    for name in wanted:
-        if name not in metrics:
-            raise InputError(f"{path}: metrics.{name}: missing, expected a number or null")
-    for name, number in metrics.items():
-        counted = name == "images" or name.endswith("_epoch")
-        if number is not None and not is_number(number, math.inf if counted else 100):
-            raise InputError(f"{path}: metrics.{name}: found {number!r}, expected a number from 0 to 100")
-    expect(origin, dict, path, "origin")
-    for step in ("train", "evaluate"):
-        expect(origin.get(step), dict, path, f"origin.{step}")
-        expect(origin[step].get("command"), str, path, f"origin.{step}.command")
-        expect(origin[step].get("data"), dict, path, f"origin.{step}.data")
-        expect(origin[step]["data"].get("fingerprint"), str, path, f"origin.{step}.data.fingerprint")
-    expect(origin["train"].get("settings"), dict, path, "origin.train.settings")
-    return Result(seed, metrics, origin, folder)
+                results.outdated.pop(seed, None)
+        left_out = results.waits_for.keys() | results.outdated.keys()
+        results.missing = sorted({*results.missing, *left_out})
+        results.by_seed = {seed: result for seed, result in results.by_seed.items() if seed not in left_out}

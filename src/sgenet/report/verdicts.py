@@ -10,16 +10,18 @@ if TYPE_CHECKING:
 VERDICTS = {
     "exact": "a count that agrees with the published one in every printed digit",
     "replicated": "scale paper: the gain is replicated, and the value lies within the tolerance of the published one",
-    "gain replicated": "scale paper: the interval of the gain excludes zero and covers the published gain; the value "
-    "itself lies beyond the tolerance, or has none",
+    "gain replicated": "scale paper: the interval of the gain excludes zero on the published side, and another "
+    "training could give the published gain (from three seeds on it lies in the prediction interval; with fewer, in "
+    "the interval over images or within the tolerance); the value itself lies beyond the tolerance, or has none",
     "within tolerance": "scale paper: the value of a baseline lies within the tolerance of the published one",
     "same direction": "the interval of the gain excludes zero, and the gain has the sign of the published one",
     "opposite direction": "the interval of the gain excludes zero, and the gain has the other sign",
     "undecided": "the interval of the gain contains zero, or there are too few seeds for an interval",
-    "inconclusive": "scale paper: the interval of the gain holds both zero and the published gain, or there is none; "
-    "beside it stands what would decide it",
-    "differs": "a count that differs from the published one; at scale paper, a gain whose interval excludes the "
-    "published one, or the value of a baseline beyond its tolerance",
+    "inconclusive": "scale paper: another training could give the published gain, but the interval holds zero, or "
+    "there is none; beside it stands how many trainings or images would tell the published gain from zero in four "
+    "cases of five (80 % power)",
+    "differs": "a count that differs from the published one; at scale paper, a gain that another training could not "
+    "bring to the published one, or of the other sign, or the value of a baseline beyond its tolerance",
     "failed": "a training or evaluation that ended in an error, or a result that cannot be used; the reason stands "
     "under Problems or What failed",
     "not run": "no result of this run was found",
@@ -38,7 +40,8 @@ VERDICTS = {
 # What the first screen counts. Every other verdict holds nothing against a published value.
 CATEGORIES = {
     "exact": ("exact",),
-    "within tolerance": ("replicated", "gain replicated", "within tolerance"),
+    "within tolerance": ("replicated", "within tolerance"),
+    "gain replicated": ("gain replicated",),
     "direction only": ("same direction", "opposite direction", "undecided"),
     "inconclusive": ("inconclusive",),
     "differs": ("differs",),
@@ -49,11 +52,16 @@ SHOWN_EMPTY = ("exact", "within tolerance", "direction only", "differs", "failed
 
 
 def category_counts(verdicts: Iterable[str]) -> list[tuple[str, int]]:
-    """How many cells are of each category of the first screen, and how many of none ("not compared")."""
+    """How many cells are of each category of the first screen, and how many of none."""
     found = Counter(verdicts)
     counts = {name: sum(found[verdict] for verdict in members) for name, members in CATEGORIES.items()}
     told = [(name, count) for name, count in counts.items() if count or name in SHOWN_EMPTY]
-    return [*told, ("not compared", found.total() - sum(counts.values()) - found["not applicable"])]
+    return [*told, ("other", found.total() - sum(counts.values()) - found["not applicable"])]
+
+
+def category_of(verdict: str) -> str:
+    """The category of the first screen that a verdict is counted under."""
+    return next((name for name, members in CATEGORIES.items() if verdict in members), "other")
 
 
 def static_verdict(published: float | None, value: float, digits: int) -> str:
@@ -63,22 +71,35 @@ def static_verdict(published: float | None, value: float, digits: int) -> str:
     return "exact" if f"{value:.{digits}f}" == f"{published:.{digits}f}" else "differs"
 
 
-def gain_verdict(published: float | None, gain: "Gain", *, paper: bool, within: bool = False) -> str:
-    """The verdict on a gain: below scale `paper` on its direction, at `paper` on the published gain itself.
+def paper_verdict(published: float | None, gain: "Gain", difference: float | None, tolerance: float | None) -> str:
+    """The verdict on a gain at scale `paper`.
 
     Args:
-        within: whether the value that gains lies within the tolerance of the published value.
+        published: the published gain.
+        difference: of the value that gains from the published value.
+        tolerance: of such a value.
     """
     if published is None:
         return "no published gain"
-    if paper:
-        if gain.low is None or gain.high is None:
-            return "inconclusive"
-        if not gain.low <= published <= gain.high:
-            return "differs"
-        if gain.direction == "undecided":
-            return "inconclusive"
-        return "replicated" if within else "gain replicated"
+    if gain.another is None:
+        return "inconclusive"
+    reached = gain.another[0] <= published <= gain.another[1]
+    if gain.of == "images" and tolerance is not None:  # an interval over images does not know the luck of a training
+        reached |= abs(gain.value - published) <= tolerance
+    if not reached:
+        return "differs"
+    if gain.direction == "undecided":
+        return "inconclusive"
+    if (gain.direction == "higher") != (published > 0):
+        return "differs"
+    within = difference is not None and tolerance is not None and abs(difference) <= tolerance
+    return "replicated" if within else "gain replicated"
+
+
+def direction_verdict(published: float | None, gain: "Gain") -> str:
+    """The verdict on a gain below scale `paper`: on its direction alone."""
+    if published is None:
+        return "no published gain"
     if published == 0:
         return "no published direction"
     if gain.direction == "undecided":

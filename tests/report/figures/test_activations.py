@@ -142,6 +142,27 @@ def test_a_stage_like_the_papers_needs_no_excuse(replication: Replication, measu
     assert "The paper shows stage 4;" not in PAGE.read_text()
 
 
+@pytest.mark.parametrize(
+    ("plain", "relative", "falls", "grows"),
+    [
+        ((0.6, 0.7), (1.1, 1.2), True, True),
+        ((0.6, 0.7), (0.9, 1.1), True, False),
+        ((0.9, 1.1), (1.1, 1.2), False, False),
+        ((1.1, 1.2), (1.1, 1.2), False, False),
+    ],
+)
+def test_a_falling_variance_is_said_to_contradict_the_paper(
+    replication: Replication, measured: dict, plain: tuple, relative: tuple, falls: bool, grows: bool
+) -> None:
+    for name, (low, high) in {"variance_ratio": plain, "relative_variance_ratio": relative}.items():
+        measured["statistics"][name] = ESTIMATE | {"low": low, "value": (low + high) / 2, "high": high}
+    _write(measured)
+    build(replication)
+    words = " ".join(PAGE.read_text().split())
+    assert ("Here this variance falls, to 0.650 times what it was: the opposite" in words) is falls
+    assert ("the variance relative to the squared mean length grows, to 1.150 times." in words) is grows
+
+
 def test_without_a_measurement_the_page_says_how_to_make_it(replication: Replication) -> None:
     assert build(replication) == []
     assert "<code>sgenet activations --scale demo</code>" in PAGE.read_text()

@@ -99,6 +99,14 @@ def test_one_object_and_more() -> None:
     assert view.counts == "2 objects" and [text for *_, text in view.tags] == ["cat", "a very long n…"]
 
 
+def test_low_scores_have_a_box_and_no_tag() -> None:
+    judged = [
+        ("false", {"category_id": 1, "bbox": [x, 40, 10, 10], "score": score}) for x, score in ((0, 0.5), (60, 0.49))
+    ]
+    view = draw("two", FOUND, judged, NAMES, (100, 100))
+    assert view.counts == "0 correct, 2 false, 0 missed" and [text for *_, text in view.tags] == ["cat 0.50"]
+
+
 @pytest.mark.parametrize("size", [(100, 100), (100, 30), (20, 100)])
 def test_tags_cover_no_other_tag_and_stay_inside(size: tuple[int, int]) -> None:
     _, detections = _crowded(0)

@@ -15,7 +15,7 @@ from sgenet.report.inputs import check_head
 from sgenet.runs import FIGURES_RUN, Replication
 
 WIDTH, HEIGHT = 460, 250
-LEFT, RIGHT, TOP, BOTTOM = 46, 10, 10, 36
+LEFT, RIGHT, TOP, BOTTOM = 56, 10, 10, 36
 SHADES = 24  # of a map
 SHOWN = 0.995  # share of the vectors that the histogram's axis reaches
 SLOT = 14  # least width of a group's two bars

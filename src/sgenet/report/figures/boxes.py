@@ -11,6 +11,7 @@ IOU = 0.5  # a detection that overlaps an object by so much is correct
 SIDE = 200  # CSS pixels of a drawing's longer side
 LETTER, LINE = 5.4, 11  # CSS pixels that a tag takes: a letter's width, its height
 LONGEST = 14  # letters of a name
+LEAST_TAGGED = 0.5  # score of a detection that has its class and score beside it
 OBJECTS, FOUND = ("object",), ("correct", "false", "missed")  # kinds of boxes; earlier ones lie over later ones
 
 Judged = list[tuple[str, Entry]]  # (a kind, an object or a detection)
@@ -71,7 +72,8 @@ def objects_alone(objects: Sequence[Entry]) -> Judged:
 def draw(title: str, kinds: tuple[str, ...], judged: Judged, names: dict[int, str], size: tuple[float, float]) -> View:
     """Draw boxes of OBJECTS or FOUND on an image of that width and height in pixels; `names` are the classes'.
 
-    The first boxes are the first to have their tag where it covers no other; missed objects have none.
+    The first boxes are the first to have their tag where it covers no other; missed objects and detections of a low
+    score have none.
     """
     zoom = SIDE / max(size)
     frame = round(zoom * size[0], 1), round(zoom * size[1], 1)
@@ -86,7 +88,8 @@ def draw(title: str, kinds: tuple[str, ...], judged: Judged, names: dict[int, st
         score = f" {entry['score']:.2f}" if "score" in entry else ""
         words[kind].append(name + score)
         text = (name if len(name) <= LONGEST else name[: LONGEST - 1] + "…") + score
-        if kind != "missed" and (place := _place(box, len(text) * LETTER, frame, taken)):
+        tagged = kind != "missed" and entry.get("score", 1) >= LEAST_TAGGED
+        if tagged and (place := _place(box, len(text) * LETTER, frame, taken)):
             taken.append(place)
             tags.append((round(place[0], 1), round(place[3] - 2.5, 1), text))
     counts = [f"{len(told)} {kind}{'s' * (kinds == OBJECTS and len(told) != 1)}" for kind, told in words.items()]

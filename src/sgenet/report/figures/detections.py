@@ -21,9 +21,10 @@ from sgenet.data.limits import pick
 from sgenet.data.splits import annotation_file, image_folder, open_manifest
 from sgenet.files import InputError, read_json
 from sgenet.models.names import parse_name
-from sgenet.report.figures.boxes import FOUND, IOU, OBJECTS, View, draw, judge, objects_alone
+from sgenet.report.evaluations import Result
+from sgenet.report.figures.boxes import FOUND, IOU, LEAST_TAGGED, OBJECTS, View, draw, judge, objects_alone
 from sgenet.report.inputs import read_manifest
-from sgenet.report.results import Found, Result
+from sgenet.report.results import Found
 from sgenet.runs import Replication
 
 IMAGES = 4
@@ -52,6 +53,7 @@ class Detections:
     scenes: tuple[Scene, ...] = ()
     iou: float = IOU
     score: float = LEAST_SCORE
+    tagged: float = LEAST_TAGGED
     most: int = MOST
 
 
@@ -93,11 +95,7 @@ def _file(result: Result) -> Path:
 
 
 def _read(replication: Replication, labels: tuple[str, str], results: list[Result]) -> Detections:
-    fingerprint, annotations, images = _validation_set(replication)
-    for result in results:
-        if result.data != fingerprint:
-            text = f"the data at hand have the fingerprint {fingerprint}, those of {result.folder} had {result.data}"
-            raise _Absent(text)
+    annotations, images = _validation_set(replication)
     content = read_annotations(annotations, str(annotations))
     places = pick(len(content["images"]), min(IMAGES, len(content["images"])))
     chosen, objects = _of_images(content, [content["images"][place] for place in places], annotations, images)
@@ -115,8 +113,8 @@ def _read(replication: Replication, labels: tuple[str, str], results: list[Resul
     return Detections("", labels, results[0].seed, len(content["images"]), tuple(scenes))
 
 
-def _validation_set(replication: Replication) -> tuple[str, Path, Path]:
-    """Fingerprint of the data, the annotations, and the folder of images."""
+def _validation_set(replication: Replication) -> tuple[Path, Path]:
+    """The annotations, and the folder of images."""
     scale, task = replication.scale_name, "detection"
     folder, path = paths.data_folder(scale, task), paths.manifest(scale, task)
     if read_manifest(scale, task)[0] is None:
@@ -131,7 +129,7 @@ def _validation_set(replication: Replication) -> tuple[str, Path, Path]:
     for file in (annotations, images):
         if not file.exists():
             raise _Absent(f"{file} is not there")
-    return manifest["fingerprint"], annotations, images
+    return annotations, images
 
 
 def _of_images(

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgenet.models.names import parse_name
+from sgenet.report.evaluations import Result
 from sgenet.report.figures.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
-from sgenet.report.results import Found, Result
+from sgenet.report.results import Found
 from sgenet.runs import Replication
 from sgenet.tables import Row
 
@@ -24,8 +25,14 @@ class Curve:
 
     label: str
     kind: str  # one of KINDS
+    module: str  # by its name; "plain" without one
     points: tuple[str, ...]
     ap: tuple[float, ...]
+
+    @property
+    def style(self) -> str:
+        """Classes of its line: other modules than SGE differ by their dashes."""
+        return f"module {self.module}" if self.kind == "module" else self.kind
 
 
 @dataclass(frozen=True)
@@ -92,8 +99,9 @@ def _curve(row: Row, is_baseline: bool, result: Result) -> Curve | None:
         expected = result.metrics.get(metric)
         if expected is None or not abs(area - expected) <= 1e-3:
             return None
-    kind = "baseline" if is_baseline else "row" if parse_name(row.model)[0] == "sge" else "module"
-    return Curve(row.label, kind, tuple(_points(curve) for curve in curves), tuple(ap))
+    module = parse_name(row.model)[0] or "plain"
+    kind = "baseline" if is_baseline else "row" if module == "sge" else "module"
+    return Curve(row.label, kind, module, tuple(_points(curve) for curve in curves), tuple(ap))
 
 
 def _points(precision: NDArray[np.float64]) -> str:

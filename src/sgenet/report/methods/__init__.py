@@ -28,17 +28,25 @@ class Audit:
 class Methods:
     """What templates/methods.html shows.
 
-    `own` are rows with settings of their own, at every scale: run and settings. `stale` are trainings whose numbers
-    come from other settings or data than the present ones. `problem` is why there are no comparisons, in a sentence.
+    `own` are rows with settings of their own, at every scale: run and settings. `problem` is why there are no
+    comparisons, in a sentence.
     """
 
     comparisons: tuple[Comparison, ...]
     own: tuple[tuple[str, str], ...]
-    stale: tuple[str, ...]
     deviations: tuple[str, ...]
     audit: Audit | None
     steps: tuple[Step, ...]
     problem: str | None = None
+
+    @property
+    def differing(self) -> int:
+        """How many settings of the recipe are others than the paper's, and sources of data."""
+        return sum(
+            setting.differs is True and (setting.recipe or setting.label == "Data")
+            for comparison in self.comparisons
+            for setting in comparison.settings
+        )
 
 
 def describe(
@@ -61,7 +69,6 @@ def describe(
     return Methods(
         comparisons=comparisons,
         own=tuple(_own_settings(replication)),
-        stale=tuple(_stale(replication, found, manifests)),
         deviations=tuple(deviations(replication, manifests)),
         audit=next(filter(None, map(_audit, tables)), None),
         steps=tuple(next_steps(replication, found)),
@@ -78,22 +85,6 @@ def _own_settings(replication: Replication) -> Iterator[tuple[str, str]]:
             if words and table.task != "complexity":
                 told[table.run_id(row)] = "; ".join(f"{label}: {tell(value)}" for (label, tell), value in words)
     yield from told.items()
-
-
-def _stale(replication: Replication, found: Found, manifests: dict[str, Settings | None]) -> Iterator[str]:
-    """Trainings whose numbers come from other settings, or other data, than the present ones."""
-    for run in replication.runs.values():
-        manifest = manifests[run.task]
-        for seed, result in found.runs[run.id].by_seed.items():
-            train, evaluate = result.origin["train"], result.origin["evaluate"]
-            other = train["settings"] != run.identity
-            if run.task == "detection":
-                other |= evaluate.get("settings") != run.test_settings
-            if manifest:
-                prints = {step["data"]["fingerprint"] for step in (train, evaluate)}
-                other |= prints != {manifest["fingerprint"]}
-            if other:
-                yield f"{run.id}, seed {seed}"
 
 
 def _audit(table: CellTable) -> Audit | None:

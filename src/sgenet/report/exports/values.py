@@ -1,0 +1,52 @@
+"""What stands in the cells of an exported table, whatever the format."""
+
+import re
+from collections.abc import Callable
+
+from sgenet.report.cells import Cell
+from sgenet.report.formats import CONFIDENCE_MARKS, number, printed, signed
+from sgenet.tables import Column
+
+
+def plain(text: str) -> str:
+    """One line without control characters."""
+    kept = (letter if letter.isprintable() or letter == "\N{NARROW NO-BREAK SPACE}" else " " for letter in text)
+    return re.sub(" +", " ", "".join(kept)).strip()
+
+
+def heading(column: Column, escape: Callable[[str], str]) -> str:
+    """What stands over a column: its label, and its unit in parentheses."""
+    return escape(column.label) + (f" ({escape(column.unit)})" if column.unit else "")
+
+
+def value_text(cell: Cell, part: str, escape: Callable[[str], str], bold: Callable[[str], str]) -> str:
+    """A part of a cell as the page prints it, the best of its peers in bold; nothing where there is no value."""
+    digits = cell.column.digits
+    if cell.verdict == "not applicable":
+        return ""
+    if part == "verdict":
+        return escape(cell.verdict)
+    if part == "published":
+        if not cell.published:
+            return "not recovered"
+        shown = escape(printed(cell.published.value, digits))
+        return (bold(shown) if cell.best_published else shown) + escape(CONFIDENCE_MARKS[cell.published.confidence])
+    if part == "reproduced":
+        shown = "" if cell.value is None else escape(number(cell.value, digits))
+        return bold(shown) if cell.best else shown
+    gain = cell.gain.value if cell.gain else None
+    value = {"difference": cell.difference, "published gain": cell.published_gain, "gain": gain}[part]
+    return "" if value is None else escape(signed(value, digits))
+
+
+def interval_text(cell: Cell, part: str) -> str:
+    """The interval of a gain or of a reproduced value, behind a latency its quartiles; nothing where there is none."""
+    bounds, gain = None, cell.gain
+    if part == "reproduced" and cell.value is not None:
+        bounds = cell.interval
+    elif part == "gain" and gain and gain.low is not None and gain.high is not None:
+        bounds = gain.low, gain.high
+    if not bounds:
+        return ""
+    low, high = ((signed if part == "gain" else number)(bound, cell.column.digits) for bound in bounds)
+    return f"[{low}, {high}]"

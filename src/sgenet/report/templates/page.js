@@ -1,0 +1,61 @@
+// What the page does beyond HTML. Without this script its tables stay in the paper's order, and all else works.
+
+// Tables of results sort by any column: ascending, descending, as in the paper.
+for (const table of document.querySelectorAll("table.results")) {
+  const body = table.tBodies[0], original = [...body.rows];
+  const heads = [table.tHead.rows[0].cells[0], ...table.tHead.rows[table.tHead.rows.length - 1].cells];
+  const group = [""];
+  for (const cell of table.tHead.querySelectorAll(".group"))
+    for (let i = 0; i < cell.colSpan; i++) group.push(cell.firstElementChild.firstChild.textContent.trim());
+  const key = (row, column) => {
+    const cell = row.cells[column], text = cell.textContent.trim();
+    return cell.dataset.v !== undefined ? Number(cell.dataset.v) : cell.classList.contains("n") ? null : text || null;
+  };
+  heads.forEach((head, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "sort";
+    button.append(...head.childNodes);
+    if (group[column]) button.setAttribute("aria-label", `${group[column]}: ${button.textContent.trim()}`);
+    head.append(button);
+    button.addEventListener("click", () => {
+      const next = { ascending: "descending", descending: null }[head.getAttribute("aria-sort")] ?? (head.hasAttribute("aria-sort") ? null : "ascending");
+      for (const other of heads) other.removeAttribute("aria-sort");
+      const rows = [...original];
+      if (next) {
+        head.setAttribute("aria-sort", next);
+        const sign = next === "ascending" ? 1 : -1;
+        rows.sort((a, b) => {
+          const [x, y] = [key(a, column), key(b, column)];
+          if (x === null || y === null) return (x === null) - (y === null); // what is missing comes last
+          if (typeof x === "number" && typeof y === "number") return sign * (x - y);
+          return sign * String(x).localeCompare(String(y), "en", { numeric: true });
+        });
+      }
+      body.append(...rows);
+    });
+  });
+}
+
+// The Tab key stops at a region only while there is something to scroll to; labels cast a shadow on what passes below.
+const watch = new ResizeObserver(entries => {
+  for (const { target } of entries) target.scrollWidth > target.clientWidth ? (target.tabIndex = 0) : target.removeAttribute("tabindex");
+});
+for (const region of document.querySelectorAll(".scroll, pre[tabindex]")) {
+  watch.observe(region);
+  region.addEventListener("scroll", () => region.classList.toggle("moved", region.scrollLeft > 0), { passive: true });
+}
+
+// An open origin or source closes when the focus goes elsewhere, and gives it back to its opener otherwise.
+document.addEventListener("focusin", event => {
+  for (const open of document.querySelectorAll(":popover-open")) if (!open.contains(event.target)) open.hidePopover();
+});
+for (const popover of document.querySelectorAll("[popover]")) {
+  let opener = null;
+  popover.addEventListener("beforetoggle", event => {
+    if (event.newState === "open") opener = document.activeElement;
+  });
+  popover.addEventListener("toggle", event => {
+    if (event.newState === "closed" && document.activeElement === document.body) opener?.focus({ preventScroll: true });
+  });
+}
