@@ -11,7 +11,7 @@ import pytest
 
 from sgenet.report import build
 from sgenet.report.figures.curves import ticks
-from sgenet.report.formats import number, printed, signed
+from sgenet.report.formats import number, printed, signed, unbroken
 from sgenet.runs import Replication, load_replication
 
 from . import conftest as make
@@ -169,3 +169,11 @@ def test_imports_no_training_code() -> None:
     heavy = {"torch", "mmdet", "mmengine", "pandas"}
     code = f"import sys, sgenet.report, sgenet.statistics; print({heavy} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
+
+
+def test_labels_break_between_their_words_alone() -> None:
+    label = "Mask R-CNN SGE-ResNet50, beta = 0 <b>"
+    kept = ["R-CNN", "SGE-ResNet50", "beta = 0"]
+    shown = unbroken(label)
+    assert re.findall(r'<span class="nb">(.*?)</span>', shown) == kept
+    assert shown.striptags() == label and "<b>" not in shown
