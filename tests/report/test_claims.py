@@ -12,8 +12,9 @@ from sgenet import paths
 from sgenet.claims import load_claims
 from sgenet.detection.coco_eval import Matches, ap
 from sgenet.report import build
-from sgenet.report.claims import Judge, beaten
+from sgenet.report.claims import Judge
 from sgenet.report.gains import Gains
+from sgenet.report.ranking import beaten
 from sgenet.report.results import Found, RunResults
 from sgenet.runs import Replication, load_replication
 from sgenet.statistics import Gain

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 from sgenet import claims as rules
 from sgenet.claims import NOT_RUN, Claim, Condition
 from sgenet.files import InputError
-from sgenet.models.names import parse_name
 from sgenet.params import Settings
 from sgenet.report.gains import Gains
-from sgenet.report.ranking import peers
+from sgenet.report.ranking import published_gain
 from sgenet.report.results import Found, RunResults
 from sgenet.runs import Replication
 from sgenet.tables import Column, Row, Table
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from sgenet.statistics import Gain
 
 POINTS_DIGITS, PERCENT_DIGITS, RATIO_DIGITS = 2, 3, 3
-_OURS = "sge"
 
 
 @dataclass(frozen=True)
@@ -73,17 +71,6 @@ class JudgedClaim:
     conditions: tuple[Judgement, ...]
 
 
-@dataclass(frozen=True)
-class Beaten:
-    """A published value above SGE's in the same column, for the same depth and detector; `lead` is in the unit."""
-
-    table: Table
-    column: Column
-    row: Row
-    ours: Row
-    lead: float
-
-
 class Judge:
     """Judges conditions on what was found.
 
@@ -122,7 +109,7 @@ class Judge:
         except InputError as error:
             return Judgement(text, NOT_RUN, reason="its results cannot be used", problem=str(error))
         claimed = tuple(condition.settings["claimed"]) if "claimed" in condition.settings else None
-        numbers = _numbers("gain", gain, _published_gain(row, over, column), claimed)
+        numbers = _numbers("gain", gain, published_gain(row, over, column), claimed)
         verdict = self._worded(rules.judge_gain(gain, claimed, above, paper=self._paper), table, row, over)
         return Judgement(text, verdict, numbers, self._missing(table, gain, row, over))
 
@@ -130,7 +117,7 @@ class Judge:
         row, over = rules.rows_of(condition, table)
         columns = [_column(table, condition.settings[key]) for key in ("column", "than")]
         text = f"{row.label} gains more {columns[0].label} over {over.label} than {columns[1].label}"
-        published = [_published_gain(row, over, column) for column in columns]
+        published = [published_gain(row, over, column) for column in columns]
         more = None if None in published else round(published[0] - published[1], 6)  # type: ignore[operator]
         try:
             gains = [self._over(table, over, row, column.id) for column in columns]
@@ -228,24 +215,6 @@ class Judge:
         return "" if gain.low is not None else f"no interval: {gain.method}"
 
 
-def beaten(tables: tuple[Table, ...]) -> list[Beaten]:
-    """Published values of trained columns above SGE's own, each once, in the order of the tables."""
-    found, seen = [], set()
-    for table in tables:
-        if table.task == "complexity":
-            continue
-        for ours in (row for row in table.rows if parse_name(row.model)[0] == _OURS):
-            for row in table.rows:
-                if peers(row) != peers(ours) or row is ours:
-                    continue
-                for column in (column for column in table.columns if column.trained):
-                    key, lead = (table.run_id(row), table.run_id(ours), column.id), _published_gain(row, ours, column)
-                    if lead is not None and lead > 0 and key not in seen:
-                        seen.add(key)
-                        found.append(Beaten(table, column, row, ours, lead))
-    return found
-
-
 def to_json(judged: JudgedClaim, decimals: int) -> dict[str, Any]:
     """A claim as workflow/schemas/comparison.schema.json describes it."""
     return {
@@ -279,13 +248,6 @@ def to_json(judged: JudgedClaim, decimals: int) -> dict[str, Any]:
 
 def _column(table: Table, name: str) -> Column:
     return next(column for column in table.columns if column.id == name)
-
-
-def _published_gain(row: Row, over: Row, column: Column) -> float | None:
-    values = [one.published.get(column.id) for one in (row, over)]
-    if values[0] is None or values[1] is None:
-        return None
-    return round(values[0].value - values[1].value, 6)
 
 
 def _numbers(

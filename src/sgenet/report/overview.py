@@ -6,12 +6,12 @@ from sgenet.models.names import parse_name
 from sgenet.params import Settings
 from sgenet.report.cells import Cell, CellTable
 from sgenet.report.formats import number
+from sgenet.report.ranking import OURS
 from sgenet.report.results import Found, RunResults
 from sgenet.report.verdicts import category_counts
 from sgenet.runs import Replication
 
 SPLITS = ("train", "val")
-_OURS = "sge"
 _AGAIN = ("top1_last", "top1_mean10")  # the same trainings as Top-1
 _DIRECTIONS = {"same direction": "same", "opposite direction": "opposite", "undecided": "undecided"}
 
@@ -127,7 +127,7 @@ def _gains_of_sge(tables: list[CellTable]) -> list[Cell]:
     found: dict[tuple[str, str, str | None], Cell] = {}
     for table in tables:
         for row in table.rows:
-            if parse_name(row.row.model)[0] != _OURS:
+            if parse_name(row.row.model)[0] != OURS:
                 continue
             for cell in row.cells:
                 if cell.gain and cell.published_gain and cell.column.id not in _AGAIN:

@@ -13,14 +13,13 @@ from sgenet import params, paths
 from sgenet.claims import CLAIM_VERDICTS, CONTRADICTED, SUPPORTED
 from sgenet.params import Settings
 from sgenet.report.cells import Cell, CellTable
-from sgenet.report.claims import beaten
 from sgenet.report.dossiers import again, dossiers
 from sgenet.report.figures import activations as activation_figures
 from sgenet.report.figures import cost, curves
 from sgenet.report.figures.curves import Histories
 from sgenet.report.formats import CONFIDENCE_MARKS, duration, number, printed, signed, span, unbroken
 from sgenet.report.overview import materials, overview, spread
-from sgenet.report.ranking import multiplicity
+from sgenet.report.ranking import beaten, multiplicity
 from sgenet.report.results import Found
 from sgenet.report.verdicts import VERDICTS, category_of
 from sgenet.runs import FIGURES_RUN, TASKS, Replication

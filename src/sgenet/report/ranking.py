@@ -6,7 +6,9 @@ from operator import and_
 
 from sgenet.models.names import parse_name
 from sgenet.report.cells import Cell, CellRow, CellTable
-from sgenet.tables import Row
+from sgenet.tables import Column, Row, Table
+
+OURS = "sge"  # the module whose rows the paper is about
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,17 @@ class Family:
     corrected: int
     ours: int
     ours_corrected: int
+
+
+@dataclass(frozen=True)
+class Beaten:
+    """A published value above SGE's in the same column, for the same depth and detector; `lead` is in the unit."""
+
+    table: Table
+    column: Column
+    row: Row
+    ours: Row
+    lead: float
 
 
 def peers(row: Row) -> tuple[str, int]:
@@ -69,7 +82,7 @@ def multiplicity(table: CellTable, confidence: float) -> list[Family]:
             tested = [(row.row, row.cells[place]) for row in rows if row.cells[place].adjusted_p is not None]
             if len(tested) < 2:
                 continue
-            ours = [parse_name(row.model)[0] == "sge" for row, _ in tested]
+            ours = [parse_name(row.model)[0] == OURS for row, _ in tested]
             alone = [cell.gain is not None and cell.gain.direction != "undecided" for _, cell in tested]
             left = [cell.adjusted_p is not None and cell.adjusted_p <= 1 - confidence for _, cell in tested]
             families.append(
@@ -84,6 +97,32 @@ def multiplicity(table: CellTable, confidence: float) -> list[Family]:
                 )
             )
     return families
+
+
+def beaten(tables: tuple[Table, ...]) -> list[Beaten]:
+    """Published values of trained columns above SGE's own, each once, in the order of the tables."""
+    found, seen = [], set()
+    for table in tables:
+        if table.task == "complexity":
+            continue
+        for ours in (row for row in table.rows if parse_name(row.model)[0] == OURS):
+            for row in table.rows:
+                if peers(row) != peers(ours) or row is ours:
+                    continue
+                for column in (column for column in table.columns if column.trained):
+                    key, lead = (table.run_id(row), table.run_id(ours), column.id), published_gain(row, ours, column)
+                    if lead is not None and lead > 0 and key not in seen:
+                        seen.add(key)
+                        found.append(Beaten(table, column, row, ours, lead))
+    return found
+
+
+def published_gain(row: Row, over: Row, column: Column) -> float | None:
+    """What one row gains over another by the published values, in the unit of the column."""
+    values = [one.published.get(column.id) for one in (row, over)]
+    if values[0] is None or values[1] is None:
+        return None
+    return round(values[0].value - values[1].value, 6)
 
 
 def _groups(table: CellTable, key: Callable[[CellRow], Hashable]) -> list[list[int]]:

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from sgenet.models.names import parse_name
 from sgenet.report.cells import Cell, CellTable
 from sgenet.report.figures.curves import ticks
-from sgenet.report.figures.forest import OURS
 from sgenet.report.figures.labels import Box, Label, place
 from sgenet.report.methods.wording import DETECTORS
-from sgenet.report.ranking import peers
+from sgenet.report.ranking import OURS, peers
 from sgenet.tables import Column
 
 WIDTH, HEIGHT = 290, 220

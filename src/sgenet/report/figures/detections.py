@@ -24,6 +24,7 @@ from sgenet.models.names import parse_name
 from sgenet.report.evaluations import Result
 from sgenet.report.figures.boxes import FOUND, IOU, LEAST_TAGGED, OBJECTS, View, draw, judge, objects_alone
 from sgenet.report.inputs import read_manifest
+from sgenet.report.ranking import OURS
 from sgenet.report.results import Found
 from sgenet.runs import Replication
 
@@ -81,7 +82,7 @@ def _pair(replication: Replication, found: Found) -> tuple[tuple[str, str], list
     for table in replication.tables:
         by_label = {row.label: row for row in table.rows}
         for row in table.rows if table.task == "detection" else ():
-            if row.baseline and parse_name(row.model)[0] == "sge":
+            if row.baseline and parse_name(row.model)[0] == OURS:
                 both = [found.runs[table.run_id(one)].by_seed for one in (by_label[row.baseline], row)]
                 for seed in sorted(both[0].keys() & both[1].keys()):
                     results = [by_seed[seed] for by_seed in both]

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from sgenet.models.names import parse_name
 from sgenet.report.cells import Cell, CellRow, CellTable
 from sgenet.report.figures.curves import ticks
+from sgenet.report.ranking import OURS
 from sgenet.tables import Column
 
 if TYPE_CHECKING:
     from sgenet.statistics import Gain
 
-OURS = "sge"
 METRICS = ("top1", "ap", "mask_ap", "ap_small", "ap_medium", "ap_large")  # the paper's claims are about these
 DIGITS = 2  # at most: more than an interval here can tell apart
 MARGIN = 4.0  # percent of the width, free at either end for half a mark

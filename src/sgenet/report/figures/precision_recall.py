@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sgenet.models.names import parse_name
 from sgenet.report.evaluations import Result
 from sgenet.report.figures.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
+from sgenet.report.ranking import OURS
 from sgenet.report.results import Found
 from sgenet.runs import Replication
 from sgenet.tables import Row
@@ -100,7 +101,7 @@ def _curve(row: Row, is_baseline: bool, result: Result) -> Curve | None:
         if expected is None or not abs(area - expected) <= 1e-3:
             return None
     module = parse_name(row.model)[0] or "plain"
-    kind = "baseline" if is_baseline else "row" if module == "sge" else "module"
+    kind = "baseline" if is_baseline else "row" if module == OURS else "module"
     return Curve(row.label, kind, module, tuple(_points(curve) for curve in curves), tuple(ap))
 
 
