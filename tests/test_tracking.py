@@ -20,9 +20,8 @@ def test_an_offline_run_holds_name_group_and_tags(tmp_path, monkeypatch):
     with wandb_run(OFFLINE, name="a-run seed 7", scale="a-scale", task="a-task", tables=tables, config={}) as log:
         log({"epoch": 1, "loss": 0.5})
     (file,) = Path("wandb").glob("offline-run-*/*.wandb")
-    until = (
-        time.monotonic() + 60
-    )  # the process behind wandb writes the file; on a busy machine after `finish` has returned
+    # The process behind wandb writes the file: on a busy machine after `finish` has returned.
+    until = time.monotonic() + 60
     while b"loss" not in (written := file.read_bytes()) and time.monotonic() < until:
         time.sleep(0.1)
     for told in ("a-project", "a-run seed 7", "a-scale/a-table", "a-task", "a-table", "long-" + "x" * 59, "loss"):
