@@ -9,7 +9,7 @@ export PATH := $(ENV)/bin:$(PATH)
 UV := $(or $(shell command -v uv 2>/dev/null),$(CURDIR)/.uv/bin/uv)
 STAMP := $(ENV)/.sgenet-complete
 
-.PHONY: setup replicate test lint bench browser clean lock
+.PHONY: setup replicate test soak lint bench browser clean lock
 .DEFAULT_GOAL := replicate
 
 setup: $(STAMP)
@@ -27,6 +27,9 @@ replicate: setup
 
 test: setup
 	python -m pytest
+
+soak: setup ## the long form of the tests: hours of injected faults and mutated inputs
+	python -m pytest -m soak
 
 lint: setup
 	ruff check .
