@@ -44,13 +44,16 @@ rule evaluate:
 
 
 onstart:
+    be_alone()
     note_signals()
     make_folders()
 
 
 onsuccess:
+    record_jobs()
     record_with_dvc()
 
 
 onerror:
+    record_jobs()
     report_partially()

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,29 @@ def project(tmp_path, monkeypatch):
         Path(path).write_text(yaml.safe_dump(value))
 
     return edit
+
+
+AUDIT = """
+import sys
+def note(event, found, log=open({log!r}, "a", buffering=1)):
+    if event == "pickle.find_class":
+        print(*found, file=log)
+sys.addaudithook(note)
+"""
+
+
+@pytest.fixture
+def unpickled(tmp_path):
+    """An environment whose Python processes note each class or function that a pickle names, and the file with them."""
+    folder, log = tmp_path / "audit", tmp_path / "unpickled"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(AUDIT.format(log=str(log)))
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    load = "import collections, pickle; pickle.loads(pickle.dumps(collections.OrderedDict()))"
+    subprocess.run([sys.executable, "-c", load], env=environment, check=True)
+    assert log.read_text() == "collections OrderedDict\n"
+    log.write_text("")
+    return environment, log
 
 
 @pytest.fixture

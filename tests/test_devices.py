@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch._inductor.exc import InvalidCxxCompiler
 from torch.utils.data import BatchSampler
 
-from sgenet import batches, cli, devices, paths
+from sgenet import batches, devices, paths, troubles
 from sgenet.cli import main
 from sgenet.files import InputError, read_json
 from sgenet.resume import read_history
@@ -31,7 +31,7 @@ def _sgenet(*arguments, **environment):
 
 
 @pytest.mark.parametrize("run_id", RUNS)
-def test_two_processes_give_the_numbers_of_one(project, run_id):
+def test_two_processes_give_the_numbers_of_one(project, unpickled, run_id):
     task, _, name = run_id.partition("/")
 
     def change(scale):
@@ -52,11 +52,12 @@ def test_two_processes_give_the_numbers_of_one(project, run_id):
         network = create_resnet("sge-resnet50", width=8, attention={"groups": 8}, num_classes=10)
         save_weights(network, classifier / "best.safetensors")
     output = paths.training("smoke", run_id, 0)
-    found = []
+    found, (hooked, log) = [], unpickled
     for count in (1, 2):
         project("params/scales/smoke.yaml", lambda scale, count=count: scale.update(devices=count))
-        done = _sgenet("train", run_id)
+        done = _sgenet("train", run_id, PYTHONPATH=hooked["PYTHONPATH"])
         assert done.returncode == 0, done.stderr
+        assert log.read_text() == ""  # what a port receives is not unpickled either
         assert done.stdout.count(f"{run_id}: epoch 2/2") == 1  # one process speaks
         assert read_json(output / "training.json")["devices"] == count
         found.append((read_history(output / "history.csv"), load_file(output / "last.safetensors")))
@@ -148,6 +149,18 @@ def test_no_gpu_is_held_twice_and_a_dead_run_frees_its_own():
             (devices.LOCKS / f"sgenet-gpu-{name}.lock").unlink()
 
 
+def test_locks_that_others_prepared_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "LOCKS", tmp_path)
+    monkeypatch.setattr(devices, "_uuids", dict)
+    (tmp_path / "sgenet-gpu-0.lock").symlink_to(tmp_path / "made")
+    os.mkfifo(tmp_path / "sgenet-gpu-1.lock")
+    (tmp_path / "sgenet-gpu-2.lock").mkdir()
+    for name in ("0", "1", "2"):
+        with pytest.raises(InputError, match=f"gpu-{name}.lock: cannot be opened .*, expected a file that locks a GPU"):
+            devices.hold([name], 1)
+    assert not (tmp_path / "made").exists()
+
+
 def test_more_gpus_than_there_are_is_told(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
@@ -202,8 +215,8 @@ def test_memory_is_pinned_where_a_gpu_takes_the_batches():
     ],
 )
 def test_what_torch_cannot_do_is_told_in_a_sentence(error, sentence):
-    assert re.match(sentence, cli._told(error))
-    assert cli._told(RuntimeError("something else")) is None
+    assert re.match(sentence, troubles.explain(error))
+    assert troubles.explain(RuntimeError("something else")) is None
 
 
 def test_without_a_gpu_auto_is_the_cpu_and_cuda_is_refused(monkeypatch):

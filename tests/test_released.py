@@ -211,7 +211,10 @@ def test_released_weights_are_evaluated_with_the_scales_settings(smoke, capsys):
     assert found["metrics"]["images"] == len(right) == 40
     for name, column in zip(("top1", "top5"), zip(*right, strict=True), strict=True):
         assert found["metrics"][name] == pytest.approx(100 * sum(column) / 40)
-    assert len(found["weights"]["sha256"]) == 64 and found["origin"]["command"] == "sgenet " + " ".join(command)
+    timing = read_json("results/smoke/evaluation/released/classification/sge-resnet50/timing.json")
+    assert "finished" in timing["evaluate"]
+    assert "finished" not in found["origin"] and len(found["weights"]["sha256"]) == 64
+    assert found["origin"]["command"] == "sgenet " + " ".join(command)
     assert main(["evaluate", "classification/resnet50", "--released", "--scale", "smoke"]) == 2
     assert "resnet50.safetensors: missing, expected from `sgenet import-checkpoint" in capsys.readouterr().err
     save_weights(create_resnet("sge-resnet50", num_classes=10), paths.released(run.model))  # another width

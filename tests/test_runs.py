@@ -97,7 +97,7 @@ BAD = [
     (
         DEMO,
         _set("detection", "detectors", "retina", to={}),
-        r"demo.yaml: detection.detectors: found 'retina', expected one",
+        r"demo.yaml: detection.detectors.retina: unknown key, did you mean retinanet",
     ),
     (DEMO, _set("data", "detection", "images", to=5), r"demo.yaml: data.detection.images: unknown key"),
     (
@@ -128,7 +128,7 @@ BAD = [
 
 BAD += [
     (PIPELINE, _set("scale", to=float("nan")), r"pipeline.yaml: scale: found nan, expected a finite number"),
-    (PIPELINE, lambda value: value.update({1: 1}), r"pipeline.yaml: 1: unknown key"),
+    (PIPELINE, lambda value: value.update({1: 1}), r"pipeline.yaml: line 18: found a key that YAML takes for int, expected text"),
     (DEMO, _set("classification", "attention", to={"sge": {"grups": 8}}), r"attention.sge.grups: unknown key, did you"),
     (DEMO, _set("classification", "attention", to={"sgee": {}}), r"attention.sgee: unknown key, did you mean sge\?"),
     (

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sgenet.files import InputError
 from sgenet.runs import load_replication
 from sgenet.steps import _tables_of
 from sgenet.tracking import wandb_run
@@ -37,6 +38,13 @@ def test_disabled_writes_nothing(tmp_path, monkeypatch, by):
     with wandb_run(settings, name="a", scale="b", task="c", tables=["d"], config={}) as log:
         assert log is None
     assert not list(tmp_path.iterdir())
+
+
+def test_an_odd_mode_in_the_environment_is_told(monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "$(touch ran)")
+    run = wandb_run(OFFLINE, name="a", scale="b", task="c", tables=["d"], config={})
+    with pytest.raises(InputError, match="WANDB_MODE: found .*, expected one of online, offline, disabled"), run:
+        pass
 
 
 def test_a_run_stands_first_with_the_tables_that_show_it(project):

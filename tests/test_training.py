@@ -1,6 +1,8 @@
 """Training and evaluation of both tasks on a handful of scenes: what is written, and what interruption changes."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -42,8 +44,8 @@ def _task(run):
 def _train(run, folder, log=None):
     torch.set_num_threads(1)
     data, manifest = paths.data_folder("smoke", run.task), read_json(paths.manifest("smoke", run.task))
-    _task(run).train(run, data, manifest, folder=folder, seed=0, device="cpu", log=log)
-    return {name: (folder / name).read_bytes() for name in _task(run).FILES}
+    _task(run).train(run, data, manifest, folder=folder, output=folder / "out", seed=0, device="cpu", log=log)
+    return {path.name: path.read_bytes() for path in (folder / "out").iterdir()}
 
 
 def _history(text):
@@ -60,12 +62,85 @@ def test_interrupted_and_continued_equals_undisturbed(replication, tmp_path, run
 
     with pytest.raises(Interrupted):
         _train(run, tmp_path / "torn", log=interrupt)
-    assert not (tmp_path / "torn/last.safetensors").exists()
+    assert not (tmp_path / "torn/out").exists()
     epochs = []
     torn = _train(run, tmp_path / "torn", log=lambda row: epochs.append(row["epoch"]))
     assert epochs == [1, 2]
     assert _history(whole.pop("history.csv")) == _history(torn.pop("history.csv"))
     assert whole == torn
+
+
+def test_continued_from_the_checkpoint_before_a_damaged_one_equals_undisturbed(replication, tmp_path, capsys):
+    run = replication.run(RUNS[0])
+    whole = _train(run, tmp_path / "whole")
+
+    def interrupt(row):
+        if row["epoch"] == 2:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        _train(run, tmp_path / "torn", log=interrupt)
+    older, newest = sorted((tmp_path / "torn").glob("epoch-*"))
+    content = bytearray(newest.read_bytes())
+    content[1000] ^= 1
+    newest.write_bytes(content)
+    capsys.readouterr()
+    torn = _train(run, tmp_path / "torn")
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith(f"{run.id}: damaged checkpoints are not used: epoch-0002 (its content has another")
+    assert told[1] == f"{run.id}: continues after epoch 1"
+    assert _history(whole.pop("history.csv")) == _history(torn.pop("history.csv"))
+    assert whole == torn
+    for path in (tmp_path / "torn").glob("epoch-*"):
+        path.write_bytes(b"")
+    capsys.readouterr()
+    again = _train(run, tmp_path / "torn")
+    assert f"{run.id}: starts from the beginning" in capsys.readouterr().out
+    assert again.pop("history.csv") and again == whole
+
+
+def test_killed_before_its_state_is_forgotten_a_run_ends_the_same(replication, monkeypatch):
+    run, output = replication.run(RUNS[0]), paths.training("smoke", RUNS[0], 0)
+    folders = []
+
+    def interrupt(folder):
+        folders.append(folder)
+        raise Interrupted
+
+    with monkeypatch.context() as patched:
+        patched.setattr(resume, "forget", interrupt)
+        with pytest.raises(Interrupted):
+            steps.train(replication, run, 0)
+    before = {path.name: path.read_bytes() for path in output.iterdir() if path.name != "training.json"}
+    assert len(before) == 3 and len(list(folders[0].glob("epoch-*"))) == 2
+    for path in output.iterdir():  # as Snakemake does with a job that did not end
+        path.unlink()
+    steps.train(replication, run, 0)
+    assert all((output / name).read_bytes() == content for name, content in before.items())
+    assert (output / "training.json").exists() and not folders[0].parent.exists()
+
+
+def test_a_run_that_another_process_trains_is_refused(replication, monkeypatch):
+    run, output = replication.run(RUNS[0]), paths.training("smoke", RUNS[0], 0)
+    hold, holders = resume.hold, []
+
+    def hold_as_second(folder):
+        folder.mkdir(parents=True)
+        code = "import sys; from pathlib import Path; from sgenet.processes import hold; hold(Path(sys.argv[1]), '');"
+        code += "print('holds', flush=True); sys.stdin.read()"
+        command = [sys.executable, "-c", code, str(folder / "lock")]
+        holders.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        assert holders[0].stdout.readline() == "holds\n"
+        return hold(folder)
+
+    monkeypatch.setattr(resume, "hold", hold_as_second)
+    monkeypatch.setattr(resume, "_PATIENCE", 0.2)
+    try:
+        with pytest.raises(InputError) as refused:
+            steps.train(replication, run, 0)
+        assert f"is in use by process {holders[0].pid} on " in str(refused.value) and not output.exists()
+    finally:
+        holders[0].communicate(timeout=30)
 
 
 @pytest.mark.parametrize("run_id", ["classification/sge-resnet50", "detection/faster-rcnn/sge-resnet50"])
@@ -81,7 +156,11 @@ def test_steps_write_whole_results_with_their_origin(replication, run_id, capsys
     steps.evaluate(replication, run, 0)
     output = paths.evaluation("smoke", run.id, 0)
     result = read_json(output / "metrics.json")
-    training = result["origin"]["train"]
+    training, times = result["origin"]["train"], read_json(output / "timing.json")
+    assert training | times["train"] == read_json(paths.training("smoke", run.id, 0) / "training.json")
+    for step in ("train", "evaluate"):  # what equal runs do not share stands beside the metrics
+        assert times[step].keys() == {"seconds", "peak_memory_mib", "finished"}
+        assert not times[step].keys() & result["origin"][step].keys()
     assert training["settings"]["epochs"] == 2 and training["versions"]["torch"] == torch.__version__.partition("+")[0]
     assert training["data"]["fingerprint"] == read_json(paths.manifest("smoke", run.task))["fingerprint"]
     assert "epoch 2/2" in capsys.readouterr().out

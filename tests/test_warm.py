@@ -102,6 +102,15 @@ def test_a_folder_that_is_none_is_left_alone(project, name, monkeypatch):
     assert not Path(name).exists()
 
 
+def test_a_folder_that_others_may_enter_is_not_used(project, monkeypatch):
+    folder = Path(warm.folder_of(os.getpid()))
+    folder.mkdir(parents=True)
+    folder.chmod(0o755)
+    monkeypatch.setenv("SGENET_WARM", str(folder))
+    assert warm.run(["doctor"]) is None
+    assert not list(folder.iterdir())
+
+
 def test_without_an_owner_a_step_runs_by_itself(project, monkeypatch):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()

@@ -3,17 +3,27 @@
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from sgenet.files import InputError, atomic_path
 
 
+def copy_weights(model: nn.Module) -> dict[str, Tensor]:
+    """The state dict of `model` as it is now, in the CPU's memory."""
+    return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in model.state_dict().items()}
+
+
 def save_weights(model: nn.Module, path: str | Path) -> None:
     """Write the state dict of `model` to a safetensors file, atomically."""
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    save_tensors(copy_weights(model), path)
+
+
+def save_tensors(state: dict[str, Tensor], path: str | Path) -> None:
+    """Write tensors of the CPU, such as `copy_weights` gives, to a safetensors file, atomically."""
+    content = save(state)
     with atomic_path(path) as temporary:
-        save_file(state, temporary)
+        temporary.write_bytes(content)
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:

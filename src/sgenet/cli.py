@@ -1,48 +1,50 @@
 """The `sgenet` command; one sub-command a step. What a step needs is imported when it runs."""
 
 import argparse
+import contextlib
+import logging
 import os
-import signal
 import sys
 import warnings
 from pathlib import Path
 
-from sgenet import paths, warm
+from sgenet import paths, processes, troubles, warm
 from sgenet.files import InputError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run `sgenet`; returns the exit status: 0 done, 1 done with problems, 2 bad input."""
+    """Run `sgenet`; returns the exit status: 0 done, 1 done with problems, 2 bad input, or a machine that refuses."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(arguments)
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # mmengine's, of no use to a user
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files are removed
+    processes.stop_on_signals()
+    processes.follow_workflow()
+    logging.raiseExceptions = False  # a full disk under a library's log is no reason for a traceback
     try:
         status = warm.run(arguments) if options.step in ("train", "evaluate", "activations") else None
-        return (_run(options) or 0) if status is None else status
-    except InputError as error:
-        print(f"sgenet: {error}", file=sys.stderr)
-        return 2
-    except RuntimeError as error:
-        if (known := _told(error)) is None:
-            raise
-        print(f"sgenet: {known}", file=sys.stderr)
-        return 2
+        status = (_run(options) or 0) if status is None else status
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
-        print("sgenet: interrupted; the same command continues", file=sys.stderr)
-        return 130
+        return _end("interrupted; the same command continues", 130)
+    except InputError as error:
+        return _end(troubles.message(error), 2)
+    except Exception as error:
+        if (known := troubles.explain(error)) is None:
+            raise
+        return _end(known, 2)
 
 
-def _told(error: RuntimeError) -> str | None:
-    """A sentence for what torch raises where a setting asks too much of the machine; None for anything else."""
-    name, text = type(error).__name__, next(iter(str(error).splitlines()), "")
-    if name == "OutOfMemoryError":
-        return f"the GPU's memory is full ({text[:120]}); lower device_batch_size, the batch of a step stays as it is"
-    if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
-        return f"compile: torch.compile failed ({text[:120]}); set it to false, or install what it needs"
-    if text.startswith("DataLoader worker") and "killed by signal" in text:
-        return f"{text[:120]}; fewer `workers` need less memory, and the same command continues"
-    return None
+def _end(sentence: str, status: int) -> int:
+    """Say why the step ends, as far as the output takes it; returns the status."""
+    with contextlib.suppress(OSError):
+        print(f"sgenet: {sentence}", file=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # Python would try once more at its end, and say so with a traceback
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return status
 
 
 def _run(options: argparse.Namespace) -> int | None:
@@ -87,6 +89,8 @@ def _run(options: argparse.Namespace) -> int | None:
 
     # Snakemake hands on what its --config chose over params/pipeline.yaml.
     seeds, tables = os.environ.get("SGENET_SEEDS"), os.environ.get("SGENET_TABLES")
+    if seeds and not seeds.isdecimal():
+        raise InputError(f"environment variable SGENET_SEEDS: found {seeds!r}, expected a whole number")
     chosen = tables.split() if tables else None
     if getattr(options, "tables", None) is not None:
         chosen = options.tables.split(",")

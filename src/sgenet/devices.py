@@ -6,9 +6,11 @@ settings of the scale.
 """
 
 import ctypes
+import errno
 import fcntl
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -75,15 +77,29 @@ def hold(visible: list[str], count: int) -> list[str]:
 def _lock(name: str) -> int | None:
     path = LOCKS / f"sgenet-gpu-{_uuids().get(name, name).replace('/', '_')}.lock"
     try:
-        file = os.open(path, os.O_RDONLY)  # another user's is opened, never made anew
-    except FileNotFoundError:
-        file = os.open(path, os.O_RDONLY | os.O_CREAT)
-        os.chmod(file, 0o666)  # whatever the umask: others must be able to open it
+        file = _open_lock(path)
+    except OSError as error:  # of a link, ELOOP
+        reason = (error.strerror or "no reason told").lower()
+        raise InputError(f"{path}: cannot be opened ({reason}), expected a file that locks a GPU") from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(file)
         return None
+    return file
+
+
+def _open_lock(path: Path) -> int:
+    """Open a file in a folder where anyone may put one: no link is followed, no pipe waited for."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        file = os.open(path, flags)  # another user's is opened, never made anew
+    except FileNotFoundError:
+        file = os.open(path, flags | os.O_CREAT)
+        os.chmod(file, 0o666)  # whatever the umask: others must be able to open it
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError(errno.EINVAL, "no ordinary file")
     return file
 
 
@@ -117,6 +133,11 @@ def local_rank() -> int:
 def world() -> int:
     """Number of the run's processes."""
     return int(os.environ["WORLD_SIZE"]) if launched() else 1
+
+
+def leads() -> bool:
+    """Whether this process answers for its run: it starts the others, is the first of another launcher's, or alone."""
+    return rank() == 0 and not os.environ.get(_PARENT)
 
 
 def join(device: str) -> None:
@@ -167,6 +188,7 @@ def launch(arguments: list[str], count: int, device: str) -> None:
     """
     import logging
 
+    from torch.distributed import TCPStore
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -175,9 +197,13 @@ def launch(arguments: list[str], count: int, device: str) -> None:
     os.environ[_PARENT] = str(os.getpid())
     if device == "cuda":
         os.environ[_HELD] = "1"
+    # The processes meet in a store on a port that is free. Not by torchrun's ordinary way, `c10d`: that one unpickles
+    # what stands in its store, which others on this machine may reach. The launcher finds the store by its port.
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, multi_tenant=True)
     config = LaunchConfig(
         min_nodes=1, max_nodes=1, nproc_per_node=count, run_id=uuid.uuid4().hex, max_restarts=0, monitor_interval=0.2,
-        rdzv_backend="c10d", rdzv_endpoint="127.0.0.1:0", local_addr="127.0.0.1",
+        rdzv_backend="static", rdzv_endpoint=f"127.0.0.1:{store.port}", rdzv_configs={"rank": 0},
+        local_addr="127.0.0.1",
     )  # fmt: skip
     try:
         elastic_launch(config, sys.executable)("-m", "sgenet.cli", *arguments)

@@ -5,11 +5,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
-from mmengine.dist import all_reduce, broadcast, get_dist_info
+from mmengine.dist import all_reduce, barrier, broadcast, get_dist_info
 from mmengine.hooks import Hook, ParamSchedulerHook
+from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -17,10 +18,10 @@ from tqdm import tqdm
 
 from sgenet import devices
 from sgenet.batches import entropy, pieces_of_step, seed_everything
-from sgenet.checkpoints import save_weights
+from sgenet.checkpoints import copy_weights, save_tensors, save_weights
 from sgenet.files import InputError
 from sgenet.params import Settings
-from sgenet.resume import load_checkpoint, read_history, save_checkpoint, write_history
+from sgenet.resume import Weights, load_checkpoint, newest_checkpoint, save_checkpoint, write_history
 
 Log = Callable[[dict[str, float]], None]
 _LOSSES_AT_ONCE = 50
@@ -41,9 +42,18 @@ def schedulers(settings: Settings, warmup: list[dict[str, Any]], iterations: int
 
 
 class QuietRunner(Runner):
-    """mmengine's Runner without its survey of compilers and environment, which costs seconds: origins record those."""
+    """mmengine's Runner without its survey of compilers and environment, which costs seconds: origins record those.
+
+    And without its files, a log and its configuration, which nobody reads and a full disk would take amiss.
+    """
 
     def _log_env(self, env_cfg: dict[str, Any]) -> None:
+        pass
+
+    def build_logger(self, log_level: str = "INFO", log_file: str | None = None, **more: Any) -> MMLogger:
+        return MMLogger.get_instance(self._experiment_name, log_level=log_level)
+
+    def dump_config(self) -> None:
         pass
 
 
@@ -66,7 +76,7 @@ class StepSchedulerHook(ParamSchedulerHook):
 
 
 class EpochHook(Hook):
-    """Seeds each batch, shows progress, keeps the history, the best weights and a checkpoint to continue from.
+    """Seeds each batch, shows progress, keeps checkpoints to continue from; in the end writes history and weights.
 
     Random numbers depend on the run's seed, the epoch and the batch alone, so a run continued at the start of an epoch
     goes through the same ones as one that was never interrupted, and several processes through the same as one.
@@ -76,7 +86,8 @@ class EpochHook(Hook):
 
     Args:
         run_id: for messages.
-        folder: receives `history.csv`, `best.safetensors` (if `best` is given) and `checkpoint.pth`.
+        folder: the run's unfinished state.
+        output: receives `history.csv`, `last.safetensors` and, if `best` is given, `best.safetensors`.
         seed: of the run.
         network: what the weights are saved of.
         best: column of the validation metrics whose highest epoch counts as best.
@@ -86,10 +97,18 @@ class EpochHook(Hook):
     priority = "LOW"  # behind mmengine's ParamSchedulerHook, whose step the checkpoint must hold
 
     def __init__(
-        self, run_id: str, folder: Path, seed: int, network: nn.Module, best: str | None, log: Log | None = None
+        self,
+        run_id: str,
+        folder: Path,
+        output: Path,
+        seed: int,
+        network: nn.Module,
+        best: str | None,
+        log: Log | None = None,
     ) -> None:
-        self.run_id, self.folder, self.seed, self.network, self.best = run_id, folder, seed, network, best
-        self.log = log
+        self.run_id, self.folder, self.output, self.seed = run_id, folder, output, seed
+        self.network, self.best, self.log = network, best, log
+        self._best_weights: Weights | None = None
         self.history: list[dict[str, float]] = []
         self._rank, self._world = get_dist_info()
         self._norms = [part for part in network.modules() if isinstance(part, _BatchNorm)]
@@ -103,14 +122,22 @@ class EpochHook(Hook):
         self._bar: Any = None
 
     def before_train(self, runner: Runner) -> None:
-        checkpoint = self.folder / "checkpoint.pth"
-        if checkpoint.exists():
+        if self._rank:
+            barrier()  # behind the first process, which removes what is damaged
+        checkpoint, damaged = newest_checkpoint(self.folder)
+        if not self._rank:
+            barrier()
+        if damaged:
+            self._tell(f"damaged checkpoints are not used: {', '.join(damaged)}")
+        if checkpoint:
             load_checkpoint(runner, checkpoint)
-            self.history = read_history(self.folder / "history.csv")[: runner.epoch]
+            self.history, self._best_weights = checkpoint.state["history"], checkpoint.state["best"]
             self._tell(f"continues after epoch {runner.epoch}")
             if self.log:
                 for row in self.history:
                     self.log(row)
+        elif damaged:
+            self._tell("starts from the beginning")
 
         where = f"{self._world} device{'s' * (self._world > 1)}"
         steps = len(runner.train_dataloader) // runner.optim_wrapper._accumulative_counts
@@ -147,16 +174,28 @@ class EpochHook(Hook):
         for named in self._losses:
             losses = dict(zip(named, torch.stack(list(named.values())).tolist(), strict=True))
             self._iterations += 1
-            if not all(math.isfinite(loss) for loss in losses.values()):
-                raise InputError(
-                    f"{self.run_id}: the loss is {losses['loss']} in epoch {runner.epoch + 1}, iteration "
-                    f"{self._iterations} (last finite loss {self._last_finite:.4g}); expected a finite one: "
-                    "lower the learning rate"
-                )
+            for name in ("loss", *losses):
+                if not math.isfinite(losses[name]):
+                    self._diverged(runner, f"the {name} is {losses[name]}")
             self._last_finite = losses["loss"]
             for name, loss in losses.items():
                 self._sums[name] = self._sums.get(name, 0.0) + loss
         self._losses = []
+
+    def _check_weights(self, runner: Runner) -> None:
+        """Refuse weights that are not finite, as the last step of an epoch may leave them: no checkpoint takes them."""
+        floating = {name: value for name, value in self.network.state_dict().items() if value.is_floating_point()}
+        finite = torch.stack([value.isfinite().all() for value in floating.values()]).tolist()
+        for name, good in zip(floating, finite, strict=True):
+            if not good:
+                self._diverged(runner, f"{name} is not finite")
+
+    def _diverged(self, runner: Runner, what: str) -> NoReturn:
+        last = "none in this epoch" if math.isnan(self._last_finite) else f"{self._last_finite:.4g}"
+        raise InputError(
+            f"{self.run_id}: {what} in epoch {runner.epoch + 1}, iteration {self._iterations} "
+            f"(last finite loss: {last}); expected finite numbers: lower the learning rate"
+        )
 
     def after_train_epoch(self, runner: Runner) -> None:
         self._count_losses(runner)
@@ -165,11 +204,12 @@ class EpochHook(Hook):
             norm.track_running_stats = True
             for buffer in norm.buffers():
                 broadcast(buffer, 0)
+        self._check_weights(runner)
         if runner.val_loop is None:
             self._finish_epoch(runner, runner.epoch + 1, {})
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        named = {name.rpartition("/")[2]: value for name, value in (metrics or {}).items()}
+        named = {name.rpartition("/")[2]: float(value) for name, value in (metrics or {}).items()}
         self._finish_epoch(runner, runner.epoch, named)
 
     def _finish_epoch(self, runner: Runner, epoch: int, metrics: dict[str, float]) -> None:
@@ -182,13 +222,21 @@ class EpochHook(Hook):
         if self._rank:
             return
         if self.best and row[self.best] > max((r[self.best] for r in self.history[:-1]), default=-math.inf):
-            save_weights(self.network, self.folder / "best.safetensors")
-        write_history(self.history, self.folder / "history.csv")
-        save_checkpoint(runner, epoch, self.folder / "checkpoint.pth")
+            self._best_weights = copy_weights(self.network)
+        save_checkpoint(runner, self.history, self._best_weights, self.folder)
         if self.log:
             self.log(row)
         shown = ", ".join(f"{name} {row[name]:.4g}" for name in ("loss", *metrics, "lr", "seconds"))
         self._tell(f"epoch {epoch}/{runner.max_epochs}: {shown}")
+
+    def after_train(self, runner: Runner) -> None:
+        if self._rank:
+            return
+        (self.output / "training.json").unlink(missing_ok=True)  # an old origin never stands beside new weights
+        if self._best_weights is not None:
+            save_tensors(self._best_weights, self.output / "best.safetensors")
+        save_weights(self.network, self.output / "last.safetensors")
+        write_history(self.history, self.output / "history.csv")
 
     def _tell(self, text: str) -> None:
         if self._rank == 0:

@@ -1,39 +1,83 @@
 """Reading and writing files: whole or not at all, and one clear sentence when the input is bad."""
 
+import errno
 import json
 import os
-import tempfile
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from sgenet import temporaries, troubles
+
+DEEPEST = 40  # lists and mappings in each other
+LONGEST = 1500  # characters of a line of an error
+_TOO_DEEP = object()
+
 
 class InputError(Exception):
-    """Bad input, told in one sentence: which file, which field, what was found, what was expected."""
+    """Bad input, told in one sentence: which file, which field, what was found, what was expected.
+
+    Each argument is a line: control characters in it are escaped, and what is too long to read loses its middle.
+    """
+
+    def __str__(self) -> str:
+        return "\n".join(_line(str(text)) for text in self.args)
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Turn what the system or a library raises where `path` cannot be written into an InputError that says why."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        if (told := troubles.cannot_write(Path(path), error)) is None:
+            raise
+        raise InputError(told) from None
 
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success flush it to disk and rename it to `path`.
+    """Yield a temporary path beside `path`; on success bring it to disk and rename it to `path`.
 
-    On any exception the temporary file is removed and `path` stays as it was.
+    On any exception the temporary file is removed and `path` stays as it was. What a killed writer of `path` left
+    beside it is removed first. InputError where the disk is full, the folder read-only, or the like.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with temporary_path(path) as temporary:
         yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes files private
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        put(temporary, path)
+
+
+@contextmanager
+def temporary_path(path: str | Path) -> Iterator[Path]:
+    """Yield a new empty file beside `path`, which is removed in the end if it was not `put` into its place."""
+    path = Path(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for left in temporaries.abandoned(path):
+            left.unlink(missing_ok=True)
+        temporary, lock = temporaries.create(path)
+        try:
+            yield temporary
+        finally:
+            try:
+                temporary.unlink(missing_ok=True)
+            finally:
+                os.close(lock)
+
+
+def put(temporary: Path, path: str | Path) -> None:
+    """Bring a written file to disk and give it its name in the same folder, whatever had that name."""
+    temporaries.sync(temporary)
+    umask = os.umask(0)
+    os.umask(umask)
+    temporary.chmod(0o666 & ~umask)  # it was made private
+    temporary.replace(path)
+    temporaries.sync(temporary.parent)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -44,54 +88,67 @@ def write_text(path: str | Path, text: str) -> None:
 
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` to `path` as JSON atomically; NaN and infinities are refused with a ValueError."""
-    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+    write_text(path, to_json(value))
 
 
-def read_json(path: str | Path) -> Any:
-    """Return the content of a JSON file; InputError when it is missing, unreadable or not JSON."""
+def to_json(value: Any) -> str:
+    """JSON as `write_json` writes it."""
+    return json.dumps(value, indent=1, allow_nan=False) + "\n"
+
+
+def check_file(path: str | Path, largest: int) -> None:
+    """OSError unless `path` is an ordinary file of at most `largest` bytes: pipes and devices may never end."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8-sig"))  # some editors begin with a byte order mark
+        found = os.stat(path)
+    except ValueError:  # of a name that no file can have
+        raise OSError(errno.EINVAL, "not the name of a file") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "is a folder" if stat.S_ISDIR(found.st_mode) else "is no ordinary file")
+    if found.st_size > largest:
+        raise OSError(errno.EFBIG, f"is larger than {largest:,} bytes")
+
+
+def read_json(path: str | Path, largest: int = 2**25) -> Any:
+    """Return the content of a JSON file of at most `largest` bytes; InputError where there is none."""
+    try:
+        value = json.loads(read_text(path, largest))
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({_reason(error)}), expected a JSON file") from None
+        raise InputError(f"{path}: cannot be read ({reason_of(error)}), expected a JSON file") from None
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: line {error.lineno} is not JSON ({error.msg})") from None
     except (RecursionError, ValueError):
+        value = _TOO_DEEP
+    if value is _TOO_DEEP or _is_deep(value):
         found = "found lists in lists too deep, or a number too long, to be read"
-        raise InputError(f"{path}: {found}, expected an ordinary JSON file") from None
+        raise InputError(f"{path}: {found}, expected an ordinary JSON file")
+    return value
 
 
-def read_yaml(path: str | Path) -> Any:
-    """Return the content of a YAML file; InputError when it is missing, unreadable or not YAML."""
-    import yaml
-
-    text = ""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-        # libyaml's parser where there is one: ten times as fast, and every step pays
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
-        node = loader.get_single_node()
-        _refuse_repeated_keys(node, path)
-        return None if node is None else loader.construct_document(node)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({_reason(error)}), expected a YAML file") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f"line {min(mark.line, text.count(chr(10))) + 1} " if mark else ""  # not behind the end
-        problem = getattr(error, "problem", None) or "unreadable text"
-        raise InputError(f"{path}: {line}is not YAML ({problem})") from None
+def read_text(path: str | Path, largest: int) -> str:
+    """The UTF-8 text of an ordinary file; OSError or UnicodeDecodeError where there is none."""
+    check_file(path, largest)
+    return Path(path).read_text(encoding="utf-8-sig")  # some editors begin with a byte order mark
 
 
-def _refuse_repeated_keys(node: Any, path: str | Path) -> None:
-    """YAML silently takes the last of two equal keys; here that is an error."""
-    seen = set()
-    for key, value in node.value if getattr(node, "id", "") == "mapping" else ():
-        if key.value in seen:
-            raise InputError(f"{path}: line {key.start_mark.line + 1}: {key.value} stands twice, expected it once")
-        seen.add(key.value)
-        _refuse_repeated_keys(value, path)
-    for child in node.value if getattr(node, "id", "") == "sequence" else ():
-        _refuse_repeated_keys(child, path)
+def _is_deep(value: Any) -> bool:
+    """Whether lists and mappings stand in each other so deep that what walks through them would run out of stack."""
+    level = [value]
+    for _ in range(DEEPEST):
+        members = (one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list))
+        level = [one for one in chain.from_iterable(members) if isinstance(one, dict | list)]
+        if not level:
+            return False
+    return True
 
 
-def _reason(error: Exception) -> str:
+def _line(text: str) -> str:
+    return _shorten("".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in _shorten(text)))
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[3 - LONGEST // 2 :]}"
+
+
+def reason_of(error: Exception) -> str:
+    """What kept a file from being read as text, in words."""
     return (getattr(error, "strerror", None) or "not UTF-8 text").lower()

@@ -5,18 +5,22 @@ import math
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 
 from sgenet import attention
-from sgenet.files import InputError, read_yaml
+from sgenet.files import InputError
+from sgenet.plain_yaml import read_yaml
 
 Settings = dict[str, Any]
 
 PARAMS = Path("params")
 SCHEMAS = Path("workflow/schemas")
+_LARGEST = 2.0**53  # up to here floating-point numbers hold every whole number
+_MOST_ERRORS = 1000  # of which one is told
 _KINDS = dict.fromkeys(("folder", "imagenet", "packed"), "images")  # sources of data that have the same settings
 
 
@@ -75,7 +79,7 @@ def load_scale(scale: str) -> Settings:
     path = _choose("scales", "scale", scale)
     value = load(path, "scale")
     for task in ("classification", "detection"):
-        _check_overrides(value[task], task, path, (task,))
+        check_overrides(value[task], task, path, (task,))
         check(value["data"][task], f"data-{task}", path, ("data", task))
         kind = _KINDS.get(source := value["data"][task]["source"], source)
         check(value["data"][task], f"data-{task}-{kind}", path, ("data", task))
@@ -85,16 +89,11 @@ def load_scale(scale: str) -> Settings:
 def load_recipe(task: str) -> Settings:
     """params/recipes/<task>.yaml: the paper's hyper-parameters."""
     path = PARAMS / "recipes" / f"{task}.yaml"
-    value = read_yaml(path)
-    _check_overrides(value, task, path, ())
+    value = load(path, task)
+    check_overrides(value, task, path)
+    if task == "detection" and "detectors" not in value:
+        raise InputError(f"{path}: detectors: missing")
     return value
-
-
-def _check_overrides(value: Settings, task: str, path: Path, at: tuple[str, ...]) -> None:
-    check_overrides(value, task, path, at)
-    for key in ("detectors", "models"):
-        for name, overrides in value.get(key, {}).items():
-            _check_overrides(overrides, task, path, (*at, key, name))
 
 
 def check_overrides(value: Settings, task: str, path: str | Path, at: tuple[str, ...] = ()) -> None:
@@ -104,6 +103,9 @@ def check_overrides(value: Settings, task: str, path: str | Path, at: tuple[str,
     for name in sorted(modules.keys() - set(known)):
         raise InputError(f"{path}: {'.'.join((*at, 'attention', name))}: unknown key, {_hint(name, known)}")
     check(modules, "attention", path, (*at, "attention"), partial=True)
+    for key in ("detectors", "models"):
+        for name, own in value.get(key, {}).items():
+            check_overrides(own, task, path, (*at, key, name))
 
 
 def load_table(name: str) -> Settings:
@@ -127,7 +129,8 @@ def check(value: Any, schema: str, path: str | Path, at: tuple[str, ...] = (), *
         InputError: one sentence with file, field, what was found and what was expected.
     """
     _check_finite(value, path, at)
-    errors = sorted(_validator(schema, partial).iter_errors(value), key=lambda error: list(map(str, error.path)))
+    found = islice(_validator(schema, partial).iter_errors(value), _MOST_ERRORS)
+    errors = sorted(found, key=lambda error: list(map(str, error.path)))
     if not errors:
         return
     error = jsonschema.exceptions.best_match(errors)
@@ -157,15 +160,34 @@ def _hint(unknown: str, known: list[str]) -> str:
 def _check_finite(value: Any, path: str | Path, at: tuple[str, ...]) -> None:
     if isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"{path}: {'.'.join(at)}: found {value}, expected a finite number")
+    if isinstance(value, int | float) and abs(value) > _LARGEST:
+        raise InputError(f"{path}: {'.'.join(at)}: found {value}, expected a number up to {_LARGEST:g}")
     entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, entry in entries:
         _check_finite(entry, path, (*at, str(key)))
 
 
 @cache
-def _validator(schema: str, partial: bool) -> jsonschema.Draft202012Validator:
+def _validator(schema: str, partial: bool) -> Any:
     path = SCHEMAS / f"{schema}.schema.yaml"
-    return jsonschema.Draft202012Validator(_optional(read_yaml(path)) if partial else read_yaml(path))
+    return _Validator(_optional(read_yaml(path)) if partial else read_yaml(path))
+
+
+def _unique(_: Any, wanted: bool, value: Any, __: Any) -> Iterator[jsonschema.ValidationError]:
+    """jsonschema's own compares each with each where the items are no texts or numbers, which `items` refuses."""
+    items = [item for item in value if isinstance(item, str | int | float)] if isinstance(value, list) else []
+    if wanted and len(set(items)) < len(items):
+        yield jsonschema.ValidationError(f"{value!r:.60} has equal items")
+
+
+_Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    {"uniqueItems": _unique},
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer",
+        lambda _, value: isinstance(value, int) and not isinstance(value, bool),  # 2.0 would reach range()
+    ),
+)
 
 
 def _optional(schema: Any) -> Any:

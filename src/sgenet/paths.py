@@ -26,7 +26,7 @@ def training(scale: str, run_id: str, seed: int) -> Path:
 
 
 def evaluation(scale: str, run_id: str, seed: int) -> Path:
-    """metrics.json of a run, and its predictions or detections."""
+    """metrics.json of a run, timing.json, and its predictions or detections."""
     return Path("results", scale, "evaluation", run_id, f"seed-{seed}")
 
 

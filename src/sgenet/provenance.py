@@ -14,6 +14,8 @@ from typing import Any
 
 from sgenet.files import read_json
 
+TIMES = ("seconds", "peak_memory_mib", "finished")  # of an origin: what equal runs do not share
+
 _PACKAGES = ("torch", "torchvision", "mmengine", "mmcv-lite", "mmdet", "pycocotools", "numpy")
 
 
@@ -45,6 +47,14 @@ def stamp(command: str, started: float, device: str) -> dict[str, Any]:
     }
 
 
+def split(origin: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """An origin as equal runs share it, and its times."""
+    return (
+        {key: value for key, value in origin.items() if key not in TIMES},
+        {key: value for key, value in origin.items() if key in TIMES},
+    )
+
+
 def versions() -> dict[str, str]:
     """Versions of the packages that a number depends on; those not installed are left out."""
     found = {}
@@ -62,8 +72,8 @@ def commit() -> str | None:
     try:
         git = {"check": True, "capture_output": True, "text": True}
         head = subprocess.run(["git", "rev-parse", "HEAD"], **git).stdout.strip()  # type: ignore[call-overload]
-        changed = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"],
+        changed = subprocess.run(  # dvc.lock, where it is tracked, changes while `dvc repro` runs
+            ["git", "status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)dvc.lock"],
             **git,  # type: ignore[call-overload]
         ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):

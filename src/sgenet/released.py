@@ -4,8 +4,11 @@ Two kinds are known: the authors' ImageNet classifiers (`state_dict`, `epoch`, `
 mmdetection 0.6 (`state_dict`, `meta`). Both may come from a torch of 2019, whose files are no zip archives.
 """
 
+import os
 import pickle
 import re
+import reprlib
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +16,10 @@ from typing import IO, Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from sgenet.checkpoints import fit_weights, save_weights
-from sgenet.files import InputError
+from sgenet.files import InputError, check_file
 from sgenet.models.resnet import AttentionResNet, create_resnet
 
 
@@ -48,10 +50,14 @@ def read_released(path: str | Path) -> Released:
         raise InputError(f"{path}: found {type(content).__name__}, expected a checkpoint with a state_dict")
     state = content.get("state_dict", content)
     if not isinstance(state, dict) or not state:
-        raise InputError(f"{path}: state_dict: found {state!r:.60}, expected tensors by name")
+        raise InputError(f"{path}: state_dict: found {reprlib.repr(state)}, expected tensors by name")
+    left = 2 * os.path.getsize(path)  # bytes; two names may share a tensor
     for name, tensor in state.items():
-        if not isinstance(name, str) or not _is_plain(tensor):
-            found = f"{type(tensor).__name__} under {name!r:.60}"
+        left -= tensor.nbytes if isinstance(tensor, Tensor) and tensor.layout == torch.strided else 0
+        if not isinstance(name, str) or left < 0 or not _is_plain(tensor):
+            found = f"{type(tensor).__name__} under {reprlib.repr(name)}"
+            if left < 0:
+                raise InputError(f"{path}: state_dict: found {found} that is larger than the file, expected all of it")
             raise InputError(f"{path}: state_dict: found {found}, expected a dense tensor of finite real numbers")
     if all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
@@ -90,11 +96,7 @@ def import_checkpoint(
         raise InputError(f"--classes: found with the classifier {model}, expected with a detector alone")
     else:
         network = create_classifier(model, released.state, source)
-    try:
-        save_weights(network, destination)
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{destination}: cannot be written ({reason.lower()})") from None
+    save_weights(network, destination)
     epoch, accuracy = ("not told" if value is None else f"{value:g}" for value in (released.epoch, released.accuracy))
     told = f"epoch {epoch}, best accuracy {accuracy}, as the file says"
     if "/" in model and released.classes is None:
@@ -146,18 +148,35 @@ _HARMLESS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     (_numpy_number, "numpy.core.multiarray.scalar"),
     (_numpy_number, "numpy._core.multiarray.scalar"),
 ]
+_LARGEST = 2**36  # bytes of a file
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int32, torch.int64)
 
 
 def _load(path: str | Path) -> Any:
     try:
+        check_file(path, _LARGEST)
         with open(path, "rb") as file:
             if not file.peek(1):
                 raise InputError(f"{path}: is empty, expected a checkpoint of torch.save")
+            _check_archive(file, path)
             return _unpickle(file, path)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise InputError(f"{path}: cannot be read ({reason}), expected a checkpoint of torch.save") from None
+
+
+def _check_archive(file: IO[bytes], path: str | Path) -> None:
+    """Refuse a zip archive that would fill the memory: torch.save never compresses, and shares no bytes."""
+    if file.read(4) == b"PK\x03\x04":
+        try:
+            entries = zipfile.ZipFile(file).infolist()
+        except Exception:  # zipfile meets bad bytes with many kinds of exception
+            entries = []  # torch tells what is wrong
+        size = os.fstat(file.fileno()).st_size
+        if any(entry.compress_type for entry in entries) or sum(entry.file_size for entry in entries) > size:
+            found = f"found an archive that unpacks to more than its {size:,} bytes"
+            raise InputError(f"{path}: {found}, expected one as torch.save writes it")
+    file.seek(0)
 
 
 def _unpickle(file: IO[bytes], path: str | Path) -> Any:
@@ -182,7 +201,8 @@ def _number(value: Any) -> float | None:
     """A number as the file holds it, plain or as a tensor of one element; None for anything else."""
     if _is_plain(value) and value.numel() == 1:
         value = value.item()
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if number and abs(value) < 2**53 else None
 
 
 def _names(value: Any, path: str | Path) -> tuple[str, ...] | None:
@@ -190,5 +210,5 @@ def _names(value: Any, path: str | Path) -> tuple[str, ...] | None:
         return None
     names = (value,) if isinstance(value, str) else value  # ("digit") is a text, not a tuple
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise InputError(f"{path}: meta.CLASSES: found {value!r:.60}, expected the names of the classes")
+        raise InputError(f"{path}: meta.CLASSES: found {reprlib.repr(value)}, expected the names of the classes")
     return tuple(names)

@@ -164,6 +164,8 @@ def collect_runs(tables: Iterable[Table], recipes: dict[str, Settings], scale: S
 def _runs_of(task: str, row: Row, recipes: dict[str, Settings], scale: Settings, place: str) -> list[Run]:
     """The run behind a row; before a detector's, the classification run that it starts from. Nothing for complexity."""
     parse_name(row.model)
+    path, _, at = place.partition(": ")
+    params.check_overrides(row.settings, "classification" if task == "complexity" else task, path, (at, "settings"))
     if task == "complexity":
         settings = _of_model(row.model, merge(recipes["classification"], row.settings))
         _check(settings, row.settings, "classification", row.model, place)
@@ -231,7 +233,6 @@ def _check_figures(figures: Settings, run: Run, name: str) -> None:
 
 def _check(settings: Settings, own: Settings, task: str, model: str, place: str) -> None:
     path, _, at = place.partition(": ")
-    params.check_overrides(own, task, path, (at, "settings"))
     for module in own.get("attention", {}).keys() - settings["attention"].keys():
         raise InputError(f"{path}: {at}.settings.attention.{module}: unknown key, {model} has no such module")
     recipe = params.PARAMS / "recipes" / f"{task}.yaml"

@@ -2,13 +2,14 @@
 
 import hashlib
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sgenet import devices, paths
-from sgenet.files import InputError, read_json, write_json
-from sgenet.provenance import describe_device, origin, stamp
+from sgenet.files import InputError, atomic_path, read_json, to_json, write_json
+from sgenet.provenance import describe_device, origin, split, stamp
 from sgenet.runs import FIGURES_RUN, Replication, Run
 
 
@@ -22,11 +23,11 @@ def prepare(replication: Replication, task: str) -> None:
     scale, settings = replication.scale_name, replication.scale["data"][task]
     folder, place = paths.data_folder(scale, task), f"params/scales/{scale}.yaml: data.{task}.root"
     path = paths.manifest(scale, task)
-    with fresh_folder(folder) as target:
+    with atomic_path(path) as written, fresh_folder(folder) as target:
         manifest = make_data(task, target, settings, place, paths.checked_images(scale, task))
         draw_contact_sheet(target, locate(manifest, settings, place), path.with_suffix(".png"))
+        written.write_text(to_json(manifest), encoding="utf-8")
         path.unlink(missing_ok=True)  # an old manifest never stands beside new data
-    write_json(path, manifest)
     counts = " + ".join(f"{entry['images']:,}" for entry in manifest["splits"].values())
     left_out = sum(manifest.get("defects", {}).get("by_kind", {}).values())
     told = f"; {left_out:,} defects, see {folder / 'defects.txt'}" if left_out else ""
@@ -43,47 +44,49 @@ def train(replication: Replication, run: Run, seed: int) -> None:
     weights = _starting_weights(replication, run, seed)
     count = replication.scale["devices"]
     device = _device(replication, count)
-    if count > 1 and not devices.launched():
-        from sgenet.batches import pieces_of_step
-
-        pieces_of_step(run.settings, count)
-        return devices.launch(["train", run.id, "--scale", scale, "--seed", str(seed)], count, device)
-    devices.join(device)
     from sgenet import resume
-    from sgenet.tracking import wandb_run
 
     start = None if weights is None else hashlib.sha256(weights.read_bytes()).hexdigest()
     identity = {**run.identity, "device": device, "weights": start}
     folder = resume.resume_folder(run.id, scale, seed, identity, manifest["fingerprint"])
     output = paths.training(scale, run.id, seed)
-    name = f"{run.name} seed {seed}"
-    first = devices.rank() == 0
-    tracking = replication.pipeline["wandb"] if first else {"mode": "disabled"}
+    with resume.hold(folder) if devices.leads() else nullcontext():
+        if count > 1 and not devices.launched():
+            from sgenet.batches import pieces_of_step
+
+            pieces_of_step(run.settings, count)
+            return devices.launch(["train", run.id, "--scale", scale, "--seed", str(seed)], count, device)
+        devices.join(device)
+        _train(replication, run, manifest, folder=folder, output=output, seed=seed, device=device, weights=weights)
+        described = describe_device(device)
+        devices.leave()
+        if devices.rank():
+            return
+        command = f"sgenet train {run.id} --scale {scale} --seed {seed}"
+        training = origin(command, run.identity, data, started, described) | {"devices": devices.world()}
+        epochs = sum(row["seconds"] for row in resume.read_history(output / "history.csv"))
+        training["seconds"] = round(max(training["seconds"], epochs), 1)  # those of interrupted attempts included
+        write_json(output / "training.json", training)
+        resume.forget(folder)
+
+
+def _train(replication: Replication, run: Run, manifest: dict[str, Any], *, seed: int, **how: Any) -> None:
+    """Train a run with the function of its task, which gets `how`; its course goes to W&B."""
+    from sgenet.tracking import wandb_run
+
+    if run.task == "classification":
+        from sgenet.classification import train as task_train
+    else:
+        from sgenet.detection import train as task_train  # type: ignore[no-redef]
+    scale, name = replication.scale_name, f"{run.name} seed {seed}"
+    tracking = {"mode": "disabled"} if devices.rank() else replication.pipeline["wandb"]
     tables = _tables_of(replication, run)
     with wandb_run(tracking, name=name, scale=scale, task=run.task, tables=tables, config=run.identity) as log:
-        if run.task == "classification":
-            from sgenet.classification import train as task_train
-        else:
-            from sgenet.detection import train as task_train  # type: ignore[no-redef]
-        task_train.train(
-            run, paths.data_folder(scale, run.task), manifest, folder=folder, seed=seed, device=device,
-            weights=weights, log=log,
-        )  # fmt: skip
-    described = describe_device(device)
-    devices.leave()
-    if not first:
-        return
-    resume.publish(folder, task_train.FILES, output)
-    command = f"sgenet train {run.id} --scale {scale} --seed {seed}"
-    training = origin(command, run.identity, data, started, described) | {"devices": devices.world()}
-    epochs = sum(row["seconds"] for row in resume.read_history(output / "history.csv"))
-    training["seconds"] = round(max(training["seconds"], epochs), 1)  # those of interrupted attempts included
-    write_json(output / "training.json", training)
-    resume.forget(folder)
+        task_train.train(run, paths.data_folder(scale, run.task), manifest, seed=seed, log=log, **how)
 
 
 def evaluate(replication: Replication, run: Run, seed: int) -> None:
-    """Evaluate a trained run; writes metrics.json, and predictions or detections."""
+    """Evaluate a trained run; writes metrics.json, timing.json, and predictions or detections."""
     scale, started = replication.scale_name, time.monotonic()
     data, trained, manifest, training = _trained(replication, run, seed)
     device = _device(replication)
@@ -97,13 +100,15 @@ def evaluate(replication: Replication, run: Run, seed: int) -> None:
     )
     command = f"sgenet evaluate {run.id} --scale {scale} --seed {seed}"
     evaluation = origin(command, run.test_settings, data, started, describe_device(device))
-    origins = {"train": training, "evaluate": evaluation}
-    result = {"run": run.id, "scale": scale, "seed": seed, "metrics": metrics, "origin": origins}
+    origins = {"train": split(training), "evaluate": split(evaluation)}
+    lasting = {step: origin_ for step, (origin_, _) in origins.items()}
+    write_json(output / "timing.json", {step: times for step, (_, times) in origins.items()})
+    result = {"run": run.id, "scale": scale, "seed": seed, "metrics": metrics, "origin": lasting}
     write_json(output / "metrics.json", result)
 
 
 def evaluate_released(replication: Replication, run: Run) -> None:
-    """Evaluate the weights that the authors released in place of a run's own; writes metrics.json."""
+    """Evaluate the weights that the authors released in place of a run's own; writes metrics.json and timing.json."""
     scale, started = replication.scale_name, time.monotonic()
     data, manifest = _manifest(replication, run.task)
     weights = paths.require(paths.released(run.model), f"sgenet import-checkpoint ... --model {run.model}")
@@ -116,10 +121,12 @@ def evaluate_released(replication: Replication, run: Run) -> None:
     folder = paths.data_folder(scale, run.task)
     metrics = evaluate_weights(run, folder, manifest, weights=weights, device=device)
     command = f"sgenet evaluate {run.id} --released --scale {scale}"
-    evaluation = origin(command, run.settings, data, started, describe_device(device))
+    evaluation, times = split(origin(command, run.settings, data, started, describe_device(device)))
     file = {"path": str(weights), "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
     result = {"run": run.id, "scale": scale, "metrics": metrics, "weights": file, "origin": evaluation}
-    write_json(paths.released_evaluation(scale, run.id), result)
+    path = paths.released_evaluation(scale, run.id)
+    write_json(path.with_name("timing.json"), {"evaluate": times})
+    write_json(path, result)
 
 
 def activations(replication: Replication) -> None:
@@ -133,7 +140,8 @@ def activations(replication: Replication) -> None:
     folder, weights = paths.data_folder(scale, run.task), trained / "best.safetensors"
     measured = measure(run, folder, manifest, weights=weights, figures=figures, device=device)
     command = f"sgenet activations --scale {scale}"
-    origins = {"train": training, "activations": origin(command, figures, data, started, describe_device(device))}
+    measurement = origin(command, figures, data, started, describe_device(device))
+    origins = {"train": split(training)[0], "activations": split(measurement)[0]}
     head = {"run": run.id, "scale": scale, "seed": seed, "fingerprint": manifest["fingerprint"]}
     write_json(paths.activations(scale), {**head, **measured, "origin": origins})
 

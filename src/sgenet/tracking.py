@@ -3,9 +3,12 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
+from sgenet.files import InputError
 from sgenet.params import Settings
 
+_MODES = ("online", "offline", "disabled")
 _LONGEST_TAG = 64  # characters; W&B refuses longer ones
 
 
@@ -15,6 +18,8 @@ def wandb_run(
 ) -> Iterator[Callable[[dict[str, float]], None] | None]:
     """Open a W&B run and yield the function that logs a row of the history; None when W&B is disabled.
 
+    Where W&B fails, on a full disk for instance, that is said once and the function does nothing.
+
     Args:
         settings: `wandb` of params/pipeline.yaml; the environment variable WANDB_MODE goes before its mode.
         name: of the run.
@@ -22,15 +27,52 @@ def wandb_run(
         task: of the run.
         tables: that the run belongs to: the first one's runs are a group, and each is a tag.
         config: settings to record.
+
+    Raises:
+        InputError: WANDB_MODE is none of the modes.
     """
-    mode = os.environ.get("WANDB_MODE", settings["mode"])
+    mode = os.environ.get("WANDB_MODE") or settings["mode"]
+    if mode not in _MODES:
+        raise InputError(f"environment variable WANDB_MODE: found {mode!r}, expected one of {', '.join(_MODES)}")
     if "disabled" in (mode, settings["mode"]):
         yield None
         return
+    opened = _Run(lambda: _open(mode, settings["project"], name, scale, task, tables, config))
+    try:
+        yield opened.log
+    except BaseException:
+        opened.finish(exit_code=1)
+        raise
+    opened.finish()
+
+
+class _Run:
+    """A W&B run, or none from where W&B fails: that is said once, and the training goes on without it."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._run = self._try(make)
+
+    def log(self, row: dict[str, float]) -> None:
+        if self._run is not None:
+            self._try(lambda: self._run.log(row, step=int(row["epoch"])))
+
+    def finish(self, exit_code: int = 0) -> None:
+        if self._run is not None:
+            self._try(lambda: self._run.finish(exit_code=exit_code))
+
+    def _try(self, act: Callable[[], Any]) -> Any:
+        try:
+            return act()
+        except Exception as error:
+            self._run = None
+            print(f"wandb: {type(error).__name__}: {error!s:.200}; the training goes on without W&B", flush=True)
+
+
+def _open(mode: str, project: str, name: str, scale: str, task: str, tables: list[str], config: Settings) -> Any:
     import wandb
 
-    run = wandb.init(
-        project=settings["project"],
+    return wandb.init(
+        project=project,
         name=name,
         group=f"{scale}/{tables[0]}",
         job_type=task,
@@ -40,9 +82,3 @@ def wandb_run(
         dir=".",
         settings=wandb.Settings(silent=True, console="off", x_disable_stats=True),
     )
-    try:
-        yield lambda row: run.log(row, step=int(row["epoch"]))
-    except BaseException:
-        run.finish(exit_code=1)
-        raise
-    run.finish()

@@ -16,6 +16,7 @@ import select
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -25,6 +26,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
+from sgenet.processes import alive
 from sgenet.provenance import commit
 
 _PRELOAD = {  # what steps of a task import, in their course too: runs need jsonschema, and wandb.init its launch
@@ -52,7 +54,7 @@ def run(arguments: list[str]) -> int | None:
     """
     folder = os.environ.get("SGENET_WARM")
     owner = _owner(Path(folder or ""))
-    if not folder or folder != folder_of(owner) or not _alive(owner):
+    if not folder or folder != folder_of(owner) or not alive(owner):
         return None
     environment = {key: value for key, value in os.environ.items() if key != "SGENET_WARM"} | _NO_GPU
     request = json.dumps({"arguments": arguments, "folder": os.getcwd(), "environment": environment}).encode()
@@ -83,7 +85,7 @@ def serve(folder: Path) -> None:
     listener.bind(str(folder / "starting"))
     listener.listen(64)
     (folder / "starting").rename(folder / "socket")  # from here on it answers
-    while _alive(owner):
+    while alive(owner):
         if not select.select([listener], [], [], 1.0)[0]:
             continue
         connection, _ = listener.accept()
@@ -155,6 +157,8 @@ def _preload(arguments: list[str]) -> None:
 def _connect(folder: Path) -> socket.socket | None:
     """A connection to the folder's process, which is started where there is none yet."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not _is_private(folder):
+        return None
     with open(folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         connection = _try(folder)
@@ -170,6 +174,12 @@ def _connect(folder: Path) -> socket.socket | None:
                 time.sleep(0.02)
                 connection = _try(folder)
     return connection
+
+
+def _is_private(folder: Path) -> bool:
+    """Whether the folder is this user's and closed to others, who could answer in it, or ask for any command."""
+    status = folder.lstat()
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077
 
 
 def _try(folder: Path) -> socket.socket | None:
@@ -195,16 +205,6 @@ def _receive(connection: socket.socket, length: int) -> bytes:
 def _owner(folder: Path) -> int:
     number = folder.name.rpartition("-")[2]
     return int(number) if number.isdecimal() else 0
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ import sgenet.attention
 from sgenet import paths, steps
 from sgenet.cli import main
 from sgenet.complexity.count import count_full_size
-from sgenet.engine import read_history
 from sgenet.files import InputError, write_json
 from sgenet.models.resnet import create_resnet
+from sgenet.resume import read_history
 from sgenet.runs import load_replication
 
 DOCUMENT = Path(__file__).parents[2] / "docs/own-module.md"

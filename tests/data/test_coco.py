@@ -186,8 +186,8 @@ IMAGES = {
         f"{TRAIN}: images.0.file_name: found 'z.png', expected a file in train2017",
     ),
     "a long file name": (
-        lambda coco: coco["images"][0].update(file_name="z" * 9999),
-        f"{TRAIN}: images.0.file_name: found {'z' * 9999!r}, expected a file in train2017",
+        lambda coco: coco["images"][0].update(file_name="z" * 1000),
+        f"{TRAIN}: images.0.file_name: found {'z' * 1000!r}, expected a file in train2017",
     ),
     "a list as id": (
         lambda coco: (coco["images"][0].update(id=[10]), coco["annotations"].pop(0)),

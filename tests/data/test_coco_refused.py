@@ -6,6 +6,7 @@ import pytest
 
 from sgenet.files import InputError
 
+STRANGE = ("\0c.png", "a:http://b/c.png")  # no name, and what mmengine takes for an address
 TRAIN, VAL = "annotations/instances_train2017.json", "annotations/instances_val2017.json"
 
 
@@ -48,7 +49,7 @@ REFUSED = {
             lambda coco, name=name: coco["images"][1].update(file_name=name),
             f"{TRAIN}: images.1.file_name: found {name!r}, expected a name that stays in the folder of images",
         )
-        for name in ("/etc/passwd", "../val2017/c.png", "x/../../y.png", "..\\c.png", "C:\\c.png")
+        for name in ("/etc/passwd", "../val2017/c.png", "x/../../y.png", "..\\c.png", "C:\\c.png", *STRANGE)
     },
 }
 

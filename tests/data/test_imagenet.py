@@ -124,7 +124,22 @@ def test_archives_that_point_out_of_themselves_are_refused(flat, prepare, devkit
 def test_a_huge_archive_is_refused_before_it_is_read(flat, devkit, monkeypatch):
     monkeypatch.setattr("sgenet.data.imagenet._LARGEST", 100)
     pack(flat, devkit)
-    with pytest.raises(InputError, match=r"meta.mat: found [\d,]+ bytes so far, expected at most 100 in all"):
+    with pytest.raises(InputError, match="t12.tar.gz: found more than 100 bytes when unzipped, expected ILSVRC"):
+        read_devkit(flat.root)
+
+
+@pytest.mark.parametrize("size", [2**40, -(2**40)])
+def test_members_that_tell_odd_sizes_are_refused(flat, devkit, size):
+    odd = tarfile.TarInfo("holes")
+    odd.type, odd.size = tarfile.GNUTYPE_SPARSE, 0
+    block = bytearray(odd.tobuf(tarfile.GNU_FORMAT))
+    block[483:495] = b"\xff" * 12 if size < 0 else size.to_bytes(12, "big")  # real size, base 256
+    block[483] = 0xFF if size < 0 else 0x80
+    block[148:156] = b"%06o\0 " % (sum(block) - sum(block[148:156]) + 8 * 32)
+    with tarfile.open(flat.root / f"{DEVKIT}.tar.gz", "w:gz") as archive:
+        archive.fileobj.write(bytes(block))
+        archive.offset += len(block)
+    with pytest.raises(InputError, match="holes: found a size of -?[0-9,]+ bytes, expected at most the [0-9,]+ of"):
         read_devkit(flat.root)
 
 

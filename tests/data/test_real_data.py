@@ -130,7 +130,7 @@ def test_a_detector_trains_where_val_orders_categories_otherwise(source, use):
     run.settings["test"]["score_threshold"] = 0.0
     run.settings.update(batch_size=2, device_batch_size=2)
     data, folder = paths.data_folder("smoke", "detection"), source.root.parent / "run"
-    train(run, data, manifest, folder=folder, seed=0, device="cpu")
+    train(run, data, manifest, folder=folder / "state", output=folder, seed=0, device="cpu")
     weights = folder / "last.safetensors"
     from safetensors.torch import load_file, save_file
 
@@ -203,6 +203,7 @@ def test_data_of_another_source_are_told(source, use):
         ),
         ("classification", {"source": "folder", "root": "x", "val": "../y"}, "data.classification.val: found '../y'"),
         ("classification", {"source": "folder", "root": "x", "train": "/y"}, "data.classification.train: found '/y'"),
+        ("classification", {"source": "folder", "root": "x", "val": "y\n"}, r"data.classification.val: found 'y\\n'"),
         ("detection", {"source": "coco", "root": "x", "train_images": 0}, "data.detection.train_images: found 0"),
         (
             "detection",
@@ -217,6 +218,26 @@ def test_settings_are_held_against_the_schema_of_their_source(project, task, set
     project("params/scales/smoke.yaml", lambda scale: scale["data"].update({task: settings}))
     with pytest.raises(InputError, match=f"params/scales/smoke.yaml: {message}"):
         load_scale("smoke")
+
+
+@pytest.mark.parametrize("place", ["../other", "/etc", "a/../../b", "C:\\x", "x\0"])
+def test_prepared_data_do_not_lead_out_of_the_root(source, use, place):
+    """A manifest and lists that came from elsewhere are held to what `prepare` would have written."""
+    source.folders(train_cat=2, val_cat=1)
+    replication = use("classification", source="folder", root=str(source.root))
+    steps.prepare(replication, "classification")
+    path, listed = paths.manifest("smoke", "classification"), paths.data_folder("smoke", "classification") / "val.csv"
+    manifest, text = read_json(path), listed.read_text()
+    path.write_text(json.dumps(manifest | {"settings": manifest["settings"] | {"val": place}}))
+    with pytest.raises(InputError, match="classification.json: settings: found .*, expected a place below the root"):
+        manifest_of(replication, "classification")
+    path.write_text(json.dumps(manifest))
+    manifest = manifest_of(replication, "classification")
+    assert len(open_split(listed.parent, manifest, "val")) == 1
+    listed.write_text(text.replace("cat/0.png", f"{place}/0.png"))
+    if place != "C:\\x":  # here an ordinary name
+        with pytest.raises(InputError, match="val.csv: found .*, expected names that stay below the root of the data"):
+            open_split(listed.parent, manifest, "val")
 
 
 @pytest.mark.parametrize("change", ["sound", "edited", "gone"])

@@ -186,3 +186,20 @@ def test_bad_settings_of_a_detector_are_told(project, change, sentence):
     project("params/recipes/detection.yaml", edit)
     with pytest.raises(InputError, match=sentence):
         load_replication("demo")
+
+
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_nothing_is_loaded_but_by_our_own_backbone(paper, detector):
+    """mmdet's own configs name checkpoints, which mmengine would fetch and unpickle."""
+    config = paper(detector)
+
+    def walk(part):
+        yield part
+        for child in part.values() if isinstance(part, dict) else part if isinstance(part, list | tuple) else ():
+            yield from walk(child)
+
+    parts = [*walk(config.model), *walk(config.train_dataloader.dataset), *walk(config.val_dataloader.dataset)]
+    assert not any("://" in part or part in ("Pretrained", "PretrainedInit") for part in parts if isinstance(part, str))
+    named = {key: value for part in parts if isinstance(part, dict) for key, value in part.items()}
+    assert not named.keys() & {"checkpoint", "pretrained", "load_from", "proposal_file", "custom_imports"}
+    assert named.get("backend_args") is None

@@ -78,7 +78,7 @@ def one_thread():
 def test_every_detector_trains_and_evaluates(scenes, tmp_path, one_thread, detector, model):
     folder, manifest = scenes
     run = _run(detector, model, test={"score_threshold": 0.0})  # after one step nothing is sure
-    train(run, folder, manifest, folder=tmp_path / "run", seed=0, device="cpu")
+    train(run, folder, manifest, folder=tmp_path / "state", output=tmp_path / "run", seed=0, device="cpu")
     (row,) = read_history(tmp_path / "run/history.csv")
     assert all(np.isfinite(value) for value in row.values())
     assert ("loss_mask" in row) == (detector == "mask-rcnn")

@@ -175,6 +175,14 @@ def edit_origin(run: str, seed: int, step: str, **origin: Any) -> None:
     metrics_path(run, seed).write_text(json.dumps(value))
 
 
+def edit_times(run: str, seed: int, step: str, **times: Any) -> None:
+    """Change how long a step of a run took, and when it ended."""
+    path = metrics_path(run, seed).with_name("timing.json")
+    value = json.loads(path.read_text())
+    value[step] |= times
+    path.write_text(json.dumps(value))
+
+
 def make_results(replication: Replication, images: int = IMAGES) -> None:
     """Made-up results of every run, with data, counts and curves."""
     scale = replication.scale_name
@@ -224,15 +232,14 @@ def make_run(scale: str, run: str, seed: int, images: int, skill: float, asked: 
         "commit": "c0ffee",
         "versions": {"python": "3.11.2", "torch": "2.11.0"},
         "device": "a made-up CPU",
-        "seconds": 312.4,
-        "peak_memory_mib": 812,
-        "finished": "2026-01-02T03:04:05+00:00",
     }
+    times = {"seconds": 312.4, "peak_memory_mib": 812, "finished": "2026-01-02T03:04:05+00:00"}
     steps = {}
     for step, settings in {"train": asked.identity, "evaluate": asked.test_settings}.items():
         command = f"sgenet {step} {run} --scale {scale} --seed {seed}"
         steps[step] = {"command": command, "settings": settings} | origin
     write(folder / "metrics.json", {"run": run, "scale": scale, "seed": seed, "metrics": metrics, "origin": steps})
+    write(folder / "timing.json", dict.fromkeys(steps, times))
     lines = [",".join(columns), *(",".join(map(str, row)) for row in epochs)]
     write(paths.training(scale, run, seed) / "history.csv", "\n".join(lines) + "\n")
 

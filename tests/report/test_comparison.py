@@ -232,6 +232,12 @@ def test_incomplete_counts(replication: Replication, key: str, bad: Any, sentenc
     assert build(replication) == [f"{path}: {SGE}.{key}: {sentence}"]
 
 
+def test_a_history_with_a_formula_for_a_column(replication: Replication) -> None:
+    make.write(paths.training("demo", SGE, 0) / "history.csv", "epoch,loss,=1+1\n1,2,3\n")
+    (problem,) = build(replication)
+    assert "history.csv: found the column '=1+1', expected names such as loss_rpn_cls" in problem
+
+
 def test_bad_history_and_manifest(replication: Replication) -> None:
     make.write(paths.training("demo", SGE, 0) / "history.csv", "epoch,loss\n1,nan\n")
     make.write(paths.manifest("demo", "detection"), "[1]")
@@ -260,11 +266,9 @@ def test_equal_runs_give_equal_files(replication: Replication) -> None:
     build(load_replication())
     assert {name: Path("reports/demo", name).read_bytes() for name in names} == first
     for run in replication.runs:  # another machine, another day
-        value = json.loads(make.metrics_path(run).read_text())
         for step in ("train", "evaluate"):
-            another = {"device": "another", "seconds": 1.0, "finished": "2027-01-01", "commit": "d00d"}
-            value["origin"][step] |= another
-        make.write(make.metrics_path(run), value)
+            make.edit_origin(run, 0, step, device="another", commit="d00d")
+            make.edit_times(run, 0, step, seconds=1.0, finished="2027-01-01")
     build(replication)
     assert Path("reports/demo/comparison.json").read_bytes() == first["comparison.json"]
     for word in ("made-up CPU", "c0ffee", "2026", "312.4", "results/", str(Path.cwd())):

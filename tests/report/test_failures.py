@@ -37,7 +37,10 @@ def write_training(run: str, origin: object) -> Path:
 
 
 def train_origin(run: str) -> dict[str, object]:
-    return json.loads(make.metrics_path(run).read_text())["origin"]["train"]
+    """training.json as the evaluation found it."""
+    path = make.metrics_path(run)
+    times = json.loads(path.with_name("timing.json").read_text())["train"]
+    return json.loads(path.read_text())["origin"]["train"] | times
 
 
 def test_a_failed_training_is_told_with_its_last_lines(replication: Replication) -> None:
@@ -116,6 +119,12 @@ def test_a_result_from_before_the_present_training_is_none(replication: Replicat
     assert read_found(replication).runs[SGE].by_seed
     write_training(SGE, origin | {"finished": "2026-02-02T00:00:00+00:00"})
     assert read_found(replication).runs[SGE].missing == [0]
+    timing = make.metrics_path(SGE).with_name("timing.json")
+    timing.rename(timing.with_name("away"))  # the same settings, code and data
+    assert read_found(replication).runs[SGE].by_seed
+    write_training(SGE, origin | {"commit": "d00d"})
+    assert read_found(replication).runs[SGE].missing == [0]
+    timing.with_name("away").rename(timing)
     write_training(SGE, "{")  # nobody knows
     assert read_found(replication).runs[SGE].by_seed
     write_training(SGE, origin).unlink()

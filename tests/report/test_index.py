@@ -84,7 +84,7 @@ def test_damaged_reports_are_rows_that_say_so(replication: Replication) -> None:
         make.write(Path("reports", name, "comparison.json"), text)
     make.write(Path("reports/e-none/index.html"), "")
     make.write(Path("reports/f-no-page/comparison.json"), "{}")
-    paths.evaluation("demo", "classification/resnet50", 0).joinpath("metrics.json").write_text("[]")
+    paths.evaluation("demo", "classification/resnet50", 0).joinpath("timing.json").write_text("[]")
     write_index()
     rows = {row[0].split("\n")[0]: row for row in Rows().rows[1:]}
     assert list(rows) == [*texts, "demo" + replication.scale["description"], "e-none"]

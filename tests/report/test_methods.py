@@ -12,7 +12,7 @@ import yaml
 
 from sgenet import params, paths
 from sgenet.cli import _parser
-from sgenet.files import read_yaml
+from sgenet.plain_yaml import read_yaml
 from sgenet.report.cells import make_table
 from sgenet.report.gains import Gains
 from sgenet.report.inputs import read_manifest

@@ -177,9 +177,28 @@ def test_counts_are_whole(replication: Replication, bad: float) -> None:
 )
 @pytest.mark.parametrize("step", ["train", "evaluate"])
 def test_times_of_the_origin(replication: Replication, step: str, key: str, bad: Any, expected: str) -> None:
-    make.edit_origin(SGE, 0, step, **{key: bad})
-    assert build(replication) == [f"{make.metrics_path(SGE)}: origin.{step}.{key}: found {bad!r}, expected {expected}"]
+    make.edit_times(SGE, 0, step, **{key: bad})
+    path = paths.evaluation("demo", SGE, 0) / "timing.json"
+    assert build(replication) == [f"{path}: {step}.{key}: found {bad!r}, expected {expected}"]
     assert cell(0, 1, "top1")["verdict"] == "failed"
+
+
+def test_times_that_are_not_known_are_left_out(replication: Replication) -> None:
+    assert build(replication) == []
+    before = {name: Path("reports/demo", name).read_bytes() for name in ("comparison.json", "metrics.json")}
+    page = Path("reports/demo/index.html").read_text()
+    timings = list(Path("results/demo/evaluation").rglob("timing.json"))
+    for path in timings:
+        path.unlink()
+    assert timings and build(replication) == []
+    assert {name: Path("reports/demo", name).read_bytes() for name in before} == before
+    without = Path("reports/demo/index.html").read_text()
+    for told in ("<dt>Duration</dt>", "<dt>Peak memory</dt>", "<dt>Finished</dt>", "2026-01-02"):
+        assert told in page and told not in without
+    for text, problem in {"{": "line 1 is not JSON", "[]": "the whole file: found [], expected dict"}.items():
+        timings[0].write_text(text)
+        (told,) = build(replication)
+        assert told.startswith(str(timings[0])) and problem in told
 
 
 def test_two_trainings_have_an_interval_over_images(repository: Path) -> None:

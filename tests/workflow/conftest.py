@@ -1,5 +1,6 @@
 """A copy of the project, in which whole replications run at scale `smoke`."""
 
+import csv
 import os
 import re
 import shutil
@@ -13,6 +14,26 @@ import yaml
 ROOT = Path(__file__).parents[2]
 
 
+# Files that tell how long something took, when, or on what, and digests of these; a history.csv is compared without its
+# column of seconds.
+TIMED = {"training.json", "timing.json", "latency.json", "index.html", ".made.json"}
+TIMED |= {f"complexity.{kind}" for kind in ("csv", "md", "tex")}  # with the times of forward passes
+
+
+def files_of(folder: Path) -> set[Path]:
+    """What a replication makes, relative to the checkout."""
+    found = (path for name in ("data", "results", "reports") for path in (folder / name).rglob("*"))
+    return {path.relative_to(folder) for path in found if path.is_file()}
+
+
+def content(path: Path) -> bytes | list[dict[str, str]]:
+    """What must be the same of a file."""
+    if path.name != "history.csv":
+        return path.read_bytes()
+    with open(path, newline="") as file:
+        return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
+
+
 class Checkout:
     """A copy of the project with its commands."""
 
@@ -23,6 +44,9 @@ class Checkout:
             **os.environ,
             "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
             "WANDB_MODE": "offline",
+            # one commit in every copy: results name it
+            "GIT_AUTHOR_DATE": "2026-01-01T00:00:00Z",
+            "GIT_COMMITTER_DATE": "2026-01-01T00:00:00Z",
         }
 
     def __call__(self, *command: str, status: int = 0) -> str:
@@ -47,10 +71,46 @@ class Checkout:
         assert "up to date" in self("dvc", "status")
         assert "Running stage" not in self("dvc", "repro")
 
+    def choose_one_detector(self) -> None:
+        """Replicate a table with one detector, whose classifier trains three epochs."""
+        table = self.folder / "params/tables/coco-retinanet.yaml"
+        shutil.copy(table, table.with_name("one.yaml"))
+        self.edit("params/tables/one.yaml", lambda value: value.update(rows=value["rows"][:1]))
+        self.edit("params/pipeline.yaml", lambda value: value.update(tables=["one"]))
+        self.edit("params/scales/smoke.yaml", lambda value: value["classification"].update(epochs=3))
+        self.environment["WANDB_MODE"] = "disabled"
+
+    @staticmethod
+    def same_results(first: Path, second: Path) -> None:
+        """Two checkouts hold the same data, results and report: the same files, the same bytes but for times."""
+        mine, other = files_of(first), files_of(second)
+        assert mine and mine == other, f"in one checkout alone: {sorted(map(str, mine ^ other))}"
+        compared = {path for path in mine if path.name not in TIMED}
+        differing = [str(path) for path in sorted(compared) if content(first / path) != content(second / path)]
+        assert not differing, f"different: {differing}"
+
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("checkout") / "project"
+def checkout(new_checkout):
+    return new_checkout()
+
+
+@pytest.fixture(scope="session")
+def new_checkout(tmp_path_factory):
+    """Makes copies of the project, all of the same commit."""
+    return lambda: make_checkout(tmp_path_factory.mktemp("checkout") / "project")
+
+
+@pytest.fixture(scope="session")
+def undisturbed(new_checkout):
+    """A replication of one classifier and one detector, as Snakemake makes it when nothing happens; to compare with."""
+    checkout = new_checkout()
+    checkout.choose_one_detector()
+    checkout("snakemake")
+    return checkout
+
+
+def make_checkout(folder: Path) -> Checkout:
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -42,6 +42,8 @@ rule evaluate_classifier:
             category="Evaluations",
             labels={"task": "classification", "run": "{name}", "seed": "{seed}"},
         ),
+        timing=paths.evaluation(SCALE, "classification/{name}", "{seed}")
+        / "timing.json",
         predictions=RESULTS
         / "evaluation"
         / "classification"
@@ -72,6 +74,9 @@ rule evaluate_released:
         weights=str(paths.released("{name}")),
     output:
         metrics=paths.released_evaluation(SCALE, "classification/{name}"),
+        timing=paths.released_evaluation(SCALE, "classification/{name}").with_name(
+            "timing.json"
+        ),
     log:
         paths.log(SCALE, "evaluate/released/{name}"),
     conda:

@@ -1,18 +1,25 @@
 import json
 import os
+import re
 import shlex
 import shutil
+import socket
 import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from sgenet import paths, warm
+from sgenet import adopt, paths, processes, troubles, warm
 from sgenet.claims import load_claims
 from sgenet.files import InputError, read_json
 from sgenet.runs import FIGURES_RUN, TASKS, load_replication
 
 try:
+    if set("{}") & set(os.getcwd()):
+        expected = "expected none: Snakemake takes what stands between braces for names of its own"
+        raise InputError(
+            f"{os.getcwd()}: found a brace in the folder's name, {expected}"
+        )
     for key in config.keys() - {"scale", "seeds", "tables"}:
         raise InputError(
             f"--config: unknown key {key}, expected scale, seeds or tables"
@@ -29,8 +36,10 @@ except InputError as error:
 
 # What every step's shell sees: `sgenet` beside the interpreter that runs this, whether or not its environment is
 # activated, and what `--config` chose. Neither is a parameter of a rule: another number of seeds retrains nothing.
+# Snakemake formats the text, so braces in the path stand twice.
+BINARIES = shlex.quote(str(Path(sys.executable).parent))
 shell.prefix(
-    f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
+    f"export PATH={BINARIES.replace('{', '{{').replace('}', '}}')}:$PATH"
     f" SGENET_SEEDS={len(REPLICATION.seeds)}"
     f" SGENET_TABLES={shlex.quote(' '.join(REPLICATION.pipeline['tables']))}; "
 )
@@ -49,9 +58,16 @@ SCALE = REPLICATION.scale_name
 DATA = Path("data", SCALE)
 RESULTS = Path("results", SCALE)
 
+if workflow.is_main_process:  # before Snakemake looks at what is there
+    try:
+        adopt.adopt(SCALE)
+    except (InputError, OSError) as error:
+        raise WorkflowError(troubles.explain(error) or str(error)) from None
+
 
 wildcard_constraints:
     task="|".join(TASKS),
+    name="|".join(sorted({re.escape(run.name) for run in REPLICATION.runs.values()})),
     seed=r"\d+",
 
 
@@ -79,8 +95,8 @@ def trainings(task):
 
 
 EVALUATED = {
-    "classification": ["metrics.json", "predictions.npz"],
-    "detection": ["metrics.json", "detections.json", "matches.npz"],
+    "classification": ["metrics.json", "timing.json", "predictions.npz"],
+    "detection": ["metrics.json", "timing.json", "detections.json", "matches.npz"],
 }
 
 
@@ -93,7 +109,9 @@ def evaluations():
         for name in EVALUATED[run.task]
     ]
     files += [
-        paths.released_evaluation(SCALE, run.id) for run in REPLICATION.released()
+        paths.released_evaluation(SCALE, run.id).with_name(name)
+        for run in REPLICATION.released()
+        for name in ["metrics.json", "timing.json"]
     ]
     figures = [paths.activations(SCALE)] if FIGURES_RUN in REPLICATION.runs else []
     return files + figures + latencies()
@@ -183,6 +201,8 @@ def training_threads():
     return REPLICATION.scale["threads"] * DEVICES
 
 
+# Steps end when this process is gone.
+os.environ[processes.WORKFLOW] = f"{socket.gethostname()}:{os.getpid()}"
 # On the CPU, steps of this workflow fork from one process that has imported what they need.
 if not gpus():
     os.environ.setdefault("SGENET_WARM", warm.folder_of(os.getpid()))

@@ -39,6 +39,7 @@ rule evaluate_detector:
             category="Evaluations",
             labels={"task": "detection", "run": "{name}", "seed": "{seed}"},
         ),
+        timing=paths.evaluation(SCALE, "detection/{name}", "{seed}") / "timing.json",
         detections=RESULTS
         / "evaluation"
         / "detection"

@@ -1,9 +1,33 @@
 # What happens around a workflow: before it starts, and when it has succeeded or failed.
+import atexit
 import signal
 import subprocess
 from functools import partial
 
+from sgenet import processes, troubles
+
 STOPPED = []  # signals that ask this workflow to stop
+UNRECORDED = Path(
+    ".snakemake/sgenet-unrecorded"
+)  # while dvc.lock may tell of less than was made
+
+
+def be_alone():
+    """Refuse to work beside another Snakemake or DVC in this checkout; end when the DVC that runs a stage is gone."""
+    dvc = processes.dvc_of_stage()
+    try:
+        processes.hold(processes.LOCK, "this checkout")
+        other = dvc or processes.dvc_at_work(Path(), patience=3)
+        if other != dvc:
+            raise InputError(
+                f"this checkout is in use by process {other}, of DVC; wait for it, or end it"
+            )
+    except InputError as error:
+        sys.exit(str(error))
+    if dvc:
+        processes.follow(dvc)
+    else:
+        UNRECORDED.touch()
 
 
 def make_folders():
@@ -13,7 +37,7 @@ def make_folders():
 
 
 def note_signals():
-    """Remember that the workflow was stopped: to its hooks that looks as if a job had failed."""
+    """Stop the steps too when the workflow is to stop, and remember it: to its hooks it looks as if a job had failed."""
     for number in (signal.SIGINT, signal.SIGTERM):
         handle = signal.getsignal(number)
         if callable(handle):
@@ -21,6 +45,9 @@ def note_signals():
 
 
 def note_signal(handle, number, frame):
+    if not STOPPED:
+        print("stopping; the same command continues", file=sys.stderr)
+        processes.stop_steps()
     STOPPED.append(number)
     handle(number, frame)
 
@@ -38,6 +65,15 @@ def report_partially():
         return
     REPORT_COMPLETE.unlink(missing_ok=True)  # so that the next run builds it whole
     shell("sgenet report --partial --scale {SCALE:q} || true")
+
+
+def record_jobs():
+    """Write beside results how they were made, so that another checkout can tell whether they are what it wants."""
+    try:
+        adopt.record(workflow.dag.jobs, workflow.persistence)
+    except (InputError, OSError) as error:
+        told = troubles.explain(error) or error
+        print(f"how results were made is not recorded: {told}", file=sys.stderr)
 
 
 def record_with_dvc():
@@ -58,3 +94,17 @@ def record_with_dvc():
                 "dvc.lock is not up to date: `dvc commit --force` failed, see above",
                 file=sys.stderr,
             )
+        else:
+            UNRECORDED.unlink(missing_ok=True)
+
+
+def record_after_all():
+    """Record what a workflow made that was killed before it could, now that nothing is left to be made."""
+    dag = workflow._dag  # none where Snakemake ended before it looked
+    if UNRECORDED.exists() and dag is not None and len(dag) == 0:
+        record_jobs()
+        record_with_dvc()
+
+
+if workflow.is_main_process:
+    atexit.register(record_after_all)

@@ -109,8 +109,11 @@ rule report:
         scale=SCALE,
         report=canonical(REPLICATION.pipeline["report"]),
         seeds=REPLICATION.pipeline["seeds"],
-        description=REPLICATION.scale["description"],
-        known=sorted(path.stem for path in Path("params/tables").glob("*.yaml")),
+        # functions, since Snakemake takes {words} in a text for wildcards
+        description=lambda wildcards: REPLICATION.scale["description"],
+        known=lambda wildcards: sorted(
+            path.stem for path in Path("params/tables").glob("*.yaml")
+        ),
     message:
         "build reports/{SCALE}/index.html"
     shell:

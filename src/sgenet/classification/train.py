@@ -4,15 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import all_reduce, is_main_process
+from mmengine.dist import all_reduce
 from mmengine.evaluator import BaseMetric, Evaluator
 
 from sgenet import engine
-from sgenet.checkpoints import load_weights, save_weights
+from sgenet.checkpoints import load_weights
 from sgenet.classification.classifier import Classifier, build_loaders, build_network
 from sgenet.runs import Run
-
-FILES = ["best.safetensors", "last.safetensors", "history.csv"]
 
 
 class Accuracy(BaseMetric):
@@ -44,18 +42,20 @@ def train(
     manifest: dict[str, Any],
     *,
     folder: Path,
+    output: Path,
     seed: int,
     device: str,
     weights: Path | None = None,
     log: engine.Log | None = None,
 ) -> None:
-    """Train a run to its end, continuing from `folder` if it was interrupted; leaves FILES there.
+    """Train a run to its end, continuing from `folder` if it was interrupted.
 
     Args:
         run: a classification run.
         data: folder of the prepared images.
         manifest: what they are.
         folder: the run's unfinished state.
+        output: receives history.csv, and the weights of the best and the last epoch.
         seed: of initialisation, order and augmentation.
         device: `cpu` or `cuda`.
         weights: to start from; None for a fresh network.
@@ -80,10 +80,8 @@ def train(
         val_evaluator=Evaluator(Accuracy()),
         optim_wrapper=optimizer,
         param_scheduler=engine.schedulers(settings, [start] if end else [], steps),
-        custom_hooks=[engine.EpochHook(run.id, folder, seed, classifier.network, best="top1", log=log)],
+        custom_hooks=[engine.EpochHook(run.id, folder, output, seed, classifier.network, best="top1", log=log)],
         env_cfg={"cudnn_benchmark": True},  # images are of one size
         **engine.runner_settings(folder, seed, settings["epochs"]),
     )
     runner.train()
-    if is_main_process():
-        save_weights(classifier.network, folder / "last.safetensors")

@@ -3,11 +3,12 @@
 import os
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sgenet.data.coco_format import is_run_length, read_lists
+from sgenet.data.coco_format import is_polygons, is_run_length, read_lists
 from sgenet.data.defects import Defect
+from sgenet.data.roots import stays_below
 from sgenet.files import InputError
 
 Entry = dict[str, Any]
@@ -39,7 +40,7 @@ def read_annotations(path: Path, name: str) -> Entry:
     names = set()
     for index, entry in enumerate(content["categories"]):
         place = f"{name}: categories.{index}"
-        if not isinstance(entry, dict) or not _is_whole(entry.get("id")) or not isinstance(entry.get("name"), str):
+        if not isinstance(entry, dict) or not _is_whole(entry.get("id")) or not _is_name(entry.get("name")):
             raise InputError(f"{place}: found {reprlib.repr(entry)}, expected an id and a name")
         if entry["name"] in names:
             raise InputError(f"{place}.name: found {entry['name']!r} once more, expected a name of its own")
@@ -49,7 +50,8 @@ def read_annotations(path: Path, name: str) -> Entry:
         found = entry.get("file_name") if isinstance(entry, dict) else None
         if isinstance(found, str):
             place, file = f"{name}: images.{index}.file_name", PurePosixPath(found)
-            _refuse_leaving(found, place)
+            if not stays_below(found):
+                raise InputError(f"{place}: found {found!r}, expected a name that stays in the folder of images")
             if file in files:
                 raise InputError(f"{place}: found {found!r} once more, expected a file of its own for each image")
             files.add(file)
@@ -141,12 +143,6 @@ def _complete(entry: Any, fields: Mapping[str, Callable[[Any], bool]], place: st
     return True
 
 
-def _refuse_leaving(found: str, place: str) -> None:
-    for path in (PurePosixPath(found), PureWindowsPath(found)):
-        if path.is_absolute() or path.drive or ".." in path.parts:
-            raise InputError(f"{place}: found {found!r}, expected a name that stays in the folder of images")
-
-
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST
 
@@ -180,7 +176,4 @@ def _is_shape(shape: Any, size: Sequence[int]) -> bool:
     """Whether a segmentation is a list of polygons, or a run-length mask of height and width `size`."""
     if isinstance(shape, dict):
         return is_run_length(shape, size)
-    return isinstance(shape, list) and all(
-        isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0 and all(map(_is_number, polygon))
-        for polygon in shape
-    )
+    return is_polygons(shape)

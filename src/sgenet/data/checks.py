@@ -11,10 +11,11 @@ from pathlib import Path
 
 import xxhash
 
+from sgenet import troubles
 from sgenet.data.cores import map_on_cores
 from sgenet.data.images import read_bytes, read_upright
 from sgenet.data.progress import progress
-from sgenet.files import InputError
+from sgenet.files import InputError, writing
 
 VERSION = 1  # of the check: what another one found is found anew
 _COLUMNS = "path TEXT PRIMARY KEY, size INTEGER, modified INTEGER, length INTEGER, xxhash BLOB, width INTEGER,"
@@ -62,8 +63,11 @@ def check_images(sources: Sequence[Source], cache: Path, title: str) -> list[Fou
     """Check each image, in order. Those whose file has the size and time that `cache` knows are not read again.
 
     An interrupted check has left what it found in `cache`, a file of its own.
+
+    Raises:
+        InputError: `cache` is in use, or cannot be written.
     """
-    with closing(_open(cache)) as known:
+    with writing(cache), closing(_open(cache)) as known:
         results = [_recall(known, source) for source in sources]
         missing = [position for position, result in enumerate(results) if result is None]
         fresh = _check(known, [sources[position] for position in missing])
@@ -140,6 +144,8 @@ def _open(path: Path) -> sqlite3.Connection:
     except sqlite3.DatabaseError as error:
         if "locked" in str(error):
             raise InputError(f"{path}: in use, expected no other `sgenet prepare` of these data at work") from None
+        if troubles.cannot_write(path, error):  # what it knows is not lost
+            raise
         print(f"{path}: thrown away ({error}); all images are checked again", file=sys.stderr, flush=True)
         for ending in ("", "-journal"):
             Path(f"{path}{ending}").unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """COCO's file format, as training and evaluation both read it: the lists of a file, and its run-length masks.
 
-Masks are checked before they are decoded: COCO's C library trusts the counts, and reads beyond them.
+Masks are checked before they are decoded: COCO's C library trusts the counts, and reads beyond them; of polygons it
+takes memory for every pixel of the outline.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,10 @@ from typing import Any
 
 from sgenet.files import InputError, read_json
 
+LARGEST_FILE = 2**31  # bytes; COCO's has 470 million
 _LARGEST = 2**32  # a count is an unsigned 32-bit integer there
+_FARTHEST = 2**20  # pixels from an image's corner at which a polygon may have one
+_LONGEST = 2**20  # pixels of a polygon's outline
 
 
 def read_lists(path: Path, name: str | Path) -> dict[str, Any]:
@@ -17,7 +21,7 @@ def read_lists(path: Path, name: str | Path) -> dict[str, Any]:
 
     InputError where one is missing, or empty (annotations may be); the entries themselves are not looked at.
     """
-    content = read_json(path)
+    content = read_json(path, LARGEST_FILE)
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise InputError(f"{name}: {key}: missing, expected a list (COCO's instances format)")
@@ -32,7 +36,7 @@ def is_run_length(shape: Any, size: Sequence[int]) -> bool:
     `counts` are a list of whole numbers, or the text (or bytes) that COCO packs them into.
     """
     sides = shape.get("size") if isinstance(shape, dict) else None
-    if sides != list(size) or any(type(side) is not int for side in sides):
+    if sides != list(size) or any(type(side) is not int for side in sides) or not 0 < size[0] * size[1] < _LARGEST:
         return False
     counts = shape.get("counts")
     if isinstance(counts, str | bytes):
@@ -40,6 +44,21 @@ def is_run_length(shape: Any, size: Sequence[int]) -> bool:
     if not isinstance(counts, list) or not counts:
         return False
     return all(type(count) is int and 0 <= count < _LARGEST for count in counts) and sum(counts) == size[0] * size[1]
+
+
+def is_polygons(shape: Any) -> bool:
+    """Whether `shape` is a list of polygons [x, y, x, y, ...], in pixels, whose masks can be drawn."""
+    return isinstance(shape, list) and all(map(_is_polygon, shape))
+
+
+def _is_polygon(polygon: Any) -> bool:
+    if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+        return False
+    if not all(isinstance(place, int | float) and abs(place) <= _FARTHEST for place in polygon):  # neither is NaN
+        return False
+    corners = list(zip(polygon[::2], polygon[1::2], strict=True))
+    sides = zip(corners, [*corners[1:], corners[0]], strict=True)
+    return sum(max(abs(x - u), abs(y - v)) for (x, y), (u, v) in sides) <= _LONGEST
 
 
 def unpack_counts(text: bytes) -> list[int]:

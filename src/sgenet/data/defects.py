@@ -28,7 +28,7 @@ def refuse_all(defects: Sequence[Defect], place: str | Path, advice: str = "") -
     """InputError that lists all defects of the data at `place`, if there are any."""
     if defects:
         head = f"{place}: found {len(defects):,} defect{'s' * (len(defects) > 1)}, expected none{advice}:"
-        raise InputError("\n".join([head, *(defect.text for defect in defects)]))
+        raise InputError(head, *(defect.text for defect in defects))
 
 
 def first_of(defects: Sequence[Defect]) -> str:

@@ -1,7 +1,7 @@
 """The folder of a prepared data set: replaced as a whole, described file by file."""
 
+import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +9,8 @@ from typing import Any
 
 import xxhash
 
-from sgenet.files import InputError
+from sgenet import temporaries
+from sgenet.files import InputError, writing
 
 SPLITS = ("train", "val")
 _MADE = {f"{split}{ending}" for split in SPLITS for ending in ("", ".bin", "_index.npy", ".csv")}
@@ -22,9 +23,13 @@ _COMPANIONS = {"manifest.json", "contact_sheet.png", ".gitignore", ".snakemake_t
 def fresh_folder(folder: Path) -> Iterator[Path]:
     """Yield a new folder beside `folder` that takes its place when the block ends without an exception.
 
+    What a killed writer of `folder` left beside it is removed first; old data that it had moved away come back.
     InputError when `folder` holds anything but a prepared data set: it would be lost.
     """
     folder = Path(folder).resolve()
+    with writing(folder):
+        for left in temporaries.abandoned(folder, folder=True):
+            _clear(left, folder)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file, expected a folder to replace")
     if folder.exists():
@@ -33,18 +38,31 @@ def fresh_folder(folder: Path) -> Iterator[Path]:
             raise InputError(f"{folder}: holds {foreign[0]}, which is no prepared data; expected a folder to replace")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        work, lock = temporaries.create(folder, folder=True)
     except OSError as error:
         reason = (error.strerror or "no reason told").lower()
         raise InputError(f"{folder}: cannot be made ({reason}), expected a place for a new folder") from None
-    try:
-        (work / "new").mkdir()
-        yield work / "new"
-        if folder.exists():
-            folder.rename(work / "old")
-        (work / "new").rename(folder)
-    finally:
-        shutil.rmtree(work)
+    with writing(folder):
+        try:
+            (work / "new").mkdir()
+            yield work / "new"
+            for path in (work / "new").rglob("*"):
+                temporaries.sync(path)
+            if folder.exists():
+                folder.rename(work / "old")
+            (work / "new").rename(folder)
+            temporaries.sync(folder.parent)
+        finally:
+            _clear(work, folder)
+            os.close(lock)
+
+
+def _clear(work: Path, folder: Path) -> None:
+    """Remove a writer's folder; one that stopped just before the new data took their place gives back the old ones."""
+    old = work / "old"
+    if old.exists() and (work / "new").exists() and not folder.exists():
+        old.rename(folder)
+    shutil.rmtree(work)
 
 
 def describe_file(path: Path, name: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """ImageNet as ILSVRC ships it: training images by synset; validation images by synset, or flat beside the devkit."""
 
+import gzip
 import io
 import re
 import tarfile
@@ -16,7 +17,7 @@ FOLDERS = {"train": ("train", "ILSVRC2012_img_train"), "val": ("val", "ILSVRC201
 DEVKIT = "ILSVRC2012_devkit_t12"
 _META, _TRUTH = f"{DEVKIT}/data/meta.mat", f"{DEVKIT}/data/ILSVRC2012_validation_ground_truth.txt"
 _SYNSET = re.compile(r"n\d{8}")
-_LARGEST = 2**28  # bytes that the archive may hold in all; ILSVRC's holds some 10 million
+_LARGEST = 2**26  # bytes of the archive when unzipped; ILSVRC's has some 10 million
 
 
 def list_imagenet(root: Path, folders: dict[str, str]) -> Listing:
@@ -108,20 +109,23 @@ def _synset_of_id(content: bytes, place: str) -> dict[int, str]:
 
 def _read_members(archive: Path) -> dict[str, bytes]:
     """The two files of the devkit's archive; nothing is unpacked, and no member may point out of it."""
-    contents, total = {}, 0
+    contents = {}
     try:
-        with tarfile.open(archive, "r:gz") as members:
+        with gzip.open(archive) as file:
+            unzipped = file.read(_LARGEST + 1)
+        if len(unzipped) > _LARGEST:
+            raise InputError(f"{archive}: found more than {_LARGEST:,} bytes when unzipped, expected ILSVRC's devkit")
+        with tarfile.open(fileobj=io.BytesIO(unzipped), mode="r:") as members:
             for member in members:
                 name = PurePosixPath(member.name)
                 if name.is_absolute() or ".." in name.parts or not (member.isfile() or member.isdir()):
                     expected = "expected files and folders inside the archive alone"
                     raise InputError(f"{archive}: found {member.name!r}, {_kind(member)}, {expected}")
-                total += member.size
-                if total > _LARGEST:
-                    found = f"{member.name}: found {total:,} bytes so far"
-                    raise InputError(f"{archive}: {found}, expected at most {_LARGEST:,} in all")
-                if name.as_posix() in (_META, _TRUTH) and (file := members.extractfile(member)):
-                    contents[name.as_posix()] = file.read()
+                if not 0 <= member.size <= len(unzipped):  # one with holes may tell more than it has
+                    found = f"{member.name}: found a size of {member.size:,} bytes"
+                    raise InputError(f"{archive}: {found}, expected at most the {len(unzipped):,} of the archive")
+                if name.as_posix() in (_META, _TRUTH) and (content := members.extractfile(member)):
+                    contents[name.as_posix()] = content.read()
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         raise InputError(f"{archive}: cannot be read ({error}), expected ILSVRC's devkit") from None
     for wanted in (_META, _TRUTH):

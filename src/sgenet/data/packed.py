@@ -31,8 +31,10 @@ def write_packed(folder: Path, split: str, images: Iterable[Image.Image | bytes]
             rows.append((offset, len(encoded), label))
             offset += file.write(encoded)
         index = np.array(rows, dtype=np.int32 if offset < 2**31 else np.int64).reshape(-1, 3)
+    content = io.BytesIO()  # numpy.save does not see that a disk has no room for the end of a file
+    np.save(content, index)
     with atomic_path(folder / f"{split}_index.npy") as path:
-        np.save(path, index)
+        path.write_bytes(content.getvalue())
 
 
 def encode(image: Image.Image) -> bytes:
@@ -116,8 +118,9 @@ def _read_index(path: Path, images: Path, classes: int) -> np.ndarray:
     """Return the index, int64 [N, 3], after checking it against the images' file and the class list."""
     try:
         index = np.load(path, allow_pickle=False, mmap_mode="r")  # mapped: no header makes it take memory
-    except Exception:  # NumPy meets bad bytes with many kinds of exception
-        raise InputError(f"{path}: cannot be read, expected an int32 or int64 array [N, 3]") from None
+    except Exception as error:  # NumPy meets bad bytes with many kinds of exception
+        reason = f" ({error.strerror.lower()})" if isinstance(error, OSError) and error.strerror else ""
+        raise InputError(f"{path}: cannot be read{reason}, expected an int32 or int64 array [N, 3]") from None
     if not isinstance(index, np.ndarray):
         raise InputError(f"{path}: found an archive, expected an int32 or int64 array [N, 3]")
     if index.dtype not in (np.int32, np.int64) or index.ndim != 2 or index.shape[1] != 3 or len(index) == 0:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from sgenet.files import InputError
@@ -29,6 +29,16 @@ def unset_variables(root: str) -> list[str]:
 def expand_root(root: str) -> str:
     """`root` with its environment variables, those not set as they are, and ~ as the home folder."""
     return os.path.expanduser(_VARIABLE.sub(lambda match: os.environ.get(match[1]) or match[0], root))
+
+
+def stays_below(name: str) -> bool:
+    """Whether a name, as any system reads it, leads to no place but below the folder that it starts from.
+
+    Links there may lead elsewhere: they were made on this machine, and no file of the data makes one.
+    """
+    readings = (PurePosixPath(name), PureWindowsPath(name))
+    leaves = any(path.is_absolute() or path.drive or ".." in path.parts for path in readings)
+    return not leaves and "\0" not in name and "://" not in name  # which mmengine takes for an address
 
 
 def resolve_root(root: str, place: str) -> Path:

@@ -11,7 +11,7 @@ from sgenet import paths
 from sgenet.data.folders import SPLITS, describe_file
 from sgenet.data.images import read_image
 from sgenet.data.packed import PackedImages, Reader
-from sgenet.data.roots import resolve_root
+from sgenet.data.roots import resolve_root, stays_below
 from sgenet.files import InputError, read_json
 
 Transform = Callable[[Any], Any]
@@ -39,10 +39,21 @@ def open_manifest(scale: str, task: str, settings: dict[str, Any]) -> dict[str, 
     for key in sorted(settings.keys() & manifest["settings"].keys() - {"source"}):
         if (found := manifest["settings"][key]) != settings[key]:
             raise InputError(f"{path}: settings.{key}: found {found!r}, expected {settings[key]!r} from `{again}`")
+    for place in _places(manifest):
+        if not isinstance(place, str) or not stays_below(place):
+            expected = f"a place below the root of the data, from `{again}`"
+            raise InputError(f"{path}: settings: found {place!r}, expected {expected}")
     located = locate(manifest, settings, f"params/scales/{scale}.yaml: data.{task}.root")
     if manifest["source"] == "coco":
         _refuse_changed(paths.data_folder(scale, task), located, again)
     return located
+
+
+def _places(manifest: dict[str, Any]) -> list[Any]:
+    """Where the splits of real data stand below their root, as far as the manifest tells."""
+    found = [manifest["settings"][split] for split in SPLITS if split in manifest["settings"]]
+    both = [list(place.values()) if isinstance(place, dict) else [place] for place in found]
+    return [place for of_split in both for place in of_split]
 
 
 def locate(manifest: dict[str, Any], settings: dict[str, Any], place: str) -> dict[str, Any]:
@@ -136,5 +147,9 @@ def _read_list(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
             images = [(row[0], int(row[label]), int(row[size])) for row in rows]
     except (OSError, ValueError, IndexError, StopIteration):
         raise InputError(f"{path}: cannot be read, expected the list of images that `sgenet prepare` leaves") from None
+    names = [name for name, _, _ in images]
+    for name in names:
+        if name.startswith("/") or ("\0" in name or ".." in name) and not stays_below(name):
+            raise InputError(f"{path}: found {name!r}, expected names that stay below the root of the data")
     numbers = np.array([image[1:] for image in images], dtype=np.int64).reshape(-1, 2)
-    return [name for name, _, _ in images], numbers[:, 0].copy(), numbers[:, 1].copy()
+    return names, numbers[:, 0].copy(), numbers[:, 1].copy()

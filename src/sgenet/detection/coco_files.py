@@ -7,8 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from sgenet.data.coco_format import is_run_length, read_lists
+from sgenet.data.coco_format import LARGEST_FILE, is_polygons, is_run_length, read_lists
 from sgenet.files import InputError, read_json
+
+_LARGEST_ID = 2**53
+_LARGEST_SIDE = 2**20  # pixels
+_MOST_CATEGORIES = 5000  # pycocotools takes 200 kB of memory for each
+_MOST_PAIRS = 10**8  # of a category and an image, each of which it looks at four times
 
 
 def read(
@@ -24,12 +29,18 @@ def read(
         place = f"{annotations}: images.{index}"
         images[_new(entry, images, place)] = [_side(entry, side, place) for side in sides]
     categories: dict[int, str] = {}
+    names: set[str] = set()
     for index, entry in enumerate(dataset["categories"]):
         place = f"{annotations}: categories.{index}"
         name = _field(entry, "name", place)
-        if not isinstance(name, str) or name in categories.values():
-            raise InputError(f"{place}.name: found {name!r}, expected a name that no other category has")
+        if not isinstance(name, str) or not name.isprintable() or name in names:
+            raise InputError(f"{place}.name: found {reprlib.repr(name)}, expected a name that no other category has")
+        names.add(name)
         categories[_new(entry, categories, place)] = name
+    if len(categories) > _MOST_CATEGORIES or len(categories) * len(images) > _MOST_PAIRS:
+        found = f"found {len(categories):,} categories and {len(images):,} images"
+        expected = f"at most {_MOST_CATEGORIES:,}, and {_MOST_PAIRS:,} pairs of both"
+        raise InputError(f"{annotations}: {found}, expected {expected}")
 
     def shaped(entry: Any, place: str, number: int, polygons: bool) -> dict[str, Any]:
         image, category = (_known(entry, key, known, place) for key, known in owners.items())
@@ -48,7 +59,7 @@ def read(
         truth.append({**checked, "iscrowd": crowd})
     source, entries = "detections", detections
     if not isinstance(detections, list):
-        source, entries = str(detections), read_json(detections)
+        source, entries = str(detections), read_json(detections, LARGEST_FILE)
     if not isinstance(entries, list):
         raise InputError(f"{source}: found {reprlib.repr(entries)}, expected a list of detections")
     found = []
@@ -72,15 +83,16 @@ def _field(entry: Any, key: str, place: str) -> Any:
 
 def _whole(entry: Any, key: str, place: str) -> int:
     value = _field(entry, key, place)
-    if not isinstance(value, int | np.integer) or value < 0:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or not 0 <= value < _LARGEST_ID:
         raise InputError(f"{place}.{key}: found {reprlib.repr(value)}, expected a whole number, not negative")
     return int(value)
 
 
 def _side(entry: Any, key: str, place: str) -> int:
     value = _number(entry, key, place)
-    if value != int(value):
-        raise InputError(f"{place}.{key}: found {reprlib.repr(value)}, expected a whole number")
+    if value != int(value) or not 0 < value <= _LARGEST_SIDE:
+        expected = f"a whole number from 1 to {_LARGEST_SIDE:,}"
+        raise InputError(f"{place}.{key}: found {reprlib.repr(value)}, expected {expected}")
     return int(value)
 
 
@@ -123,9 +135,7 @@ def _segmentation(entry: Any, place: str, size: list[int], polygons: bool) -> An
         counts = shape.get("counts")
         if is_run_length(shape, size) and (polygons or isinstance(counts, str | bytes)):
             return {"size": size, "counts": counts}
-    elif polygons and isinstance(shape, list) and shape:
-        lists = all(isinstance(polygon, list) and len(polygon) >= 6 for polygon in shape)
-        if lists and all(len(polygon) % 2 == 0 and all(map(_is_number, polygon)) for polygon in shape):
-            return shape
+    elif polygons and shape and is_polygons(shape):
+        return shape
     expected = f"a run-length mask of height and width {size}" + (" or polygons" if polygons else "")
     raise InputError(f"{place}.segmentation: found {reprlib.repr(shape)}, expected {expected}")

@@ -12,16 +12,12 @@ ops.install()  # before mmdet is imported
 from mmdet.datasets.samplers import AspectRatioBatchSampler  # noqa: E402
 from mmdet.registry import DATASETS, MODELS  # noqa: E402
 from mmengine.dataset import pseudo_collate  # noqa: E402
-from mmengine.dist import is_main_process  # noqa: E402
 from mmengine.registry import init_default_scope  # noqa: E402
 
 from sgenet import batches, engine  # noqa: E402
-from sgenet.checkpoints import save_weights  # noqa: E402
 from sgenet.detection.config import detector_config  # noqa: E402
 from sgenet.models import backbone  # noqa: E402, F401  (registers the backbone)
 from sgenet.runs import Run  # noqa: E402
-
-FILES = ["last.safetensors", "history.csv"]
 
 
 def train(
@@ -30,18 +26,20 @@ def train(
     manifest: dict[str, Any],
     *,
     folder: Path,
+    output: Path,
     seed: int,
     device: str,
     weights: Path | None = None,
     log: engine.Log | None = None,
 ) -> None:
-    """Train a run to its end, continuing from `folder` if it was interrupted; leaves FILES there.
+    """Train a run to its end, continuing from `folder` if it was interrupted.
 
     Args:
         run: a detection run.
         data: folder of images and COCO-format annotations.
         manifest: what they are.
         folder: the run's unfinished state.
+        output: receives history.csv, and the weights of the last epoch.
         seed: of initialisation, order and augmentation.
         device: `cpu` or `cuda`.
         weights: classifier that the backbone starts from.
@@ -66,10 +64,8 @@ def train(
         train_dataloader=loader,
         optim_wrapper=optimizer,
         param_scheduler=engine.schedulers(settings, [start] if warmup else [], steps),
-        custom_hooks=[engine.EpochHook(run.id, folder, seed, detector, best=None, log=log)],
+        custom_hooks=[engine.EpochHook(run.id, folder, output, seed, detector, best=None, log=log)],
         default_scope="mmdet",
         **engine.runner_settings(folder, seed, settings["epochs"]),
     )
     runner.train()
-    if is_main_process():
-        save_weights(detector, folder / "last.safetensors")

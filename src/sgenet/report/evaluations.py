@@ -9,7 +9,7 @@ import numpy as np
 
 from sgenet import paths
 from sgenet.files import InputError, read_json
-from sgenet.report.inputs import check_head, check_times, expect, is_number
+from sgenet.report.inputs import check_head, expect, is_number, with_times
 
 # Accuracies that are a share of the validation images: metric -> array of predictions, how many of its classes count.
 PROPORTIONS = {"top1": ("best_top5", 1), "top5": ("best_top5", 5), "top1_last": ("last_top5", 1)}
@@ -84,7 +84,7 @@ def read_result(folder: Path, run_id: str, scale: str, seed: int, wanted: list[s
         wanted: the metrics that it must have, or have as null.
 
     Raises:
-        InputError: its metrics.json cannot be used.
+        InputError: its metrics.json or timing.json cannot be used.
     """
     path = folder / "metrics.json"
     if not path.exists():
@@ -111,17 +111,17 @@ def read_result(folder: Path, run_id: str, scale: str, seed: int, wanted: list[s
         expect(origin[step].get("command"), str, path, f"origin.{step}.command")
         expect(origin[step].get("data"), dict, path, f"origin.{step}.data")
         expect(origin[step]["data"].get("fingerprint"), str, path, f"origin.{step}.data.fingerprint")
-        check_times(origin[step], path, f"origin.{step}")
     expect(origin["train"].get("settings"), dict, path, "origin.train.settings")
     expect(origin["evaluate"].get("settings", {}), dict, path, "origin.evaluate.settings")
-    return Result(seed, metrics, origin, folder)
+    timed = {step: with_times(origin[step], step, folder) for step in ("train", "evaluate")}
+    return Result(seed, metrics, timed, folder)
 
 
 def read_released(scale: str, run_id: str) -> ReleasedResult | None:
     """What the released weights of a run's model reach; None where they were not evaluated.
 
     Raises:
-        InputError: its metrics.json cannot be used, or is of another run, scale or data.
+        InputError: its metrics.json or timing.json cannot be used, or the first is of another run, scale or data.
     """
     path = paths.released_evaluation(scale, run_id)
     if not path.exists():
@@ -139,6 +139,5 @@ def read_released(scale: str, run_id: str) -> ReleasedResult | None:
     expect(origin.get("command"), str, path, "origin.command")
     expect(origin.get("data"), dict, path, "origin.data")
     expect(origin["data"].get("fingerprint"), str, path, "origin.data.fingerprint")
-    check_times(origin, path, "origin")
     check_head(value, run_id, scale, origin["data"]["fingerprint"], path)
-    return ReleasedResult(metrics, weights, origin)
+    return ReleasedResult(metrics, weights, with_times(origin, "evaluate", path.parent))

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,15 @@ class Failure:
     status: int
     lines: tuple[str, ...]
     log: Path
+
+    @property
+    def ended(self) -> str:
+        """The status, and what it means where a signal ended the step, which then could say nothing itself."""
+        number = self.status - 128
+        told = signal.strsignal(number) if number in signal.valid_signals() else None
+        if number == signal.SIGKILL:
+            told = "killed, as by a machine whose memory is full"
+        return f"exit status {self.status}{f' ({told.lower()})' if told else ''}"
 
 
 def read_failure(step: str, log: Path) -> Failure | None:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from sgenet import params, paths
-from sgenet.files import InputError, read_json, read_yaml, write_text
+from sgenet.files import InputError, read_json, write_text
+from sgenet.plain_yaml import read_yaml
 from sgenet.report.inputs import expect
 from sgenet.report.pages import _environment
 from sgenet.report.verdicts import CATEGORIES, category_counts
@@ -84,9 +85,9 @@ def _description(scale: str) -> str:
 def _newest(scale: str) -> str | None:
     """When the newest evaluation of a scale ended, as ISO 8601 tells it; None where no result tells."""
     found = []
-    for path in (paths.evaluation(scale, "", 0).parent).rglob("seed-*/metrics.json"):
+    for path in (paths.evaluation(scale, "", 0).parent).rglob("seed-*/timing.json"):
         try:
-            finished = read_json(path)["origin"]["evaluate"]["finished"]
+            finished = read_json(path)["evaluate"]["finished"]
             datetime.fromisoformat(finished)
         except (InputError, LookupError, TypeError, ValueError):
             continue  # the report of the scale tells it

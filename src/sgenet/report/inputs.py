@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 from sgenet import paths
 from sgenet.files import InputError, read_json
 from sgenet.params import Settings
+from sgenet.provenance import TIMES, split
 from sgenet.runs import Replication
 from sgenet.tables import TIMED
 
+_MEASURE = re.compile(r"[A-Za-z][\w.]*")
 COUNTS = ("params", "gflops", "macs")
 
 
@@ -86,6 +89,9 @@ def _read_history(path: Path) -> list[dict[str, str]]:
         row.pop("seconds", None)
         if not {"epoch", "loss"} <= row.keys():
             raise InputError(f"{path}: found the columns {', '.join(map(str, row))}, expected epoch and loss")
+        for key in row.keys() - {None}:
+            if not _MEASURE.fullmatch(key):  # the curves' CSV holds it too
+                raise InputError(f"{path}: found the column {key!r}, expected names such as loss_rpn_cls")
         for key, text in row.items():
             try:
                 finite = math.isfinite(float(text))
@@ -127,16 +133,38 @@ def check_head(found: dict[str, Any], run_id: str, scale: str, data: Any, path: 
         raise InputError(f"{path}: data fingerprint: found {data!r}, {expected}")
 
 
-def check_times(origin: dict[str, Any], path: Path, at: str) -> None:
-    """InputError unless a step's duration is a number of seconds, and its end a date, where they are told."""
-    seconds, finished = origin.get("seconds"), origin.get("finished")
-    if seconds is not None and not is_number(seconds, math.inf):
-        raise InputError(f"{path}: {at}.seconds: found {seconds!r:.60}, expected a number of 0 or more")
+def with_times(origin: dict[str, Any], step: str, folder: Path) -> dict[str, Any]:
+    """The origin of a step with its duration, memory and date, as far as the timing.json of its evaluation tells them.
+
+    Raises:
+        InputError: they are no numbers of 0 or more, or no date.
+    """
+    path, lasting = folder / "timing.json", split(origin)[0]
+    if not path.exists():
+        return lasting
+    timing = read_json(path)
+    expect(timing, dict, path, "the whole file")
+    times = timing.get(step, {})
+    expect(times, dict, path, step)
+    for key in TIMES:
+        value = times.get(key)
+        if value is None:
+            continue
+        if key != "finished":
+            good, expected = is_number(value, math.inf), "a number of 0 or more"
+        else:
+            good, expected = _is_date(value), "an ISO 8601 date"
+        if not good:
+            raise InputError(f"{path}: {step}.{key}: found {value!r:.60}, expected {expected}")
+    return lasting | split(times)[1]
+
+
+def _is_date(value: Any) -> bool:
     try:
-        if finished is not None:
-            datetime.fromisoformat(finished)
+        datetime.fromisoformat(value)
     except (TypeError, ValueError):
-        raise InputError(f"{path}: {at}.finished: found {finished!r:.60}, expected an ISO 8601 date") from None
+        return False
+    return True
 
 
 def is_number(value: Any, highest: float) -> bool:

@@ -138,6 +138,11 @@ def test_real_data(data: Replication, tmp_path: Path) -> None:
     make.write(paths.manifest("demo", "detection"), _manifest(source="coco", settings={}, files=files))
     drawn, problem = _read(real)
     assert problem and "demo/detection.json" in problem and not drawn.scenes
+    leaving = {"annotations": "boxes.json", "images": f"../{root.name}/pictures"}
+    made = _manifest(source="coco", settings={"train": place, "val": leaving}, files=files)
+    make.write(paths.manifest("demo", "detection"), made)
+    drawn, _ = _read(real)
+    assert not drawn.scenes and "expected a place below the root of the data" in _render(drawn)
     make.write(paths.manifest("demo", "detection"), manifest)
     root.rename(tmp_path / "unmounted")
     drawn, problem = _read(real)

@@ -1,0 +1,75 @@
+"""What the machine refuses, in a sentence: a full disk, no permission, no memory, a worker that was killed."""
+
+import errno
+import os
+import re
+from pathlib import Path
+
+_CONTINUES = "the same command continues"
+_ROOM = f"make room, and {_CONTINUES}"
+_RIGHT = f"give this user the right to, and {_CONTINUES}"
+_ADVICE = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EFBIG: f"raise the limit on the size of files (ulimit -f), and {_CONTINUES}",
+    errno.EROFS: "expected a place that can be written to",
+    errno.EACCES: _RIGHT,
+    errno.EPERM: _RIGHT,
+    errno.EMFILE: f"raise the limit on open files (ulimit -n), and {_CONTINUES}",
+    errno.ENOMEM: f"{_CONTINUES} where more memory is free",
+}
+_OF_WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+_SQLITE = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")
+_MEMORY = re.compile(r"out of memory|_ALLOC_FAILED")
+_WORKER = re.compile(r"DataLoader worker .*(killed|exited)|.*shared memory|Too many open files")
+_LESS = f"fewer `workers` or a smaller device_batch_size need less, and {_CONTINUES}"
+_LONGEST = 120  # characters that are shown of a library's message
+
+
+def cannot_write(path: Path, error: Exception) -> str | None:
+    """A sentence for an error met while `path` was written, under this or a temporary name beside it; None for others.
+
+    What names another file is of that one's, unless reading cannot have caused it.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        named = None if error.filename is None else Path(os.fsdecode(error.filename))
+        other = named is not None and path.parent not in named.parents and named not in path.parents
+        return f"{path}: cannot be written{_why(error.errno)}" if error.errno in _OF_WRITING or not other else None
+    if str(getattr(error, "sqlite_errorname", "")).startswith(_SQLITE):
+        return f"{path}: cannot be written ({_first(error)}); {_ROOM}"
+    return None
+
+
+def explain(error: Exception) -> str | None:
+    """A sentence for what is raised where the machine has not what is asked for; None for anything else."""
+    name, text = type(error).__name__, _first(error)
+    if isinstance(error, MemoryError) or "can't allocate memory" in text:
+        return f"the machine's memory is full ({text or 'no more is given'}); {_LESS}"
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"{error.filename or 'a file or the output'}: cannot be used{_why(error.errno)}"
+    if name == "OutOfMemoryError" or (isinstance(error, RuntimeError) and _MEMORY.search(text)):
+        return f"the GPU's memory is full ({text}); lower device_batch_size, the batch of a step stays as it is"
+    if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
+        return f"compile: torch.compile failed ({text}); set it to false, or install what it needs"
+    if isinstance(error, RuntimeError | OSError) and _WORKER.match(text):
+        return f"{text}; fewer `workers` need less memory, and {_CONTINUES}"
+    return None
+
+
+def message(error: Exception) -> str:
+    """What an error says; its last line where torch put the whole traceback of a data-loader worker before that."""
+    text = str(error.args[0]) if error.args else ""
+    if not (text.startswith("Caught ") and "in DataLoader worker process" in text):
+        return str(error)
+    return text.rstrip().rpartition("\n")[2].partition(": ")[2]
+
+
+def _why(number: int) -> str:
+    advice = f"; {_ADVICE[number]}" if number in _ADVICE else ""
+    return f" ({os.strerror(number).lower()}){advice}"
+
+
+def _first(error: Exception) -> str:
+    """The first line of a message, without the place in torch's sources."""
+    text = next(iter(message(error).splitlines()), "")
+    return text.rpartition("] . ")[2][:_LONGEST].strip()

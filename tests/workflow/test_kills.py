@@ -1,0 +1,207 @@
+"""Whatever kills or stops a replication, the same command continues it, and it ends as if nothing had happened."""
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+FAULTS = Path(__file__).parent / "faults"
+SOON = 10  # seconds in which a workflow that is asked to stops
+
+
+@pytest.fixture
+def disturbed(undisturbed, tmp_path):
+    """The same checkout without anything made, in another folder; every write of its processes is watched."""
+    folder = tmp_path / "project"
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=undisturbed.folder, capture_output=True, text=True, check=True
+    ).stdout.split("\0")
+    shutil.copytree(undisturbed.folder / ".git", folder / ".git")
+    for name in filter(None, [*tracked, "params/tables/one.yaml"]):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(undisturbed.folder / name, folder / name)
+    checkout = type(undisturbed)(folder)
+    checkout.environment |= {"PYTHONPATH": str(FAULTS), "FAULT_LOG": str(tmp_path / "events"), "WANDB_MODE": "disabled"}
+    return checkout
+
+
+def start(checkout, *command, at=""):
+    """Start a command in a process group of its own, which is killed at the event `at`."""
+    Path(f"{checkout.environment['FAULT_LOG']}.met").unlink(missing_ok=True)
+    with open(checkout.folder.parent / "output", "w") as output:
+        return subprocess.Popen(
+            ["bash", "-c", 'FAULT_GROUP=$$ exec "$@"', "-", *command], cwd=checkout.folder, start_new_session=True,
+            env=checkout.environment | {"FAULT_AT": at}, stdout=output, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+
+def killed(checkout, *command, at):
+    """Run a command that is killed, with all its group, at the event `at`."""
+    process = start(checkout, *command, at=at)
+    status = process.wait(timeout=600)
+    assert status == -signal.SIGKILL, (at, status, (checkout.folder.parent / "output").read_text()[-4000:])
+
+
+def wait_for(checkout, process, log, text):
+    """Wait until a step's log holds this text."""
+    path = checkout.folder / "logs/smoke" / log
+    while process.poll() is None:
+        if path.exists() and text in path.read_text():
+            return
+        time.sleep(0.01)
+    raise AssertionError((checkout.folder.parent / "output").read_text()[-4000:])
+
+
+def processes_in(folder):
+    """Processes that work in a checkout."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if Path(process.cwd()).is_relative_to(folder) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(f"{process.pid} {process.cmdline()}")
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def is_whole(checkout, undisturbed, *command):
+    """The same command again ends the replication as if nothing had happened."""
+    output = checkout(*command)
+    assert "unlock" not in output.lower()
+    assert "Traceback" not in output
+    checkout.same_results(undisturbed.folder, checkout.folder)
+    left = [path for name in ("data", "results", "reports", "logs", ".resume", "params") for path in junk(checkout, name)]
+    assert not left
+    checkout.environment.pop("FAULT_LOG")
+    checkout.nothing_to_do()
+
+
+def junk(checkout, folder):
+    """Temporary files, and what a run that is done has no use for."""
+    kept = {".gitignore", ".snakemake_timestamp", ".made.json"}
+    for path in (checkout.folder / folder).rglob("*"):
+        if (path.name.startswith(".") and path.name not in kept) or (folder == ".resume" and path.is_file()):
+            yield path
+
+
+PREPARE = r"after rename .*/data/smoke/detection$"
+CHECKPOINT = r"before replace .*classification_resnet50/.*/epoch-0002"
+PUBLISH = r"after replace .*results/smoke/classification/resnet50/seed-0/best.safetensors"
+EVALUATION = r"before replace .*/detections.json"
+REPORT = r"before replace .*reports/smoke/index.html"
+COMMIT = r"before replace .*\.dvc/cache"
+
+
+def test_snakemake_goes_on_after_kills(disturbed, undisturbed):
+    for at in (PREPARE, CHECKPOINT):
+        killed(disturbed, "snakemake", at=at)
+    process = start(disturbed, "snakemake")
+    wait_for(disturbed, process, "train/classification/resnet50-seed-0.log", "epoch 2/3")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    log = disturbed.folder / "logs/smoke/train/classification/resnet50-seed-0.log"
+    assert "continues after epoch 1" in log.read_text()
+    for at in (PUBLISH, EVALUATION, REPORT, COMMIT):
+        killed(disturbed, "snakemake", at=at)
+    is_whole(disturbed, undisturbed, "snakemake")
+
+
+def test_dvc_goes_on_after_kills(disturbed, undisturbed):
+    for at in (CHECKPOINT, EVALUATION, r"after rename .*\.dvc/cache"):
+        killed(disturbed, "dvc", "repro", at=at)
+    is_whole(disturbed, undisturbed, "dvc", "repro")
+
+
+@pytest.mark.parametrize("door", [("snakemake",), ("dvc", "repro")], ids=" ".join)
+def test_a_second_one_is_refused_and_the_first_stops_when_asked(disturbed, undisturbed, door):
+    process = start(disturbed, *door)
+    wait_for(disturbed, process, "train/classification/resnet50-seed-0.log", "of 4 steps")
+    process.send_signal(signal.SIGSTOP)  # so that it is at work for as long as it takes
+    for second in (("snakemake",), ("dvc", "repro")):
+        found = subprocess.run(
+            second, cwd=disturbed.folder, env=disturbed.environment, capture_output=True, text=True, timeout=60
+        )
+        output = found.stdout + found.stderr
+        assert found.returncode != 0 and "Traceback" not in output
+        holders = {int(number) for number in re.findall(r"(?:process|PID) (\d+)", output)}
+        assert holders & {process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))}
+    process.send_signal(signal.SIGCONT)
+    process.send_signal(signal.SIGTERM)
+    asked = time.monotonic()
+    while left := processes_in(disturbed.folder):
+        assert time.monotonic() - asked < SOON, left
+        time.sleep(0.1)
+    assert process.wait() != 0
+    is_whole(disturbed, undisturbed, *door)
+
+
+def test_control_c_stops_all(disturbed, undisturbed):
+    process = start(disturbed, "snakemake")
+    wait_for(disturbed, process, "train/classification/resnet50-seed-0.log", "epoch 1/3")
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(timeout=SOON) != 0
+    asked = time.monotonic()
+    while left := processes_in(disturbed.folder):
+        assert time.monotonic() - asked < SOON, left
+        time.sleep(0.1)
+    assert "the same command continues" in (disturbed.folder.parent / "output").read_text()
+    is_whole(disturbed, undisturbed, "snakemake")
+
+
+def test_steps_end_with_a_workflow_that_is_killed_alone(disturbed):
+    process = start(disturbed, "snakemake")
+    wait_for(disturbed, process, "train/classification/resnet50-seed-0.log", "epoch 1/3")
+    process.kill()
+    process.wait()
+    killed_at = time.monotonic()
+    while left := processes_in(disturbed.folder):
+        assert time.monotonic() - killed_at < SOON, left
+        time.sleep(0.1)
+    assert not (disturbed.folder / "results/smoke/classification/resnet50/seed-0/training.json").exists()
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("door", [("snakemake",), ("dvc", "repro")], ids=" ".join)
+@pytest.mark.parametrize("round", range(3))
+def test_random_moments(disturbed, undisturbed, door, round):
+    chance = random.Random(f"{door} {round}")
+    for _ in range(20):
+        process = start(disturbed, *door)
+        try:
+            process.wait(timeout=chance.uniform(1, 30))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    is_whole(disturbed, undisturbed, *door)
+
+
+@pytest.mark.soak
+def test_every_kind_of_write(disturbed, undisturbed):
+    """Kill at the first and the last event of each kind and each file name, one after another."""
+    log = Path(disturbed.environment["FAULT_LOG"])
+    disturbed("snakemake")
+    events = {}
+    for line in log.read_text().splitlines():
+        if str(disturbed.folder) not in line:
+            continue
+        short = re.sub(r"\.tmp-\w+|[0-9a-f]{30,}(\.dir)?|[\w-]{22}\.tmp", "*", line.replace(str(disturbed.folder), ""))
+        events.setdefault(short, re.escape(line.split()[0]) + " " + line.split()[1] + ".*" + pattern(short))
+    (disturbed.folder.parent / "events.json").write_text(json.dumps(events, indent=1))
+    for name in ("data/smoke", "results", "reports/smoke", "logs", ".resume", ".snakemake", ".dvc/cache", ".dvc/tmp"):
+        shutil.rmtree(disturbed.folder / name, ignore_errors=True)
+    (disturbed.folder / "dvc.lock").unlink()
+    for at in events.values():
+        killed(disturbed, "snakemake", at=at)
+    is_whole(disturbed, undisturbed, "snakemake")
+
+
+def pattern(short):
+    return ".*".join(map(re.escape, short.split(" ", 2)[2].split("*"))) + "$"
