@@ -1,5 +1,6 @@
 """The command itself: what it shows, and that help costs no imports."""
 
+import os
 import subprocess
 import sys
 
@@ -42,6 +43,20 @@ def test_help_and_bad_arguments_import_nothing_heavy():
     bad = ["train", "classification/resnet50", "--seed", "-1"]
     refused = subprocess.run([sys.executable, "-c", code.format(bad)], capture_output=True, text=True)
     assert refused.returncode == 2 and "Traceback" not in refused.stderr
+
+
+def test_a_step_does_not_hang_where_the_environment_holds_threads_back():
+    code = (
+        "import sys; from sgenet import cli\n"
+        "def step(_):\n"
+        "    import torch\n"
+        "    torch.set_num_threads(4)\n"
+        "    convolution = torch.nn.Conv2d(16, 32, 3)\n"
+        "    convolution(torch.randn(16, 16, 32, 32)).square().mean().backward()\n"
+        "cli._run = step; sys.exit(cli.main(['doctor']))"
+    )
+    environment = os.environ | {"OMP_DYNAMIC": "true", "OMP_THREAD_LIMIT": "1"}
+    subprocess.run([sys.executable, "-c", code], env=environment, timeout=100, check=True)
 
 
 @pytest.mark.parametrize("step", ["train", "evaluate"])

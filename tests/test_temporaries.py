@@ -1,6 +1,7 @@
 """Files written whole or not at all: what a killed writer leaves, and several writers at once."""
 
 import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -87,9 +88,28 @@ def test_without_locks_files_are_written_and_no_others_removed(tmp_path, monkeyp
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     with monkeypatch.context() as patched:
-        patched.setattr(temporaries.fcntl, "flock", refuse)
+        patched.setattr(fcntl, "flock", refuse)
         write_text(tmp_path / "f.txt", "x")
     assert _names(tmp_path) == [left, "f.txt"]
+
+
+@pytest.mark.parametrize("moment", ["before it is locked", "while the other one has it locked"])
+@pytest.mark.parametrize("folder", [False, True])
+def test_one_that_another_writer_takes_for_abandoned_is_made_anew(tmp_path, monkeypatch, moment, folder):
+    flock, taken = fcntl.flock, []
+
+    def flock_too_late(file, how):
+        if not taken:
+            taken.extend(tmp_path.iterdir())
+            taken[0].rmdir() if folder else taken[0].unlink()
+            if moment != "before it is locked":
+                raise BlockingIOError
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock_too_late)
+    made, lock = temporaries.create(tmp_path / "f", folder=folder)
+    assert list(tmp_path.iterdir()) == [made] != taken and made.is_dir() == folder
+    os.close(lock)
 
 
 HAMMER = """

@@ -17,6 +17,8 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(arguments)
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # mmengine's, of no use to a user
+    for name in ("OMP_DYNAMIC", "OMP_THREAD_LIMIT"):  # given fewer threads than it was promised, torch waits for ever
+        os.environ.pop(name, None)
     processes.stop_on_signals()
     processes.follow_workflow()
     logging.raiseExceptions = False  # a full disk under a library's log is no reason for a traceback

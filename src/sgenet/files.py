@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 import stat
 from collections.abc import Iterator
@@ -14,7 +15,8 @@ from sgenet import temporaries, troubles
 
 DEEPEST = 40  # lists and mappings in each other
 LONGEST = 1500  # characters of a line of an error
-_TOO_DEEP = object()
+_LARGEST, _LARGEST_FOREIGN = 2**25, 2**31  # bytes of a JSON file; COCO's has 470 million
+_ODD = object()
 
 
 class InputError(Exception):
@@ -102,25 +104,33 @@ def check_file(path: str | Path, largest: int) -> None:
         found = os.stat(path)
     except ValueError:  # of a name that no file can have
         raise OSError(errno.EINVAL, "not the name of a file") from None
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not stat.S_ISREG(found.st_mode):
-        raise OSError(errno.EINVAL, "is a folder" if stat.S_ISDIR(found.st_mode) else "is no ordinary file")
+        raise OSError(errno.EINVAL, "is no ordinary file")
     if found.st_size > largest:
         raise OSError(errno.EFBIG, f"is larger than {largest:,} bytes")
 
 
-def read_json(path: str | Path, largest: int = 2**25) -> Any:
-    """Return the content of a JSON file of at most `largest` bytes; InputError where there is none."""
+def read_json(path: str | Path, *, foreign: bool = False) -> Any:
+    """Return the content of a JSON file; InputError where there is none.
+
+    One that other programs wrote, `foreign`, may be as large as COCO's, and hold NaN and infinities as Python writes
+    them; otherwise it may hold nothing that `write_json` could not write again.
+    """
     try:
-        value = json.loads(read_text(path, largest))
+        value = json.loads(read_text(path, _LARGEST_FOREIGN if foreign else _LARGEST))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read ({reason_of(error)}), expected a JSON file") from None
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: line {error.lineno} is not JSON ({error.msg})") from None
     except (RecursionError, ValueError):
-        value = _TOO_DEEP
-    if value is _TOO_DEEP or _is_deep(value):
+        value = _ODD
+    if value is _ODD or _is_deep(value):
         found = "found lists in lists too deep, or a number too long, to be read"
         raise InputError(f"{path}: {found}, expected an ordinary JSON file")
+    if not foreign:
+        _refuse_odd(value, path)
     return value
 
 
@@ -139,6 +149,26 @@ def _is_deep(value: Any) -> bool:
         if not level:
             return False
     return True
+
+
+def _refuse_odd(value: Any, path: str | Path) -> None:
+    """InputError where a value holds what `write_json` does not write: nan, infinities, halves of surrogate pairs."""
+    try:
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except ValueError:
+        level = [((), value)]
+        while level:
+            at, one = level.pop()
+            texts = [one, *at] if isinstance(one, str) else at
+            if isinstance(one, float) and not math.isfinite(one) or not _is_unicode("".join(texts)):
+                found, expected = f"found {one!r:.60}", "expected finite numbers and Unicode text"
+                raise InputError(f"{path}: {'.'.join(at) or 'the whole file'}: {found}, {expected}") from None
+            members = one.items() if isinstance(one, dict) else enumerate(one) if isinstance(one, list) else ()
+            level += [((*at, str(key)), member) for key, member in members]
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _line(text: str) -> str:

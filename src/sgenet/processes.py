@@ -36,8 +36,7 @@ def hold(path: Path, what: str, patience: float = 0) -> int:
         InputError: another process holds it, the message tells which; or it cannot be written.
     """
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        lock = _open(path)
         end = time.monotonic() + patience
         while not _locked(lock):
             if time.monotonic() >= end:
@@ -52,6 +51,16 @@ def hold(path: Path, what: str, patience: float = 0) -> int:
         os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()} ({shlex.join(sys.argv)[:200]})\n".encode(), 0)
         _held.append(lock)
         return lock
+
+
+def _open(path: Path, once_more: bool = True) -> int:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except FileNotFoundError:  # a holder that just ended removed the folder in between
+        if not once_more:
+            raise
+        return _open(path, once_more=False)
 
 
 def release(lock: int) -> None:

@@ -148,10 +148,22 @@ def load_checkpoint(runner: Runner, checkpoint: Checkpoint) -> None:
         runner.optim_wrapper.load_state_dict(state["optimizer"])
         for scheduler, saved in zip(runner.param_schedulers, state["schedulers"], strict=True):
             scheduler.load_state_dict(saved)
-    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError):
+        _check_history(state)
+    except InputError:
+        raise
+    except Exception:  # torch and mmengine meet other states with many kinds of exception
         raise InputError(f"{path}: {_OTHER}") from None
     runner.train_loop._epoch = state["epoch"]
     runner.train_loop._iter = state["epoch"] * len(runner.train_dataloader)
+
+
+def _check_history(state: dict[str, Any]) -> None:
+    numbers = [value for row in state["history"] for value in row.values()]
+    tensors = (state["best"] or {}).values()
+    if len(state["history"]) != state["epoch"] or not all(isinstance(value, int | float) for value in numbers):
+        raise ValueError("history")
+    if not all(isinstance(tensor, Tensor) for tensor in tensors):
+        raise ValueError("best")
 
 
 def _bare(model: nn.Module) -> nn.Module:

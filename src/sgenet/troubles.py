@@ -23,6 +23,7 @@ _SQLITE = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", 
 _MEMORY = re.compile(r"out of memory|_ALLOC_FAILED")
 _WORKER = re.compile(r"DataLoader worker .*(killed|exited)|.*shared memory|Too many open files")
 _LESS = f"fewer `workers` or a smaller device_batch_size need less, and {_CONTINUES}"
+_PLACE = re.compile(r"\[enforce fail at [^]]*\] ")
 _LONGEST = 120  # characters that are shown of a library's message
 
 
@@ -72,4 +73,4 @@ def _why(number: int) -> str:
 def _first(error: Exception) -> str:
     """The first line of a message, without the place in torch's sources."""
     text = next(iter(message(error).splitlines()), "")
-    return text.rpartition("] . ")[2][:_LONGEST].strip()
+    return _PLACE.sub("", text)[:_LONGEST].strip()

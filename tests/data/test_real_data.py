@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sgenet import paths, steps
+from sgenet import files, paths, steps
 from sgenet.cli import main
 from sgenet.data.splits import annotation_file, open_manifest, open_split
 from sgenet.doctor import doctor
@@ -273,7 +273,8 @@ def test_an_interrupted_step_leaves_no_old_manifest_beside_new_data(source, use,
             steps.prepare(replication, "classification")
     assert (manifest.read_bytes(), (folder / "train.csv").read_bytes()) == before
     with monkeypatch.context() as patch:
-        patch.setattr(steps, "write_json", interrupt)
+        put = files.put
+        patch.setattr(files, "put", lambda made, path: interrupt() if path == manifest else put(made, path))
         with pytest.raises(KeyboardInterrupt):
             steps.prepare(replication, "classification")
     assert not manifest.exists() and len((folder / "train.csv").read_text().splitlines()) == 5

@@ -272,7 +272,7 @@ def test_matches_on_disk(small: tuple[Path, Dataset, Detections], tmp_path: Path
     for name, array in vars(matches).items():
         np.testing.assert_array_equal(getattr(loaded, name), array)
         assert getattr(loaded, name).dtype == array.dtype
-    with pytest.raises(InputError, match="found no mask_matches"):
+    with pytest.raises(InputError, match="mask_image_ids is not a file in the archive, expected the matches of an evaluation"):
         Matches.load(path, "mask_")
     others = replace(matches, score=matches.score / 2)
     matches.save(path, others)

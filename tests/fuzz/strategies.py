@@ -184,7 +184,7 @@ def _mutate_document(rng, valid):
         elif kind == 7 and isinstance(holder[key], dict):
             holder[key][rng.choice(("x", "id", "type", "", *TEXTS[:20]))] = strange(rng, 1)
         elif kind == 8 and isinstance(holder, dict) and holder is not root:
-            holder[rng.choice((key.upper(), key + " ", "", *TEXTS[:8]))] = holder.pop(key)
+            holder[rng.choice((str(key).upper(), f"{key} ", "", *TEXTS[:8]))] = holder.pop(key)
         else:
             for _ in range(rng.choice((1, 2, 30, 60))):
                 holder[key] = rng.choice(([holder[key]], {"a": holder[key]}))

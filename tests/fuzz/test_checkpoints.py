@@ -119,7 +119,11 @@ def resumed(tmp_path):
         assert (found is None) == bool(damaged) == (not list(folder.glob("epoch-*")))
         if found is None:
             raise InputError(damaged[0])  # what training tells before it begins anew
-        resume.load_checkpoint(runner(), found)
+        continued = runner()
+        resume.load_checkpoint(continued, found)
+        assert (continued.train_loop._epoch, continued.train_loop._iter) == (1, 2)
+        resume.write_history(found.state["history"], folder / "history.csv")
+        safetensors.torch.save(found.state["best"] or {})
         return found
 
     return whole, run

@@ -98,7 +98,14 @@ def checkout(new_checkout):
 @pytest.fixture(scope="session")
 def new_checkout(tmp_path_factory):
     """Makes copies of the project, all of the same commit."""
-    return lambda: make_checkout(tmp_path_factory.mktemp("checkout") / "project")
+    made = make_checkout(tmp_path_factory.mktemp("checkout") / "project")
+
+    def copy() -> Checkout:
+        folder = tmp_path_factory.mktemp("checkout") / "project"
+        shutil.copytree(made.folder, folder)
+        return Checkout(folder)
+
+    return copy
 
 
 @pytest.fixture(scope="session")

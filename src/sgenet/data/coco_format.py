@@ -10,7 +10,6 @@ from typing import Any
 
 from sgenet.files import InputError, read_json
 
-LARGEST_FILE = 2**31  # bytes; COCO's has 470 million
 _LARGEST = 2**32  # a count is an unsigned 32-bit integer there
 _FARTHEST = 2**20  # pixels from an image's corner at which a polygon may have one
 _LONGEST = 2**20  # pixels of a polygon's outline
@@ -21,7 +20,7 @@ def read_lists(path: Path, name: str | Path) -> dict[str, Any]:
 
     InputError where one is missing, or empty (annotations may be); the entries themselves are not looked at.
     """
-    content = read_json(path, LARGEST_FILE)
+    content = read_json(path, foreign=True)
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise InputError(f"{name}: {key}: missing, expected a list (COCO's instances format)")

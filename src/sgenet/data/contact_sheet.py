@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from sgenet.data.coco_format import LARGEST_FILE
 from sgenet.data.images import read_image
 from sgenet.data.sizes import size_of
 from sgenet.data.splits import annotation_file, image_folder, open_split
@@ -80,7 +79,7 @@ def _short(name: str, most: int = 16) -> str:
 
 def _draw_scenes(folder: Path, manifest: dict[str, Any], columns: int = 6, rows: int = 3) -> Image.Image:
     """Return a sheet of scenes with boxes, names and outlines of the masks, coloured by size."""
-    coco = read_json(annotation_file(folder, manifest, "train"), LARGEST_FILE)
+    coco = read_json(annotation_file(folder, manifest, "train"), foreign=True)
     names = {category["id"]: category["name"] for category in coco["categories"]}
     limits = manifest["area_limits"]
     title = f"train: {len(coco['images']):,} images, {len(coco['annotations']):,} objects"

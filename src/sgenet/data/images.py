@@ -59,7 +59,7 @@ def read_upright(content: bytes, name: str | Path) -> tuple[Image.Image, bool]:
     """As `read_image`, and whether EXIF asked for the image to be turned or mirrored."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PIL's on odd metadata, and on sizes, which are judged here
-        image = _open(content, name)
+        image = open_image(content, name)
         try:
             image.load()
             orientation = _orientation(image)
@@ -73,7 +73,8 @@ def read_upright(content: bytes, name: str | Path) -> tuple[Image.Image, bool]:
             raise InputError(f"{name}: {found}, expected a whole one") from None
 
 
-def _open(content: bytes, name: str | Path) -> Image.Image:
+def open_image(content: bytes, name: str | Path) -> Image.Image:
+    """The image as its head tells it, not decoded yet; InputError where there is none, or it has too many pixels."""
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except Image.DecompressionBombError as error:

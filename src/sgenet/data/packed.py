@@ -17,8 +17,10 @@ import numpy as np
 from PIL import Image
 
 from sgenet.data.images import read_image
-from sgenet.files import InputError, atomic_path, write_text
+from sgenet.files import InputError, atomic_path, check_file, read_text, write_text
 
+_LARGEST = 2**29  # bytes of an index: 22 million images and more
+_LARGEST_LIST = 2**24  # bytes of a list of classes
 Reader = Callable[..., Any]  # read_image, or read_tensor of tensors.py
 
 
@@ -102,21 +104,23 @@ class PackedImages:
 
 def _read_classes(path: Path) -> list[str]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(path, _LARGEST_LIST).splitlines()
     except (OSError, UnicodeDecodeError):
         raise InputError(f"{path}: cannot be read, expected the class list of a packed image set") from None
     names = []
     for number, line in enumerate(lines, 1):
         label, _, rest = line.partition("\t")
-        if label != str(number - 1) or not rest:
+        name = rest.split("\t")[0]
+        if label != str(number - 1) or not name or not name.isprintable():
             raise InputError(f"{path}: line {number} is {line!r}, expected the label {number - 1}, a tab and a name")
-        names.append(rest.split("\t")[0])
+        names.append(name)
     return names
 
 
 def _read_index(path: Path, images: Path, classes: int) -> np.ndarray:
     """Return the index, int64 [N, 3], after checking it against the images' file and the class list."""
     try:
+        check_file(path, _LARGEST)
         index = np.load(path, allow_pickle=False, mmap_mode="r")  # mapped: no header makes it take memory
     except Exception as error:  # NumPy meets bad bytes with many kinds of exception
         reason = f" ({error.strerror.lower()})" if isinstance(error, OSError) and error.strerror else ""

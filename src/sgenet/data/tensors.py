@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_image
 
-from sgenet.data.images import read_bytes, read_image
+from sgenet.data.images import open_image, read_bytes, read_image
 
 
 def read_tensor(source: bytes | str | Path, name: str | Path = "") -> Tensor:
     """The image that `read_image` reads from a file or its bytes, as uint8 (3, H, W); errors as there."""
     content = source if isinstance(source, bytes) else read_bytes(source, name or source)
     if _is_plain(content):
+        open_image(content, name or str(source))  # torchvision takes memory for any size that a file tells
         try:
             encoded = torch.frombuffer(bytearray(content), dtype=torch.uint8)
             return decode_image(encoded, mode=ImageReadMode.RGB, apply_exif_orientation=True)

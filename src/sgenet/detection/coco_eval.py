@@ -6,7 +6,6 @@ Matching detections to ground truth is the slow part and looks at one image at a
 
 import contextlib
 import io
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sgenet.arrays import read_arrays
 from sgenet.detection.coco_files import read
 from sgenet.detection.resampling import RECALLS, average_precision
 from sgenet.files import InputError, atomic_path
@@ -28,6 +28,7 @@ AP_METRICS = {
     "ap_medium": (2, slice(0, 10)),
     "ap_large": (3, slice(0, 10)),
 }
+_MOST = 2**20  # objects of a category, in matches on disk
 METRICS = (*AP_METRICS, "ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large")
 
 
@@ -59,20 +60,43 @@ class Matches:
     @classmethod
     def load(cls, path: str | Path, kind: str = "") -> "Matches":
         """Read what `save` wrote, of `kind` "mask_" the masks'; InputError if the file is anything else."""
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                matches = cls(**{field.name: arrays[kind + field.name] for field in fields(cls)})
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
-        except (EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile):
-            raise InputError(f"{path}: found no {kind}matches, expected a file that Matches.save wrote") from None
+        names = [field.name for field in fields(cls)]
+        arrays = read_arrays(path, [kind + name for name in names], "the matches of an evaluation")
+        matches = cls(**{name: arrays[kind + name] for name in names})
         count, of_pairs = matches.score.shape, (4, len(matches.categories), len(matches.image_ids))
         shapes = {"image": count, "category": count, "truths": of_pairs}
         shapes |= {"matched": (4, 10, *count), "ignored": (4, 10, *count)}
         for name, shape in shapes.items():
             if (found := getattr(matches, name).shape) != shape:
                 raise InputError(f"{path}: {kind}{name}: found the shape {found}, expected {shape}")
+        if problem := matches._problem():
+            raise InputError(f"{path}: {kind}{problem}, expected the matches of an evaluation")
         return matches
+
+    def _problem(self) -> str | None:
+        """What no evaluation gives: other types, an index to nothing, more matches in an image than objects."""
+        kinds = {"image_ids": "i", "image": "i", "category": "i", "truths": "i", "matched": "b", "ignored": "b"}
+        for name, wanted in (kinds | {"score": "f", "categories": "U"}).items():
+            if (found := getattr(self, name).dtype).kind != wanted:
+                return f"{name}: found {found}"
+        images, categories = len(self.image_ids), len(self.categories)
+        if self.image_ids.ndim != 1 or self.categories.ndim != 1 or self.score.ndim != 1:
+            return "image_ids, categories and score: found more than one axis"
+        for name, end in {"image": images, "category": categories}.items():
+            index = getattr(self, name)
+            if len(index) and not 0 <= index.min() <= index.max() < end:
+                return f"{name}: found an index that is not below {end}"
+        if (np.diff(self.category) < 0).any() or not np.isfinite(self.score).all():
+            return "category and score: found them out of order, or no finite numbers"
+        if self.truths.size and (self.truths.min() < 0 or self.truths.sum(axis=-1, dtype=np.float64).max() > _MOST):
+            return f"truths: found numbers below 0, or more than {_MOST:,} objects of a category"
+        place = self.category.astype(np.int64) * images + self.image
+        for area in range(4):
+            for hits in self.matched[area] & ~self.ignored[area]:
+                counts = np.bincount(place[hits], minlength=categories * images)
+                if (counts > self.truths[area].ravel()).any():
+                    return "matched: found more matches in an image than objects"
+        return None
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sgenet.data.coco_format import LARGEST_FILE, is_polygons, is_run_length, read_lists
+from sgenet.data.coco_format import is_polygons, is_run_length, read_lists
 from sgenet.files import InputError, read_json
 
 _LARGEST_ID = 2**53
@@ -59,7 +59,7 @@ def read(
         truth.append({**checked, "iscrowd": crowd})
     source, entries = "detections", detections
     if not isinstance(detections, list):
-        source, entries = str(detections), read_json(detections, LARGEST_FILE)
+        source, entries = str(detections), read_json(detections, foreign=True)
     if not isinstance(entries, list):
         raise InputError(f"{source}: found {reprlib.repr(entries)}, expected a list of detections")
     found = []

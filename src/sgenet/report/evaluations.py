@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sgenet import paths
+from sgenet.arrays import read_arrays
 from sgenet.files import InputError, read_json
 from sgenet.report.inputs import check_head, expect, is_number, with_times
 
@@ -58,13 +59,11 @@ class Result:
         return self._read("label")
 
     def _read(self, name: str) -> np.ndarray:
-        path = self.folder / "predictions.npz"
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                return file[name]
-        except Exception as error:  # zipfile, zlib, numpy and the system each have their own
-            found = f"cannot be read ({type(error).__name__})"
-            raise InputError(f"{path}: {found}, expected the arrays of an evaluation") from None
+        path, expected = self.folder / "predictions.npz", "the arrays of an evaluation"
+        array = read_arrays(path, [name], expected)[name]
+        if array.dtype.kind != "i":
+            raise InputError(f"{path}: {name}: found {array.dtype}, expected {expected}")
+        return array
 
 
 @dataclass(frozen=True)

@@ -179,13 +179,7 @@ def _bare(metric: str) -> str:
 
 def _matches(result: Result, kind: str) -> Matches:
     path, expected = result.folder / "matches.npz", result.metrics.get("images")
-    try:
-        matches = Matches.load(path, kind)
-    except InputError:
-        raise
-    except Exception as error:  # zlib, which a damaged archive may raise
-        name = type(error).__name__
-        raise InputError(f"{path}: cannot be read ({name}), expected the matches of an evaluation") from None
+    matches = Matches.load(path, kind)
     if expected is not None and len(matches.image_ids) != expected:
         found = f"found {len(matches.image_ids)} images, expected {expected} as in metrics.json beside it"
         raise InputError(f"{path}: {kind}image_ids: {found}")

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from sgenet import paths
-from sgenet.files import InputError, read_json
+from sgenet.files import InputError, check_file, read_json
 from sgenet.params import Settings
 from sgenet.provenance import TIMES, split
 from sgenet.runs import Replication
 from sgenet.tables import TIMED
 
 _MEASURE = re.compile(r"[A-Za-z][\w.]*")
+_LARGEST_HISTORY = 2**24  # bytes
 COUNTS = ("params", "gflops", "macs")
 
 
@@ -81,6 +82,7 @@ def read_histories(replication: Replication, task: str) -> tuple[list[dict[str, 
 
 def _read_history(path: Path) -> list[dict[str, str]]:
     try:
+        check_file(path, _LARGEST_HISTORY)
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -94,7 +96,7 @@ def _read_history(path: Path) -> list[dict[str, str]]:
                 raise InputError(f"{path}: found the column {key!r}, expected names such as loss_rpn_cls")
         for key, text in row.items():
             try:
-                finite = math.isfinite(float(text))
+                finite = abs(float(text)) < 1e300  # neither is NaN
             except (TypeError, ValueError):
                 finite = False
             if not finite:
@@ -170,7 +172,7 @@ def _is_date(value: Any) -> bool:
 def is_number(value: Any, highest: float) -> bool:
     """Whether `value` is a finite number from 0 to `highest`."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and 0 <= value <= highest and value != math.inf
+    return number and 0 <= value <= min(highest, 2**53)
 
 
 def expect(value: Any, kind: type, path: Path, at: str) -> None:

@@ -15,7 +15,6 @@ from PIL import Image
 
 from sgenet import paths
 from sgenet.data.annotations import Entry, check_images, check_objects, read_annotations
-from sgenet.data.coco_format import LARGEST_FILE
 from sgenet.data.defects import Defect
 from sgenet.data.images import read_image
 from sgenet.data.limits import pick
@@ -153,7 +152,7 @@ def _of_images(
 
 def _detections(path: Path, ids: Iterable[int], names: dict[int, str]) -> dict[int, list[Entry]]:
     """What is shown of each image, best score first."""
-    entries = read_json(path, LARGEST_FILE)
+    entries = read_json(path, foreign=True)
     if not isinstance(entries, list):
         raise InputError(f"{path}: found {reprlib.repr(entries)}, expected a list of detections")
     found: dict[int, list[Entry]] = {number: [] for number in ids}

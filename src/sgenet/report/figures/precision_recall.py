@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sgenet.files import InputError
 from sgenet.models.names import parse_name
 from sgenet.report.evaluations import Result
 from sgenet.report.figures.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
@@ -92,7 +93,7 @@ def _curve(row: Row, is_baseline: bool, result: Result) -> Curve | None:
 
     try:
         matches = Matches.load(result.folder / "matches.npz")
-    except Exception:  # what a damaged archive raises; where a gain needs the file, a sentence tells it
+    except InputError:  # where a gain needs the file, a sentence tells it
         return None
     curves = [precision_recall(matches, iou) for iou in IOUS.values()]
     ap = [100 * float(curve.mean()) for curve in curves]
