@@ -134,6 +134,7 @@ def test_the_best_of_all_rows_is_no_claim(project):
         (_at(0, 0, "gain", row="ResNet50"), r"gain.over: missing, and 'ResNet50' has no baseline"),
         (_at(0, 0, "gain", column="params"), r"gain.column: found 'params', expected one of top1, top5"),
         (_at(0, 0, "gain", table="imagnet"), r"gain.table: found 'imagnet', expected a file of params/tables/"),
+        (_at(0, 0, "gain", table="x" * 300), r"gain.table: found 'xxx.*, expected a file of params/tables/"),
         (_at(0, 0, "gain", abov=1), r"claims.0.conditions.0.gain.abov: unknown key, did you mean above\?"),
         (_at(0, 0, "gain", over="SGE-ResNet50"), r"gain.over: found 'SGE-ResNet50', which is the row itself, expected"),
         (_at(0, 0, "gain", claimed=[2, 1]), r"gain.claimed: found \[2, 1\], expected the smallest gain first"),

@@ -127,6 +127,22 @@ def test_json_that_is_too_deep_to_be_walked_through_is_refused(tmp_path, text):
     assert read_json(tmp_path / "file.json")
 
 
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('{"a": [1, NaN]}', "a.1: found nan, expected a finite number"),
+        ('{"a": {"b": -1e999}}', "a.b: found -inf, expected a finite number"),
+        ('["\\ud800"]', "0: found half a surrogate pair, expected Unicode text"),
+        ('{"\\udfff": 1}', r"\\udfff: found half a surrogate pair"),
+    ],
+)
+def test_json_that_could_not_be_written_again_is_refused_unless_it_is_foreign(tmp_path, text, sentence):
+    (tmp_path / "file.json").write_text(text)
+    with pytest.raises(InputError, match=f"file.json: {sentence}"):
+        read_json(tmp_path / "file.json")
+    assert read_json(tmp_path / "file.json", foreign=True)
+
+
 def test_a_sentence_is_one_line_for_a_terminal_and_not_too_long():
     text = str(InputError("a: found \x1b[2J\n\u202e" + "x" * 9999 + ", expected less"))
     assert text.isprintable() and len(text) <= 1500

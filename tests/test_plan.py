@@ -103,6 +103,32 @@ def test_trainings_that_are_done_are_not_counted(project):
     assert run in plan.remaining(replication)
 
 
+@pytest.mark.parametrize("training", [[], {}, {"settings": {}}, {"settings": {}, "data": {}}, {"data": "x"}, None])
+def test_a_training_that_tells_nothing_is_told_of(project, training):
+    replication = load_replication("smoke", 1, ["ablation-groups"])
+    path = paths.training("smoke", "classification/sge-resnet50", 0) / "training.json"
+    write_json(path, training)
+    write_json(paths.evaluation("smoke", "classification/sge-resnet50", 0) / "metrics.json", {})
+    with pytest.raises(InputError, match="training.json: .*: missing, expected what `sgenet train` leaves"):
+        plan.remaining(replication)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "sentence"),
+    [
+        ([], "the whole file: found .., expected object"),
+        ({"classes": ["a"]}, "splits: missing, expected from `sgenet prepare classification --scale smoke`"),
+        ({"classes": ["a"], "splits": {"train": {"images": 3}}}, "val: missing"),
+        ({"splits": {"train": {"images": 3}, "val": {"images": "many"}}}, "splits.val.images: found 'many', expected"),
+        ({"splits": {"train": {"images": 3}, "val": {"images": 3}}, "classes": [1]}, "classes.0: found 1, expected"),
+    ],
+)
+def test_a_manifest_that_tells_no_images_is_told_of(project, manifest, sentence):
+    write_json(paths.manifest("smoke", "classification"), manifest)
+    with pytest.raises(InputError, match=f"data/smoke/classification.json: {sentence}"):
+        plan.images_of(load_replication("smoke", 1, ["ablation-groups"]))
+
+
 def test_images_are_those_of_the_manifest_where_there_is_one(project):
     replication = load_replication("smoke", 1, ["ablation-groups"])
     splits = {"train": {"images": 7}, "val": {"images": 5}}

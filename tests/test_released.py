@@ -5,6 +5,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
@@ -150,6 +151,17 @@ def test_a_whole_pickled_model_is_refused(tmp_path):
         (lambda path: _save([torch.ones(1)], path), "found list, expected a checkpoint"),
         (lambda path: _save({}, path), "found {}, expected tensors by name"),
         (lambda path: _save({"model": {"a": torch.ones(1)}}, path), "found dict under 'model', expected a dense"),
+        (
+            lambda path: _save({"a": torch.zeros(1).expand(10**12)}, path),
+            "Tensor under 'a' that is larger than the file",
+        ),
+        (lambda path: _save({"state_dict": _laughs()}, path), "state_dict: found [["),
+        (
+            lambda path: _save({"state_dict": {"a": torch.ones(1)}, "meta": {"CLASSES": _laughs()}}, path),
+            "CLASSES: found",
+        ),
+        (lambda path: _zip_bomb(path), "an archive that unpacks to more than its"),
+        (lambda path: os.mkfifo(path), "cannot be read (is no ordinary file)"),
         (lambda path: _save({"a": torch.tensor([1.0, float("nan")])}, path), "found Tensor under 'a', expected"),
     ],
 )
@@ -159,6 +171,24 @@ def test_unusable_files_are_told_in_one_sentence(tmp_path, capsys, make, sentenc
     assert main(["import-checkpoint", str(path), str(tmp_path / "w.safetensors"), "--model", "resnet18"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and error.startswith(f"sgenet: {path}: ") and sentence in error
+
+
+def _laughs():
+    """Lists in lists: 10^12 in all, a dozen in memory."""
+    lists = ["ha"]
+    for _ in range(12):
+        lists = [lists] * 10
+    return lists
+
+
+def _zip_bomb(path):
+    """What torch.save wrote, with its tensor of zeros compressed to a thousandth."""
+    _save({"a": torch.zeros(10**6)}, path)
+    with zipfile.ZipFile(path) as whole:
+        entries = {name: whole.read(name) for name in whole.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bomb:
+        for name, content in entries.items():
+            bomb.writestr(name, content)
 
 
 def _cut(path, old):

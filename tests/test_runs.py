@@ -128,7 +128,18 @@ BAD = [
 
 BAD += [
     (PIPELINE, _set("scale", to=float("nan")), r"pipeline.yaml: scale: found nan, expected a finite number"),
-    (PIPELINE, lambda value: value.update({1: 1}), r"pipeline.yaml: line 18: found a key that YAML takes for int, expected text"),
+    (PIPELINE, lambda value: value.update({1: 1}), r"line 18: found a key that YAML takes for int, expected text"),
+    (PIPELINE, _set("seeds", to=2.0), r"pipeline.yaml: seeds: found 2.0, expected integer"),
+    (PIPELINE, _set("seeds", to=10**9), r"pipeline.yaml: seeds: found 1000000000, expected maximum 1000"),
+    (PIPELINE, _set("seeds", to=10**20), r"pipeline.yaml: seeds: found 1000.*, expected a number up to 9.*e.15"),
+    (PIPELINE, _set("tables", to=[{} for _ in range(5000)]), r"pipeline.yaml: tables.\d+: found {}, expected string"),
+    ("params/recipes/detection.yaml", lambda value: value.pop("detectors"), r"detection.yaml: detectors: missing"),
+    ("params/recipes/detection.yaml", lambda value: value.pop("width"), r"detection.yaml: width: missing"),
+    (
+        IMAGENET,
+        _set("rows", 0, "settings", to={"attention": "sge"}),
+        r"rows.0.settings.attention: found 'sge', expected",
+    ),
     (DEMO, _set("classification", "attention", to={"sge": {"grups": 8}}), r"attention.sge.grups: unknown key, did you"),
     (DEMO, _set("classification", "attention", to={"sgee": {}}), r"attention.sgee: unknown key, did you mean sge\?"),
     (

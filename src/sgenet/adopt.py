@@ -56,6 +56,7 @@ def record(jobs: Iterable[Any], memory: Any) -> None:
         jobs: Snakemake's, of any state.
         memory: Snakemake's persistence.
     """
+    memory.deactivate_cache()  # it may have looked before a job was done
     digest: Digest = cache(_digest)
     new: dict[Path, dict[str, Made]] = {}
     for job in jobs:

@@ -6,7 +6,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from sgenet.files import InputError, atomic_path
+from sgenet.files import InputError, atomic_path, check_file
+
+_LARGEST = 2**36  # bytes of a file
 
 
 def copy_weights(model: nn.Module) -> dict[str, Tensor]:
@@ -29,6 +31,7 @@ def save_tensors(state: dict[str, Tensor], path: str | Path) -> None:
 def read_weights(path: str | Path) -> dict[str, Tensor]:
     """Return the tensors of a safetensors file by name; InputError when it cannot be read."""
     try:
+        check_file(path, _LARGEST)
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: cannot be read as safetensors weights ({error})") from None

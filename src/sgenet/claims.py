@@ -146,7 +146,7 @@ def _check(condition: Condition, tables: dict[str, Table], place: str) -> None:
     if condition.table is None:
         return
     if condition.table not in tables:
-        if not Path(params.PARAMS, "tables", f"{condition.table}.yaml").is_file():
+        if condition.table not in {path.stem for path in Path(params.PARAMS, "tables").glob("*.yaml")}:
             raise InputError(f"{place}.table: found {condition.table!r}, expected a file of {params.PARAMS}/tables/")
         return
     table = tables[condition.table]

@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ DEEPEST = 40  # lists and mappings in each other
 LONGEST = 1500  # characters of a line of an error
 _LARGEST, _LARGEST_FOREIGN = 2**25, 2**31  # bytes of a JSON file; COCO's has 470 million
 _ODD = object()
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
 
 
 class InputError(Exception):
@@ -156,19 +158,16 @@ def _refuse_odd(value: Any, path: str | Path) -> None:
     try:
         json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
     except ValueError:
-        level = [((), value)]
-        while level:
-            at, one = level.pop()
-            texts = [one, *at] if isinstance(one, str) else at
-            if isinstance(one, float) and not math.isfinite(one) or not _is_unicode("".join(texts)):
-                found, expected = f"found {one!r:.60}", "expected finite numbers and Unicode text"
-                raise InputError(f"{path}: {'.'.join(at) or 'the whole file'}: {found}, {expected}") from None
+        left: list[tuple[tuple[str, ...], Any]] = [((), value)]
+        while left:
+            at, one = left.pop()
+            place = ".".join(at) or "the whole file"
+            if isinstance(one, float) and not math.isfinite(one):
+                raise InputError(f"{path}: {place}: found {one}, expected a finite number") from None
+            if _SURROGATES.search(place) or isinstance(one, str) and _SURROGATES.search(one):
+                raise InputError(f"{path}: {place}: found half a surrogate pair, expected Unicode text") from None
             members = one.items() if isinstance(one, dict) else enumerate(one) if isinstance(one, list) else ()
-            level += [((*at, str(key)), member) for key, member in members]
-
-
-def _is_unicode(text: str) -> bool:
-    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+            left += [((*at, str(key)), member) for key, member in members]
 
 
 def _line(text: str) -> str:

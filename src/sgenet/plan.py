@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from sgenet import params, paths
 from sgenet.files import InputError, read_json
+from sgenet.provenance import read_training
 from sgenet.runs import Replication, Run
 
 SHIPPED = {"imagenet": (1_281_167, 50_000), "coco": (118_287, 5_000)}  # images of ILSVRC 2012 and of COCO 2017
@@ -51,8 +52,13 @@ def _images(replication: Replication, task: str) -> Images:
     manifest, source = paths.manifest(scale, task), settings["source"]
     if manifest.exists():
         data = read_json(manifest)
-        train, val = (data["splits"][split]["images"] for split in ("train", "val"))
-        return Images(train, val, len(data["classes"]), str(manifest))
+        params.check(data, "manifest", manifest)
+        try:
+            train, val = (data["splits"][split]["images"] for split in ("train", "val"))
+            return Images(train, val, len(data["classes"]), str(manifest))
+        except KeyError as error:
+            again = f"sgenet prepare {task} --scale {scale}"
+            raise InputError(f"{manifest}: {error.args[0]}: missing, expected from `{again}`") from None
     place = f"{params.PARAMS}/scales/{scale}.yaml: data.{task}"
     known = SHIPPED.get(source, ()) if source != "coco" or is_coco_2017(settings) else ()
     limits = [settings.get(f"{split}_images") for split in ("train", "val")]
@@ -78,8 +84,12 @@ def done(replication: Replication, run: Run, seed: int) -> bool:
     path = paths.training(replication.scale_name, run.id, seed) / "training.json"
     if not path.exists():
         return False
-    training, manifest = read_json(path), paths.manifest(replication.scale_name, run.task)
-    same_data = not manifest.exists() or read_json(manifest)["fingerprint"] == training["data"]["fingerprint"]
+    training, manifest = read_training(path), paths.manifest(replication.scale_name, run.task)
+    same_data = True
+    if manifest.exists():
+        present = read_json(manifest)
+        params.check(present, "manifest", manifest)
+        same_data = present.get("fingerprint") == training["data"]["fingerprint"]
     return bool(training["settings"] == run.identity and same_data)
 
 

@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from sgenet.files import read_json
+from sgenet.files import InputError, read_json
 
 TIMES = ("seconds", "peak_memory_mib", "finished")  # of an origin: what equal runs do not share
 
@@ -53,6 +53,17 @@ def split(origin: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         {key: value for key, value in origin.items() if key not in TIMES},
         {key: value for key, value in origin.items() if key in TIMES},
     )
+
+
+def read_training(path: Path) -> dict[str, Any]:
+    """Read a training.json: the origin of weights, with their settings and data; InputError where it tells neither."""
+    value = read_json(path)
+    data = value.get("data") if isinstance(value, dict) else None
+    if not isinstance(data, dict) or not isinstance(data.get("fingerprint"), str):
+        raise InputError(f"{path}: data.fingerprint: missing, expected what `sgenet train` leaves")
+    if not isinstance(value.get("settings"), dict):
+        raise InputError(f"{path}: settings: missing, expected what `sgenet train` leaves")
+    return value
 
 
 def versions() -> dict[str, str]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from sgenet import devices, paths
-from sgenet.files import InputError, atomic_path, read_json, to_json, write_json
-from sgenet.provenance import describe_device, origin, split, stamp
+from sgenet.files import InputError, atomic_path, to_json, write_json
+from sgenet.provenance import describe_device, origin, read_training, split, stamp
 from sgenet.runs import FIGURES_RUN, Replication, Run
 
 
@@ -219,7 +219,7 @@ def _trained(replication: Replication, run: Run, seed: int) -> tuple[Path, Path,
     data, manifest = _manifest(replication, run.task)
     trained = paths.training(scale, run.id, seed)
     command = f"sgenet train {run.id} --scale {scale} --seed {seed}"
-    training = read_json(paths.require(trained / "training.json", command))
+    training = read_training(paths.require(trained / "training.json", command))
     paths.require(trained / "history.csv", command)
     _check_origin(training, run, manifest, trained)
     return data, trained, manifest, training

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coding
 
-from sgenet.data.coco_format import is_run_length, unpack_counts
+from sgenet.data.coco_format import is_polygons, is_run_length, unpack_counts
 
 
 def runs_of(mask):
@@ -35,5 +35,16 @@ def test_odd_counts_are_none(counts):
     assert not is_run_length({"size": [64, 64], "counts": counts}, [64, 64])
 
 
+def test_polygons_are_of_pixels_near_an_image():
+    assert is_polygons([[0, 0, 5.5, 0, 5, 5], [-1, 0, 3, 4, 9, 9, 0, 1]]) and is_polygons([])
+    for polygon in ([0, 0, 1, 1], [0] * 7, "abcdef", None, ["0"] * 6, [0, 0, 5, 0, 5, None]):
+        assert not is_polygons([[0, 0, 5.5, 0, 5, 5], polygon])
+    for far in (float("nan"), float("inf"), 1e300, 2**31, -(2**31), 10**400):  # C takes it for another number
+        assert not is_polygons([[0, 0, 5, 0, 5, far]])
+    assert not is_polygons([[0, 0, 2**20, 2**20] * 500])  # an outline of a billion pixels
+    assert not is_polygons({})
+
+
 def test_a_size_is_of_whole_numbers():
     assert not is_run_length({"size": [64.0, 64], "counts": [4096]}, [64, 64])
+    assert not is_run_length({"size": [2**17, 2**17], "counts": [2**32 - 1] * 4 + [4]}, [2**17, 2**17])

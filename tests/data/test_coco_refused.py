@@ -80,5 +80,5 @@ def test_no_json_and_nothing_there(source, prepare):
 @pytest.mark.parametrize("content", [b"[" * 100_000, b'{"images": ' + b"9" * 5000 + b"}"], ids=["deep", "long"])
 def test_json_that_python_cannot_read(source, prepare, content):
     source.coco().bytes(TRAIN, content)
-    with pytest.raises(InputError, match="instances_train2017.json: found lists in lists too deep, numbers too long"):
+    with pytest.raises(InputError, match="instances_train2017.json: found lists in lists too deep, or a number too"):
         prepare("coco")

@@ -96,7 +96,9 @@ def test_bad_annotations(
 @pytest.mark.parametrize(
     "shape",
     [None, [], [[0, 0, 1, 1]], [[0, 0, 5, 5, 5]], {"size": [4, 4], "counts": "12"}, {"size": [400, 400]}]
-    + [{"size": [400, 400], "counts": counts} for counts in ("", "!!!!", "12", [10, 10], [-5, 160_005])],
+    + [{"size": [400, 400], "counts": counts} for counts in ("", "!!!!", "12", [10, 10], [-5, 160_005])]
+    # pycocotools would end the process for these, or take gigabytes
+    + [[[0, 0, 1e300, 0, 9, 9]], [[0, 0, -(2**40), 0, 9, 9]], [[0, 0, 2**20, 2**20] * 500]],
 )
 def test_bad_segmentation(small: tuple[Path, Dataset, Detections], shape: Any) -> None:
     path, dataset, _ = small
@@ -109,6 +111,29 @@ def test_bad_segmentation(small: tuple[Path, Dataset, Detections], shape: Any) -
     dataset["annotations"][2]["segmentation"] = shape
     with pytest.raises(InputError, match="annotations.2.segmentation"):
         evaluate(write(path, dataset), [], "segm")
+
+
+@pytest.mark.parametrize("value", [0, -1, 0.5, 2**40, True, "400", None])
+def test_sides_of_images_are_whole_and_of_an_image(small: tuple[Path, Dataset, Detections], value: Any) -> None:
+    path, dataset, _ = small
+    dataset["images"][1]["height"] = value
+    with pytest.raises(InputError, match="images.1.height: found "):
+        evaluate(write(path, dataset), [], "segm")
+
+
+@pytest.mark.parametrize("value", [True, 2**63, 10**400, -1, 1.0])
+def test_ids_are_whole_numbers(small: tuple[Path, Dataset, Detections], value: Any) -> None:
+    path, dataset, _ = small
+    dataset["images"][0]["id"] = value
+    with pytest.raises(InputError, match="images.0.id: found .*, expected a whole number"):
+        evaluate(write(path, dataset), [])
+
+
+def test_as_many_categories_as_would_fill_the_memory(small: tuple[Path, Dataset, Detections]) -> None:
+    path, dataset, _ = small
+    dataset["categories"] = [{"id": number, "name": str(number)} for number in range(6000)]
+    with pytest.raises(InputError, match="found 6,000 categories and 4 images, expected at most 5,000"):
+        evaluate(write(path, dataset), [])
 
 
 def test_bad_files_and_arguments(small: tuple[Path, Dataset, Detections], tmp_path: Path) -> None:

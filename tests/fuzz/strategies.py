@@ -191,6 +191,27 @@ def _mutate_document(rng, valid):
     return root[""]
 
 
+def mutated_files(files, documents=()):
+    """Some of the files (path -> content), each mutated: by structure those whose documents are given, others by bytes.
+
+    Args:
+        files: all of them, whole.
+        documents: path -> document, and how it is written.
+    """
+
+    def mutate(rng, path):
+        if path in documents and rng.random() < 0.7:
+            document, write = documents[path]
+            return write(_mutate_document(rng, [document]))
+        return _mutate_bytes(rng, [files[path]])
+
+    def some(seed):
+        rng = random.Random(seed)
+        return {path: mutate(rng, path) for path in rng.sample(sorted(files), rng.choice((1, 1, 2, 4)))}
+
+    return _SEEDS.map(some)
+
+
 def _places(node):
     """Container and key of everything in a document."""
     for key, value in node.items() if isinstance(node, dict) else enumerate(node):
@@ -201,7 +222,7 @@ def _places(node):
 
 def strange(rng, value):
     """A value that is close to `value`, or of another type."""
-    if isinstance(value, int | float) and rng.random() < 0.5:
+    if isinstance(value, int | float) and abs(value) < 1e300 and rng.random() < 0.5:
         close = value + 1, value - 1, -value, value * 1000, value / 3, float(value), value + 0.5
         return rng.choice((*close, 2**31, 2**53, 2**63, 1e300))
     kind = rng.randrange(4)

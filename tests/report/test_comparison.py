@@ -164,7 +164,8 @@ def test_unreadable_metrics(replication: Replication, content: str, sentence: st
 def test_impossible_metric(replication: Replication, bad: Any) -> None:
     make.edit_metrics(SGE, top1=bad)
     (problem,) = build(replication)
-    assert "metrics.top1: found" in problem and "expected a number from 0 to 100" in problem
+    expected = "a number from 0 to 100" if bad in (-1, 101, "70", True) else "a finite number"
+    assert f"metrics.top1: found {bad!r}, expected {expected}" in problem
     assert cell(0, 1, "top1")["verdict"] == "failed"
 
 

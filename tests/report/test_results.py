@@ -161,14 +161,15 @@ def test_the_number_of_images_is_not_trusted(replication: Replication) -> None:
 def test_counts_are_whole(replication: Replication, bad: float) -> None:
     make.edit_metrics(SGE, best_epoch=bad)
     (problem,) = build(replication)
-    assert problem.endswith(f"metrics.best_epoch: found {bad!r}, expected a whole number of 0 or more")
+    expected = "a finite number" if bad == math.inf else "a whole number of 0 or more"
+    assert problem.endswith(f"metrics.best_epoch: found {bad!r}, expected {expected}")
 
 
 @pytest.mark.parametrize(
     ("key", "bad", "expected"),
     [
-        ("seconds", math.inf, "a number of 0 or more"),
-        ("seconds", math.nan, "a number of 0 or more"),
+        ("seconds", math.inf, "a finite number"),
+        ("seconds", math.nan, "a finite number"),
         ("seconds", -1, "a number of 0 or more"),
         ("seconds", "1", "a number of 0 or more"),
         ("finished", "later", "an ISO 8601 date"),

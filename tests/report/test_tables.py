@@ -148,7 +148,7 @@ def test_masks_are_of_mask_rcnn_alone(whole: Replication) -> None:
     file = paths.evaluation("demo", "detection/mask-rcnn/resnet50", 0) / "matches.npz"
     Matches.load(file).save(file)  # without the masks'
     (problem,) = build(whole)
-    assert f"{file}: found no mask_matches" in problem
+    assert f"{file}: mask_image_ids is not a file in the archive" in problem
 
 
 def test_each_pair_of_curves_is_drawn_once(whole: Replication) -> None:

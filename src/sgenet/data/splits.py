@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from sgenet import paths
+from sgenet import params, paths
 from sgenet.data.folders import SPLITS, describe_file
 from sgenet.data.images import read_image
 from sgenet.data.packed import PackedImages, Reader
 from sgenet.data.roots import resolve_root, stays_below
-from sgenet.files import InputError, read_json
+from sgenet.files import InputError, check_file, read_json
 
 Transform = Callable[[Any], Any]
+_LARGEST_LIST = 2**31  # bytes; ImageNet's has 110 million
 
 
 def open_manifest(scale: str, task: str, settings: dict[str, Any]) -> dict[str, Any]:
@@ -30,6 +31,7 @@ def open_manifest(scale: str, task: str, settings: dict[str, Any]) -> dict[str, 
     again = f"sgenet prepare {task} --scale {scale}"
     path = paths.require(paths.manifest(scale, task), again)
     manifest = read_json(path)
+    params.check(manifest, "manifest", path)
     for key in ("classes", "fingerprint", "settings", "source", *(("category_ids",) if task == "detection" else ())):
         if key not in manifest:
             raise InputError(f"{path}: {key}: missing, expected from `{again}`")
@@ -104,9 +106,12 @@ def open_split(
     if manifest["source"] == "embedded":
         return PackedImages(folder, split, transform)
     root, place, classes = Path(manifest["root"]), manifest["settings"][split], manifest["classes"]
-    names, targets, sizes = _read_list(folder / f"{split}.csv")
+    path = folder / f"{split}.csv"
+    names, targets, sizes = _read_list(path, len(classes))
     if manifest["source"] == "packed":
         images = PackedImages(root, place, transform)
+        if not all(name.isdecimal() and len(name) < 10 for name in names):
+            raise InputError(f"{path}: found a position that is no whole number, expected those of {images.path}")
         images.select(np.array(names, dtype=np.int64), targets, classes, sizes)
         return images
     return ImageFiles(root / place, names, targets, classes, transform)
@@ -133,23 +138,26 @@ def _refuse_changed(folder: Path, manifest: dict[str, Any], again: str) -> None:
         path = annotation_file(folder, manifest, split)
         made = path.parent == folder / "annotations"
         name = path.relative_to(folder).as_posix() if made else manifest["settings"][split]["annotations"]
-        if not path.is_file() or describe_file(path, name) not in manifest["files"]:
+        if not path.is_file() or describe_file(path, name) not in manifest.get("files", ()):
             raise InputError(f"{path}: not the file that was checked, expected it unchanged: `{again}` checks it again")
 
 
-def _read_list(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """First column of a split's list, its labels, and sizes in bytes."""
+def _read_list(path: Path, classes: int) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """First column of a split's list, its labels (0 to classes - 1), and sizes in bytes."""
     try:
+        check_file(path, _LARGEST_LIST)
         with open(path, newline="", encoding="utf-8") as file:
             rows = csv.reader(file)
             head = next(rows)
             label, size = head.index("label"), head.index("size")
             images = [(row[0], int(row[label]), int(row[size])) for row in rows]
-    except (OSError, ValueError, IndexError, StopIteration):
+        numbers = np.array([image[1:] for image in images], dtype=np.int64).reshape(-1, 2)
+    except (OSError, ValueError, IndexError, StopIteration, OverflowError, csv.Error):
         raise InputError(f"{path}: cannot be read, expected the list of images that `sgenet prepare` leaves") from None
+    if not len(images) or numbers[:, 0].min() < 0 or numbers[:, 0].max() >= classes:
+        raise InputError(f"{path}: found no image, or another label than 0 to {classes - 1}, expected some of each")
     names = [name for name, _, _ in images]
     for name in names:
         if name.startswith("/") or ("\0" in name or ".." in name) and not stays_below(name):
             raise InputError(f"{path}: found {name!r}, expected names that stay below the root of the data")
-    numbers = np.array([image[1:] for image in images], dtype=np.int64).reshape(-1, 2)
     return names, numbers[:, 0].copy(), numbers[:, 1].copy()

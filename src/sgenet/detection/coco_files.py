@@ -38,9 +38,9 @@ def read(
         names.add(name)
         categories[_new(entry, categories, place)] = name
     if len(categories) > _MOST_CATEGORIES or len(categories) * len(images) > _MOST_PAIRS:
-        found = f"found {len(categories):,} categories and {len(images):,} images"
+        told = f"found {len(categories):,} categories and {len(images):,} images"
         expected = f"at most {_MOST_CATEGORIES:,}, and {_MOST_PAIRS:,} pairs of both"
-        raise InputError(f"{annotations}: {found}, expected {expected}")
+        raise InputError(f"{annotations}: {told}, expected {expected}")
 
     def shaped(entry: Any, place: str, number: int, polygons: bool) -> dict[str, Any]:
         image, category = (_known(entry, key, known, place) for key, known in owners.items())

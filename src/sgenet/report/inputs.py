@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sgenet import paths
+from sgenet import params, paths
 from sgenet.files import InputError, check_file, read_json
 from sgenet.params import Settings
 from sgenet.provenance import TIMES, split
@@ -34,6 +34,7 @@ def read_counts(scale: str) -> tuple[dict[str, Settings], str | None]:
                     raise InputError(f"{path}: {run_id}.{key}: found {entry.get(key)!r}, expected a number above 0")
             for key, kind in {"model": str, "input": list, "part": str}.items():
                 expect(entry.get(key), kind, path, f"{run_id}.{key}")
+            _check_sides(entry["input"], path, f"{run_id}.input")
     except InputError as error:
         return {}, str(error)
     return value, None
@@ -49,6 +50,7 @@ def read_latency(scale: str) -> tuple[Settings | None, str | None]:
         expect(value, dict, path, "the whole file")
         for key, kind in {"models": dict, "origin": dict, "input": list, "threads": int, "rounds": int}.items():
             expect(value.get(key), kind, path, key)
+        _check_sides(value["input"], path, "input")
         for key in ("command", "device", "finished"):
             expect(value["origin"].get(key), str, path, f"origin.{key}")
         for name, entry in value["models"].items():
@@ -114,8 +116,7 @@ def read_manifest(scale: str, task: str) -> tuple[Settings | None, str | None]:
         expect(value, dict, path, "the whole file")
         for key, kind in {"fingerprint": str, "classes": list, "splits": dict, "settings": dict}.items():
             expect(value.get(key), kind, path, key)
-        for split, entry in value["splits"].items():
-            expect(entry, dict, path, f"splits.{split}")
+        params.check(value, "manifest", path)
     except InputError as error:
         return None, str(error)
     return value, None
@@ -159,6 +160,11 @@ def with_times(origin: dict[str, Any], step: str, folder: Path) -> dict[str, Any
         if not good:
             raise InputError(f"{path}: {step}.{key}: found {value!r:.60}, expected {expected}")
     return lasting | split(times)[1]
+
+
+def _check_sides(value: list[Any], path: Path, at: str) -> None:
+    if not all(isinstance(side, int) and not isinstance(side, bool) for side in value):
+        raise InputError(f"{path}: {at}: found {value!r:.60}, expected whole numbers of pixels")
 
 
 def _is_date(value: Any) -> bool:

@@ -58,7 +58,7 @@ def test_points_of_known_curves(replication: Replication) -> None:
     found = np.zeros((4, 10, 3), dtype=bool)
     found[0, 0] = [True, False, True]
     truths = np.zeros_like(matches.truths)
-    truths[0, 0, :4] = 1
+    truths[0, 0, 0] = 4
     zeros = np.zeros(3, dtype=np.int32)
     drawn = replace(
         matches, image=zeros, category=zeros, score=np.array([0.9, 0.8, 0.7]), matched=found, truths=truths,
