@@ -161,6 +161,9 @@ def test_a_whole_pickled_model_is_refused(tmp_path):
             "CLASSES: found",
         ),
         (lambda path: _zip_bomb(path), "an archive that unpacks to more than its"),
+        (lambda path: _long_name(path, old=False), "found a name of 70,012 characters, expected those of tensors"),
+        (lambda path: _long_name(path, old=True), "found a name of 70,012 characters, expected those of tensors"),
+        (lambda path: _long_name(path, old=False, letter=b"\xc3\xa9"), "found a name that is no text"),
         (lambda path: os.mkfifo(path), "cannot be read (is no ordinary file)"),
         (lambda path: _save({"a": torch.tensor([1.0, float("nan")])}, path), "found Tensor under 'a', expected"),
     ],
@@ -189,6 +192,21 @@ def _zip_bomb(path):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bomb:
         for name, content in entries.items():
             bomb.writestr(name, content)
+
+
+def _long_name(path, old, letter=b"x"):
+    """What torch, which looks for its kind by a pattern, is busy with for minutes."""
+    _save({"a": torch.ones(1)}, path, old=old)
+    name, longer = b"torch._utils\n_rebuild_tensor_v2", b"collections\n" + letter * 70_000
+    content = path.read_bytes().replace(name, longer)
+    if old:
+        path.write_bytes(content)
+        return
+    with zipfile.ZipFile(path) as whole:
+        entries = {entry: whole.read(entry) for entry in whole.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for entry, content in entries.items():
+            archive.writestr(entry, content.replace(name, longer))
 
 
 def _cut(path, old):

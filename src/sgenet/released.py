@@ -8,7 +8,6 @@ import os
 import pickle
 import re
 import reprlib
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from sgenet.checkpoints import fit_weights, save_weights
 from sgenet.files import InputError, check_file
 from sgenet.models.resnet import AttentionResNet, create_resnet
+from sgenet.pickles import check_pickles
 
 
 @dataclass(frozen=True)
@@ -158,25 +158,11 @@ def _load(path: str | Path) -> Any:
         with open(path, "rb") as file:
             if not file.peek(1):
                 raise InputError(f"{path}: is empty, expected a checkpoint of torch.save")
-            _check_archive(file, path)
+            check_pickles(file, path)
             return _unpickle(file, path)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise InputError(f"{path}: cannot be read ({reason}), expected a checkpoint of torch.save") from None
-
-
-def _check_archive(file: IO[bytes], path: str | Path) -> None:
-    """Refuse a zip archive that would fill the memory: torch.save never compresses, and shares no bytes."""
-    if file.read(4) == b"PK\x03\x04":
-        try:
-            entries = zipfile.ZipFile(file).infolist()
-        except Exception:  # zipfile meets bad bytes with many kinds of exception
-            entries = []  # torch tells what is wrong
-        size = os.fstat(file.fileno()).st_size
-        if any(entry.compress_type for entry in entries) or sum(entry.file_size for entry in entries) > size:
-            found = f"found an archive that unpacks to more than its {size:,} bytes"
-            raise InputError(f"{path}: {found}, expected one as torch.save writes it")
-    file.seek(0)
 
 
 def _unpickle(file: IO[bytes], path: str | Path) -> Any:

@@ -21,6 +21,7 @@ from sgenet import processes
 from sgenet.checkpoints import fit_weights
 from sgenet.files import InputError, put, temporary_path, write_text
 from sgenet.params import Settings
+from sgenet.pickles import check_pickles
 
 RESUME = Path(".resume")  # outside every declared output: Snakemake deletes those before a job starts
 Weights = dict[str, Tensor]
@@ -127,10 +128,11 @@ def _read(path: Path) -> dict[str, Any]:
             if hashlib.file_digest(file, "sha256").hexdigest() != path.stem.rpartition("-")[2]:
                 raise Damaged("its content has another checksum than its name")
             file.seek(0)
+            check_pickles(file, path)
             state = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise Damaged("it holds more than tensors and numbers") from None
-    except Damaged:
+    except (Damaged, InputError):
         raise
     except Exception as error:  # such as too little memory: nothing is lost by that
         told = next(iter(str(error).splitlines()), "")
@@ -160,8 +162,8 @@ def load_checkpoint(runner: Runner, checkpoint: Checkpoint) -> None:
 def _check_history(state: dict[str, Any]) -> None:
     numbers = [value for row in state["history"] for value in row.values()]
     tensors = (state["best"] or {}).values()
-    if len(state["history"]) != state["epoch"] or not all(isinstance(value, int | float) for value in numbers):
-        raise ValueError("history")
+    if len(state["history"]) != state["epoch"] or not all(abs(value) < 1e300 for value in numbers):
+        raise ValueError("history")  # or a TypeError of what is no number
     if not all(isinstance(tensor, Tensor) for tensor in tensors):
         raise ValueError("best")
 

@@ -147,3 +147,11 @@ def test_bad_files_and_arguments(small: tuple[Path, Dataset, Detections], tmp_pa
         evaluate(path, detections, "keypoints")
     with pytest.raises(ValueError, match="area_limits"):
         evaluate(path, detections, area_limits=(96.0, 32.0))
+
+
+@pytest.mark.parametrize("value", [2, 1000, -1, True, "1", 0.0])
+def test_a_crowd_is_one_or_none(small: tuple[Path, Dataset, Detections], value: Any) -> None:
+    path, dataset, _ = small
+    dataset["annotations"][1]["iscrowd"] = value
+    with pytest.raises(InputError, match="annotations.1.iscrowd: found "):
+        evaluate(write(path, dataset), [])

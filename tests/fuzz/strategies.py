@@ -12,6 +12,7 @@ import signal
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -31,15 +32,23 @@ class Hang(BaseException):
     """No `except Exception` of a reader may take it."""
 
 
+class Form(NamedTuple):
+    """How many inputs a test draws, and whether others each time."""
+
+    examples: int
+    anew: bool
+
+
 def forms(short, long):
-    """Give a test the argument `examples`: so many in `make test`, and so many in `make soak`."""
-    return pytest.mark.parametrize("examples", [short, pytest.param(long, marks=pytest.mark.soak)])
+    """Give a test the argument `form`: the same few inputs each time in `make test`, many others in `make soak`."""
+    soak = pytest.param(Form(long, True), marks=pytest.mark.soak, id="long")
+    return pytest.mark.parametrize("form", [pytest.param(Form(short, False), id="short"), soak])
 
 
-def fuzz(mutated, check, examples, also=()):
+def fuzz(mutated, check, form, also=()):
     """Call `check` with the inputs `also`, then with so many that are drawn; tell how each kind of them ended.
 
-    `check` returns whether its input was taken. Short forms draw the same inputs each time, long ones others.
+    `check` returns whether its input was taken.
     """
     ended = Counter()
 
@@ -47,21 +56,20 @@ def fuzz(mutated, check, examples, also=()):
         with _in_time():
             ended["taken" if check(example) else "refused"] += 1
 
-    long = examples > 1000
     drawn = settings(
-        max_examples=examples,
-        derandomize=not long,
+        max_examples=form.examples,
+        derandomize=not form.anew,
         deadline=None,
         database=None,
         phases=[Phase.generate],  # shrinking a seed leads nowhere
-        print_blob=long,
+        print_blob=form.anew,
         suppress_health_check=list(HealthCheck),
     )(given(mutated)(one))
     with _in_memory():
         for example in also:
             one(example)
         drawn()
-    print(f"{examples} examples: {dict(ended)}")
+    print(f"{sum(ended.values())} inputs: {dict(ended)}")
 
 
 def refused(read, *names):

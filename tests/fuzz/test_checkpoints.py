@@ -59,22 +59,22 @@ def use_released(tmp_path):
     return run
 
 
-@forms(120, 12_000)
-def test_bytes_of_released_checkpoints(use_released, examples):
+@forms(120, 4000)
+def test_bytes_of_released_checkpoints(use_released, form):
     files = [saved(content, old) for content in (AUTHORS, DETECTOR) for old in (False, True)]
-    fuzz(mutated_bytes(*files), use_released, examples, also=files)
+    fuzz(mutated_bytes(*files), use_released, form, also=files)
 
 
-@forms(60, 5000)
-def test_structure_of_released_checkpoints(use_released, examples):
+@forms(60, 1500)
+def test_structure_of_released_checkpoints(use_released, form):
     def check(content):
         return use_released(saved(content, old=isinstance(content, dict) and "meta" in content))
 
-    fuzz(mutated_documents(AUTHORS, DETECTOR, dict(STATE)), check, examples)
+    fuzz(mutated_documents(AUTHORS, DETECTOR, dict(STATE)), check, form)
 
 
-@forms(120, 10_000)
-def test_bytes_of_weights(tmp_path, examples):
+@forms(120, 5000)
+def test_bytes_of_weights(tmp_path, form):
     path = tmp_path / "weights.safetensors"
     file = safetensors.torch.save(dict(network().state_dict()))
 
@@ -83,7 +83,7 @@ def test_bytes_of_weights(tmp_path, examples):
         refused(lambda: load_weights(network(), path), path)
         return refused(lambda: read_weights(path), path) is not None
 
-    fuzz(mutated_bytes(file), check, examples, also=[file])
+    fuzz(mutated_bytes(file), check, form, also=[file])
 
 
 def runner():
@@ -129,16 +129,16 @@ def resumed(tmp_path):
     return whole, run
 
 
-@forms(60, 5000)
-def test_bytes_of_what_a_run_continues_from(resumed, examples):
+@forms(60, 1500)
+def test_bytes_of_what_a_run_continues_from(resumed, form):
     whole, run = resumed
     digest = hashlib.sha256(whole).hexdigest()
-    fuzz(mutated_bytes(whole), lambda content: run(content, digest), examples, also=[whole])
-    fuzz(mutated_bytes(whole), run, examples)
+    fuzz(mutated_bytes(whole), lambda content: run(content, digest), form, also=[whole])
+    fuzz(mutated_bytes(whole), run, form)
 
 
-@forms(60, 5000)
-def test_structure_of_what_a_run_continues_from(resumed, examples):
+@forms(60, 1500)
+def test_structure_of_what_a_run_continues_from(resumed, form):
     whole, run = resumed
     state = torch.load(io.BytesIO(whole), weights_only=True)
-    fuzz(mutated_documents(state), lambda content: run(saved(content)), examples)
+    fuzz(mutated_documents(state), lambda content: run(saved(content)), form)

@@ -56,18 +56,18 @@ def prepare(data, tmp_path):
     return run
 
 
-@forms(40, 6000)
-def test_bytes_of_annotations(data, prepare, examples):
+@forms(40, 1000)
+def test_bytes_of_annotations(data, prepare, form):
     valid = json.dumps(data[2]).encode()
-    fuzz(mutated_bytes(valid), prepare, examples, also=[valid])
+    fuzz(mutated_bytes(valid), prepare, form, also=[valid])
 
 
-@forms(60, 10_000)
-def test_structure_of_annotations(data, prepare, examples):
+@forms(60, 2000)
+def test_structure_of_annotations(data, prepare, form):
     def check(content):
         return prepare(json.dumps(content).encode())
 
-    fuzz(mutated_documents(data[2]), check, examples)
+    fuzz(mutated_documents(data[2]), check, form)
 
 
 OWNERS = [{"image_id": number, "category_id": 3 + number % 2, "bbox": [4, 5, 10, 20]} for number in (1, 2)]
@@ -102,17 +102,17 @@ def measure(tmp_path):
     return run
 
 
-@forms(20, 2000)
-def test_bytes_of_what_is_evaluated(measure, examples):
+@forms(20, 800)
+def test_bytes_of_what_is_evaluated(measure, form):
     whole = [json.dumps(content).encode() for content in (TRUTH, FOUND)]
-    fuzz(mutated_bytes(whole[0]), lambda content: measure(content, whole[1]), examples, also=[whole[0]])
-    fuzz(mutated_bytes(whole[1]), lambda content: measure(whole[0], content), examples)
+    fuzz(mutated_bytes(whole[0]), lambda content: measure(content, whole[1]), form, also=[whole[0]])
+    fuzz(mutated_bytes(whole[1]), lambda content: measure(whole[0], content), form)
 
 
-@forms(60, 5000)
-def test_structure_of_what_is_evaluated(measure, examples):
+@forms(60, 1500)
+def test_structure_of_what_is_evaluated(measure, form):
     def check(both):
         both = both if isinstance(both, dict) else {}
         return measure(*(json.dumps(both.get(key)).encode() for key in ("truth", "found")))
 
-    fuzz(mutated_documents({"truth": TRUTH, "found": FOUND}), check, examples)
+    fuzz(mutated_documents({"truth": TRUTH, "found": FOUND}), check, form)

@@ -69,17 +69,17 @@ FOUND = {  # what once ended with another exception
 
 
 @pytest.mark.parametrize("name", FILES)
-@forms(40, 4000)
-def test_bytes(packed, name, examples):
+@forms(40, 2500)
+def test_bytes(packed, name, form):
     whole, run = packed
     assert run(name, whole[name])
     also = FOUND.get(name, [])
     assert not any(run(name, content) for content in also)
-    fuzz(mutated_bytes(whole[name]), lambda content: run(name, content), examples)
+    fuzz(mutated_bytes(whole[name]), lambda content: run(name, content), form)
 
 
-@forms(60, 5000)
-def test_structure_of_the_index(packed, examples):
+@forms(60, 2500)
+def test_structure_of_the_index(packed, form):
     whole, run = packed
     rows = np.load(io.BytesIO(whole["train_index.npy"])).tolist()
 
@@ -91,7 +91,7 @@ def test_structure_of_the_index(packed, examples):
             np.save(file, np.array([value, None], dtype=object), allow_pickle=True)
         return run("train_index.npy", file.getvalue())
 
-    fuzz(mutated_documents(rows), check, examples)
+    fuzz(mutated_documents(rows), check, form)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "WEBP"])

@@ -55,8 +55,8 @@ def use(path):
 
 
 @pytest.mark.parametrize("what", FILES)
-@forms(15, 1500)
-def test_bytes(project, what, examples):
+@forms(15, 100)
+def test_bytes(project, what, form):
     path = FILES[what]
     valid = Path(path).read_bytes()
 
@@ -64,12 +64,12 @@ def test_bytes(project, what, examples):
         Path(path).write_bytes(content)
         return refused(lambda: use(path), "params/") is not None
 
-    fuzz(mutated_bytes(valid), check, examples, also=[valid])
+    fuzz(mutated_bytes(valid), check, form, also=[valid])
 
 
 @pytest.mark.parametrize("what", FILES)
-@forms(20, 2500)
-def test_structure(project, what, examples):
+@forms(20, 150)
+def test_structure(project, what, form):
     path = FILES[what]
     valid = yaml.safe_load(Path(path).read_text())
 
@@ -77,4 +77,4 @@ def test_structure(project, what, examples):
         Path(path).write_text(yaml.safe_dump(value, sort_keys=False))
         return refused(lambda: use(path), "params/") is not None
 
-    fuzz(mutated_documents(valid), check, examples)
+    fuzz(mutated_documents(valid), check, form)

@@ -147,13 +147,13 @@ def _csv(rows):
     return "\n".join(",".join(map(str, row)) for row in rows).encode(errors="surrogatepass")
 
 
-@forms(12, 1100)
-def test_the_report_beside_mutated_files(repository, documents, examples):
-    fuzz(mutated_files(repository, documents), use, examples)
+@forms(6, 150)
+def test_the_report_beside_mutated_files(repository, documents, form):
+    fuzz(mutated_files(repository, documents), use, form)
 
 
-@forms(60, 5000)
-def test_every_reader_of_the_report(repository, documents, examples):
+@forms(60, 2500)
+def test_every_reader_of_the_report(repository, documents, form):
     """What costs most, the page, left out."""
     replication = few_samples(load_replication())
     names = trained_columns(replication)
@@ -175,4 +175,4 @@ def test_every_reader_of_the_report(repository, documents, examples):
                 assert run_panel(task, seeds) is None or run in replication.runs
         return [problem for problem in problems if problem]
 
-    fuzz(mutated_files(repository, documents), lambda files: not beside(files, read), examples)
+    fuzz(mutated_files(repository, documents), lambda files: not beside(files, read), form)

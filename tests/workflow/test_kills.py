@@ -78,18 +78,17 @@ def is_whole(checkout, undisturbed, *command):
     assert "unlock" not in output.lower()
     assert "Traceback" not in output
     checkout.same_results(undisturbed.folder, checkout.folder)
-    left = [path for name in ("data", "results", "reports", "logs", ".resume", "params") for path in junk(checkout, name)]
-    assert not left
+    assert not list(junk(checkout.folder))
     checkout.environment.pop("FAULT_LOG")
     checkout.nothing_to_do()
 
 
-def junk(checkout, folder):
+def junk(folder):
     """Temporary files, and what a run that is done has no use for."""
     kept = {".gitignore", ".snakemake_timestamp", ".made.json"}
-    for path in (checkout.folder / folder).rglob("*"):
-        if (path.name.startswith(".") and path.name not in kept) or (folder == ".resume" and path.is_file()):
-            yield path
+    for name in ("data", "results", "reports", "logs", "params"):
+        yield from (path for path in (folder / name).rglob(".*") if path.name not in kept)
+    yield from (path for path in (folder / ".resume").rglob("*") if path.is_file())
 
 
 PREPARE = r"after rename .*/data/smoke/detection$"

@@ -56,6 +56,8 @@ def read(
         place = f"{annotations}: annotations.{number - 1}"
         checked = {**shaped(entry, place, number, True), "area": _number(entry, "area", place)}
         crowd = _whole(entry, "iscrowd", place) if "iscrowd" in entry else 0
+        if crowd > 1:
+            raise InputError(f"{place}.iscrowd: found {crowd}, expected 0 or 1")
         truth.append({**checked, "iscrowd": crowd})
     source, entries = "detections", detections
     if not isinstance(detections, list):
