@@ -140,7 +140,11 @@ def raise_(error):
             r"DataLoader worker \(pid.* (is killed by signal: Killed|exited unexpectedly).*",
         ),
         (lambda: raise_(InputError("a.png: no image")), "a.png: no image"),
-        (lambda: raise_(MemoryError("2 GiB")), r"the machine's memory is full \(2 GiB\); fewer `workers` or .*"),
+        pytest.param(
+            lambda: raise_(MemoryError("2 GiB")),
+            r"the machine's memory is full \(2 GiB\); fewer `workers` or .*",
+            marks=pytest.mark.soak,
+        ),
     ],
     ids=["killed", "bad image", "no memory"],
 )

@@ -91,7 +91,8 @@ def test_with_little_room(tmp_path, writer):
 def test_whatever_the_system_refuses_in_the_course_of_writing(tmp_path, monkeypatch, call, number):
     """As a disk that fails, or a quota, does it: the error names a file, or none."""
     (tmp_path / "file").write_text("old")
-    target = tmp_path / "new/file" if call == "mkdir" else tmp_path / "file"
+    monkeypatch.chdir(tmp_path)
+    target = Path("new/file" if call == "mkdir" else "file")
 
     def refuse(*names, **_):
         raise OSError(number, os.strerror(number), *[str(name) for name in names[:1] if call != "fsync"])

@@ -107,10 +107,18 @@ def _dvc_in(folder: Path) -> int | None:
         for number in sorted({int(entry["pid"]) for entry in entries}):
             if alive(number) and "dvc" in _command(psutil.Process(number)):
                 return number
+    except json.JSONDecodeError:
+        if _holder(folder / "rwlock.lock") is None:  # a DVC that was killed left it half-written: DVC would refuse it
+            (folder / "rwlock").unlink()
     except (OSError, ValueError, AttributeError, KeyError, TypeError, psutil.Error):
-        pass  # there is none, or DVC is writing it just now
+        pass  # there is none
+    return _holder(folder / "lock")
+
+
+def _holder(path: Path) -> int | None:
+    """Id of the process that holds a lock of DVC, which writes it there; None where none does."""
     try:
-        lock = os.open(folder / "lock", os.O_RDONLY | os.O_CLOEXEC)
+        lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
     try:

@@ -24,6 +24,7 @@ _MEMORY = re.compile(r"out of memory|_ALLOC_FAILED")
 _WORKER = re.compile(r"DataLoader worker .*(killed|exited)|.*shared memory|Too many open files")
 _LESS = f"fewer `workers` or a smaller device_batch_size need less, and {_CONTINUES}"
 _PLACE = re.compile(r"\[enforce fail at [^]]*\] ")
+_TEMPORARY = re.compile(r"\.([^/]+)\.tmp-[^/]+/new(?=/|$)")
 _LONGEST = 120  # characters that are shown of a library's message
 
 
@@ -33,12 +34,23 @@ def cannot_write(path: Path, error: Exception) -> str | None:
     What names another file is of that one's, unless reading cannot have caused it.
     """
     if isinstance(error, OSError) and error.errno is not None:
-        named = None if error.filename is None else Path(os.fsdecode(error.filename))
-        other = named is not None and path.parent not in named.parents and named not in path.parents
-        return f"{path}: cannot be written{_why(error.errno)}" if error.errno in _OF_WRITING or not other else None
-    if str(getattr(error, "sqlite_errorname", "")).startswith(_SQLITE):
-        return f"{path}: cannot be written ({_first(error)}); {_ROOM}"
+        here = Path(os.path.abspath(path))
+        named = here if error.filename is None else Path(os.path.abspath(os.fsdecode(error.filename)))
+        ours = here.parent in named.parents or named in here.parents
+        told = f"{_final(path)}: cannot be written{_why(error.errno)}"
+        return told if error.errno in _OF_WRITING or ours else None
+    sqlite = str(getattr(error, "sqlite_errorname", ""))
+    if sqlite.startswith(_SQLITE):
+        return f"{path}: cannot be written ({_first(error)}); {_ROOM if sqlite == 'SQLITE_FULL' else _CONTINUES}"
     return None
+
+
+def _final(path: Path) -> str:
+    """The name that a file will have which is written in a new folder under a temporary name."""
+    name, count = str(path), 1
+    while count:
+        name, count = _TEMPORARY.subn(r"\1", name)
+    return name
 
 
 def explain(error: Exception) -> str | None:

@@ -1,6 +1,8 @@
 """Checking on all cores: what is known is not read again, unless its size or time changed."""
 
 import os
+import resource
+from dataclasses import replace
 
 import pytest
 import xxhash
@@ -8,6 +10,8 @@ import xxhash
 from sgenet.data import checks, cores
 from sgenet.data.checks import Source, check_images
 from sgenet.files import InputError
+
+from ..faults import can_mount, fill, forked, make_read_only, mount
 
 
 @pytest.fixture
@@ -99,6 +103,48 @@ def test_a_broken_memory_is_thrown_away(images, tmp_path, looked_at, capsys):
     assert "known.sqlite: thrown away" in capsys.readouterr().err
     check_images(images(), cache, "check")
     assert len(looked_at) == 80
+
+
+@pytest.mark.parametrize("fault", ["full", "read-only"])
+def test_a_disk_that_takes_nothing_loses_nothing_that_is_known(images, tmp_path, looked_at, monkeypatch, fault):
+    place = tmp_path / "disk"
+    place.mkdir()
+    if why := can_mount(place):
+        pytest.skip(f"nothing can be mounted here: {why}")
+    monkeypatch.setattr(checks, "_COMMIT_SECONDS", -1)
+
+    def act():
+        mount(place, "64k")
+        check_images(images()[:10], place / "known.sqlite", "check")
+        fill(place, 0) if fault == "full" else make_read_only(place, True)
+        many = [replace(source, name=f"{number}{source.name}") for number in range(9) for source in images()]
+        with pytest.raises(InputError, match=r"known.sqlite: cannot be written \(.*\); .*the same command continues"):
+            check_images(many, place / "known.sqlite", "check")
+        (place / "fill").unlink() if fault == "full" else make_read_only(place, False)
+        looked_at.clear()
+        check_images(images()[:10], place / "known.sqlite", "check")
+        return looked_at
+
+    assert forked(act) == []
+
+
+def test_a_memory_that_cannot_be_opened_just_now_is_kept(images, tmp_path, looked_at):
+    cache = tmp_path / "known.sqlite"
+    check_images(images(), cache, "check")
+
+    def act():
+        sources, free = images(), os.dup(0)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+        with pytest.raises(
+            InputError, match="known.sqlite: cannot be written .unable to open database file.; the same"
+        ):
+            check_images(sources, cache, "check")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        check_images(sources, cache, "check")
+        return len(looked_at)
+
+    assert forked(act) == 40
 
 
 def test_a_second_check_at_work_is_told(images, tmp_path, monkeypatch):

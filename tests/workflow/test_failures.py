@@ -3,6 +3,8 @@
 import json
 import zipfile
 
+import pytest
+
 DIVERGES = 1e15  # a learning rate
 BAD, GOOD = "sge-resnet50-no-norm", "sge-resnet50"
 RESULT = "results/smoke/evaluation/classification/sge-resnet50/seed-0/metrics.json"
@@ -62,3 +64,20 @@ def test_preparing_data_in_vain_builds_no_report(checkout):
     checkout.edit("params/scales/smoke.yaml", lambda value: value["data"].update(classification=own))
     checkout("snakemake", "prepare", status=1)
     assert not (checkout.folder / "reports/smoke/index.html").exists()
+
+
+@pytest.mark.soak
+def test_a_step_that_the_kernel_killed_is_told_and_made_again(checkout, tmp_path):
+    """As one does that finds no memory: it can say nothing itself."""
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import os, sys\nif {{'train', 'classification/{BAD}'}} <= {{*sys.orig_argv}}: os.kill(os.getpid(), 9)\n"
+    )
+    checkout.edit("params/pipeline.yaml", lambda value: value.update(tables=["ablation-normalization"]))
+    checkout.environment |= {"WANDB_MODE": "disabled", "SGENET_WARM": "", "PYTHONPATH": str(tmp_path)}
+    checkout("snakemake", status=1)
+    assert cells(checkout)[BAD]["verdict"] == "failed" and cells(checkout)[GOOD]["reproduced"]["n"] == 1
+    page = (checkout.folder / "reports/smoke/index.html").read_text()
+    assert "exit status 137 (killed, as by a machine whose memory is full)" in page
+    del checkout.environment["PYTHONPATH"]
+    checkout("snakemake")
+    assert cells(checkout)[BAD]["reproduced"]["n"] == 1

@@ -123,7 +123,7 @@ def test_dvc_goes_on_after_kills(disturbed, undisturbed):
 def test_a_second_one_is_refused_and_the_first_stops_when_asked(disturbed, undisturbed, door):
     process = start(disturbed, *door)
     wait_for(disturbed, process, "train/classification/resnet50-seed-0.log", "of 4 steps")
-    process.send_signal(signal.SIGSTOP)  # so that it is at work for as long as it takes
+    os.killpg(process.pid, signal.SIGSTOP)  # so that it is at work for as long as it takes
     for second in (("snakemake",), ("dvc", "repro")):
         found = subprocess.run(
             second, cwd=disturbed.folder, env=disturbed.environment, capture_output=True, text=True, timeout=60
@@ -132,8 +132,8 @@ def test_a_second_one_is_refused_and_the_first_stops_when_asked(disturbed, undis
         assert found.returncode != 0 and "Traceback" not in output
         holders = {int(number) for number in re.findall(r"(?:process|PID) (\d+)", output)}
         assert holders & {process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))}
-    process.send_signal(signal.SIGCONT)
     process.send_signal(signal.SIGTERM)
+    os.killpg(process.pid, signal.SIGCONT)
     asked = time.monotonic()
     while left := processes_in(disturbed.folder):
         assert time.monotonic() - asked < SOON, left

@@ -123,7 +123,7 @@ def test_a_part_of_the_results_is_taken_over(clone):
 
 
 def test_a_plain_copy_needs_neither_dvc_nor_git_nor_torch(published, tmp_path):
-    left_out = shutil.ignore_patterns(".git", ".dvc", "dvc.lock", ".snakemake", ".resume", "logs")
+    left_out = shutil.ignore_patterns(".git", ".dvc", "dvc.lock", ".snakemake", ".resume", "logs", "wandb")
     shutil.copytree(published.folder, tmp_path / "copy", ignore=left_out, copy_function=shutil.copyfile)
     copy = type(published)(tmp_path / "copy")
     assert "Nothing to be done" in copy("snakemake", "--dry-run")
