@@ -91,7 +91,7 @@ def junk(folder):
     yield from (path for path in (folder / ".resume").rglob("*") if path.is_file())
 
 
-PREPARE = r"after rename .*/data/smoke/detection$"
+PREPARE = r"after rename .*/data/smoke/classification$"  # nothing can be trained before
 CHECKPOINT = r"before replace .*classification_resnet50/.*/epoch-0002"
 PUBLISH = r"after replace .*results/smoke/classification/resnet50/seed-0/best.safetensors"
 EVALUATION = r"before replace .*/detections.json"
