@@ -11,6 +11,8 @@ from pathlib import Path
 from sgenet import paths, processes, troubles, warm
 from sgenet.files import InputError
 
+_WARM = ("train", "evaluate", "activations", "complexity", "latency")  # steps that import torch
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run `sgenet`; returns the exit status: 0 done, 1 done with problems, 2 bad input, or a machine that refuses."""
@@ -23,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     processes.follow_workflow()
     logging.raiseExceptions = False  # a full disk under a library's log is no reason for a traceback
     try:
-        status = warm.run(arguments) if options.step in ("train", "evaluate", "activations") else None
+        status = warm.run(arguments) if options.step in _WARM else None
         status = (_run(options) or 0) if status is None else status
         sys.stdout.flush()
         return status
@@ -57,7 +59,7 @@ def _run(options: argparse.Namespace) -> int | None:
     if options.step == "bench":
         from sgenet.bench import bench
 
-        return bench()
+        return bench(options.what)
     if options.step == "import-checkpoint":
         from sgenet.released import import_checkpoint
 
@@ -176,7 +178,8 @@ def _parser() -> argparse.ArgumentParser:
     coco_eval.add_argument("--iou-type", choices=["bbox", "segm"], default="bbox", help="boxes or masks")
     coco_eval.add_argument("--json", action="store_true", help="exact numbers for programs")
     steps.add_parser("doctor", help="what is installed, which device, what is missing for each scale")
-    steps.add_parser("bench", help="measure SGE's cost and the pipeline's start-up")
+    bench = steps.add_parser("bench", help="measure what SGE, a training step, loading and the pipeline cost in time")
+    bench.add_argument("what", nargs="*", metavar="op|step|loader|pipeline", help="some of these (default: all)")
     return parser
 
 

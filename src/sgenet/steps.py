@@ -1,6 +1,7 @@
 """The pipeline's steps as functions: each reads its inputs, writes its outputs whole, and records their origin."""
 
 import hashlib
+import json
 import time
 from contextlib import nullcontext
 from dataclasses import replace
@@ -150,7 +151,13 @@ def complexity(replication: Replication) -> None:
     """Count parameters and operations of every run's full-size model; writes complexity.json."""
     from sgenet.complexity.count import count_run
 
-    counts = {run.id: count_run(run, settings) for run, settings in replication.full_size()}
+    counts: dict[str, dict[str, Any]] = {}
+    known: dict[str, dict[str, Any]] = {}  # a network that several runs have is counted once
+    for run, settings in replication.full_size():
+        network = json.dumps([run.model, run.task == "detection", settings], sort_keys=True)
+        if network not in known:
+            known[network] = count_run(run, settings)
+        counts[run.id] = known[network]
     write_json(paths.complexity(replication.scale_name), counts)
 
 

@@ -28,6 +28,7 @@ def test_cores_order_place_and_environment_change_no_byte(undisturbed, new_check
 def test_two_whole_replications_are_the_same(new_checkout):
     first, second = new_checkout(), new_checkout()
     first("snakemake", "--cores", "2")
+    assert len(list((first.folder / "results/smoke/evaluation").rglob("seed-0/metrics.json"))) == 42
     second.environment |= ELSEWHERE
     for table in TABLES:
         second("snakemake", "--cores", "1", "--config", f"tables={table}")

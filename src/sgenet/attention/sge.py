@@ -12,6 +12,8 @@ sigmoid(1) = 0.731. Widely copied versions start beta at 0 or use the biased dev
 import torch
 from torch import Tensor, nn
 
+from sgenet.kernels import spatial_group_enhance
+
 __all__ = ["SpatialGroupEnhance"]
 
 
@@ -48,19 +50,9 @@ class SpatialGroupEnhance(nn.Module):
         self.bias = nn.Parameter(torch.full((1, groups, 1, 1), float(beta)))
 
     def forward(self, x: Tensor) -> Tensor:
-        grouped = x.unflatten(1, (self.groups, -1))  # (N, G, C/G, H, W): a view in either memory format
-        mean_vector = grouped.mean(dim=(3, 4), keepdim=True)
-        likeness = (grouped * mean_vector).sum(dim=2)  # (N, G, H, W): c_i = <g, x_i>
-        if self.normalize:
-            likeness = self._normalized(likeness)
-        gate = torch.addcmul(self.bias, likeness, self.weight).sigmoid()
-        return (grouped * gate.unsqueeze(2)).flatten(1, 2)
-
-    def _normalized(self, likeness: Tensor) -> Tensor:
-        if likeness.shape[2:].numel() == 1:  # over one position it is its own mean, and its deviation undefined
-            return torch.zeros_like(likeness)
-        deviation, mean = torch.std_mean(likeness, dim=(2, 3), keepdim=True)
-        return (likeness - mean) / (deviation + self.eps)
+        return spatial_group_enhance(
+            x, self.weight.flatten(), self.bias.flatten(), self.groups, self.normalize, self.eps
+        )
 
     def extra_repr(self) -> str:
         return f"groups={self.groups}, normalize={self.normalize}, eps={self.eps}"

@@ -1,0 +1,73 @@
+"""What the last replication at scale `demo` spent its cores on, from the records that it left."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from sgenet.bench.common import Row, in_words, told
+from sgenet.files import InputError, read_json
+from sgenet.params import load_scale
+
+SCALE = "demo"
+WHAT = "a replication at scale demo, core-seconds"
+_LOGS = Path(".snakemake/log")
+_SLACK = timedelta(seconds=1)  # times in logs are whole seconds
+
+
+@dataclass(frozen=True)
+class _Span:
+    """One call of Snakemake."""
+
+    start: datetime
+    seconds: float
+    cores: int
+
+    def holds(self, times: list[datetime]) -> bool:
+        end = self.start + timedelta(seconds=self.seconds)
+        return all(self.start - _SLACK <= time <= end + _SLACK for time in times)
+
+
+def share_of_demo() -> list[Row]:
+    """Core-seconds of the whole replication, of its trainings and evaluations, and of all else.
+
+    The whole is Snakemake's time times its cores; a training or an evaluation counts from its first line of code, so
+    that its imports are of all else.
+
+    Raises:
+        InputError: a timing.json is damaged.
+    """
+    threads = load_scale(SCALE)["threads"]
+    busy, finished = 0.0, []
+    for path in Path("results", SCALE, "evaluation").glob("*/**/seed-*/timing.json"):
+        try:
+            for times in read_json(path).values():
+                busy += threads * times["seconds"]
+                finished.append(datetime.fromisoformat(times["finished"]))
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise InputError(
+                f"{path}: found no seconds and finished of each step, expected what an evaluation leaves"
+            ) from None
+    spans = [span for log in sorted(_LOGS.glob("*.log")) if (span := _read(log)) and span.holds(finished)]
+    if not finished or not spans:
+        return [told(Row(WHAT, "all", note="not available: `snakemake --cores all` has made none here in one go"))]
+    whole = spans[-1].seconds * spans[-1].cores
+    label = f"{in_words(spans[-1].seconds)} on {spans[-1].cores} cores, {len(finished) // 2} runs"
+    parts = {"all": whole, "training and evaluating": busy, "neither": whole - busy}
+    return [
+        told(Row(WHAT, part, value, value, value, value / whole, label=label if part == "all" else ""))
+        for part, value in parts.items()
+    ]
+
+
+def _read(log: Path) -> _Span | None:
+    """The call that a log of Snakemake's tells of; None where it had nothing to do or did not come to its end."""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    date = re.search(r"^ *Date: (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)$", text, re.M)
+    cores = re.search(r"^Provided cores: (\d+)$", text, re.M)
+    elapsed = re.search(r"^Elapsed time: (?:(\d+) days?, )?(\d+):(\d\d):(\d\d(?:\.\d+)?)$", text, re.M)
+    if not (date and cores and elapsed):
+        return None
+    days, hours, minutes, seconds = (float(part or 0) for part in elapsed.groups())
+    duration = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    return _Span(datetime.fromisoformat(date[1]).astimezone(), duration, int(cores[1]))

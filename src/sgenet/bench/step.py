@@ -1,0 +1,121 @@
+"""A training step of ResNet50, plain and with attention modules: forward, loss, backward, SGD."""
+
+import contextlib
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from sgenet import kernels
+from sgenet.bench.common import Row, device_name, row, take_turns
+from sgenet.bench.results import write
+from sgenet.devices import take
+from sgenet.models.resnet import create_resnet
+from sgenet.provenance import peak_memory_mib
+
+TURNS = 5
+MODELS = {  # variant -> model, and whether SGE's plain form takes the place of the fused one
+    "resnet50": ("resnet50", False),
+    "sge-resnet50, reference": ("sge-resnet50", True),
+    "sge-resnet50, fused": ("sge-resnet50", False),
+    "se-resnet50": ("se-resnet50", False),
+    "cbam-resnet50": ("cbam-resnet50", False),
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a step is done: pixels of a side, images, memory format, bf16 autocast, torch.compile."""
+
+    size: int
+    batch: int
+    channels_last: bool = False
+    bf16: bool = False
+    compiled: bool = False
+
+    def __str__(self) -> str:
+        words = [f"{self.size} px", f"batch {self.batch}", "channels_last" if self.channels_last else "contiguous"]
+        return ", ".join([*words, *["bf16"] * self.bf16, *["torch.compile"] * self.compiled])
+
+
+SETTINGS = {
+    "cpu": (Setting(64, 32), Setting(224, 8), Setting(224, 8, channels_last=True)),
+    "cuda": tuple(Setting(224, 256, True, True, compiled) for compiled in (False, True)),
+}
+
+
+def bench() -> None:
+    """Measure on the GPU where there is one, otherwise on the CPU, and write the results."""
+    device = take("auto")
+    torch.backends.cudnn.benchmark = True  # as in training
+    rows = [row for setting in SETTINGS[device] for row in measure(setting, device)]
+    packages = ["torch", "torchvision", "triton" if device == "cuda" else "numba"]
+    title = "a training step: seconds, ratio to ResNet50, images a second, peak memory"
+    write("step", rows, title, device=device_name(device), packages=packages)
+
+
+def measure(setting: Setting, device: str) -> list[Row]:
+    """Compare the variants in one setting."""
+    built = {name: _build(*model, setting, device) for name, model in MODELS.items()}
+    seconds = take_turns({name: step for name, (step, _) in built.items()}, TURNS, device=device)
+    rows = []
+    for name, own in seconds.items():
+        rate, memory = setting.batch / median(own), built[name][1]
+        values = {"images_per_second": rate, "peak_memory_mib": memory}
+        label = f"{rate:.1f} images/s, {memory:.0f} MiB"
+        rows.append(row(f"training step, {setting}", name, seconds, values, label))
+    return rows
+
+
+def create_step(model: str, plain: bool, setting: Setting, device: str) -> Callable[[], object]:
+    """A training step on random images, as a call; `plain` has SGE done by its reference."""
+    torch.manual_seed(0)
+    layout = torch.channels_last if setting.channels_last else torch.contiguous_format
+    images = torch.randn(setting.batch, 3, setting.size, setting.size, device=device).to(memory_format=layout)
+    labels = torch.randint(1000, (setting.batch,), device=device)
+    network = create_resnet(model).to(device=device, memory_format=layout).train()
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-3)
+    forward = torch.compile(network) if setting.compiled else network
+
+    def step() -> None:
+        optimizer.zero_grad()
+        with kernels.use("reference") if plain else contextlib.nullcontext():
+            with torch.autocast(device, torch.bfloat16, enabled=setting.bf16):
+                loss = cross_entropy(forward(images), labels)
+            loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def _build(model: str, plain: bool, setting: Setting, device: str) -> tuple[Callable[[], object], float]:
+    """A training step, and the MiB that it takes at most, its network's included."""
+    if device == "cpu":
+        return create_step(model, plain, setting, device), _peak_on_cpu(model, plain, setting)
+    before = torch.cuda.memory_allocated()
+    step = create_step(model, plain, setting, device)
+    step()  # that cuDNN tries its algorithms, or that the network is compiled, is not part of it
+    torch.cuda.reset_peak_memory_stats()
+    step()
+    return step, (torch.cuda.max_memory_allocated() - before) / 2**20
+
+
+def _peak_on_cpu(model: str, plain: bool, setting: Setting) -> float:
+    """MiB by which two steps raise the peak memory of a process of their own, which has imported all it needs."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    with ProcessPoolExecutor(1, context) as pool:
+        return pool.submit(_growth, model, plain, setting, torch.get_num_threads()).result()
+
+
+def _growth(model: str, plain: bool, setting: Setting, threads: int) -> float:
+    torch.set_num_threads(threads)
+    before = peak_memory_mib()
+    step = create_step(model, plain, setting, "cpu")
+    for _ in range(2):
+        step()
+    return peak_memory_mib() - before

@@ -1,0 +1,181 @@
+"""The operation of SGE in the form that is fastest on a tensor's device, as an operator of torch.
+
+For one sample and one group of m channels at S positions, with x_c,i a number of the map (arXiv 1905.09646, section 3):
+
+    mu_c = mean_i x_c,i             s_i = sum_c mu_c x_c,i          the group's mean vector, the likeness to it
+    z_i = (s_i - mean s) / (d + eps)                                d: unbiased standard deviation of s
+    a_i = sigmoid(gamma z_i + beta)      y_c,i = x_c,i a_i
+
+and backwards, from G_c,i, the gradient of y, with r = 1 / (d + eps):
+
+    t_i = a_i (1 - a_i) sum_c G_c,i x_c,i      dgamma = sum_i t_i z_i      dbeta = sum_i t_i
+    ds_i = gamma r (t_i - mean t) - k (s_i - mean s),      k = gamma r dgamma / ((S - 1) d), 0 where d is 0
+    dx_c,i = G_c,i a_i + mu_c ds_i + mean_j(ds_j x_c,j)... summed: (1/S) sum_j ds_j x_c,j
+
+The map alone is large: beside it, mu and the two numbers mean s and d are all that is kept for the way back. `reference`
+is the definition in plain torch; `cpu` and `cuda` walk through the map as few times as it takes.
+"""
+
+import contextlib
+import functools
+import importlib
+import importlib.util
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from sgenet.kernels.reference import reference
+
+__all__ = ["reference", "spatial_group_enhance", "use"]
+
+Form = Literal["fused", "reference"]
+_NEEDS = {"cpu": "numba", "cuda": "triton"}
+_INSTALLED = {device for device, package in _NEEDS.items() if importlib.util.find_spec(package)}
+_HALF = (torch.float16, torch.bfloat16)
+_form: Form = "fused"
+
+
+def spatial_group_enhance(
+    x: Tensor, weight: Tensor, bias: Tensor, groups: int, normalize: bool = True, eps: float = 1e-5
+) -> Tensor:
+    """`reference`, computed by the fused kernels where `x` lies on a device that has such; sums are in float32 at least.
+
+    Equal to the reference within 1e-5 of its largest number in float32, and so are the gradients of x, weight and bias.
+    It can be differentiated once. Shapes, types and errors as `reference`; the result of one seed and device does not
+    depend on the number of threads.
+    """
+    if _form == "fused" and _available(x.device.type):
+        y: Tensor = torch.ops.sgenet.spatial_group_enhance(x, weight, bias, groups, normalize, eps)[0]
+        return y
+    return reference(x, weight, bias, groups, normalize, eps)
+
+
+@contextlib.contextmanager
+def use(form: Form) -> Iterator[None]:
+    """Within it, `spatial_group_enhance` takes this form: to compare, and where gradients of gradients are wanted."""
+    global _form
+    before, _form = _form, form
+    try:
+        yield
+    finally:
+        _form = before
+
+
+def _available(device: str) -> bool:
+    # While torch.compile looks at it nothing can be imported, and nothing needs to be: the operator imports its kernels.
+    return device in _INSTALLED and (torch.compiler.is_compiling() or _kernels(device) is not None)
+
+
+@functools.cache
+def _kernels(device: str) -> ModuleType | None:
+    """The module for a device; imported when the first map lies there, for it brings a compiler."""
+    try:
+        importlib.import_module(_NEEDS[device])
+    except ImportError:  # of no use on this machine: the plain form serves
+        return None
+    return importlib.import_module(f"sgenet.kernels.{device}")
+
+
+def _dense(x: Tensor) -> tuple[Tensor, torch.memory_format]:
+    """The map with its numbers side by side: as it is, where it is contiguous in either memory format."""
+    last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+    memory_format = torch.channels_last if last else torch.contiguous_format
+    return x.contiguous(memory_format=memory_format), memory_format
+
+
+def _wide(x: Tensor) -> torch.dtype:
+    """The type in which sums are taken."""
+    return torch.float32 if x.dtype in _HALF else x.dtype
+
+
+_NAME = "sgenet::spatial_group_enhance"
+_SETTINGS = "int groups, bool normalize, float eps"
+torch.library.define(_NAME, f"(Tensor x, Tensor weight, Tensor bias, {_SETTINGS}) -> (Tensor, Tensor, Tensor)")
+torch.library.define(
+    f"{_NAME}_backward",
+    f"(Tensor grad, Tensor x, Tensor weight, Tensor bias, Tensor mean_vector, Tensor statistics, {_SETTINGS})"
+    " -> (Tensor, Tensor, Tensor)",
+)
+
+
+@torch.library.impl(_NAME, ("cpu", "cuda"))
+def _forward(
+    x: Tensor, weight: Tensor, bias: Tensor, groups: int, normalize: bool, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns y; the mean vector (N, C); mean and deviation of the likeness (N, groups, 2); these in `_wide`."""
+    kernels = _kernels(x.device.type)
+    assert kernels is not None
+    x, _ = _dense(x)
+    weight, bias = weight.to(_wide(x)).contiguous(), bias.to(_wide(x)).contiguous()
+    found: tuple[Tensor, Tensor, Tensor] = kernels.forward(x, weight, bias, groups, normalize, eps)
+    return found
+
+
+@torch.library.register_fake(_NAME)
+def _(
+    x: Tensor, weight: Tensor, bias: Tensor, groups: int, normalize: bool, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    n, channels = x.shape[:2]
+    wide = _wide(x)
+    y = torch.empty_like(x, memory_format=_dense(x)[1])
+    return y, x.new_empty(n, channels, dtype=wide), x.new_empty(n, groups, 2, dtype=wide)
+
+
+@torch.library.impl(f"{_NAME}_backward", ("cpu", "cuda"))
+def _backward(
+    grad: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    mean_vector: Tensor,
+    statistics: Tensor,
+    groups: int,
+    normalize: bool,
+    eps: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns the gradients of x, weight and bias, the latter two in `_wide`."""
+    kernels = _kernels(x.device.type)
+    assert kernels is not None
+    x, memory_format = _dense(x)
+    grad = grad.contiguous(memory_format=memory_format)
+    weight, bias = weight.to(_wide(x)).contiguous(), bias.to(_wide(x)).contiguous()
+    found: tuple[Tensor, Tensor, Tensor] = kernels.backward(
+        grad, x, weight, bias, mean_vector, statistics, groups, normalize, eps
+    )
+    return found
+
+
+@torch.library.register_fake(f"{_NAME}_backward")
+def _(
+    grad: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    mean_vector: Tensor,
+    statistics: Tensor,
+    groups: int,
+    normalize: bool,
+    eps: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    wide = _wide(x)
+    grad_x = torch.empty_like(x, memory_format=_dense(x)[1])
+    return grad_x, x.new_empty(groups, dtype=wide), x.new_empty(groups, dtype=wide)
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    x, weight, bias, *ctx.settings = inputs
+    ctx.save_for_backward(x, weight, bias, *output[1:])
+    ctx.mark_non_differentiable(*output[1:])
+
+
+def _differentiate(ctx: Any, grad: Tensor, *_: object) -> tuple[Tensor | None, ...]:
+    x, weight, bias, *kept = ctx.saved_tensors
+    backward = torch.ops.sgenet.spatial_group_enhance_backward
+    grad_x, grad_weight, grad_bias = backward(grad, x, weight, bias, *kept, *ctx.settings)
+    return grad_x, grad_weight.to(weight.dtype), grad_bias.to(bias.dtype), None, None, None
+
+
+torch.library.register_autograd(_NAME, _differentiate, setup_context=_keep)

@@ -1,0 +1,162 @@
+"""SGE on CUDA: Triton kernels, forward and backward.
+
+A group of one sample is a plane of m = C/G channels by S = H*W positions. A program takes a block of neighbouring
+groups of one sample, in either memory format, and works on tiles of (channels of the block) x (positions).
+
+    form      chosen where                      forward                      backward
+    on chip   a block's planes fit registers    reads x once, writes y       reads x and grad once, writes grad_x
+    looped    planes are larger                 reads x three times (mean,   reads x and grad twice (sums; write)
+                                                likeness, write)
+    split     looped, and too few blocks to     as looped, but a launch for each pass and several programs
+              occupy the device                 for each block, whose partial sums the next launch adds
+
+Looped, one program makes all the passes over its planes, each pass in the opposite direction of the one before: what
+was read last is read again first, from a cache, and device memory is to see little more than the traffic of the form on
+chip. Split gives this up where most of the device would be idle otherwise, as with the few, large maps of a detector.
+Between forward and backward only the mean vectors and two statistics for each group are kept; the likeness is computed
+again. Sums are in fp32 (fp64 for fp64), without atomics: equal inputs give equal bits on the same device.
+
+In channels_last a group is m neighbouring numbers, often fewer than the 32 bytes that memory hands out at once, so that
+a block is as many groups as fill 64 bytes, or 32 where that makes it fit on chip.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+import triton
+from torch import Tensor
+
+from sgenet.kernels import _triton as kernels
+
+__all__ = ["backward", "forward"]
+
+_ON_CHIP = 16384  # numbers of a tile that is held in registers, 32 for each thread of 16 warps
+_LOOPED = 16384  # numbers of each tile in which a larger plane is walked, of all the maps that are read
+_LEAST = 2048  # numbers of a tile below which a program takes more groups, for enough bytes under way
+_CHUNKS = 64  # at most, into which a plane is split
+
+
+class _Plan(NamedTuple):
+    """How a map is cut: whether `looped`, blocks for each sample, tiles in a chunk, chunks; the kernels' constants."""
+
+    looped: bool
+    blocks: int
+    tiles: int
+    chunks: int
+    constants: dict[str, Any]
+
+
+def _plan(x: Tensor, reads: int, groups: int, last: bool, normalize: bool, eps: float) -> _Plan:
+    """The form for `reads` maps like `x`, and its tiles: by shape, type, memory format and device alone."""
+    size, positions = x.shape[1] // groups, x.shape[2] * x.shape[3]
+    rows, tile = triton.next_power_of_2(size), triton.next_power_of_2(positions)
+    doubles = max(1, x.element_size() // 4)
+    count = _LEAST // (rows * tile)
+    counts = [max(count, width // (size * x.element_size())) for width in ((64, 32) if last else (0,))]
+    counts = [min(triton.next_power_of_2(max(1, count)), triton.next_power_of_2(groups)) for count in counts]
+    fitting = [count for count in counts if count * rows * tile * doubles <= _ON_CHIP]
+    count = (fitting or counts)[0]
+    blocks, tiles, chunks = triton.cdiv(groups, count), 1, 1
+    if not fitting:
+        tile = min(tile, max(1, _LOOPED // (reads * count * rows * doubles)))
+        tiles, chunks = _chunks(triton.cdiv(positions, tile), len(x) * blocks, x)
+    constants = {
+        "SIZE": size,
+        "GROUPS": count,
+        "ROWS": rows,
+        "TILE": tile,
+        "ALIGN": next(power for power in (16, 8, 4, 2, 1) if positions % power == 0),
+        "LAST": last,
+        "EVEN": size == rows and groups % count == 0,
+        "LONG": x.shape[1] * positions >= 2**31,
+        "NORMALIZE": normalize,
+        "EPS": eps,
+        "num_warps": min(16, max(1, count * rows * tile // 1024)),
+    }
+    if not fitting:
+        constants |= {"num_warps": 16, "PARTS": triton.next_power_of_2(chunks)}
+    return _Plan(not fitting, blocks, tiles, chunks, constants)
+
+
+def _processors(x: Tensor) -> int:
+    return torch.cuda.get_device_properties(x.device).multi_processor_count
+
+
+def _chunks(tiles: int, programs: int, x: Tensor) -> tuple[int, int]:
+    """Tiles in a chunk, and chunks: more than one where programs of one chunk would leave half the device idle."""
+    processors = _processors(x)
+    wanted = min(_CHUNKS, 4 * processors // programs) if 2 * programs <= processors else 1
+    in_a_chunk = triton.cdiv(tiles, wanted)
+    return in_a_chunk, triton.cdiv(tiles, in_a_chunk)
+
+
+def _is_last(x: Tensor) -> bool:
+    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+
+
+def _dense(x: Tensor, last: bool) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+
+
+def forward(
+    x: Tensor, weight: Tensor, bias: Tensor, groups: int, normalize: bool, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """As `sgenet.kernels.forward`; `x` (N, C, H, W) of fp32, bf16, fp16 or fp64, `weight` and `bias` (G).
+
+    Returns: y, channels_last where `x` is and contiguous otherwise (other strides cost a copy); the mean vectors
+        (N, C); mean and unbiased deviation of the likeness (N, G, 2), zeros where it is not normalised. The latter two
+        are in fp32 (fp64 for fp64).
+    """
+    last = _is_last(x)
+    x = _dense(x, last)
+    real = torch.promote_types(x.dtype, torch.float32)
+    y = torch.empty_like(x)
+    mean_vector, statistics = x.new_empty(x.shape[:2], dtype=real), x.new_empty(len(x), groups, 2, dtype=real)
+    if not x.numel():
+        return y, mean_vector.zero_(), statistics.zero_()
+    plan = _plan(x, 1, groups, last, normalize, eps)
+    tensors = (x, y, weight, bias, mean_vector, statistics)
+    sizes = (groups, x.shape[2] * x.shape[3] // plan.constants["ALIGN"])
+    grid = (len(x) * plan.blocks, plan.chunks)
+    with torch.cuda.device_of(x):
+        if not plan.looped:
+            kernels.forward_on_chip[grid](*tensors, *sizes, **plan.constants)
+            return y, mean_vector, statistics
+        parts = [like.new_empty(plan.chunks, like.numel()) for like in (mean_vector, statistics)]
+        sizes = (len(x), *sizes, plan.tiles, plan.chunks)
+        for step in (kernels.ALL,) if plan.chunks == 1 else (kernels.MEAN, kernels.LIKENESS, kernels.WRITE):
+            kernels.forward_looped[grid](*tensors, *parts, *sizes, **plan.constants, STEP=step)
+    return y, mean_vector, statistics
+
+
+def backward(
+    grad: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    mean_vector: Tensor,
+    statistics: Tensor,
+    groups: int,
+    normalize: bool,
+    eps: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """As `sgenet.kernels.backward`; `grad` in any strides (others than those of `forward`'s y cost a copy)."""
+    last = _is_last(x)
+    x, grad = _dense(x, last), _dense(grad, last)
+    grad_x = torch.empty_like(x)
+    if not x.numel():
+        return grad_x, torch.zeros_like(weight), torch.zeros_like(bias)
+    plan = _plan(x, 2, groups, last, normalize, eps)
+    weight_parts, bias_parts = mean_vector.new_empty(2, plan.chunks, len(x), groups).unbind()
+    tensors = (grad, x, grad_x, weight, bias, mean_vector, statistics, weight_parts, bias_parts)
+    sizes = (groups, x.shape[2] * x.shape[3] // plan.constants["ALIGN"])
+    grid = (len(x) * plan.blocks, plan.chunks)
+    with torch.cuda.device_of(x):
+        if not plan.looped:
+            kernels.backward_on_chip[grid](*tensors, *sizes, **plan.constants)
+        else:
+            parts = mean_vector.new_empty(plan.chunks, 2, mean_vector.numel())
+            sizes = (len(x), *sizes, plan.tiles, plan.chunks)
+            for step in (kernels.ALL,) if plan.chunks == 1 else (kernels.SUMS, kernels.WRITE):
+                kernels.backward_looped[grid](*tensors, parts, *sizes, **plan.constants, STEP=step)
+    return grad_x, weight_parts.sum((0, 1), dtype=weight.dtype), bias_parts.sum((0, 1), dtype=bias.dtype)

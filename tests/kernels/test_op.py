@@ -1,0 +1,197 @@
+"""The operator in the form of each device against the definition, in double precision and differentiated by torch."""
+
+import pytest
+import torch
+
+from sgenet.kernels import reference, spatial_group_enhance, use
+
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
+FORMATS = [torch.contiguous_format, torch.channels_last]
+SHAPES = {  # (N, C, H, W), groups
+    "quads": ((2, 32, 5, 7), 8),
+    "two quads": ((3, 64, 9, 4), 8),
+    "many quads": ((2, 48, 3, 5), 4),
+    "odd groups": ((2, 21, 6, 5), 7),
+    "one group": ((2, 6, 5, 4), 1),
+    "a channel a group": ((2, 5, 7, 3), 5),
+    "one position": ((4, 16, 1, 1), 4),
+    "one column": ((2, 16, 9, 1), 4),
+    "stage 4": ((2, 2048, 7, 7), 64),
+    "stage 1": ((2, 256, 56, 56), 64),
+    "many samples": ((1024, 8, 2, 3), 2),
+}
+
+
+def inputs(shape, groups, device, dtype=torch.float64, memory_format=torch.contiguous_format):
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(shape, generator=generator, dtype=torch.float64) + 0.3
+    weight, bias = torch.randn(2, groups, generator=generator, dtype=torch.float64)
+    x = x.to(device, dtype).to(memory_format=memory_format)
+    return [t.detach().requires_grad_() for t in (x, weight.to(device), bias.to(device))]
+
+
+def results(function, x, weight, bias, groups, grad, **settings):
+    y = function(x, weight, bias, groups, **settings)
+    return [y.detach(), *torch.autograd.grad(y, (x, weight, bias), grad.to(y.device, y.dtype))]
+
+
+def furthest(found, expected):
+    """Largest difference, relative to the largest number."""
+    assert found.shape == expected.shape
+    if expected.numel() == 0:
+        return 0.0
+    return ((found.double().cpu() - expected).abs().max() / expected.abs().max().clamp_min(1e-30)).item()
+
+
+def compare(device, shape, groups, dtype, memory_format, limit, **settings):
+    exact = inputs(shape, groups, "cpu")
+    grad = torch.randn(shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    given = inputs(shape, groups, device, dtype, memory_format)
+    given[1:] = [t.detach().float().requires_grad_() if dtype != torch.float64 else t for t in given[1:]]
+    if dtype != torch.float64:  # both begin with the same numbers
+        exact = [t.detach().cpu().double().requires_grad_() for t in given]
+        grad = grad.to(dtype).double()
+    expected = results(reference, *exact, groups, grad, **settings)
+    found = results(spatial_group_enhance, *given, groups, grad, **settings)
+    assert found[0].dtype == found[1].dtype == dtype
+    assert found[0].is_contiguous(memory_format=memory_format)
+    for name, mine, theirs in zip(("y", "x", "weight", "bias"), found, expected, strict=True):
+        assert furthest(mine, theirs) < limit, name
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("memory_format", FORMATS, ids=str)
+@pytest.mark.parametrize(("shape", "groups"), SHAPES.values(), ids=SHAPES)
+def test_equals_the_definition(device, memory_format, shape, groups):
+    compare(device, shape, groups, torch.float32, memory_format, 1e-5)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("memory_format", FORMATS, ids=str)
+@pytest.mark.parametrize("shape", [(2, 32, 5, 7), (2, 24, 4, 3), (3, 8, 1, 1)])
+def test_equals_the_definition_without_normalisation(device, memory_format, shape):
+    compare(device, shape, 8, torch.float32, memory_format, 1e-5, normalize=False)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("memory_format", FORMATS, ids=str)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_half_precision_rounds_once(device, memory_format, dtype):
+    compare(device, (2, 32, 14, 15), 8, dtype, memory_format, torch.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("memory_format", FORMATS, ids=str)
+def test_a_huge_map(device, memory_format):
+    compare(device, (1, 32, 200, 336), 8, torch.float32, memory_format, 1e-5)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("memory_format", FORMATS, ids=str)
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("channels", [8, 6])
+def test_gradients_are_those_of_differences(device, memory_format, normalize, channels):
+    x, weight, bias = inputs((2, channels, 3, 4), 2, device, memory_format=memory_format)
+
+    def function(x, weight, bias):
+        return spatial_group_enhance(x, weight, bias, 2, normalize)
+
+    assert torch.autograd.gradcheck(function, (x, weight, bias))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("memory_format", FORMATS, ids=str)
+def test_a_constant_map_has_finite_gradients(device, memory_format):
+    x, weight, bias = inputs((2, 16, 4, 4), 4, device, torch.float64, memory_format)
+    x = torch.ones_like(x).requires_grad_()
+    grad = torch.randn(x.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    found = results(spatial_group_enhance, x, weight, bias, 4, grad)
+    expected = results(reference, x, weight, bias, 4, grad)
+    for mine, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("shape", [(0, 8, 3, 3), (2, 8, 0, 3)])
+def test_an_empty_map(device, shape):
+    x, weight, bias = inputs(shape, 2, device)
+    y, *gradients = results(spatial_group_enhance, x, weight, bias, 2, torch.zeros(shape))
+    assert y.shape == gradients[0].shape == shape
+    assert not gradients[1].any() and not gradients[2].any()
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("memory_format", FORMATS, ids=str)
+def test_not_a_number_stays_one(device, memory_format):
+    x, weight, bias = inputs((2, 16, 4, 4), 4, device, torch.float32, memory_format)
+    with torch.no_grad():
+        x[1, 5, 2, 2] = float("nan")
+    y = spatial_group_enhance(x, weight.float(), bias.float(), 4)
+    assert y[1, 4:8].isnan().all()
+    assert not y[0].isnan().any() and not y[1, :4].isnan().any() and not y[1, 8:].isnan().any()
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_other_strides_and_gradients_without_strides(device):
+    x, weight, bias = inputs((2, 16, 6, 5), 4, device)
+    turned = x.detach().transpose(2, 3).requires_grad_()
+    y = spatial_group_enhance(turned, weight, bias, 4)
+    torch.testing.assert_close(y, reference(turned, weight, bias, 4))
+    found = torch.autograd.grad(y.sum(), (turned, weight, bias))  # the gradient of a sum is one number, repeated
+    expected = torch.autograd.grad(reference(turned, weight, bias, 4).sum(), (turned, weight, bias))
+    for mine, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("memory_format", FORMATS, ids=str)
+def test_the_operator_keeps_the_rules_of_torch(device, memory_format):
+    given = inputs((2, 16, 4, 3), 4, device, torch.float32, memory_format)
+    torch.library.opcheck(torch.ops.sgenet.spatial_group_enhance, (*given, 4, True, 1e-5))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_compiled_without_a_break(device):
+    given = inputs((2, 16, 4, 3), 4, device, torch.float32)
+    given[1:] = [t.detach().float().requires_grad_() for t in given[1:]]
+
+    def function(x, weight, bias):
+        return torch.relu(spatial_group_enhance(x * 2, weight, bias, 4)).sum()
+
+    compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
+    found = torch.autograd.grad(compiled(*given), given)
+    for mine, theirs in zip(found, torch.autograd.grad(function(*given), given), strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_under_autocast(device):
+    x, weight, bias = inputs((2, 16, 4, 3), 4, device, torch.bfloat16)
+    with torch.autocast(device, dtype=torch.bfloat16):
+        y = spatial_group_enhance(x, weight.float(), bias.float(), 4)
+    assert y.dtype == torch.bfloat16
+    torch.testing.assert_close(y, reference(x, weight, bias, 4))
+
+
+def test_the_reference_can_be_asked_for(monkeypatch):
+    called = []
+    monkeypatch.setattr("sgenet.kernels.reference", lambda *arguments: called.append(arguments))
+    given = inputs((2, 16, 4, 3), 4, "cpu")
+    spatial_group_enhance(*given, 4)
+    assert not called
+    with use("reference"):
+        spatial_group_enhance(*given, 4)
+    spatial_group_enhance(*given, 4)
+    assert len(called) == 1
+
+
+def test_the_reference_serves_where_no_compiler_is_installed(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "numba", None)
+    from sgenet import kernels
+
+    kernels._kernels.cache_clear()
+    try:
+        given = inputs((2, 16, 4, 3), 4, "cpu")
+        torch.testing.assert_close(spatial_group_enhance(*given, 4), reference(*given, 4), rtol=0, atol=0)
+    finally:
+        kernels._kernels.cache_clear()
