@@ -116,7 +116,7 @@ HOLD = """
 import sys, time
 from sgenet import devices
 print(*devices.hold(sys.argv[2:], int(sys.argv[1])), flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -193,7 +193,7 @@ def test_processes_end_with_the_one_that_started_them(project):
     assert len(children) == 2
     process.kill()
     process.wait()
-    assert psutil.wait_procs(children, timeout=10)[1] == []
+    assert psutil.wait_procs(children, timeout=120)[1] == []
 
 
 def test_memory_is_pinned_where_a_gpu_takes_the_batches():

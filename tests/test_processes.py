@@ -12,7 +12,7 @@ from sgenet import processes
 from sgenet.files import InputError
 
 HOLD = "import sys, time; from pathlib import Path; from sgenet import processes; " \
-    "processes.hold(Path(sys.argv[1]), 'it'); print('held', flush=True); time.sleep(60)"  # fmt: skip
+    "processes.hold(Path(sys.argv[1]), 'it'); print('held', flush=True); time.sleep(600)"  # fmt: skip
 
 
 def test_a_lock_names_its_holder_and_ends_with_it(tmp_path):
@@ -49,7 +49,7 @@ def test_a_dvc_that_thinks_is_seen(tmp_path):
 
 
 def test_a_process_that_was_not_waited_for_is_not_alive():
-    process = subprocess.Popen(["sleep", "60"])
+    process = subprocess.Popen(["sleep", "600"])
     assert processes.alive(process.pid)
     process.send_signal(signal.SIGKILL)
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and nobody was told

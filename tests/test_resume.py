@@ -9,6 +9,8 @@ import pickle
 import resource
 import signal
 import subprocess
+import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -274,6 +276,17 @@ class Holder:
     def wait_until(self, told):
         assert self._told.readline() == told + "\n"
 
+    def wait_for_lock(self, lock):
+        """Wait until it has opened the lock, for which it waits then."""
+        end = time.monotonic() + 120
+        while time.monotonic() < end:
+            for file in Path(f"/proc/{self.process}/fd").iterdir():
+                with contextlib.suppress(FileNotFoundError):  # closed since
+                    if os.readlink(file) == str(lock):
+                        return
+            time.sleep(0.01)
+        raise AssertionError(f"{lock} was not opened")
+
     def end_run(self):
         os.write(self._orders[1], b"x")
         self.wait_until("forgot")
@@ -339,8 +352,9 @@ def test_a_training_that_waited_holds_the_folder_that_it_gets(start, run, monkey
     first = start()
     first.wait_until("holds")
     with monkeypatch.context() as patched:
-        patched.setattr(resume, "_PATIENCE", 30)
+        patched.setattr(resume, "_PATIENCE", 600)
         second = start()
+    second.wait_for_lock(run / "lock")
     with pytest.raises(InputError, match=f"process {first.process} on"):
         _hold(run)
     first.end_run()

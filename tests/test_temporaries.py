@@ -41,7 +41,7 @@ def test_what_a_killed_writer_left_goes_with_the_next_one_and_a_living_ones_stay
     assert _names(tmp_path) == [its]
     write_text(path, "whole")
     assert _names(tmp_path) == sorted([its, name]) and path.read_text() == "whole"
-    alive.communicate("\n", timeout=30)
+    alive.communicate("\n", timeout=120)
     assert alive.returncode == 0 and _names(tmp_path) == [name] and path.read_text() == "half"
 
 

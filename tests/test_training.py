@@ -140,7 +140,7 @@ def test_a_run_that_another_process_trains_is_refused(replication, monkeypatch):
             steps.train(replication, run, 0)
         assert f"is in use by process {holders[0].pid} on " in str(refused.value) and not output.exists()
     finally:
-        holders[0].communicate(timeout=30)
+        holders[0].communicate(timeout=120)
 
 
 @pytest.mark.parametrize("run_id", ["classification/sge-resnet50", "detection/faster-rcnn/sge-resnet50"])

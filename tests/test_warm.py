@@ -15,7 +15,7 @@ from sgenet import warm
 TRAIN = "sgenet train classification/resnet50 --scale smoke"
 
 
-def wait_until(condition, seconds=30):
+def wait_until(condition, seconds=120):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
@@ -71,7 +71,7 @@ def test_a_step_ends_with_its_command_and_all_ends_with_the_owner(project, owner
         trainings = step_processes(folder)
         assert len(trainings) == 1
         command.send_signal(number)
-        assert command.wait(30) == status
+        assert command.wait(120) == status
         wait_until(lambda: not step_processes(folder))
     process.communicate(b"\n")
     wait_until(lambda: not folder.exists())

@@ -149,6 +149,8 @@ def _preload(arguments: list[str]) -> None:
         for name in _PRELOAD[task]:
             with contextlib.suppress(Exception):  # the step itself says what is wrong
                 import_module(name)
+    with contextlib.suppress(Exception):
+        import_module("sgenet.kernels.cpu").load()
     commit()  # kept: that of the code which the forks run, whatever is committed meanwhile
     gc.collect()
     gc.freeze()  # so that collections in the forks leave these pages shared

@@ -43,7 +43,7 @@ class Checkout:
         self.environment = {
             **os.environ,
             "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
-            "WANDB_MODE": "offline",
+            "WANDB_MODE": "disabled",
             # one commit in every copy: results name it
             "GIT_AUTHOR_DATE": "2026-01-01T00:00:00Z",
             "GIT_COMMITTER_DATE": "2026-01-01T00:00:00Z",
@@ -72,7 +72,7 @@ class Checkout:
         assert "Running stage" not in output and "Data and pipelines are up to date" in output
 
     def choose_rows(self) -> None:
-        """Of each table, keep the first row and those that a claim names, with their baselines: no kind of step less."""
+        """Of each table, keep the first row and those that a claim names, with their baselines: every kind of step."""
         claims = yaml.safe_load((self.folder / "params/claims.yaml").read_text())["claims"]
         named = [own for claim in claims for condition in claim["conditions"] for own in condition.values()]
         for path in (self.folder / "params/tables").glob("*.yaml"):
@@ -91,7 +91,6 @@ class Checkout:
         self.edit("params/tables/one.yaml", lambda value: value.update(rows=value["rows"][:1]))
         self.edit("params/pipeline.yaml", lambda value: value.update(tables=["one"]))
         self.edit("params/scales/smoke.yaml", lambda value: value["classification"].update(epochs=3))
-        self.environment["WANDB_MODE"] = "disabled"
 
     @staticmethod
     def same_results(first: Path, second: Path) -> None:
@@ -103,22 +102,26 @@ class Checkout:
         assert not differing, f"different: {differing}"
 
 
-@pytest.fixture(scope="module")
-def checkout(new_checkout):
-    return new_checkout()
-
-
 @pytest.fixture(scope="session")
 def new_checkout(tmp_path_factory):
-    """Makes copies of the project, all of the same commit."""
+    """Makes copies of the project, all of the same commit, or of what was made in such a copy."""
     made = make_checkout(tmp_path_factory.mktemp("checkout") / "project")
 
-    def copy() -> Checkout:
+    def copy(of: Checkout = made) -> Checkout:
         folder = tmp_path_factory.mktemp("checkout") / "project"
-        shutil.copytree(made.folder, folder)
+        shutil.copytree(of.folder, folder)
         return Checkout(folder)
 
     return copy
+
+
+@pytest.fixture(scope="session")
+def replicated(new_checkout):
+    """A replication of a table with two classifiers; tests change copies of it."""
+    checkout = new_checkout()
+    checkout.edit("params/pipeline.yaml", lambda value: value.update(tables=["ablation-normalization"]))
+    checkout("snakemake")
+    return checkout
 
 
 @pytest.fixture(scope="session")
@@ -143,4 +146,5 @@ def make_checkout(folder: Path) -> Checkout:
     copy("git", "add", "--all")
     copy("git", "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "--quiet", "-m", "copy")
     copy.edit("params/pipeline.yaml", lambda value: value.update(scale="smoke"))
+    copy.edit("params/pipeline.yaml", lambda value: value["report"].update(bootstrap_samples=100))
     return copy

@@ -31,7 +31,9 @@ def test_bad_parameters_stop_snakemake_before_anything_runs(checkout):
 
 
 def test_dvc_makes_everything_and_leaves_snakemake_nothing(checkout):
+    checkout.environment["WANDB_MODE"] = "offline"
     checkout("dvc", "repro")
+    checkout.environment["WANDB_MODE"] = "disabled"
     results, report = checkout.folder / "results/smoke", checkout.folder / "reports/smoke"
     for task, count in RUNS.items():
         evaluated = sorted((results / "evaluation" / task).rglob("seed-0/metrics.json"))

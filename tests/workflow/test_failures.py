@@ -22,10 +22,13 @@ def cells(checkout):
     return {row["run"].partition("/")[2]: row["cells"]["top1"] for row in comparison["tables"][0]["rows"]}
 
 
+@pytest.fixture(scope="module")
+def checkout(new_checkout, replicated):
+    return new_checkout(replicated)
+
+
 def test_a_failed_run_is_told_and_made_again(checkout):
-    checkout.edit("params/pipeline.yaml", lambda value: value.update(tables=["ablation-normalization"]))
     set_rate(checkout, DIVERGES)
-    checkout.environment["WANDB_MODE"] = "disabled"
     checkout("snakemake", status=1)
     found = cells(checkout)
     assert found[BAD]["verdict"] == "failed" and found[BAD]["reproduced"] is None
@@ -67,13 +70,14 @@ def test_preparing_data_in_vain_builds_no_report(checkout):
 
 
 @pytest.mark.soak
-def test_a_step_that_the_kernel_killed_is_told_and_made_again(checkout, tmp_path):
+def test_a_step_that_the_kernel_killed_is_told_and_made_again(new_checkout, tmp_path):
     """As one does that finds no memory: it can say nothing itself."""
     (tmp_path / "sitecustomize.py").write_text(
         f"import os, sys\nif {{'train', 'classification/{BAD}'}} <= {{*sys.orig_argv}}: os.kill(os.getpid(), 9)\n"
     )
+    checkout = new_checkout()
     checkout.edit("params/pipeline.yaml", lambda value: value.update(tables=["ablation-normalization"]))
-    checkout.environment |= {"WANDB_MODE": "disabled", "SGENET_WARM": "", "PYTHONPATH": str(tmp_path)}
+    checkout.environment |= {"SGENET_WARM": "", "PYTHONPATH": str(tmp_path)}
     checkout("snakemake", status=1)
     assert cells(checkout)[BAD]["verdict"] == "failed" and cells(checkout)[GOOD]["reproduced"]["n"] == 1
     page = (checkout.folder / "reports/smoke/index.html").read_text()

@@ -18,7 +18,6 @@ def hostile(new_checkout):
     above = checkout.folder.parent
     checkout.folder = checkout.folder.rename(above / FOLDER)
     (above / EVIL).symlink_to(sys.prefix)
-    checkout.environment["WANDB_MODE"] = "disabled"
     checkout.edit("params/pipeline.yaml", lambda value: value.update(tables=["evil"]))
     checkout.edit("params/scales/smoke.yaml", lambda value: value.update(description=EVIL))
     checkout.edit("params/claims.yaml", lambda value: value.update(claims=[]))

@@ -29,7 +29,7 @@ def disturbed(undisturbed, tmp_path):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(undisturbed.folder / name, folder / name)
     checkout = type(undisturbed)(folder)
-    checkout.environment |= {"PYTHONPATH": str(FAULTS), "FAULT_LOG": str(tmp_path / "events"), "WANDB_MODE": "disabled"}
+    checkout.environment |= {"PYTHONPATH": str(FAULTS), "FAULT_LOG": str(tmp_path / "events")}
     return checkout
 
 
@@ -50,14 +50,25 @@ def killed(checkout, *command, at):
     assert status == -signal.SIGKILL, (at, status, (checkout.folder.parent / "output").read_text()[-4000:])
 
 
-def wait_for(checkout, process, log, text):
-    """Wait until a step's log holds this text."""
-    path = checkout.folder / "logs/smoke" / log
-    while process.poll() is None:
-        if path.exists() and text in path.read_text():
-            return
+TRAINING = "logs/smoke/train/classification/resnet50-seed-0.log"
+
+
+def start_training(checkout, *command, until="epoch 1/3"):
+    """As `start`, until the log of the classifier's training holds this text."""
+    log = checkout.folder / TRAINING
+    log.unlink(missing_ok=True)  # that of the last time
+    process = start(checkout, *command)
+    while not (log.exists() and until in log.read_text()):
+        assert process.poll() is None, (checkout.folder.parent / "output").read_text()[-4000:]
         time.sleep(0.01)
-    raise AssertionError((checkout.folder.parent / "output").read_text()[-4000:])
+    return process
+
+
+def wait_until_all_ended(folder):
+    asked = time.monotonic()
+    while left := processes_in(folder):
+        assert time.monotonic() - asked < SOON, left
+        time.sleep(0.1)
 
 
 def processes_in(folder):
@@ -79,7 +90,6 @@ def is_whole(checkout, undisturbed, *command):
     assert "Traceback" not in output
     checkout.same_results(undisturbed.folder, checkout.folder)
     assert not list(junk(checkout.folder))
-    checkout.environment.pop("FAULT_LOG")
     checkout.nothing_to_do()
 
 
@@ -100,33 +110,27 @@ COMMIT = r"before replace .*\.dvc/cache"
 
 
 def test_snakemake_goes_on_after_kills(disturbed, undisturbed):
-    for at in (PREPARE, CHECKPOINT):
+    for at in (PREPARE, CHECKPOINT, PUBLISH):
         killed(disturbed, "snakemake", at=at)
-    process = start(disturbed, "snakemake")
-    wait_for(disturbed, process, "train/classification/resnet50-seed-0.log", "epoch 2/3")
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    log = disturbed.folder / "logs/smoke/train/classification/resnet50-seed-0.log"
-    assert "continues after epoch 1" in log.read_text()
-    for at in (PUBLISH, EVALUATION, REPORT, COMMIT):
+    assert "continues after epoch 1" in (disturbed.folder / TRAINING).read_text()
+    for at in (EVALUATION, REPORT, COMMIT):
         killed(disturbed, "snakemake", at=at)
     is_whole(disturbed, undisturbed, "snakemake")
 
 
 def test_dvc_goes_on_after_kills(disturbed, undisturbed):
-    for at in (CHECKPOINT, EVALUATION, r"after rename .*\.dvc/cache"):
+    for at in (CHECKPOINT, r"after rename .*\.dvc/cache"):
         killed(disturbed, "dvc", "repro", at=at)
     is_whole(disturbed, undisturbed, "dvc", "repro")
 
 
-@pytest.mark.parametrize("door", [("snakemake",), ("dvc", "repro")], ids=" ".join)
-def test_a_second_one_is_refused_and_the_first_stops_when_asked(disturbed, undisturbed, door):
-    process = start(disturbed, *door)
-    wait_for(disturbed, process, "train/classification/resnet50-seed-0.log", "of 4 steps")
+def is_alone_and_stops_when_asked(checkout, *door):
+    """In the middle of a training, others are refused, and SIGTERM ends it all."""
+    process = start_training(checkout, *door, until="of 4 steps")
     os.killpg(process.pid, signal.SIGSTOP)  # so that it is at work for as long as it takes
     for second in (("snakemake",), ("dvc", "repro")):
         found = subprocess.run(
-            second, cwd=disturbed.folder, env=disturbed.environment, capture_output=True, text=True, timeout=60
+            second, cwd=checkout.folder, env=checkout.environment, capture_output=True, text=True, timeout=600
         )
         output = found.stdout + found.stderr
         assert found.returncode != 0 and "Traceback" not in output
@@ -134,36 +138,28 @@ def test_a_second_one_is_refused_and_the_first_stops_when_asked(disturbed, undis
         assert holders & {process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))}
     process.send_signal(signal.SIGTERM)
     os.killpg(process.pid, signal.SIGCONT)
-    asked = time.monotonic()
-    while left := processes_in(disturbed.folder):
-        assert time.monotonic() - asked < SOON, left
-        time.sleep(0.1)
+    wait_until_all_ended(checkout.folder)
     assert process.wait() != 0
-    is_whole(disturbed, undisturbed, *door)
 
 
-def test_control_c_stops_all(disturbed, undisturbed):
-    process = start(disturbed, "snakemake")
-    wait_for(disturbed, process, "train/classification/resnet50-seed-0.log", "epoch 1/3")
+def test_dvc_is_alone_and_stops_when_asked(disturbed, undisturbed):
+    is_alone_and_stops_when_asked(disturbed, "dvc", "repro")
+    is_whole(disturbed, undisturbed, "dvc", "repro")
+
+
+def test_snakemake_is_alone_and_stops_when_asked_or_killed(disturbed, undisturbed):
+    is_alone_and_stops_when_asked(disturbed, "snakemake")
+    process = start_training(disturbed, "snakemake")
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(timeout=SOON) != 0
-    asked = time.monotonic()
-    while left := processes_in(disturbed.folder):
-        assert time.monotonic() - asked < SOON, left
-        time.sleep(0.1)
+    wait_until_all_ended(disturbed.folder)
     assert "the same command continues" in (disturbed.folder.parent / "output").read_text()
     is_whole(disturbed, undisturbed, "snakemake")
-
-
-def test_steps_end_with_a_workflow_that_is_killed_alone(disturbed):
-    process = start(disturbed, "snakemake")
-    wait_for(disturbed, process, "train/classification/resnet50-seed-0.log", "epoch 1/3")
-    process.kill()
+    disturbed.edit("params/scales/smoke.yaml", lambda value: value["classification"].update(epochs=1000))
+    process = start_training(disturbed, "snakemake", until="epoch 1/1000")
+    process.kill()  # alone: its steps end with it
     process.wait()
-    killed_at = time.monotonic()
-    while left := processes_in(disturbed.folder):
-        assert time.monotonic() - killed_at < SOON, left
-        time.sleep(0.1)
+    wait_until_all_ended(disturbed.folder)
     assert not (disturbed.folder / "results/smoke/classification/resnet50/seed-0/training.json").exists()
 
 

@@ -13,10 +13,9 @@ CREDENTIALS = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "nob
 
 
 @pytest.fixture(scope="module")
-def published(checkout, tmp_path_factory):
+def published(new_checkout, replicated, tmp_path_factory):
     """A checkout with a small replication, whose dvc.lock is in git and whose results are in a folder."""
-    checkout.edit("params/pipeline.yaml", lambda value: value.update(tables=["ablation-normalization"]))
-    checkout("snakemake")
+    checkout = new_checkout(replicated)
     checkout("dvc", "remote", "add", "--default", "folder", str(tmp_path_factory.mktemp("remote")))
     commit(checkout)
     checkout("dvc", "push")

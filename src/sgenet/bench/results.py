@@ -52,7 +52,7 @@ def _draw(rows: Sequence[Row], path: Path, title: str, columns: int) -> None:
     panels = {what: [row for row in rows if row.what == what] for what in dict.fromkeys(row.what for row in rows)}
     counts = list(map(len, panels.values()))
     heights = [1.5 + max(counts[start : start + columns]) for start in range(0, len(counts), columns)]  # in bars
-    figure = Figure((max(9.0, 5.2 * columns), 0.8 + 0.24 * sum(heights)), dpi=100, layout="constrained")
+    figure = Figure((max(9.0, 5.8 * columns), 0.8 + 0.24 * sum(heights)), dpi=100, layout="constrained")
     figure.suptitle(title, fontsize=10)
     axes = figure.subplots(len(heights), columns, squeeze=False, height_ratios=heights).ravel()
     for axis, (what, shown) in zip(axes, panels.items(), strict=False):

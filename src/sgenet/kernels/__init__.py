@@ -2,17 +2,17 @@
 
 For one sample and one group of m channels at S positions, with x_c,i a number of the map (arXiv 1905.09646, section 3):
 
-    mu_c = mean_i x_c,i             s_i = sum_c mu_c x_c,i          the group's mean vector, the likeness to it
-    z_i = (s_i - mean s) / (d + eps)                                d: unbiased standard deviation of s
-    a_i = sigmoid(gamma z_i + beta)      y_c,i = x_c,i a_i
+    mu_c = mean_i x_c,i           s_i = sum_c mu_c x_c,i          mean vector, likeness to it
+    z_i = (s_i - mean(s)) / (d + eps)                             d: unbiased deviation of s
+    a_i = sigmoid(gamma z_i + beta)           y_c,i = x_c,i a_i
 
 and backwards, from G_c,i, the gradient of y, with r = 1 / (d + eps):
 
-    t_i = a_i (1 - a_i) sum_c G_c,i x_c,i      dgamma = sum_i t_i z_i      dbeta = sum_i t_i
-    ds_i = gamma r (t_i - mean t) - k (s_i - mean s),      k = gamma r dgamma / ((S - 1) d), 0 where d is 0
-    dx_c,i = G_c,i a_i + mu_c ds_i + mean_j(ds_j x_c,j)... summed: (1/S) sum_j ds_j x_c,j
+    t_i = a_i (1 - a_i) sum_c G_c,i x_c,i     dgamma = sum_i t_i z_i          dbeta = sum_i t_i
+    q_i = gamma r (t_i - mean(t)) - k (s_i - mean(s)),  k = gamma r dgamma / ((S - 1) d), or 0 where d is 0
+    dx_c,i = G_c,i a_i + mu_c q_i + mean_j(q_j x_c,j)
 
-The map alone is large: beside it, mu and the two numbers mean s and d are all that is kept for the way back. `reference`
+The map alone is large: beside it, mu, mean(s) and d are all that is kept for the way back. `reference`
 is the definition in plain torch; `cpu` and `cuda` walk through the map as few times as it takes.
 """
 
@@ -41,13 +41,14 @@ _form: Form = "fused"
 def spatial_group_enhance(
     x: Tensor, weight: Tensor, bias: Tensor, groups: int, normalize: bool = True, eps: float = 1e-5
 ) -> Tensor:
-    """`reference`, computed by the fused kernels where `x` lies on a device that has such; sums are in float32 at least.
+    """`reference`, computed by fused kernels where `x` lies on a device that has such.
 
     Equal to the reference within 1e-5 of its largest number in float32, and so are the gradients of x, weight and bias.
     It can be differentiated once. Shapes, types and errors as `reference`; the result of one seed and device does not
     depend on the number of threads.
     """
-    if _form == "fused" and _available(x.device.type):
+    alone = normalize and x.shape[2:].numel() == 1  # one position is like nothing else: its gate is sigmoid(beta)
+    if _form == "fused" and not alone and _available(x.device.type):
         y: Tensor = torch.ops.sgenet.spatial_group_enhance(x, weight, bias, groups, normalize, eps)[0]
         return y
     return reference(x, weight, bias, groups, normalize, eps)
@@ -65,7 +66,7 @@ def use(form: Form) -> Iterator[None]:
 
 
 def _available(device: str) -> bool:
-    # While torch.compile looks at it nothing can be imported, and nothing needs to be: the operator imports its kernels.
+    # While torch.compile looks at it nothing can be imported, nor need it be: the operator imports its kernels.
     return device in _INSTALLED and (torch.compiler.is_compiling() or _kernels(device) is not None)
 
 

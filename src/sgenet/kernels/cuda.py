@@ -26,7 +26,8 @@ import torch
 import triton
 from torch import Tensor
 
-from sgenet.kernels import _triton as kernels
+from sgenet.kernels import _cuda_looped, _cuda_on_chip
+from sgenet.kernels._cuda_looped import ALL, LIKENESS, MEAN, SUMS, WRITE
 
 __all__ = ["backward", "forward"]
 
@@ -37,17 +38,17 @@ _CHUNKS = 64  # at most, into which a plane is split
 
 
 class _Plan(NamedTuple):
-    """How a map is cut: whether `looped`, blocks for each sample, tiles in a chunk, chunks; the kernels' constants."""
+    """How a map is cut."""
 
+    grid: tuple[int, int]  # blocks of all samples, and chunks of positions
+    sizes: tuple[int, ...]  # arguments of the kernels
+    constants: dict[str, Any]  # and their constants
     looped: bool
-    blocks: int
-    tiles: int
-    chunks: int
-    constants: dict[str, Any]
 
 
-def _plan(x: Tensor, reads: int, groups: int, last: bool, normalize: bool, eps: float) -> _Plan:
+def _plan(x: Tensor, reads: int, groups: int, normalize: bool, eps: float) -> _Plan:
     """The form for `reads` maps like `x`, and its tiles: by shape, type, memory format and device alone."""
+    last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
     size, positions = x.shape[1] // groups, x.shape[2] * x.shape[3]
     rows, tile = triton.next_power_of_2(size), triton.next_power_of_2(positions)
     doubles = max(1, x.element_size() // 4)
@@ -56,16 +57,17 @@ def _plan(x: Tensor, reads: int, groups: int, last: bool, normalize: bool, eps: 
     counts = [min(triton.next_power_of_2(max(1, count)), triton.next_power_of_2(groups)) for count in counts]
     fitting = [count for count in counts if count * rows * tile * doubles <= _ON_CHIP]
     count = (fitting or counts)[0]
-    blocks, tiles, chunks = triton.cdiv(groups, count), 1, 1
+    align = next(power for power in (16, 8, 4, 2, 1) if positions % power == 0)
+    programs, tiles, chunks = len(x) * triton.cdiv(groups, count), 1, 1
     if not fitting:
         tile = min(tile, max(1, _LOOPED // (reads * count * rows * doubles)))
-        tiles, chunks = _chunks(triton.cdiv(positions, tile), len(x) * blocks, x)
+        tiles, chunks = _chunks(triton.cdiv(positions, tile), programs, x)
     constants = {
         "SIZE": size,
         "GROUPS": count,
         "ROWS": rows,
         "TILE": tile,
-        "ALIGN": next(power for power in (16, 8, 4, 2, 1) if positions % power == 0),
+        "ALIGN": align,
         "LAST": last,
         "EVEN": size == rows and groups % count == 0,
         "LONG": x.shape[1] * positions >= 2**31,
@@ -73,9 +75,11 @@ def _plan(x: Tensor, reads: int, groups: int, last: bool, normalize: bool, eps: 
         "EPS": eps,
         "num_warps": min(16, max(1, count * rows * tile // 1024)),
     }
+    sizes: tuple[int, ...] = (groups, positions // align)
     if not fitting:
+        sizes += (len(x), tiles, chunks)
         constants |= {"num_warps": 16, "PARTS": triton.next_power_of_2(chunks)}
-    return _Plan(not fitting, blocks, tiles, chunks, constants)
+    return _Plan((programs, chunks), sizes, constants, not fitting)
 
 
 def _processors(x: Tensor) -> int:
@@ -90,42 +94,35 @@ def _chunks(tiles: int, programs: int, x: Tensor) -> tuple[int, int]:
     return in_a_chunk, triton.cdiv(tiles, in_a_chunk)
 
 
-def _is_last(x: Tensor) -> bool:
-    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-
-
-def _dense(x: Tensor, last: bool) -> Tensor:
-    return x.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
-
-
 def forward(
     x: Tensor, weight: Tensor, bias: Tensor, groups: int, normalize: bool, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """As `sgenet.kernels.forward`; `x` (N, C, H, W) of fp32, bf16, fp16 or fp64, `weight` and `bias` (G).
+    """The operator of `sgenet.kernels`, on a CUDA device.
 
-    Returns: y, channels_last where `x` is and contiguous otherwise (other strides cost a copy); the mean vectors
-        (N, C); mean and unbiased deviation of the likeness (N, G, 2), zeros where it is not normalised. The latter two
-        are in fp32 (fp64 for fp64).
+    Args:
+        x: (N, C, H, W), fp32, bf16, fp16 or fp64, contiguous or channels_last.
+        weight, bias: (G), contiguous.
+        groups: G, a divisor of C.
+        normalize: whether the likeness is normalised over the positions.
+        eps: added to its deviation.
+
+    Returns: y, like `x`; the mean vectors (N, C); mean and unbiased deviation of the likeness (N, G, 2), zeros where it
+        is not normalised. The latter two are in fp32 (fp64 for fp64).
     """
-    last = _is_last(x)
-    x = _dense(x, last)
     real = torch.promote_types(x.dtype, torch.float32)
     y = torch.empty_like(x)
     mean_vector, statistics = x.new_empty(x.shape[:2], dtype=real), x.new_empty(len(x), groups, 2, dtype=real)
     if not x.numel():
         return y, mean_vector.zero_(), statistics.zero_()
-    plan = _plan(x, 1, groups, last, normalize, eps)
-    tensors = (x, y, weight, bias, mean_vector, statistics)
-    sizes = (groups, x.shape[2] * x.shape[3] // plan.constants["ALIGN"])
-    grid = (len(x) * plan.blocks, plan.chunks)
+    plan = _plan(x, 1, groups, normalize, eps)
+    tensors, chunks = (x, y, weight, bias, mean_vector, statistics), plan.grid[1]
     with torch.cuda.device_of(x):
         if not plan.looped:
-            kernels.forward_on_chip[grid](*tensors, *sizes, **plan.constants)
+            _cuda_on_chip.forward_on_chip[plan.grid](*tensors, *plan.sizes, **plan.constants)
             return y, mean_vector, statistics
-        parts = [like.new_empty(plan.chunks, like.numel()) for like in (mean_vector, statistics)]
-        sizes = (len(x), *sizes, plan.tiles, plan.chunks)
-        for step in (kernels.ALL,) if plan.chunks == 1 else (kernels.MEAN, kernels.LIKENESS, kernels.WRITE):
-            kernels.forward_looped[grid](*tensors, *parts, *sizes, **plan.constants, STEP=step)
+        parts = [like.new_empty(chunks, like.numel()) for like in (mean_vector, statistics)]
+        for step in (ALL,) if chunks == 1 else (MEAN, LIKENESS, WRITE):
+            _cuda_looped.forward_looped[plan.grid](*tensors, *parts, *plan.sizes, **plan.constants, STEP=step)
     return y, mean_vector, statistics
 
 
@@ -140,23 +137,19 @@ def backward(
     normalize: bool,
     eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """As `sgenet.kernels.backward`; `grad` in any strides (others than those of `forward`'s y cost a copy)."""
-    last = _is_last(x)
-    x, grad = _dense(x, last), _dense(grad, last)
+    """The gradients of x, weight and bias: `grad` like `x`, the rest as `forward` took and gave it."""
     grad_x = torch.empty_like(x)
     if not x.numel():
         return grad_x, torch.zeros_like(weight), torch.zeros_like(bias)
-    plan = _plan(x, 2, groups, last, normalize, eps)
-    weight_parts, bias_parts = mean_vector.new_empty(2, plan.chunks, len(x), groups).unbind()
+    plan = _plan(x, 2, groups, normalize, eps)
+    chunks = plan.grid[1]
+    weight_parts, bias_parts = mean_vector.new_empty(2, chunks, len(x), groups).unbind()
     tensors = (grad, x, grad_x, weight, bias, mean_vector, statistics, weight_parts, bias_parts)
-    sizes = (groups, x.shape[2] * x.shape[3] // plan.constants["ALIGN"])
-    grid = (len(x) * plan.blocks, plan.chunks)
     with torch.cuda.device_of(x):
         if not plan.looped:
-            kernels.backward_on_chip[grid](*tensors, *sizes, **plan.constants)
+            _cuda_on_chip.backward_on_chip[plan.grid](*tensors, *plan.sizes, **plan.constants)
         else:
-            parts = mean_vector.new_empty(plan.chunks, 2, mean_vector.numel())
-            sizes = (len(x), *sizes, plan.tiles, plan.chunks)
-            for step in (kernels.ALL,) if plan.chunks == 1 else (kernels.SUMS, kernels.WRITE):
-                kernels.backward_looped[grid](*tensors, parts, *sizes, **plan.constants, STEP=step)
+            parts = mean_vector.new_empty(chunks, 2, mean_vector.numel())
+            for step in (ALL,) if chunks == 1 else (SUMS, WRITE):
+                _cuda_looped.backward_looped[plan.grid](*tensors, parts, *plan.sizes, **plan.constants, STEP=step)
     return grad_x, weight_parts.sum((0, 1), dtype=weight.dtype), bias_parts.sum((0, 1), dtype=bias.dtype)

@@ -4,7 +4,9 @@ import torch
 from torch import Tensor
 
 
-def reference(x: Tensor, weight: Tensor, bias: Tensor, groups: int, normalize: bool = True, eps: float = 1e-5) -> Tensor:
+def reference(
+    x: Tensor, weight: Tensor, bias: Tensor, groups: int, normalize: bool = True, eps: float = 1e-5
+) -> Tensor:
     """Spatial Group-wise Enhance, arXiv 1905.09646, section 3; half precision is computed in float32.
 
     Args:

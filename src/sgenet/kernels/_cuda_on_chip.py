@@ -1,0 +1,83 @@
+"""Kernels for planes that fit registers: each map is read once and written once."""
+
+import triton
+import triton.language as tl
+
+from sgenet.kernels._cuda_tiles import (
+    before_gate,
+    block_of,
+    group_sum,
+    mean_and_deviation,
+    saved_of,
+    scale_of,
+    spread,
+    square_of,
+    through_statistics,
+    tile_at,
+)
+
+__all__ = ["backward_on_chip", "forward_on_chip"]
+
+
+@triton.jit(do_not_specialize=["units"])
+def forward_on_chip(
+    x, y, weight, bias, mean_vector, statistics, groups, units,
+    SIZE: tl.constexpr, GROUPS: tl.constexpr, ROWS: tl.constexpr, TILE: tl.constexpr, ALIGN: tl.constexpr,
+    LAST: tl.constexpr, EVEN: tl.constexpr, LONG: tl.constexpr, NORMALIZE: tl.constexpr, EPS: tl.constexpr,
+):  # fmt: skip
+    REAL: tl.constexpr = mean_vector.dtype.element_ty
+    positions, channels = units * ALIGN, groups * SIZE
+    sample, group, channel, there = block_of(groups, SIZE, GROUPS, ROWS)
+    row, one, grouped = sample * channels + channel, sample * groups + group, group < groups
+    base = sample * channels * positions
+    position = tl.arange(0, TILE)
+    offset, inside = tile_at(channel, there, position, channels, positions, LAST, EVEN, LONG)
+    tile = tl.load(x + base + offset, inside, 0).to(REAL)
+
+    mu = tl.sum(tile, 1) / positions
+    likeness = group_sum(tile * mu[:, None], GROUPS, ROWS)
+    mean, deviation = tl.zeros((GROUPS,), REAL), tl.zeros((GROUPS,), REAL)
+    if NORMALIZE:
+        about = square_of(mu, GROUPS, ROWS)
+        centred = tl.where((position < positions)[None, :], likeness - about[:, None], 0)
+        mean, deviation = mean_and_deviation(about, tl.sum(centred, 1), tl.sum(centred * centred, 1), positions)
+        likeness -= mean[:, None]
+    factor = tl.load(weight + group, grouped, 0).to(REAL) * scale_of(deviation, positions, NORMALIZE, EPS)
+    beta = tl.load(bias + group, grouped, 0).to(REAL)
+    gate = tl.sigmoid(factor[:, None] * likeness + beta[:, None])
+    tl.store(y + base + offset, (tile * spread(gate, GROUPS, ROWS)).to(y.dtype.element_ty), inside)
+
+    tl.store(mean_vector + row, mu, there)
+    tl.store(statistics + 2 * one, mean, grouped)
+    tl.store(statistics + 2 * one + 1, deviation, grouped)
+
+
+@triton.jit(do_not_specialize=["units"])
+def backward_on_chip(
+    grad, x, grad_x, weight, bias, mean_vector, statistics, weight_parts, bias_parts, groups, units,
+    SIZE: tl.constexpr, GROUPS: tl.constexpr, ROWS: tl.constexpr, TILE: tl.constexpr, ALIGN: tl.constexpr,
+    LAST: tl.constexpr, EVEN: tl.constexpr, LONG: tl.constexpr, NORMALIZE: tl.constexpr, EPS: tl.constexpr,
+):  # fmt: skip
+    REAL: tl.constexpr = mean_vector.dtype.element_ty
+    positions, channels = units * ALIGN, groups * SIZE
+    sample, group, channel, there = block_of(groups, SIZE, GROUPS, ROWS)
+    row, one, grouped = sample * channels + channel, sample * groups + group, group < groups
+    base = sample * channels * positions
+    offset, inside = tile_at(channel, there, tl.arange(0, TILE), channels, positions, LAST, EVEN, LONG)
+    tile = tl.load(x + base + offset, inside, 0).to(REAL)
+    slope = tl.load(grad + base + offset, inside, 0).to(REAL)
+
+    mu = tl.load(mean_vector + row, there, 0)
+    mean, deviation, scale, factor, beta = saved_of(
+        weight, bias, statistics, one, group, grouped, positions, NORMALIZE, EPS
+    )
+    centred, gate, dt = before_gate(tile, slope, mu, mean, factor, beta, GROUPS, ROWS)
+    sum_dt, sum_dz = tl.sum(dt, 1), tl.sum(dt * centred, 1) * scale
+    tl.store(weight_parts + one, sum_dz, grouped)
+    tl.store(bias_parts + one, sum_dt, grouped)
+
+    shift, k = through_statistics(sum_dt, sum_dz, factor, deviation, positions, NORMALIZE)
+    ds = spread(factor[:, None] * dt - shift[:, None] - k[:, None] * centred, GROUPS, ROWS)
+    dmu = tl.sum(tile * ds, 1) / positions
+    out = slope * spread(gate, GROUPS, ROWS) + mu[:, None] * ds + dmu[:, None]
+    tl.store(grad_x + base + offset, out.to(grad_x.dtype.element_ty), inside)
