@@ -21,6 +21,7 @@ PARAMS = Path("params")
 SCHEMAS = Path("workflow/schemas")
 _LARGEST = 2.0**53  # up to here floating-point numbers hold every whole number
 _MOST_ERRORS = 1000  # of which one is told
+_GOOD: set[tuple[str, bool, str]] = set()  # what `check` found no error in: schema, whether partial, value
 _KINDS = dict.fromkeys(("folder", "imagenet", "packed"), "images")  # sources of data that have the same settings
 
 
@@ -128,10 +129,14 @@ def check(value: Any, schema: str, path: str | Path, at: tuple[str, ...] = (), *
     Raises:
         InputError: one sentence with file, field, what was found and what was expected.
     """
+    known = schema, partial, repr(value)  # many runs have the same settings
+    if known in _GOOD:
+        return
     _check_finite(value, path, at)
     found = islice(_validator(schema, partial).iter_errors(value), _MOST_ERRORS)
     errors = sorted(found, key=lambda error: list(map(str, error.path)))
     if not errors:
+        _GOOD.add(known)
         return
     error = jsonschema.exceptions.best_match(errors)
     assert error is not None

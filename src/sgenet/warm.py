@@ -22,6 +22,7 @@ import sys
 import threading
 import time
 import traceback
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
@@ -151,9 +152,19 @@ def _preload(arguments: list[str]) -> None:
                 import_module(name)
     with contextlib.suppress(Exception):
         import_module("sgenet.kernels.cpu").load()
+    with contextlib.suppress(Exception):
+        _check_params(*arguments[arguments.index("--scale") + 1 :][:1])
     commit()  # kept: that of the code which the forks run, whatever is committed meanwhile
     gc.collect()
     gc.freeze()  # so that collections in the forks leave these pages shared
+
+
+@cache
+def _check_params(scale: str) -> None:
+    """Check the parameters once: forks remember what was found good, and read their files anew."""
+    from sgenet.runs import load_replication
+
+    load_replication(scale)
 
 
 def _connect(folder: Path) -> socket.socket | None:

@@ -100,6 +100,7 @@ def form(request, monkeypatch):
         monkeypatch.setattr(cuda, "_ON_CHIP", 0)
         monkeypatch.setattr(cuda, "_LOOPED", 512)
         monkeypatch.setattr(cuda, "_CHUNKS", 2)
+        monkeypatch.setattr(cuda, "_LONG", 0 if request.param == "split" else 2**31)
         monkeypatch.setattr(cuda, "_processors", lambda x: 1 if request.param == "looped" else 100)
     return request.param
 
@@ -121,7 +122,11 @@ def test_forms(shape, groups, last, form):
 
 
 @runs_here
-@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize(
+    "form, dtype",
+    [("on chip", torch.bfloat16), ("on chip", torch.float16), ("looped", torch.float64), ("split", torch.bfloat16)],
+    indirect=["form"],
+)
 def test_types(dtype, form):
     check(*sample_of((1, 12, 5, 9), 2, dtype, last=True), 2)
 
@@ -132,7 +137,17 @@ def test_without_normalization(form):
 
 
 @runs_here
-@pytest.mark.parametrize("shape, groups", [((3, 8, 1, 1), 4), ((2, 4, 5, 5), 4), ((2, 4, 5, 5), 1)])
+@pytest.mark.parametrize(
+    "form, shape, groups",
+    [
+        ("on chip", (3, 8, 1, 1), 4),
+        ("looped", (2, 8, 1, 1), 4),
+        ("on chip", (2, 4, 5, 5), 4),
+        ("looped", (2, 4, 5, 5), 4),
+        ("split", (1, 4, 5, 5), 1),
+    ],
+    indirect=["form"],
+)
 def test_one_position_one_channel_one_group(shape, groups, form):
     grad_weight = check(*sample_of(shape, groups, torch.float32, last=False), groups)[2]
     assert shape[2:] != (1, 1) or not grad_weight.any()
@@ -165,18 +180,13 @@ def test_nothing_comes_of_nothing(shape):
 
 
 STAGES = [(8, 256, 56, 56), (8, 512, 28, 28), (8, 1024, 14, 14), (8, 2048, 7, 7)]  # ResNet50's at 224 px
-GPU_SHAPES = [
-    *STAGES,
-    (2, 256, 200, 336),
-    (2, 512, 25, 21),
-    (2, 192, 25, 21),
-]  # and a detector's, and 3 channels a group
+DETECTION = [(2, 256, 200, 336), (2, 512, 100, 168), (2, 512, 25, 21)]
 
 
 @needs_gpu
 @pytest.mark.parametrize("last", [False, True], ids=["contiguous", "channels_last"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("shape", GPU_SHAPES)
+@pytest.mark.parametrize("shape", [*STAGES, *DETECTION, (2, 192, 25, 21)])
 def test_real_shapes(shape, dtype, last):
     """On the device, and the same bits twice."""
     sample = sample_of(shape, 64, dtype, last)

@@ -61,12 +61,16 @@ def test_metrics_and_plots_of_dvc(checkout):
     assert "sge-resnet50" in page and "Top-1 of each run by epoch" in page
 
 
-def test_a_detection_parameter_retrains_detectors_alone_through_snakemake(checkout):
+def test_a_parameter_of_one_detector_retrains_it_alone_through_snakemake(checkout):
     weights = checkout.folder / "results/smoke/classification/resnet50/seed-0/best.safetensors"
     before = weights.stat().st_mtime_ns
-    checkout.edit("params/scales/smoke.yaml", lambda value: value["detection"]["optimizer"].update(weight_decay=0.04))
+
+    def change(scale):
+        scale["detection"]["detectors"]["retinanet"]["optimizer"].update(weight_decay=0.04)
+
+    checkout.edit("params/scales/smoke.yaml", change)
     jobs = checkout.jobs(checkout("snakemake"))
-    assert jobs == {"train_detector": 10, "evaluate_detector": 10, "report": 1, "all": 1, "total": 22}
+    assert jobs == {"train_detector": 4, "evaluate_detector": 4, "report": 1, "all": 1, "total": 10}
     assert weights.stat().st_mtime_ns == before
     checkout.nothing_to_do()
 

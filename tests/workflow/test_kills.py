@@ -51,17 +51,23 @@ def killed(checkout, *command, at):
 
 
 TRAINING = "logs/smoke/train/classification/resnet50-seed-0.log"
+ENDLESS = 1000  # epochs
 
 
-def start_training(checkout, *command, until="epoch 1/3"):
-    """As `start`, until the log of the classifier's training holds this text."""
+def start_endless(checkout, *command):
+    """As `start`, with a training that no machine is quick enough to end, until its first epoch is told."""
+    set_epochs(checkout, ENDLESS)
     log = checkout.folder / TRAINING
     log.unlink(missing_ok=True)  # that of the last time
     process = start(checkout, *command)
-    while not (log.exists() and until in log.read_text()):
+    while not (log.exists() and f"/{ENDLESS}" in log.read_text()):
         assert process.poll() is None, (checkout.folder.parent / "output").read_text()[-4000:]
         time.sleep(0.01)
     return process
+
+
+def set_epochs(checkout, epochs):
+    checkout.edit("params/scales/smoke.yaml", lambda value: value["classification"].update(epochs=epochs))
 
 
 def wait_until_all_ended(folder):
@@ -124,43 +130,35 @@ def test_dvc_goes_on_after_kills(disturbed, undisturbed):
     is_whole(disturbed, undisturbed, "dvc", "repro")
 
 
-def is_alone_and_stops_when_asked(checkout, *door):
-    """In the middle of a training, others are refused, and SIGTERM ends it all."""
-    process = start_training(checkout, *door, until="of 4 steps")
-    os.killpg(process.pid, signal.SIGSTOP)  # so that it is at work for as long as it takes
+@pytest.mark.parametrize(
+    ("door", "signals"),
+    [(("snakemake",), (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)), (("dvc", "repro"), (signal.SIGTERM,))],
+    ids=["snakemake", "dvc"],
+)
+def test_a_second_one_is_refused_and_all_ends_with_the_first(disturbed, undisturbed, door, signals):
+    process = start_endless(disturbed, *door)
     for second in (("snakemake",), ("dvc", "repro")):
         found = subprocess.run(
-            second, cwd=checkout.folder, env=checkout.environment, capture_output=True, text=True, timeout=600
+            second, cwd=disturbed.folder, env=disturbed.environment, capture_output=True, text=True, timeout=600
         )
         output = found.stdout + found.stderr
         assert found.returncode != 0 and "Traceback" not in output
         holders = {int(number) for number in re.findall(r"(?:process|PID) (\d+)", output)}
         assert holders & {process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))}
-    process.send_signal(signal.SIGTERM)
-    os.killpg(process.pid, signal.SIGCONT)
-    wait_until_all_ended(checkout.folder)
-    assert process.wait() != 0
-
-
-def test_dvc_is_alone_and_stops_when_asked(disturbed, undisturbed):
-    is_alone_and_stops_when_asked(disturbed, "dvc", "repro")
-    is_whole(disturbed, undisturbed, "dvc", "repro")
-
-
-def test_snakemake_is_alone_and_stops_when_asked_or_killed(disturbed, undisturbed):
-    is_alone_and_stops_when_asked(disturbed, "snakemake")
-    process = start_training(disturbed, "snakemake")
-    os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(timeout=SOON) != 0
-    wait_until_all_ended(disturbed.folder)
-    assert "the same command continues" in (disturbed.folder.parent / "output").read_text()
+    for number in signals:
+        if process.poll() is not None:
+            process = start_endless(disturbed, *door)
+        if number == signal.SIGINT:  # a terminal sends it to all
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+        wait_until_all_ended(disturbed.folder)
+        assert process.wait() != 0
+        told = "the same command continues" in (disturbed.folder.parent / "output").read_text()
+        assert told or number == signal.SIGKILL
+    shutil.rmtree(disturbed.folder / ".resume")  # of other settings than those of the undisturbed training:
+    set_epochs(disturbed, 3)
     is_whole(disturbed, undisturbed, "snakemake")
-    disturbed.edit("params/scales/smoke.yaml", lambda value: value["classification"].update(epochs=1000))
-    process = start_training(disturbed, "snakemake", until="epoch 1/1000")
-    process.kill()  # alone: its steps end with it
-    process.wait()
-    wait_until_all_ended(disturbed.folder)
-    assert not (disturbed.folder / "results/smoke/classification/resnet50/seed-0/training.json").exists()
 
 
 @pytest.mark.soak

@@ -12,6 +12,7 @@ The class attribute `placement` says where it stands in a ResNet:
 
 import inspect
 import re
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,7 +31,12 @@ _PLACEMENTS = ("branch", "conv", "stage")
 
 def names() -> list[str]:
     """Names of the attention modules: those of the files in this folder, without a leading underscore."""
-    return sorted(file.name for file in iter_modules(__path__) if not file.name.startswith("_"))
+    return list(_names(*__path__))
+
+
+@cache
+def _names(*folders: str) -> list[str]:
+    return sorted(file.name for file in iter_modules(folders) if not file.name.startswith("_"))
 
 
 def placement(name: str) -> str:
@@ -39,6 +45,11 @@ def placement(name: str) -> str:
     Raises:
         ValueError: the source says something else than the three words above.
     """
+    return _placement(name, *__path__)
+
+
+@cache
+def _placement(name: str, *_: str) -> str:
     spec = find_spec(f"{__name__}.{name}")
     assert spec is not None and spec.origin is not None, name
     found = re.search(r"^    placement\b.*=\s*[\"'](\w*)[\"']", Path(spec.origin).read_text(encoding="utf-8"), re.M)

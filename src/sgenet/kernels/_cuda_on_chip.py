@@ -11,7 +11,6 @@ from sgenet.kernels._cuda_tiles import (
     saved_of,
     scale_of,
     spread,
-    square_of,
     through_statistics,
     tile_at,
 )
@@ -36,14 +35,14 @@ def forward_on_chip(
 
     mu = tl.sum(tile, 1) / positions
     likeness = group_sum(tile * mu[:, None], GROUPS, ROWS)
-    mean, deviation = tl.zeros((GROUPS,), REAL), tl.zeros((GROUPS,), REAL)
+    mean, deviation, drift = tl.zeros((GROUPS,), REAL), tl.zeros((GROUPS,), REAL), tl.zeros((GROUPS,), REAL)
     if NORMALIZE:
-        about = square_of(mu, GROUPS, ROWS)
-        centred = tl.where((position < positions)[None, :], likeness - about[:, None], 0)
-        mean, deviation = mean_and_deviation(about, tl.sum(centred, 1), tl.sum(centred * centred, 1), positions)
-        likeness -= mean[:, None]
+        about = tl.sum(likeness, 1) / positions
+        likeness = tl.where((position < positions)[None, :], likeness - about[:, None], 0)
+        drift = tl.sum(likeness, 1)
+        mean, deviation = mean_and_deviation(about, drift, tl.sum(likeness * likeness, 1), positions)
     factor = tl.load(weight + group, grouped, 0).to(REAL) * scale_of(deviation, positions, NORMALIZE, EPS)
-    beta = tl.load(bias + group, grouped, 0).to(REAL)
+    beta = tl.load(bias + group, grouped, 0).to(REAL) - factor * (drift / positions)
     gate = tl.sigmoid(factor[:, None] * likeness + beta[:, None])
     tl.store(y + base + offset, (tile * spread(gate, GROUPS, ROWS)).to(y.dtype.element_ty), inside)
 

@@ -34,6 +34,7 @@ __all__ = ["backward", "forward"]
 _ON_CHIP = 16384  # numbers of a tile that is held in registers, 32 for each thread of 16 warps
 _LOOPED = 16384  # numbers of each tile in which a larger plane is walked, of all the maps that are read
 _LEAST = 2048  # numbers of a tile below which a program takes more groups, for enough bytes under way
+_LONG = 2**31  # numbers of a sample from which on they are counted in 64 bits
 _CHUNKS = 64  # at most, into which a plane is split
 
 
@@ -70,7 +71,7 @@ def _plan(x: Tensor, reads: int, groups: int, normalize: bool, eps: float) -> _P
         "ALIGN": align,
         "LAST": last,
         "EVEN": size == rows and groups % count == 0,
-        "LONG": x.shape[1] * positions >= 2**31,
+        "LONG": x.shape[1] * positions >= _LONG,
         "NORMALIZE": normalize,
         "EPS": eps,
         "num_warps": min(16, max(1, count * rows * tile // 1024)),
