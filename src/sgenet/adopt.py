@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -144,7 +145,7 @@ def _is_current(made: Made, digest: Digest) -> bool:
 
 def _is_foreign(made: Made, memory: Any) -> bool:
     """Whether files of a job are there that Snakemake did not leave so."""
-    there = any(Path(path).exists() for path in made.outputs)
+    there = any(map(os.path.exists, made.outputs))
     return there and not all(_is_remembered(path, memory) for path in made.outputs)
 
 
@@ -165,14 +166,15 @@ def _memory_of(made: Made, params: list[str]) -> MetadataRecord:
 def _is_remembered(path: str, memory: Any) -> bool:
     """Whether a file is there as Snakemake left it."""
     known = memory._read_record(path)
-    return known is not None and Path(path).exists() and known.endtime == _time(path)
+    return known is not None and os.path.exists(path) and known.endtime == _time(path)
 
 
 def _time(path: str) -> float:
     """When a file or folder was modified, as Snakemake tells it; 0 where it is missing."""
-    stamp = Path(path, _STAMP)
-    place = stamp if stamp.exists() else Path(path)
-    return place.stat().st_mtime if place.exists() else 0.0
+    for place in (f"{path}/{_STAMP}", path):
+        with suppress(FileNotFoundError, NotADirectoryError):
+            return os.stat(place).st_mtime
+    return 0.0
 
 
 def _set_time(path: str, told: str, now: int) -> None:

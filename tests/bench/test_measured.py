@@ -80,7 +80,7 @@ def test_op_without_a_compiler(small_op, monkeypatch):
 
 
 def test_step(monkeypatch):
-    settings = (step.Setting(32, 4), step.Setting(64, 48, channels_last=True))
+    settings = (step.Setting(32, 4), step.Setting(64, 24, channels_last=True))
     monkeypatch.setattr(step, "SETTINGS", {"cpu": settings})
     models = {"plain": ("resnet18", False), "reference": ("sge-resnet18", True)}
     monkeypatch.setattr(step, "MODELS", models)
@@ -88,15 +88,15 @@ def test_step(monkeypatch):
     rows = written("step")
     assert [row["variant"] for row in rows] == [*models] * 2
     assert [row["what"] for row in rows[::2]] == [
-        "training step, 32 px, batch 4, contiguous", "training step, 64 px, batch 48, channels_last",
+        "training step, 32 px, batch 4, contiguous", "training step, 64 px, batch 24, channels_last",
     ]  # fmt: skip
     memory = [float(row["peak_memory_mib"]) for row in rows]
     for place, row in enumerate(rows):
-        batch = 4 if place < 2 else 48
+        batch = 4 if place < 2 else 24
         assert float(row["images_per_second"]) * float(row["median_seconds"]) == pytest.approx(batch, rel=1e-3)
         # 11.7 million weights and as many gradients take 89 MiB; the buffers of oneDNN and the allocator add to it
         assert 89 < memory[place] < 900
-    assert min(memory[2:]) > max(memory[:2]) + 50  # the maps before the last stage alone take 100 MiB more
+    assert min(memory[2:]) > max(memory[:2]) + 30  # the maps of the first stages alone take 50 MiB more
 
 
 def test_a_step_trains_in_the_form_that_was_asked_for(monkeypatch):
@@ -113,12 +113,19 @@ def test_a_step_trains_in_the_form_that_was_asked_for(monkeypatch):
 
 
 def test_loader(monkeypatch):
+    def take_turns(epochs, turns):
+        for epoch in epochs.values():
+            epoch()
+        return {name: [6.4 * turn for turn in range(1, 1 + turns)] for name in epochs}
+
+    monkeypatch.setattr(loader, "take_turns", take_turns)
     monkeypatch.setattr(loader, "IMAGES", {"large": ((40, 56), 32, 32, "jpg"), "small": ((32, 32), 32, 64, "webp")})
     loader.bench()
-    rows = written("loader")
-    assert [(row["what"], row["variant"]) for row in rows] == [
-        ("large", "torchvision"), ("large", "ours"),
-        ("small", "torchvision"), ("small", "ours"), ("small", "ours, resident (cpu)"),
+    found = [
+        (row["what"], row["variant"], row["median_seconds"], row["images_per_second"]) for row in written("loader")
+    ]
+    large, small = ("0.3", "3.3333"), ("0.15", "6.6667")  # 9.6 s an epoch of 32, and of 64 images
+    assert found == [
+        ("large", "torchvision", *large), ("large", "ours", *large),
+        ("small", "torchvision", *small), ("small", "ours", *small), ("small", "ours, resident (cpu)", *small),
     ]  # fmt: skip
-    for row in rows:
-        assert float(row["images_per_second"]) * float(row["median_seconds"]) == pytest.approx(1, rel=1e-3)

@@ -133,7 +133,7 @@ def test_types(dtype, form):
 
 @runs_here
 def test_without_normalization(form):
-    check(*sample_of((1, 12, 5, 9), 2, torch.float32, last=False), 2, normalize=False)
+    check(*sample_of((1, 12, 9, 10), 3, torch.float32, last=False), 3, normalize=False)
 
 
 @runs_here
@@ -155,11 +155,12 @@ def test_one_position_one_channel_one_group(shape, groups, form):
 
 @runs_here
 def test_constant_maps(form):
-    """Their deviation is 0, and nothing flows back through it; a value whose sums are rounded deviates no more."""
+    """Their deviation is 0, and nothing flows back through it; values whose sums are rounded deviate no more."""
     x, grad, weight, bias = sample_of((2, 8, 4, 5), 2, torch.float32, last=False)
     check(x.fill_(0.5), grad, weight, bias, 2)
-    y, *_ = cuda.forward(x.fill_(0.3), weight, bias, 2, True, EPS)
-    torch.testing.assert_close(y, 0.3 * torch.sigmoid(bias).repeat_interleave(4)[:, None, None].expand_as(y))
+    x = torch.linspace(0.1, 30, 8, device=DEVICE)[:, None, None].expand(1, 8, 29, 31).contiguous()
+    y, *_ = cuda.forward(x, weight, bias, 2, True, EPS)
+    torch.testing.assert_close(y, x * torch.sigmoid(bias).repeat_interleave(4)[:, None, None])
 
 
 @runs_here

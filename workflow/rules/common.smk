@@ -5,6 +5,7 @@ import shlex
 import shutil
 import socket
 import sys
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -179,9 +180,14 @@ def fingerprint(task):
 
     def of(wildcards):
         path = paths.manifest(SCALE, task)
-        return read_json(path)["fingerprint"] if path.exists() else None
+        return fingerprint_in(path, path.stat().st_mtime_ns) if path.exists() else None
 
     return of
+
+
+@cache  # each job asks
+def fingerprint_in(path, modified):
+    return read_json(path)["fingerprint"]
 
 
 def gpus():

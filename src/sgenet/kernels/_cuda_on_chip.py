@@ -37,7 +37,7 @@ def forward_on_chip(
     likeness = group_sum(tile * mu[:, None], GROUPS, ROWS)
     mean, deviation, drift = tl.zeros((GROUPS,), REAL), tl.zeros((GROUPS,), REAL), tl.zeros((GROUPS,), REAL)
     if NORMALIZE:
-        about = tl.sum(likeness, 1) / positions
+        about = tl.sum(likeness, 1) / positions  # with <mu, mu>, Triton gives every thread all positions
         likeness = tl.where((position < positions)[None, :], likeness - about[:, None], 0)
         drift = tl.sum(likeness, 1)
         mean, deviation = mean_and_deviation(about, drift, tl.sum(likeness * likeness, 1), positions)
