@@ -129,14 +129,14 @@ def check(value: Any, schema: str, path: str | Path, at: tuple[str, ...] = (), *
     Raises:
         InputError: one sentence with file, field, what was found and what was expected.
     """
-    known = schema, partial, repr(value)  # many runs have the same settings
-    if known in _GOOD:
-        return
     _check_finite(value, path, at)
+    seen = schema, partial, repr(value)  # many runs have the same settings
+    if seen in _GOOD:
+        return
     found = islice(_validator(schema, partial).iter_errors(value), _MOST_ERRORS)
     errors = sorted(found, key=lambda error: list(map(str, error.path)))
     if not errors:
-        _GOOD.add(known)
+        _GOOD.add(seen)
         return
     error = jsonschema.exceptions.best_match(errors)
     assert error is not None
