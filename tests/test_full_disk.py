@@ -211,8 +211,10 @@ def test_open_files_have_a_limit(whole, tmp_path):
 
     def act():
         os.chdir(tmp_path)
-        free = os.dup(0)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (free + 4, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        spare = [os.dup(0) for _ in range(4)]  # the lowest numbers that are free
+        resource.setrlimit(resource.RLIMIT_NOFILE, (spare[-1] + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        for number in spare:
+            os.close(number)
         return sgenet("evaluate", RUN)
 
     status, told = forked(act)
