@@ -1,5 +1,7 @@
 """The operator in the form of each device against the definition, in double precision and differentiated by torch."""
 
+import sys
+
 import pytest
 import torch
 
@@ -186,7 +188,7 @@ def test_the_reference_can_be_asked_for(monkeypatch):
 
 
 def test_the_reference_serves_where_no_compiler_is_installed(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "numba", None)
+    monkeypatch.setitem(sys.modules, "numba", None)
     from sgenet import kernels
 
     kernels._kernels.cache_clear()

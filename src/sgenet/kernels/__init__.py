@@ -27,14 +27,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from sgenet.kernels.reference import reference
+from sgenet.kernels.reference import reference, sum_type
 
 __all__ = ["reference", "spatial_group_enhance", "use"]
 
 Form = Literal["fused", "reference"]
 _NEEDS = {"cpu": "numba", "cuda": "triton"}
 _INSTALLED = {device for device, package in _NEEDS.items() if importlib.util.find_spec(package)}
-_HALF = (torch.float16, torch.bfloat16)
 _form: Form = "fused"
 
 
@@ -87,9 +86,12 @@ def _dense(x: Tensor) -> tuple[Tensor, torch.memory_format]:
     return x.contiguous(memory_format=memory_format), memory_format
 
 
-def _wide(x: Tensor) -> torch.dtype:
-    """The type in which sums are taken."""
-    return torch.float32 if x.dtype in _HALF else x.dtype
+def _ready(x: Tensor, *parameters: Tensor) -> tuple[Any, torch.memory_format, list[Tensor]]:
+    """The kernels for a map's device; its memory format; the map dense, and parameters in the type of sums."""
+    kernels = _kernels(x.device.type)
+    assert kernels is not None
+    x, memory_format = _dense(x)
+    return kernels, memory_format, [x, *(parameter.to(sum_type(x)).contiguous() for parameter in parameters)]
 
 
 _NAME = "sgenet::spatial_group_enhance"
@@ -106,12 +108,9 @@ torch.library.define(
 def _forward(
     x: Tensor, weight: Tensor, bias: Tensor, groups: int, normalize: bool, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns y; the mean vector (N, C); mean and deviation of the likeness (N, groups, 2); these in `_wide`."""
-    kernels = _kernels(x.device.type)
-    assert kernels is not None
-    x, _ = _dense(x)
-    weight, bias = weight.to(_wide(x)).contiguous(), bias.to(_wide(x)).contiguous()
-    found: tuple[Tensor, Tensor, Tensor] = kernels.forward(x, weight, bias, groups, normalize, eps)
+    """Returns y; the mean vector (N, C); mean and deviation of the likeness (N, groups, 2); these in `sum_type`."""
+    kernels, _, tensors = _ready(x, weight, bias)
+    found: tuple[Tensor, Tensor, Tensor] = kernels.forward(*tensors, groups, normalize, eps)
     return found
 
 
@@ -120,7 +119,7 @@ def _(
     x: Tensor, weight: Tensor, bias: Tensor, groups: int, normalize: bool, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     n, channels = x.shape[:2]
-    wide = _wide(x)
+    wide = sum_type(x)
     y = torch.empty_like(x, memory_format=_dense(x)[1])
     return y, x.new_empty(n, channels, dtype=wide), x.new_empty(n, groups, 2, dtype=wide)
 
@@ -137,14 +136,11 @@ def _backward(
     normalize: bool,
     eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns the gradients of x, weight and bias, the latter two in `_wide`."""
-    kernels = _kernels(x.device.type)
-    assert kernels is not None
-    x, memory_format = _dense(x)
+    """Returns the gradients of x, weight and bias, the latter two in `sum_type`."""
+    kernels, memory_format, tensors = _ready(x, weight, bias)
     grad = grad.contiguous(memory_format=memory_format)
-    weight, bias = weight.to(_wide(x)).contiguous(), bias.to(_wide(x)).contiguous()
     found: tuple[Tensor, Tensor, Tensor] = kernels.backward(
-        grad, x, weight, bias, mean_vector, statistics, groups, normalize, eps
+        grad, *tensors, mean_vector, statistics, groups, normalize, eps
     )
     return found
 
@@ -161,7 +157,7 @@ def _(
     normalize: bool,
     eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    wide = _wide(x)
+    wide = sum_type(x)
     grad_x = torch.empty_like(x, memory_format=_dense(x)[1])
     return grad_x, x.new_empty(groups, dtype=wide), x.new_empty(groups, dtype=wide)
 

@@ -21,9 +21,7 @@ from torch import Tensor
 from sgenet.kernels import _cpu_loops as loops
 
 _STRIP = 1 << 18  # bytes of a strip of channels: with its gradient and the result less than a usual second-level cache
-_ROW = (
-    1 << 10
-)  # bytes of neighbouring channels that are read in a row, at least: shorter pieces come slowly from memory
+_ROW = 1 << 10  # bytes of neighbouring channels that are read in a row, at least: shorter pieces come slowly
 _SHORT, _SMALL = 128, 1 << 17  # channels, bytes of a sample, below which planes are faster than strips (measured)
 _FORWARD = {torch.float32: loops.forward32, torch.float64: loops.forward64}
 _BACKWARD = {torch.float32: loops.backward32, torch.float64: loops.backward64}

@@ -28,6 +28,7 @@ from torch import Tensor
 
 from sgenet.kernels import _cuda_looped, _cuda_on_chip
 from sgenet.kernels._cuda_looped import ALL, LIKENESS, MEAN, SUMS, WRITE
+from sgenet.kernels.reference import sum_type
 
 __all__ = ["backward", "forward"]
 
@@ -110,7 +111,7 @@ def forward(
     Returns: y, like `x`; the mean vectors (N, C); mean and unbiased deviation of the likeness (N, G, 2), zeros where it
         is not normalised. The latter two are in fp32 (fp64 for fp64).
     """
-    real = torch.promote_types(x.dtype, torch.float32)
+    real = sum_type(x)
     y = torch.empty_like(x)
     mean_vector, statistics = x.new_empty(x.shape[:2], dtype=real), x.new_empty(len(x), groups, 2, dtype=real)
     if not x.numel():

@@ -20,7 +20,7 @@ def reference(
     Returns:
         The scaled map, of the shape, type and memory format of `x`.
     """
-    wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    wide = x.to(sum_type(x))
     gamma, beta = (parameter.to(wide.dtype).view(1, groups, 1, 1) for parameter in (weight, bias))
     grouped = wide.unflatten(1, (groups, -1))  # (N, G, C/G, H, W): a view in either memory format
     mean_vector = grouped.mean(dim=(3, 4), keepdim=True)
@@ -29,6 +29,11 @@ def reference(
         likeness = _normalized(likeness, eps)
     gate = torch.addcmul(beta, likeness, gamma).sigmoid()
     return (grouped * gate.unsqueeze(2)).flatten(1, 2).to(x.dtype)
+
+
+def sum_type(x: Tensor) -> torch.dtype:
+    """The type in which sums over a map are taken: float32 at least."""
+    return torch.promote_types(x.dtype, torch.float32)
 
 
 def _normalized(likeness: Tensor, eps: float) -> Tensor:
