@@ -116,39 +116,53 @@ def _products(x, grad, out):
 
 
 @njit(fastmath=_FAST, error_model="numpy")
-def _to_gates(s, gamma, beta, normalize, eps, statistics):
-    """Turn the likeness of one group into its gates, in place; its mean and unbiased deviation to `statistics`."""
-    total = squares = s.dtype.type(0)
-    for i in range(s.size):
-        total += s[i]
-    mean = total / s.dtype.type(s.size)
-    for i in range(s.size):
-        squares += (s[i] - mean) * (s[i] - mean)
-    deviation = np.sqrt(squares / s.dtype.type(max(s.size - 1, 1)))
-    statistics[0], statistics[1] = mean, deviation
-    slope = gamma / (deviation + eps) if normalize else gamma
-    centre = mean if normalize else s.dtype.type(0)
-    for i in range(s.size):
-        s[i] = _sigmoid((s[i] - centre) * slope + beta)
+def _centre(s):
+    """Take the mean off `s`, in place; returns it.
+
+    What rounding left is taken off as well: of a map of equal numbers nothing else would be left, to be normalised.
+    """
+    mean = s.dtype.type(0)
+    for _ in range(2):
+        total = s.dtype.type(0)
+        for i in range(s.size):
+            total += s[i]
+        off = total / s.dtype.type(s.size)
+        for i in range(s.size):
+            s[i] -= off
+        mean += off
+    return mean
 
 
 @njit(fastmath=_FAST, error_model="numpy")
-def _to_gradients(s, products, gates, gamma, beta, normalize, eps, statistics):
+def _to_gates(s, gamma, beta, normalize, eps, statistics):
+    """Turn the likeness of one group into its gates, in place; its mean and unbiased deviation to `statistics`."""
+    squares = s.dtype.type(0)
+    statistics[0] = _centre(s) if normalize else squares
+    for i in range(s.size):
+        squares += s[i] * s[i]
+    statistics[1] = np.sqrt(squares / s.dtype.type(max(s.size - 1, 1)))
+    slope = gamma / (statistics[1] + eps) if normalize else gamma
+    for i in range(s.size):
+        s[i] = _sigmoid(s[i] * slope + beta)
+
+
+@njit(fastmath=_FAST, error_model="numpy")
+def _to_gradients(s, products, gates, gamma, beta, normalize, eps, deviation):
     """Turn the likeness of one group into its gradient, in place, with the gates beside it.
 
-    Returns the gradients of gamma and beta.
+    Returns the gradients of gamma and beta; `products` are used up.
     """
     zero, one = s.dtype.type(0), s.dtype.type(1)
-    mean, deviation = (statistics[0], statistics[1]) if normalize else (zero, one)
     inverse = one / (deviation + eps) if normalize else one
     grad_gamma = grad_beta = zero
+    if normalize:
+        _centre(s)
     for i in range(s.size):
-        off = s[i] - mean
-        gate = _sigmoid(gamma * (off * inverse) + beta)
+        gate = _sigmoid(gamma * (s[i] * inverse) + beta)
         inner = products[i] * gate * (one - gate)
-        grad_gamma += inner * (off * inverse)
+        grad_gamma += inner * (s[i] * inverse)
         grad_beta += inner
-        s[i], products[i], gates[i] = off, inner, gate
+        products[i], gates[i] = inner, gate
     if not normalize:
         for i in range(s.size):
             s[i] = gamma * products[i]
@@ -156,10 +170,10 @@ def _to_gradients(s, products, gates, gamma, beta, normalize, eps, statistics):
         s[0] = zero
     else:
         slope = gamma * inverse
-        middle = grad_beta / s.dtype.type(s.size)
+        _centre(products)
         spread = slope * grad_gamma / (s.dtype.type(s.size - 1) * deviation) if deviation > zero else zero
         for i in range(s.size):
-            s[i] = slope * (products[i] - middle) - spread * s[i]
+            s[i] = slope * products[i] - spread * s[i]
     return grad_gamma, grad_beta
 
 
@@ -185,7 +199,7 @@ def _backward_plane(x, grad, grad_x, vector, statistics, gamma, beta, normalize,
     channels, positions = x.shape
     _likeness(x, vector, s)
     _products(x, grad, products)
-    found = _to_gradients(s, products, gates, gamma, beta, normalize, eps, statistics)
+    found = _to_gradients(s, products, gates, gamma, beta, normalize, eps, statistics[1])
     for c in range(channels):
         total = x.dtype.type(0)
         for i in range(positions):
@@ -215,6 +229,9 @@ def _sum_quads(quads, out):
     elif size == 2:
         for g in range(out.size):
             out[g] = quads[2 * g] + quads[2 * g + 1]
+    elif size == 4:
+        for g in range(out.size):
+            out[g] = (quads[4 * g] + quads[4 * g + 1]) + (quads[4 * g + 2] + quads[4 * g + 3])
     else:
         for g in range(out.size):
             total = quads[g * size]
@@ -224,8 +241,8 @@ def _sum_quads(quads, out):
 
 
 @njit(fastmath=_FAST, error_model="numpy")
-def _repeat(values, quads, row):
-    """Each group's value for all of its channels; the first two cases become vector instructions."""
+def _to_quads(values, quads):
+    """Each group's value for all of its quads; the first two cases become vector instructions."""
     size = quads.size // values.size
     if size == 1:
         for g in range(values.size):
@@ -233,100 +250,142 @@ def _repeat(values, quads, row):
     elif size == 2:
         for g in range(values.size):
             quads[2 * g], quads[2 * g + 1] = values[g], values[g]
+    elif size == 4:
+        for g in range(values.size):
+            for q in range(4):
+                quads[4 * g + q] = values[g]
     else:
         for g in range(values.size):
             for q in range(size):
                 quads[g * size + q] = values[g]
-    for j in range(quads.size):
-        value = quads[j]
-        row[4 * j], row[4 * j + 1], row[4 * j + 2], row[4 * j + 3] = value, value, value, value
-
-
-@njit(error_model="numpy")
-def _transpose(matrix, out):
-    for i in range(matrix.shape[0]):
-        for j in range(matrix.shape[1]):
-            out[j, i] = matrix[i, j]
 
 
 @njit(fastmath=_FAST, error_model="numpy")
-def _forward_strip(x, y, vector, statistics, weight, bias, normalize, eps, quads, row, by_position, s):
-    """Neighbouring groups of one sample, first in (positions, all channels); `s` is (groups, positions)."""
-    positions, channels = x.shape[0], vector.size
+def _strip_likeness(x, vector, quads, square, total, s):
+    """The likeness of groups to their mean vectors, less the mean vector's square, and the sum of that.
+
+    That square is the likeness's mean but for rounding, which `total` puts right.
+    """
+    _products_of_quads(vector, vector, quads)
+    _sum_quads(quads, square)
+    total[:] = 0
+    for i in range(s.shape[0]):
+        row = s[i]
+        _products_of_quads(x[i], vector, quads)
+        _sum_quads(quads, row)
+        for g in range(total.size):
+            row[g] -= square[g]
+        for g in range(total.size):
+            total[g] += row[g]
+
+
+@njit(fastmath=_FAST, error_model="numpy")
+def _forward_strip(x, y, vector, statistics, weight, bias, normalize, eps, rows, sums, room):
+    """Neighbouring groups of one sample, first in (positions, all channels).
+
+    `rows` and `sums` are room for a number a channel, `room` for one a position and group.
+    """
+    positions, channels, groups = x.shape[0], vector.size, weight.size
+    part, quads, slope, shift = rows[0][:channels], rows[1][: channels // 4], rows[2][:groups], rows[3][:groups]
+    total, squares = sums[0][:groups], sums[1][:groups]
+    s = room[: positions * groups].reshape(positions, groups)
     vector[:] = 0
     for begin in range(0, positions, _SPAN):
-        row[:] = 0
+        part[:] = 0
         for i in range(begin, min(begin + _SPAN, positions)):
             for c in range(channels):
-                row[c] += x[i, c]
+                part[c] += x[i, c]
         for c in range(channels):
-            vector[c] += row[c]
+            vector[c] += part[c]
     for c in range(channels):
         vector[c] /= x.dtype.type(positions)
+    _strip_likeness(x, vector, quads, shift, total, s)
+    squares[:] = 0
     for i in range(positions):
-        _products_of_quads(x[i], vector, quads)
-        _sum_quads(quads, by_position[i])
-    _transpose(by_position, s)
-    for g in range(len(weight)):
-        _to_gates(s[g], weight[g], bias[g], normalize, eps, statistics[g])
-    _transpose(s, by_position)
+        for g in range(groups):
+            squares[g] += np.float64(s[i, g]) * s[i, g]
+    for g in range(groups):
+        rest = total[g] / positions
+        variance = max(squares[g] - rest * total[g], 0.0) / max(positions - 1, 1)
+        statistics[g, 0], statistics[g, 1] = shift[g] + rest, np.sqrt(variance)
+        slope[g] = weight[g] / (statistics[g, 1] + eps) if normalize else weight[g]
+        shift[g] = rest if normalize else -shift[g]  # what is still to be taken off, or to be given back
     for i in range(positions):
-        _repeat(by_position[i], quads, row)
-        for c in range(channels):
-            y[i, c] = x[i, c] * row[c]
+        row, out = s[i], y[i]
+        for g in range(groups):
+            row[g] = _sigmoid((row[g] - shift[g]) * slope[g] + bias[g])
+        _to_quads(row, quads)
+        for j in range(quads.size):
+            for k in range(4):
+                out[4 * j + k] = x[i, 4 * j + k] * quads[j]
 
 
 @njit(fastmath=_FAST, error_model="numpy")
 def _backward_strip(
-    x,
-    grad,
-    grad_x,
-    vector,
-    statistics,
-    weight,
-    bias,
-    normalize,
-    eps,
-    grad_weight,
-    grad_bias,
-    quads,
-    rows,
-    by_position,
-    s,
-    products,
-    gates,
+    x, grad, grad_x, vector, statistics, weight, bias, normalize, eps, grad_weight, grad_bias, rows, sums, rooms
 ):
     """Neighbouring groups of one sample; see `_forward_strip`."""
-    positions, channels = x.shape[0], vector.size
-    row, part, own = rows
-    first, second = by_position
+    zero, one = x.dtype.type(0), x.dtype.type(1)
+    positions, channels, groups = x.shape[0], vector.size, weight.size
+    own, part, quads = rows[0][:channels], rows[1][:channels], rows[2][: channels // 4]
+    shift, inverse, slope = rows[3][:groups], rows[4][:groups], rows[5][:groups]
+    middle, spread = rows[6][:groups], rows[7][:groups]
+    by_weight, by_bias = sums[0][:groups], sums[1][:groups]
+    s = rooms[0][: positions * groups].reshape(positions, groups)
+    products = rooms[1][: positions * groups].reshape(positions, groups)
+    gates = rooms[2][: positions * groups].reshape(positions, groups)
+    _strip_likeness(x, vector, quads, shift, by_bias, s)
+    for g in range(groups):
+        shift[g] = by_bias[g] / positions if normalize else -shift[g]
+        inverse[g] = one / (statistics[g, 1] + eps) if normalize else one
+        slope[g] = weight[g] * inverse[g]
+    sums[:] = 0
     for i in range(positions):
-        _products_of_quads(x[i], vector, quads)
-        _sum_quads(quads, first[i])
+        off, inner, gate = s[i], products[i], gates[i]
         _products_of_quads(x[i], grad[i], quads)
-        _sum_quads(quads, second[i])
-    _transpose(first, s)
-    _transpose(second, products)
-    for g in range(len(weight)):
-        grad_weight[g], grad_bias[g] = _to_gradients(
-            s[g], products[g], gates[g], weight[g], bias[g], normalize, eps, statistics[g]
-        )
-    _transpose(s, first)
-    _transpose(gates, second)
+        _sum_quads(quads, inner)
+        for g in range(groups):
+            off[g] -= shift[g]
+        for g in range(groups):
+            gate[g] = _sigmoid(off[g] * slope[g] + bias[g])
+        for g in range(groups):
+            inner[g] *= gate[g] * (one - gate[g])
+        for g in range(groups):
+            by_weight[g] += inner[g] * off[g]
+        for g in range(groups):
+            by_bias[g] += inner[g]
+    for g in range(groups):
+        grad_weight[g], grad_bias[g] = by_weight[g] * inverse[g], by_bias[g]
+        middle[g], deviation = zero, statistics[g, 1]
+        spread[g] = zero
+        if normalize:
+            middle[g] = by_bias[g] / positions
+            if deviation > zero:
+                spread[g] = slope[g] * grad_weight[g] / (x.dtype.type(positions - 1) * deviation)
     own[:] = 0
     for begin in range(0, positions, _SPAN):
         part[:] = 0
         for i in range(begin, min(begin + _SPAN, positions)):
-            _repeat(first[i], quads, row)
-            for c in range(channels):
-                part[c] += row[c] * x[i, c]
+            off, inner = s[i], products[i]
+            for g in range(groups):
+                inner[g] = slope[g] * (inner[g] - middle[g])
+            for g in range(groups):
+                inner[g] -= spread[g] * off[g]
+            _to_quads(inner, quads)
+            for j in range(quads.size):
+                for k in range(4):
+                    part[4 * j + k] += x[i, 4 * j + k] * quads[j]
         for c in range(channels):
             own[c] += part[c] / x.dtype.type(positions)
     for i in range(positions):
-        _repeat(first[i], quads, row)
-        _repeat(second[i], quads, part)
-        for c in range(channels):
-            grad_x[i, c] = grad[i, c] * part[c] + (vector[c] * row[c] + own[c])
+        _to_quads(products[i], quads)
+        for j in range(quads.size):
+            for k in range(4):
+                part[4 * j + k] = vector[4 * j + k] * quads[j] + own[4 * j + k]
+        _to_quads(gates[i], quads)
+        for j in range(quads.size):
+            for k in range(4):
+                grad_x[i, 4 * j + k] = grad[i, 4 * j + k] * quads[j] + part[4 * j + k]
 
 
 @njit
@@ -368,9 +427,9 @@ def _small(job, n, first, count, dtype):
 def _forward(address, dtype):
     job = carray(address, FIELDS, np.int64)
     eps = dtype(carray(address, FIELDS, np.float64)[EPS])
-    positions, normalize = job[POSITIONS], job[NORMALIZE] != 0
-    row = np.empty(job[UNIT_GROUPS] * job[CHANNELS] // job[GROUPS], dtype)
-    quads, matrices = np.empty_like(row), np.empty((2, job[UNIT_GROUPS] * positions), dtype)
+    normalize, width = job[NORMALIZE] != 0, job[UNIT_GROUPS]
+    rows, sums = np.empty((4, width * job[CHANNELS] // job[GROUPS]), dtype), np.empty((2, width))
+    room = np.empty(width * job[POSITIONS], dtype)
     while True:
         unit = _take(address)
         if unit >= job[UNITS]:
@@ -379,22 +438,18 @@ def _forward(address, dtype):
         vector, statistics, weight, bias = _small(job, n, first, count, dtype)
         x, y = _map(job, X, n, first, dtype), _map(job, Y, n, first, dtype)
         if job[STRIPS]:
-            _forward_strip(
-                x, y, vector, statistics, weight, bias, normalize, eps, quads[: vector.size // 4], row[: vector.size],
-                matrices[0][: count * positions].reshape(positions, count),
-                matrices[1][: count * positions].reshape(count, positions),
-            )  # fmt: skip
+            _forward_strip(x, y, vector, statistics, weight, bias, normalize, eps, rows, sums, room)
         else:
-            _forward_plane(x, y, vector, statistics[0], weight[0], bias[0], normalize, eps, matrices[0])
+            _forward_plane(x, y, vector, statistics[0], weight[0], bias[0], normalize, eps, room)
 
 
 @njit
 def _backward(address, dtype):
     job = carray(address, FIELDS, np.int64)
     eps = dtype(carray(address, FIELDS, np.float64)[EPS])
-    positions, normalize = job[POSITIONS], job[NORMALIZE] != 0
-    rows = np.empty((4, job[UNIT_GROUPS] * job[CHANNELS] // job[GROUPS]), dtype)
-    matrices = np.empty((5, job[UNIT_GROUPS] * positions), dtype)
+    normalize, width = job[NORMALIZE] != 0, job[UNIT_GROUPS]
+    rows, sums = np.empty((8, width * job[CHANNELS] // job[GROUPS]), dtype), np.empty((2, width))
+    rooms = np.empty((3, width * job[POSITIONS]), dtype)
     while True:
         unit = _take(address)
         if unit >= job[UNITS]:
@@ -403,22 +458,15 @@ def _backward(address, dtype):
         vector, statistics, weight, bias = _small(job, n, first, count, dtype)
         grad_weight = _at(job, GRAD_WEIGHT, n * job[GROUPS] + first, (count,), dtype)
         grad_bias = _at(job, GRAD_BIAS, n * job[GROUPS] + first, (count,), dtype)
-        x, grad, grad_x = (
-            _map(job, X, n, first, dtype),
-            _map(job, GRAD, n, first, dtype),
-            _map(job, GRAD_X, n, first, dtype),
-        )
+        x, grad = _map(job, X, n, first, dtype), _map(job, GRAD, n, first, dtype)
+        grad_x = _map(job, GRAD_X, n, first, dtype)
         if job[STRIPS]:
-            used, channels = count * positions, vector.size
             _backward_strip(
                 x, grad, grad_x, vector, statistics, weight, bias, normalize, eps, grad_weight, grad_bias,
-                rows[0][: channels // 4], (rows[1][:channels], rows[2][:channels], rows[3][:channels]),
-                (matrices[0][:used].reshape(positions, count), matrices[1][:used].reshape(positions, count)),
-                matrices[2][:used].reshape(count, positions), matrices[3][:used].reshape(count, positions),
-                matrices[4][:used].reshape(count, positions),
+                rows, sums, rooms,
             )  # fmt: skip
         else:
-            s, products, gates = matrices[0], matrices[1], matrices[2]
+            s, products, gates = rooms
             grad_weight[0], grad_bias[0] = _backward_plane(
                 x, grad, grad_x, vector, statistics[0], weight[0], bias[0], normalize, eps, s, products, gates
             )

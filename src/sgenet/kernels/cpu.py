@@ -20,8 +20,9 @@ from torch import Tensor
 
 from sgenet.kernels import _cpu_loops as loops
 
-_STRIP = 1 << 18  # bytes of a strip of channels: with its gradient and the result less than a usual second-level cache
-_ROW = 1 << 10  # bytes of neighbouring channels that are read in a row, at least: shorter pieces come slowly
+_ROW = 1 << 12  # bytes of neighbouring channels that a strip is wide: less comes slowly from memory,
+_LEAST = 1 << 10  # and yet no less than this where there are so few samples that
+_UNITS = 4  # threads would have nothing to do
 _SHORT, _SMALL = 128, 1 << 17  # channels, bytes of a sample, below which planes are faster than strips (measured)
 _FORWARD = {torch.float32: loops.forward32, torch.float64: loops.forward64}
 _BACKWARD = {torch.float32: loops.backward32, torch.float64: loops.backward64}
@@ -103,7 +104,7 @@ def _run(
     if x.numel() == 0:
         return
     strips, size, positions = not x.is_contiguous(), channels // groups, height * width
-    unit_groups = min(groups, _strip_groups(size, positions, x.itemsize)) if strips else 1
+    unit_groups = _strip_groups(n, groups, size, x.itemsize) if strips else 1
     job = np.zeros(loops.FIELDS, np.int64)
     job[loops.UNITS : loops.EPS] = (
         n * -(-groups // unit_groups), channels, positions, groups, strips, unit_groups, normalize,
@@ -119,10 +120,12 @@ def _run(
         parallel(kernel.address, job.ctypes.data, threads, 0)
 
 
-def _strip_groups(size: int, positions: int, itemsize: int) -> int:
-    """Groups of a strip: enough for rows that are not too short, and no more than stay in the cache."""
-    row = max(1, _ROW // (size * itemsize))
-    return row * max(1, _STRIP // (row * size * positions * itemsize))
+def _strip_groups(n: int, groups: int, size: int, itemsize: int) -> int:
+    """Groups of a strip, of `size` channels each."""
+    width = max(1, min(groups, _ROW // (size * itemsize)))
+    while n * -(-groups // width) < _UNITS and width * size * itemsize > _LEAST and width > 1:
+        width = -(-width // 2)
+    return width
 
 
 @functools.cache
