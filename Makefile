@@ -20,6 +20,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@[ -x "$(ENV)/bin/python" ] || "$(UV)" venv --quiet --python "$$(command -v $(PYTHON))" "$(ENV)"
 	"$(UV)" pip sync --python "$(ENV)/bin/python" --require-hashes --compile-bytecode --quiet requirements.lock
 	"$(UV)" pip install --python "$(ENV)/bin/python" --no-deps --no-build-isolation --quiet --editable .
+	"$(ENV)/bin/python" -c 'from sgenet.kernels import cpu; cpu.load()' # compiles SGE for this machine
 	@touch "$(STAMP)"
 
 replicate: setup

@@ -15,6 +15,7 @@ checkpoint prepare_data:
     conda:
         "../../environment.yml"
     threads: workflow.cores
+    priority: 1  # first: for all cores, it would wait until trainings end
     params:
         scale=SCALE,
         settings=data_settings,

@@ -30,6 +30,7 @@ rule latency:
     conda:
         "../../environment.yml"
     threads: workflow.cores  # so that nothing runs beside it
+    priority: 1  # first, while nothing has to end for it
     resources:
         gpu=gpus(),
     params:

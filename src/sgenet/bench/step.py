@@ -17,7 +17,7 @@ from sgenet.models.names import parse_name
 from sgenet.models.resnet import create_resnet
 from sgenet.provenance import peak_memory_mib
 
-TURNS = 5
+TURNS = 7
 MODELS = {  # variant -> model, and whether SGE's plain form takes the place of the fused one
     "resnet50": ("resnet50", False),
     "sge-resnet50, reference": ("sge-resnet50", True),
