@@ -12,10 +12,10 @@ checkpoint prepare_data:
         data=directory(DATA / "{task}"),
     log:
         paths.log(SCALE, "prepare/{task}"),
+    priority: 1  # first: for all cores, it would wait until trainings end
     conda:
         "../../environment.yml"
     threads: workflow.cores
-    priority: 1  # first: for all cores, it would wait until trainings end
     params:
         scale=SCALE,
         settings=data_settings,

@@ -27,10 +27,10 @@ rule latency:
         paths.latency(SCALE),
     log:
         paths.log(SCALE, "latency"),
+    priority: 1  # first, while nothing has to end for it
     conda:
         "../../environment.yml"
     threads: workflow.cores  # so that nothing runs beside it
-    priority: 1  # first, while nothing has to end for it
     resources:
         gpu=gpus(),
     params:
