@@ -116,34 +116,39 @@ def _products(x, grad, out):
 
 
 @njit(fastmath=_FAST, error_model="numpy")
-def _centre(s):
-    """Take the mean off `s`, in place; returns it.
+def _centre(s, mean):
+    """Take the mean off `s`, in place; returns what rounding left of it, which is to be taken off as well.
 
-    What rounding left is taken off as well: of a map of equal numbers nothing else would be left, to be normalised.
+    Of a map of equal numbers nothing else is left, and normalised it would be all there is.
     """
-    mean = s.dtype.type(0)
-    for _ in range(2):
-        total = s.dtype.type(0)
-        for i in range(s.size):
-            total += s[i]
-        off = total / s.dtype.type(s.size)
-        for i in range(s.size):
-            s[i] -= off
-        mean += off
-    return mean
+    rest = s.dtype.type(0)
+    for i in range(s.size):
+        s[i] -= mean
+        rest += s[i]
+    return rest / s.dtype.type(s.size)
+
+
+@njit(fastmath=_FAST, error_model="numpy")
+def _mean(s):
+    total = s.dtype.type(0)
+    for i in range(s.size):
+        total += s[i]
+    return total / s.dtype.type(s.size)
 
 
 @njit(fastmath=_FAST, error_model="numpy")
 def _to_gates(s, gamma, beta, normalize, eps, statistics):
     """Turn the likeness of one group into its gates, in place; its mean and unbiased deviation to `statistics`."""
-    squares = s.dtype.type(0)
-    statistics[0] = _centre(s) if normalize else squares
+    mean = rest = squares = s.dtype.type(0)
+    if normalize:
+        mean = _mean(s)
+        rest = _centre(s, mean)
     for i in range(s.size):
-        squares += s[i] * s[i]
-    statistics[1] = np.sqrt(squares / s.dtype.type(max(s.size - 1, 1)))
+        squares += (s[i] - rest) * (s[i] - rest)
+    statistics[0], statistics[1] = mean + rest, np.sqrt(squares / s.dtype.type(max(s.size - 1, 1)))
     slope = gamma / (statistics[1] + eps) if normalize else gamma
     for i in range(s.size):
-        s[i] = _sigmoid(s[i] * slope + beta)
+        s[i] = _sigmoid((s[i] - rest) * slope + beta)
 
 
 @njit(fastmath=_FAST, error_model="numpy")
@@ -154,13 +159,13 @@ def _to_gradients(s, products, gates, gamma, beta, normalize, eps, deviation):
     """
     zero, one = s.dtype.type(0), s.dtype.type(1)
     inverse = one / (deviation + eps) if normalize else one
+    rest = _centre(s, _mean(s)) if normalize else zero
     grad_gamma = grad_beta = zero
-    if normalize:
-        _centre(s)
     for i in range(s.size):
-        gate = _sigmoid(gamma * (s[i] * inverse) + beta)
+        off = (s[i] - rest) * inverse
+        gate = _sigmoid(gamma * off + beta)
         inner = products[i] * gate * (one - gate)
-        grad_gamma += inner * (s[i] * inverse)
+        grad_gamma += inner * off
         grad_beta += inner
         products[i], gates[i] = inner, gate
     if not normalize:
@@ -170,10 +175,10 @@ def _to_gradients(s, products, gates, gamma, beta, normalize, eps, deviation):
         s[0] = zero
     else:
         slope = gamma * inverse
-        _centre(products)
+        left = _centre(products, grad_beta / s.dtype.type(s.size))
         spread = slope * grad_gamma / (s.dtype.type(s.size - 1) * deviation) if deviation > zero else zero
         for i in range(s.size):
-            s[i] = slope * products[i] - spread * s[i]
+            s[i] = slope * (products[i] - left) - spread * (s[i] - rest)
     return grad_gamma, grad_beta
 
 
@@ -466,9 +471,8 @@ def _backward(address, dtype):
                 rows, sums, rooms,
             )  # fmt: skip
         else:
-            s, products, gates = rooms
             grad_weight[0], grad_bias[0] = _backward_plane(
-                x, grad, grad_x, vector, statistics[0], weight[0], bias[0], normalize, eps, s, products, gates
+                x, grad, grad_x, vector, statistics[0], weight[0], bias[0], normalize, eps, rooms[0], rooms[1], rooms[2]
             )
 
 

@@ -23,7 +23,6 @@ from sgenet.kernels import _cpu_loops as loops
 _ROW = 1 << 12  # bytes of neighbouring channels that a strip is wide: less comes slowly from memory,
 _LEAST = 1 << 10  # and yet no less than this where there are so few samples that
 _UNITS = 4  # threads would have nothing to do
-_SHORT, _SMALL = 128, 1 << 17  # channels, bytes of a sample, below which planes are faster than strips (measured)
 _FORWARD = {torch.float32: loops.forward32, torch.float64: loops.forward64}
 _BACKWARD = {torch.float32: loops.backward32, torch.float64: loops.backward64}
 
@@ -83,10 +82,9 @@ def load() -> None:
 
 
 def _ready(x: Tensor, groups: int, dtype: torch.dtype) -> tuple[Tensor, torch.memory_format]:
-    """The map in the sums' type, and contiguous where strips do not divide into quads or have too short rows to pay."""
+    """The map in the sums' type, and contiguous where a strip's groups do not divide into quads of channels."""
     memory_format = torch.contiguous_format if x.is_contiguous() else torch.channels_last
-    channels, height, width = x.shape[1:]
-    if channels // groups % 4 or (channels < _SHORT and channels * height * width * x.itemsize <= _SMALL):
+    if x.shape[1] // groups % 4:
         x = x.contiguous()
     return x.to(dtype), memory_format
 
