@@ -116,6 +116,15 @@ def _products(x, grad, out):
 
 
 @njit(fastmath=_FAST, error_model="numpy")
+def _mean(s):
+    """Of at least one number, all in one row."""
+    total = s.dtype.type(0)
+    for i in range(s.size):
+        total += s[i]
+    return total / s.dtype.type(s.size)
+
+
+@njit(fastmath=_FAST, error_model="numpy")
 def _centre(s, mean):
     """Take the mean off `s`, in place; returns what rounding left of it, which is to be taken off as well.
 
@@ -126,14 +135,6 @@ def _centre(s, mean):
         s[i] -= mean
         rest += s[i]
     return rest / s.dtype.type(s.size)
-
-
-@njit(fastmath=_FAST, error_model="numpy")
-def _mean(s):
-    total = s.dtype.type(0)
-    for i in range(s.size):
-        total += s[i]
-    return total / s.dtype.type(s.size)
 
 
 @njit(fastmath=_FAST, error_model="numpy")
@@ -187,10 +188,7 @@ def _forward_plane(x, y, vector, statistics, gamma, beta, normalize, eps, s):
     """One group of one sample, (channels, positions)."""
     channels, positions = x.shape
     for c in range(channels):
-        total = x.dtype.type(0)
-        for i in range(positions):
-            total += x[c, i]
-        vector[c] = total / x.dtype.type(positions)
+        vector[c] = _mean(x[c])
     _likeness(x, vector, s)
     _to_gates(s, gamma, beta, normalize, eps, statistics)
     for c in range(channels):
@@ -226,7 +224,7 @@ def _products_of_quads(row, other, quads):
 
 @njit(fastmath=_FAST, error_model="numpy")
 def _sum_quads(quads, out):
-    """Sums of the quads of each group; the first two cases become vector instructions."""
+    """Sums of the quads of each group; all but the last case become vector instructions."""
     size = quads.size // out.size
     if size == 1:
         for g in range(out.size):
@@ -247,7 +245,7 @@ def _sum_quads(quads, out):
 
 @njit(fastmath=_FAST, error_model="numpy")
 def _to_quads(values, quads):
-    """Each group's value for all of its quads; the first two cases become vector instructions."""
+    """Each group's value for all of its quads; all but the last case become vector instructions."""
     size = quads.size // values.size
     if size == 1:
         for g in range(values.size):

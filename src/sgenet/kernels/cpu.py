@@ -1,9 +1,9 @@
 """SGE on the CPU: native loops, compiled by numba when they are first needed.
 
-A unit of work is small enough to stay in a core's cache while it is walked through several times, so that the map comes
-from memory once (forward: 1 read and 1 write; backward: 2 reads and 1 write): one group of one sample where the map is
-contiguous, a strip of neighbouring groups where it is channels_last. Every sum belongs to one unit: results do not
-depend on the number of threads. The equations stand in `sgenet.kernels`.
+A unit of work is walked through several times: one group of one sample where the map is contiguous, a strip of
+neighbouring groups where it is channels_last. A group mostly stays in a core's cache, so that the map comes from memory
+once (forward: 1 read and 1 write; backward: 2 reads and 1 write); strips are wide, for long rows, and may not. Every
+sum belongs to one unit: results do not depend on the number of threads. The equations stand in `sgenet.kernels`.
 """
 
 import contextlib
