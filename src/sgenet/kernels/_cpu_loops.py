@@ -15,7 +15,7 @@ _FAST = {"reassoc", "nsz", "contract", "arcp", "afn"}
 _SPAN = 512  # positions of a partial sum, where a sum over positions has a single accumulator
 
 FIELDS = 20
-(NEXT, UNITS, CHANNELS, POSITIONS, GROUPS, STRIPS, UNIT_GROUPS, NORMALIZE, EPS, ITEMSIZE, X, WEIGHT, BIAS, MEAN_VECTOR,
+(NEXT, UNITS, CHANNELS, POSITIONS, GROUPS, REPEATS, UNIT_GROUPS, NORMALIZE, EPS, ITEMSIZE, X, WEIGHT, BIAS, MEAN_VECTOR,
  STATISTICS, Y, GRAD, GRAD_X, GRAD_WEIGHT, GRAD_BIAS) = range(FIELDS)  # fmt: skip
 
 
@@ -283,40 +283,70 @@ def _strip_likeness(x, vector, quads, square, total, s):
 
 
 @njit(fastmath=_FAST, error_model="numpy")
-def _forward_strip(x, y, vector, statistics, weight, bias, normalize, eps, rows, sums, room):
+def _tile(values, out):
+    """Copies of `values` side by side."""
+    for begin in range(0, out.size, values.size):
+        for i in range(values.size):
+            out[begin + i] = values[i]
+
+
+@njit(fastmath=_FAST, error_model="numpy")
+def _fold(values, size):
+    """Each number of `values` becomes the sum of those that stand a multiple of `size` from it."""
+    for begin in range(size, values.size, size):
+        for i in range(size):
+            values[i] += values[begin + i]
+    for begin in range(size, values.size, size):
+        for i in range(size):
+            values[begin + i] = values[i]
+
+
+@njit(fastmath=_FAST, error_model="numpy")
+def _forward_strip(x, y, vector, statistics, weight, bias, normalize, eps, repeats, rows, sums, room):
     """Neighbouring groups of one sample, first in (positions, all channels).
 
-    `rows` and `sums` are room for a number a channel, `room` for one a position and group.
+    A row of `x` is `repeats` positions, more than one only where the strip has all channels: then their groups count
+    as so many more, and what is summed over rows is folded in the end. `rows` and `sums` are room for a number a
+    channel of a row, `room` for one a position and group.
     """
-    positions, channels, groups = x.shape[0], vector.size, weight.size
-    part, quads, slope, shift = rows[0][:channels], rows[1][: channels // 4], rows[2][:groups], rows[3][:groups]
-    total, squares = sums[0][:groups], sums[1][:groups]
-    s = room[: positions * groups].reshape(positions, groups)
-    vector[:] = 0
-    for begin in range(0, positions, _SPAN):
+    lines, size, groups = x.shape[0], vector.size, weight.size
+    positions, wide, many = lines * repeats, size * repeats, groups * repeats
+    middle, part, quads = rows[0][:wide], rows[1][:wide], rows[2][: wide // 4]
+    slope, shift, beta = rows[3][:many], rows[4][:many], rows[5][:many]
+    total, squares = sums[0][:many], sums[1][:many]
+    s = room[: lines * many].reshape(lines, many)
+    middle[:] = 0
+    for begin in range(0, lines, _SPAN):
         part[:] = 0
-        for i in range(begin, min(begin + _SPAN, positions)):
-            for c in range(channels):
+        for i in range(begin, min(begin + _SPAN, lines)):
+            for c in range(wide):
                 part[c] += x[i, c]
-        for c in range(channels):
-            vector[c] += part[c]
-    for c in range(channels):
-        vector[c] /= x.dtype.type(positions)
-    _strip_likeness(x, vector, quads, shift, total, s)
+        for c in range(wide):
+            middle[c] += part[c]
+    _fold(middle, size)
+    for c in range(wide):
+        middle[c] /= x.dtype.type(positions)
+    vector[:] = middle[:size]
+    _strip_likeness(x, middle, quads, shift, total, s)
     squares[:] = 0
-    for i in range(positions):
-        for g in range(groups):
+    for i in range(lines):
+        for g in range(many):
             squares[g] += np.float64(s[i, g]) * s[i, g]
+    _fold(total, groups)
+    _fold(squares, groups)
     for g in range(groups):
         rest = total[g] / positions
         variance = max(squares[g] - rest * total[g], 0.0) / max(positions - 1, 1)
         statistics[g, 0], statistics[g, 1] = shift[g] + rest, np.sqrt(variance)
         slope[g] = weight[g] / (statistics[g, 1] + eps) if normalize else weight[g]
         shift[g] = rest if normalize else -shift[g]  # what is still to be taken off, or to be given back
-    for i in range(positions):
+    _tile(slope[:groups], slope)
+    _tile(shift[:groups], shift)
+    _tile(bias, beta)
+    for i in range(lines):
         row, out = s[i], y[i]
-        for g in range(groups):
-            row[g] = _sigmoid((row[g] - shift[g]) * slope[g] + bias[g])
+        for g in range(many):
+            row[g] = _sigmoid((row[g] - shift[g]) * slope[g] + beta[g])
         _to_quads(row, quads)
         for j in range(quads.size):
             for k in range(4):
@@ -325,66 +355,90 @@ def _forward_strip(x, y, vector, statistics, weight, bias, normalize, eps, rows,
 
 @njit(fastmath=_FAST, error_model="numpy")
 def _backward_strip(
-    x, grad, grad_x, vector, statistics, weight, bias, normalize, eps, grad_weight, grad_bias, rows, sums, rooms
+    x,
+    grad,
+    grad_x,
+    vector,
+    statistics,
+    weight,
+    bias,
+    normalize,
+    eps,
+    repeats,
+    grad_weight,
+    grad_bias,
+    rows,
+    sums,
+    rooms,
 ):
     """Neighbouring groups of one sample; see `_forward_strip`."""
     zero, one = x.dtype.type(0), x.dtype.type(1)
-    positions, channels, groups = x.shape[0], vector.size, weight.size
-    own, part, quads = rows[0][:channels], rows[1][:channels], rows[2][: channels // 4]
-    shift, inverse, slope = rows[3][:groups], rows[4][:groups], rows[5][:groups]
-    middle, spread = rows[6][:groups], rows[7][:groups]
-    by_weight, by_bias = sums[0][:groups], sums[1][:groups]
-    s = rooms[0][: positions * groups].reshape(positions, groups)
-    products = rooms[1][: positions * groups].reshape(positions, groups)
-    gates = rooms[2][: positions * groups].reshape(positions, groups)
-    _strip_likeness(x, vector, quads, shift, by_bias, s)
+    lines, size, groups = x.shape[0], vector.size, weight.size
+    positions, wide, many = lines * repeats, size * repeats, groups * repeats
+    own, part, mean, quads = rows[0][:wide], rows[1][:wide], rows[2][:wide], rows[3][: wide // 4]
+    shift, slope, beta = rows[4][:many], rows[5][:many], rows[6][:many]
+    middle, spread = rows[7][:many], rows[8][:many]
+    by_weight, by_bias = sums[0][:many], sums[1][:many]
+    s = rooms[0][: lines * many].reshape(lines, many)
+    products = rooms[1][: lines * many].reshape(lines, many)
+    gates = rooms[2][: lines * many].reshape(lines, many)
+    _tile(vector, mean)
+    _strip_likeness(x, mean, quads, shift, by_bias, s)
+    _fold(by_bias, groups)
     for g in range(groups):
         shift[g] = by_bias[g] / positions if normalize else -shift[g]
-        inverse[g] = one / (statistics[g, 1] + eps) if normalize else one
-        slope[g] = weight[g] * inverse[g]
+        slope[g] = weight[g] / (statistics[g, 1] + eps) if normalize else weight[g]
+    _tile(shift[:groups], shift)
+    _tile(slope[:groups], slope)
+    _tile(bias, beta)
     sums[:] = 0
-    for i in range(positions):
+    for i in range(lines):
         off, inner, gate = s[i], products[i], gates[i]
         _products_of_quads(x[i], grad[i], quads)
         _sum_quads(quads, inner)
-        for g in range(groups):
+        for g in range(many):
             off[g] -= shift[g]
-        for g in range(groups):
-            gate[g] = _sigmoid(off[g] * slope[g] + bias[g])
-        for g in range(groups):
+        for g in range(many):
+            gate[g] = _sigmoid(off[g] * slope[g] + beta[g])
+        for g in range(many):
             inner[g] *= gate[g] * (one - gate[g])
-        for g in range(groups):
+        for g in range(many):
             by_weight[g] += inner[g] * off[g]
-        for g in range(groups):
+        for g in range(many):
             by_bias[g] += inner[g]
+    _fold(by_weight, groups)
+    _fold(by_bias, groups)
     for g in range(groups):
-        grad_weight[g], grad_bias[g] = by_weight[g] * inverse[g], by_bias[g]
-        middle[g], deviation = zero, statistics[g, 1]
+        deviation = statistics[g, 1]
+        grad_weight[g] = by_weight[g] / (deviation + eps) if normalize else by_weight[g]
+        grad_bias[g] = by_bias[g]
+        middle[g] = by_bias[g] / positions if normalize else zero
         spread[g] = zero
-        if normalize:
-            middle[g] = by_bias[g] / positions
-            if deviation > zero:
-                spread[g] = slope[g] * grad_weight[g] / (x.dtype.type(positions - 1) * deviation)
+        if normalize and deviation > zero:
+            spread[g] = slope[g] * grad_weight[g] / (x.dtype.type(positions - 1) * deviation)
+    _tile(middle[:groups], middle)
+    _tile(spread[:groups], spread)
     own[:] = 0
-    for begin in range(0, positions, _SPAN):
+    for begin in range(0, lines, _SPAN):
         part[:] = 0
-        for i in range(begin, min(begin + _SPAN, positions)):
+        for i in range(begin, min(begin + _SPAN, lines)):
             off, inner = s[i], products[i]
-            for g in range(groups):
+            for g in range(many):
                 inner[g] = slope[g] * (inner[g] - middle[g])
-            for g in range(groups):
+            for g in range(many):
                 inner[g] -= spread[g] * off[g]
             _to_quads(inner, quads)
             for j in range(quads.size):
                 for k in range(4):
                     part[4 * j + k] += x[i, 4 * j + k] * quads[j]
-        for c in range(channels):
+        for c in range(wide):
             own[c] += part[c] / x.dtype.type(positions)
-    for i in range(positions):
+    _fold(own, size)
+    for i in range(lines):
         _to_quads(products[i], quads)
         for j in range(quads.size):
             for k in range(4):
-                part[4 * j + k] = vector[4 * j + k] * quads[j] + own[4 * j + k]
+                part[4 * j + k] = mean[4 * j + k] * quads[j] + own[4 * j + k]
         _to_quads(gates[i], quads)
         for j in range(quads.size):
             for k in range(4):
@@ -408,11 +462,12 @@ def _place(job, unit):
 
 @njit
 def _map(job, field, n, first, dtype):
-    """The map from a unit's first number on: (positions, all channels) of a strip, else (channels, positions)."""
-    channels, positions = job[CHANNELS], job[POSITIONS]
+    """The map from a unit's first number on: (rows, all channels of each) of a strip, else (channels, positions)."""
+    channels, positions, repeats = job[CHANNELS], job[POSITIONS], job[REPEATS]
     size = channels // job[GROUPS]
-    if job[STRIPS]:
-        return _at(job, field, n * channels * positions + first * size, (positions, channels), dtype)
+    if repeats:
+        shape = (positions // repeats, channels * repeats)
+        return _at(job, field, n * channels * positions + first * size, shape, dtype)
     return _at(job, field, (n * channels + first * size) * positions, (size, positions), dtype)
 
 
@@ -430,8 +485,9 @@ def _small(job, n, first, count, dtype):
 def _forward(address, dtype):
     job = carray(address, FIELDS, np.int64)
     eps = dtype(carray(address, FIELDS, np.float64)[EPS])
-    normalize, width = job[NORMALIZE] != 0, job[UNIT_GROUPS]
-    rows, sums = np.empty((4, width * job[CHANNELS] // job[GROUPS]), dtype), np.empty((2, width))
+    normalize, width, repeats = job[NORMALIZE] != 0, job[UNIT_GROUPS], job[REPEATS]
+    many = width * max(repeats, 1)
+    rows, sums = np.empty((6, many * job[CHANNELS] // job[GROUPS]), dtype), np.empty((2, many))
     room = np.empty(width * job[POSITIONS], dtype)
     while True:
         unit = _take(address)
@@ -440,8 +496,8 @@ def _forward(address, dtype):
         n, first, count = _place(job, unit)
         vector, statistics, weight, bias = _small(job, n, first, count, dtype)
         x, y = _map(job, X, n, first, dtype), _map(job, Y, n, first, dtype)
-        if job[STRIPS]:
-            _forward_strip(x, y, vector, statistics, weight, bias, normalize, eps, rows, sums, room)
+        if repeats:
+            _forward_strip(x, y, vector, statistics, weight, bias, normalize, eps, repeats, rows, sums, room)
         else:
             _forward_plane(x, y, vector, statistics[0], weight[0], bias[0], normalize, eps, room)
 
@@ -450,8 +506,9 @@ def _forward(address, dtype):
 def _backward(address, dtype):
     job = carray(address, FIELDS, np.int64)
     eps = dtype(carray(address, FIELDS, np.float64)[EPS])
-    normalize, width = job[NORMALIZE] != 0, job[UNIT_GROUPS]
-    rows, sums = np.empty((8, width * job[CHANNELS] // job[GROUPS]), dtype), np.empty((2, width))
+    normalize, width, repeats = job[NORMALIZE] != 0, job[UNIT_GROUPS], job[REPEATS]
+    many = width * max(repeats, 1)
+    rows, sums = np.empty((9, many * job[CHANNELS] // job[GROUPS]), dtype), np.empty((2, many))
     rooms = np.empty((3, width * job[POSITIONS]), dtype)
     while True:
         unit = _take(address)
@@ -463,9 +520,9 @@ def _backward(address, dtype):
         grad_bias = _at(job, GRAD_BIAS, n * job[GROUPS] + first, (count,), dtype)
         x, grad = _map(job, X, n, first, dtype), _map(job, GRAD, n, first, dtype)
         grad_x = _map(job, GRAD_X, n, first, dtype)
-        if job[STRIPS]:
+        if repeats:
             _backward_strip(
-                x, grad, grad_x, vector, statistics, weight, bias, normalize, eps, grad_weight, grad_bias,
+                x, grad, grad_x, vector, statistics, weight, bias, normalize, eps, repeats, grad_weight, grad_bias,
                 rows, sums, rooms,
             )  # fmt: skip
         else:

@@ -101,11 +101,13 @@ def _run(
     n, channels, height, width = x.shape
     if x.numel() == 0:
         return
-    strips, size, positions = not x.is_contiguous(), channels // groups, height * width
-    unit_groups = _strip_groups(n, groups, size, x.itemsize) if strips else 1
+    size, positions, unit_groups, repeats = channels // groups, height * width, 1, 0
+    if not x.is_contiguous():
+        unit_groups = _strip_groups(n, groups, size, x.itemsize)
+        repeats = _repeats(positions, channels * x.itemsize) if unit_groups == groups else 1
     job = np.zeros(loops.FIELDS, np.int64)
     job[loops.UNITS : loops.EPS] = (
-        n * -(-groups // unit_groups), channels, positions, groups, strips, unit_groups, normalize,
+        n * -(-groups // unit_groups), channels, positions, groups, repeats, unit_groups, normalize,
     )  # fmt: skip
     job.view(np.float64)[loops.EPS] = eps
     job[loops.ITEMSIZE] = x.itemsize
@@ -124,6 +126,12 @@ def _strip_groups(n: int, groups: int, size: int, itemsize: int) -> int:
     while n * -(-groups // width) < _UNITS and width * size * itemsize > _LEAST and width > 1:
         width = -(-width // 2)
     return width
+
+
+@functools.cache
+def _repeats(positions: int, size: int) -> int:
+    """Positions that a row of strips takes at once, each of `size` bytes: loops over short rows are slow."""
+    return max(count for count in range(1, max(1, _LEAST // size) + 1) if positions % count == 0)
 
 
 @functools.cache
