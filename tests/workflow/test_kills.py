@@ -142,6 +142,7 @@ def test_a_second_one_is_refused_and_all_ends_with_the_first(disturbed, undistur
         )
         output = found.stdout + found.stderr
         assert found.returncode != 0 and "Traceback" not in output
+        assert "Execute" not in output and "Running stage" not in output  # refused before it began with anything
         holders = {int(number) for number in re.findall(r"(?:process|PID) (\d+)", output)}
         assert holders & {process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))}
     for number in signals:

@@ -20,9 +20,9 @@ from torch import Tensor
 
 from sgenet.kernels import _cpu_loops as loops
 
-_ROW = 1 << 12  # bytes of neighbouring channels that a strip is wide: less comes slowly from memory,
-_LEAST = 1 << 10  # and yet no less than this where there are so few samples that
-_UNITS = 4  # threads would have nothing to do
+_ROW = 1 << 12  # bytes of neighbouring channels that a strip is wide: less comes slowly from memory
+_SHORT = 1 << 10  # bytes of a short row: strips get no narrower, and rows of fewer channels hold several positions
+_UNITS = 4  # strips are narrower than _ROW where there are so few samples that threads would have nothing to do
 _FORWARD = {torch.float32: loops.forward32, torch.float64: loops.forward64}
 _BACKWARD = {torch.float32: loops.backward32, torch.float64: loops.backward64}
 
@@ -123,15 +123,15 @@ def _run(
 def _strip_groups(n: int, groups: int, size: int, itemsize: int) -> int:
     """Groups of a strip, of `size` channels each."""
     width = max(1, min(groups, _ROW // (size * itemsize)))
-    while n * -(-groups // width) < _UNITS and width * size * itemsize > _LEAST and width > 1:
+    while n * -(-groups // width) < _UNITS and width * size * itemsize > _SHORT and width > 1:
         width = -(-width // 2)
     return width
 
 
 @functools.cache
 def _repeats(positions: int, size: int) -> int:
-    """Positions that a row of strips takes at once, each of `size` bytes: loops over short rows are slow."""
-    return max(count for count in range(1, max(1, _LEAST // size) + 1) if positions % count == 0)
+    """Positions of `size` bytes that make up a row of a strip: loops over short rows are slow."""
+    return max(count for count in range(1, max(1, _SHORT // size) + 1) if positions % count == 0)
 
 
 @functools.cache
