@@ -1,5 +1,6 @@
 """Whatever kills or stops a replication, the same command continues it, and it ends as if nothing had happened."""
 
+import contextlib
 import json
 import os
 import random
@@ -30,7 +31,10 @@ def disturbed(undisturbed, tmp_path):
         shutil.copy(undisturbed.folder / name, folder / name)
     checkout = type(undisturbed)(folder)
     checkout.environment |= {"PYTHONPATH": str(FAULTS), "FAULT_LOG": str(tmp_path / "events")}
-    return checkout
+    yield checkout
+    for process in processes_in(folder):  # what a test that failed left behind
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def start(checkout, *command, at=""):
@@ -73,7 +77,7 @@ def set_epochs(checkout, epochs):
 def wait_until_all_ended(folder):
     asked = time.monotonic()
     while left := processes_in(folder):
-        assert time.monotonic() - asked < SOON, left
+        assert time.monotonic() - asked < SOON, [str(process) for process in left]
         time.sleep(0.1)
 
 
@@ -83,7 +87,7 @@ def processes_in(folder):
     for process in psutil.process_iter():
         try:
             if Path(process.cwd()).is_relative_to(folder) and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(f"{process.pid} {process.cmdline()}")
+                found.append(process)
         except (psutil.Error, OSError):
             continue
     return found
@@ -142,7 +146,8 @@ def test_a_second_one_is_refused_and_all_ends_with_the_first(disturbed, undistur
         )
         output = found.stdout + found.stderr
         assert found.returncode != 0 and "Traceback" not in output
-        assert "Execute" not in output and "Running stage" not in output  # refused before it began with anything
+        assert "Execute" not in output  # refused before any job began
+        assert "this checkout is in use" in output or door == second == ("dvc", "repro")  # DVC has a lock of its own
         holders = {int(number) for number in re.findall(r"(?:process|PID) (\d+)", output)}
         assert holders & {process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))}
     for number in signals:
