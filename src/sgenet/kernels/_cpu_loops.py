@@ -12,7 +12,7 @@ from numba.extending import intrinsic, overload
 
 # Sums may be reordered, so that they become vector instructions; NaN and infinity keep their meaning.
 _FAST = {"reassoc", "nsz", "contract", "arcp", "afn"}
-_SPAN = 512  # positions of a partial sum, where a sum over positions has a single accumulator
+_SPAN = 512  # rows of a partial sum, where a sum over positions has a single accumulator
 
 FIELDS = 20
 (NEXT, UNITS, CHANNELS, POSITIONS, GROUPS, REPEATS, UNIT_GROUPS, NORMALIZE, EPS, ITEMSIZE, X, WEIGHT, BIAS, MEAN_VECTOR,
@@ -292,13 +292,10 @@ def _tile(values, out):
 
 @njit(fastmath=_FAST, error_model="numpy")
 def _fold(values, size):
-    """Each number of `values` becomes the sum of those that stand a multiple of `size` from it."""
+    """Add up `values` to its first `size` numbers: each becomes the sum of those a multiple of `size` behind it."""
     for begin in range(size, values.size, size):
         for i in range(size):
             values[i] += values[begin + i]
-    for begin in range(size, values.size, size):
-        for i in range(size):
-            values[begin + i] = values[i]
 
 
 @njit(fastmath=_FAST, error_model="numpy")
@@ -311,23 +308,23 @@ def _forward_strip(x, y, vector, statistics, weight, bias, normalize, eps, repea
     """
     lines, size, groups = x.shape[0], vector.size, weight.size
     positions, wide, many = lines * repeats, size * repeats, groups * repeats
-    middle, part, quads = rows[0][:wide], rows[1][:wide], rows[2][: wide // 4]
+    mean, part, quads = rows[0][:wide], rows[1][:wide], rows[2][: wide // 4]
     slope, shift, beta = rows[3][:many], rows[4][:many], rows[5][:many]
     total, squares = sums[0][:many], sums[1][:many]
     s = room[: lines * many].reshape(lines, many)
-    middle[:] = 0
+    mean[:] = 0
     for begin in range(0, lines, _SPAN):
         part[:] = 0
         for i in range(begin, min(begin + _SPAN, lines)):
             for c in range(wide):
                 part[c] += x[i, c]
         for c in range(wide):
-            middle[c] += part[c]
-    _fold(middle, size)
-    for c in range(wide):
-        middle[c] /= x.dtype.type(positions)
-    vector[:] = middle[:size]
-    _strip_likeness(x, middle, quads, shift, total, s)
+            mean[c] += part[c]
+    _fold(mean, size)
+    for c in range(size):
+        vector[c] = mean[c] / x.dtype.type(positions)
+    _tile(vector, mean)
+    _strip_likeness(x, mean, quads, shift, total, s)
     squares[:] = 0
     for i in range(lines):
         for g in range(many):
@@ -355,22 +352,9 @@ def _forward_strip(x, y, vector, statistics, weight, bias, normalize, eps, repea
 
 @njit(fastmath=_FAST, error_model="numpy")
 def _backward_strip(
-    x,
-    grad,
-    grad_x,
-    vector,
-    statistics,
-    weight,
-    bias,
-    normalize,
-    eps,
-    repeats,
-    grad_weight,
-    grad_bias,
-    rows,
-    sums,
-    rooms,
-):
+    x, grad, grad_x, vector, statistics, weight, bias, normalize, eps, repeats, grad_weight, grad_bias,
+    rows, sums, rooms,
+):  # fmt: skip
     """Neighbouring groups of one sample; see `_forward_strip`."""
     zero, one = x.dtype.type(0), x.dtype.type(1)
     lines, size, groups = x.shape[0], vector.size, weight.size
@@ -434,6 +418,7 @@ def _backward_strip(
         for c in range(wide):
             own[c] += part[c] / x.dtype.type(positions)
     _fold(own, size)
+    _tile(own[:size], own)
     for i in range(lines):
         _to_quads(products[i], quads)
         for j in range(quads.size):

@@ -101,7 +101,7 @@ def _run(
     n, channels, height, width = x.shape
     if x.numel() == 0:
         return
-    size, positions, unit_groups, repeats = channels // groups, height * width, 1, 0
+    size, positions, unit_groups, repeats = channels // groups, height * width, 1, 0  # 0: planes, not strips
     if not x.is_contiguous():
         unit_groups = _strip_groups(n, groups, size, x.itemsize)
         repeats = _repeats(positions, channels * x.itemsize) if unit_groups == groups else 1
