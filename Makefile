@@ -1,5 +1,8 @@
-# make replicate: set up and run the default replication.   make test: set up and pass the tests.
+# make replicate: set up and run the default replication.   make test: set up and run the tests.
 SHELL := /bin/bash
+ifneq ($(findstring :,$(CURDIR)),)
+$(error $(CURDIR): found a colon in the path of this checkout, expected none, since PATH is split at colons: move the checkout)
+endif
 PYTHON ?= python3
 UV_VERSION := 0.13.9
 # An activated conda environment made from environment.yml is used as it is; otherwise ./.venv is made.
@@ -7,17 +10,23 @@ ENV := $(if $(filter sgenet,$(CONDA_DEFAULT_ENV)),$(CONDA_PREFIX),$(CURDIR)/.ven
 export PATH := $(ENV)/bin:$(PATH)
 # uv from the machine where there is one, otherwise its own in .uv/
 UV := $(or $(shell command -v uv 2>/dev/null),$(CURDIR)/.uv/bin/uv)
+# Written when the environment is complete. It is no target of make, which splits a path at its spaces.
 STAMP := $(ENV)/.sgenet-complete
+PYTEST = pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+# Processes that run tests at a time, each with one thread.
+WORKERS ?= 2
 
-.PHONY: setup replicate test soak lint bench browser clean lock
+.PHONY: setup replicate test test-all soak coverage lint bench browser clean lock
 .DEFAULT_GOAL := replicate
 
-setup: $(STAMP)
+setup:
+	@[ "$(STAMP)" -nt requirements.lock ] && [ "$(STAMP)" -nt pyproject.toml ] || $(MAKE) --no-print-directory environment
 
-$(STAMP): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v < (3, 13) or sys.exit(f"Python {v[0]}.{v[1]} found, 3.11 or 3.12 expected: make setup PYTHON=python3.11")'
-	@[ -x "$(UV)" ] || { echo "fetching uv $(UV_VERSION)"; $(PYTHON) -m venv .uv && .uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION); }
-	@[ -x "$(ENV)/bin/python" ] || "$(UV)" venv --quiet --python "$$(command -v $(PYTHON))" "$(ENV)"
+.PHONY: environment
+environment:
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v < (3, 14) or sys.exit(f"Python {v[0]}.{v[1]} found, 3.11 to 3.13 expected: make setup PYTHON=python3.11")'
+	@[ -x "$(UV)" ] || { echo "fetching uv $(UV_VERSION)"; "$(PYTHON)" -m venv .uv && .uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION); }
+	@[ -x "$(ENV)/bin/python" ] || "$(UV)" venv --quiet --python "$$(command -v "$(PYTHON)")" "$(ENV)"
 	"$(UV)" pip sync --python "$(ENV)/bin/python" --require-hashes --compile-bytecode --quiet requirements.lock
 	"$(UV)" pip install --python "$(ENV)/bin/python" --no-deps --no-build-isolation --quiet --editable .
 	"$(ENV)/bin/python" -c 'from sgenet.kernels import cpu; cpu.load()' # compiles SGE for this machine
@@ -26,16 +35,26 @@ $(STAMP): requirements.lock pyproject.toml
 replicate: setup
 	snakemake --cores all
 
-test: setup
-	python -m pytest
+test: setup ## the tests of every change, in minutes
+	python -m $(PYTEST)
+
+test-all: setup ## and the slow ones
+	python -m $(PYTEST) -m "not soak"
 
 soak: setup ## the long form of the tests: hours of injected faults and mutated inputs
 	python -m pytest -m soak
+
+coverage: setup ## lines and branches of src/sgenet that the tests reach: make coverage TESTS="-m 'not soak'"
+	coverage erase
+	coverage run -m $(PYTEST) $(TESTS)
+	coverage combine --quiet
+	coverage report
 
 lint: setup
 	ruff check .
 	ruff format --check .
 	mypy
+	codespell
 	snakefmt --check Snakefile workflow
 	snakemake --lint
 
@@ -53,4 +72,4 @@ lock: ## rewrite requirements.lock from pyproject.toml
 
 clean: ## everything that was made, the environment aside
 	rm -rf results $(filter-out reports/published,$(wildcard reports/*)) $(filter-out data/released,$(wildcard data/*)) logs wandb dvc_plots .resume .snakemake dvc.lock \
-	  .dvc/cache .dvc/tmp .pytest_cache .mypy_cache .ruff_cache
+	  .dvc/cache .dvc/tmp .hypothesis .pytest_cache .mypy_cache .ruff_cache .coverage* build dist

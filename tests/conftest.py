@@ -11,6 +11,22 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # one thread each; torch reads this when it is imported
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_itemcollected(item):
+    """Keep the tests of a file in one process of pytest-xdist, where they share fixtures."""
+    if item.get_closest_marker("xdist_group") is None:
+        item.add_marker(pytest.mark.xdist_group(item.path.relative_to(ROOT).as_posix()))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Long files begin first."""
+    order = {"workflow": 0, "tests": 1}
+    items.sort(key=lambda item: order.get(item.path.parent.name, 2))
+
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):

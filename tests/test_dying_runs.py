@@ -15,8 +15,7 @@ from sgenet.classification.classifier import Classifier
 from sgenet.cli import main
 from sgenet.engine import EpochHook
 from sgenet.files import InputError
-
-from .faults import forked, sgenet
+from support.faults import forked, sgenet
 
 ROOT = Path(__file__).parents[1]
 CLASSIFIER, DETECTOR = "classification/resnet50", "detection/retinanet/resnet50"

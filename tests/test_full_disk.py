@@ -26,8 +26,7 @@ from PIL import Image
 from sgenet.cli import main
 from sgenet.models.resnet import create_resnet
 from sgenet.tracking import wandb_run
-
-from .faults import NOBODY, can_mount, fill, forked, lift_limit, limit_files, make_read_only, mount, sgenet
+from support.faults import NOBODY, can_mount, fill, forked, lift_limit, limit_files, make_read_only, mount, sgenet
 
 ROOT = Path(__file__).parents[1]
 RUN = "classification/sge-resnet50"

@@ -16,7 +16,7 @@ from sgenet.runs import load_replication
 RUNS = ["classification/sge-resnet50", "detection/retinanet/sge-resnet50"]
 
 
-class Interrupted(Exception):
+class InterruptionError(Exception):
     pass
 
 
@@ -58,9 +58,9 @@ def test_interrupted_and_continued_equals_undisturbed(replication, tmp_path, run
     whole = _train(run, tmp_path / "whole")
 
     def interrupt(row):
-        raise Interrupted
+        raise InterruptionError
 
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptionError):
         _train(run, tmp_path / "torn", log=interrupt)
     assert not (tmp_path / "torn/out").exists()
     epochs = []
@@ -76,9 +76,9 @@ def test_continued_from_the_checkpoint_before_a_damaged_one_equals_undisturbed(r
 
     def interrupt(row):
         if row["epoch"] == 2:
-            raise Interrupted
+            raise InterruptionError
 
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptionError):
         _train(run, tmp_path / "torn", log=interrupt)
     older, newest = sorted((tmp_path / "torn").glob("epoch-*"))
     content = bytearray(newest.read_bytes())
@@ -105,11 +105,11 @@ def test_killed_before_its_state_is_forgotten_a_run_ends_the_same(replication, m
 
     def interrupt(folder):
         folders.append(folder)
-        raise Interrupted
+        raise InterruptionError
 
     with monkeypatch.context() as patched:
         patched.setattr(resume, "forget", interrupt)
-        with pytest.raises(Interrupted):
+        with pytest.raises(InterruptionError):
             steps.train(replication, run, 0)
     before = {path.name: path.read_bytes() for path in output.iterdir() if path.name != "training.json"}
     assert len(before) == 3 and len(list(folders[0].glob("epoch-*"))) == 2
@@ -164,8 +164,8 @@ def test_steps_write_whole_results_with_their_origin(replication, run_id, capsys
     assert training["settings"]["epochs"] == 2 and training["versions"]["torch"] == torch.__version__.partition("+")[0]
     assert training["data"]["fingerprint"] == read_json(paths.manifest("smoke", run.task))["fingerprint"]
     assert "epoch 2/2" in capsys.readouterr().out
+    run.settings["epochs"] = 3
     with pytest.raises(InputError, match="training.json: settings.epochs: found 2, expected 3: train .* again"):
-        run.settings["epochs"] = 3
         steps.evaluate(replication, run, 0)
     assert not list(resume.RESUME.glob("*/*/*"))
     history = resume.read_history(paths.training("smoke", run.id, 0) / "history.csv")

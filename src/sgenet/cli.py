@@ -7,9 +7,13 @@ import os
 import sys
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sgenet import paths, processes, troubles, warm
 from sgenet.files import InputError
+
+if TYPE_CHECKING:
+    from sgenet.runs import Replication
 
 _WARM = ("train", "evaluate", "activations", "complexity", "latency")  # steps that import torch
 
@@ -52,86 +56,148 @@ def _end(sentence: str, status: int) -> int:
 
 
 def _run(options: argparse.Namespace) -> int | None:
-    if options.step == "doctor":
-        from sgenet.doctor import doctor
+    """Run the step that was chosen; returns its exit status, None for 0."""
+    status: int | None = options.function(options)
+    return status
 
-        return doctor()
-    if options.step == "bench":
-        from sgenet.bench import bench
 
-        return bench(options.what)
-    if options.step == "import-checkpoint":
-        from sgenet.released import import_checkpoint
+def _doctor(options: argparse.Namespace) -> int:
+    from sgenet.doctor import doctor
 
-        classes = options.classes.split(",") if options.classes else None
-        print(import_checkpoint(options.source, options.destination, options.model, classes))
-        return 0
-    if options.step == "data":
-        from sgenet.data.pack import pack
+    return doctor()
 
-        print(pack(options.source, options.destination, options.size))
-        return 0
-    if options.step == "coco-eval":
-        from sgenet.detection.command import describe as describe_detections
 
-        print(describe_detections(options.annotations, options.detections, options.iou_type, as_json=options.json))
-        return 0
+def _bench(options: argparse.Namespace) -> int:
+    from sgenet.bench import bench
+
+    return bench(options.what)
+
+
+def _import_checkpoint(options: argparse.Namespace) -> None:
+    from sgenet.released import import_checkpoint
+
+    classes = options.classes.split(",") if options.classes else None
+    print(import_checkpoint(options.source, options.destination, options.model, classes))
+
+
+def _pack(options: argparse.Namespace) -> None:
+    from sgenet.data.pack import pack
+
+    print(pack(options.source, options.destination, options.size))
+
+
+def _coco_eval(options: argparse.Namespace) -> None:
+    from sgenet.detection.command import describe
+
+    print(describe(options.annotations, options.detections, options.iou_type, as_json=options.json))
+
+
+def _plan(options: argparse.Namespace) -> None:
+    replication = _load(options)
+    from sgenet import steps
+
+    print(steps.plan(replication, options.json))
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    replication = _load(options)
+    from sgenet import steps
+
+    steps.prepare(replication, options.task)
+
+
+def _train(options: argparse.Namespace) -> None:
+    replication = _load(options)
+    from sgenet import steps
+
+    steps.train(replication, replication.run(options.run), options.seed)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    replication = _load(options)
+    from sgenet import steps
+
+    if options.released:
+        steps.evaluate_released(replication, replication.run(options.run))
+    else:
+        steps.evaluate(replication, replication.run(options.run), options.seed)
+
+
+def _activations(options: argparse.Namespace) -> None:
+    replication = _load(options)
+    from sgenet import steps
+
+    steps.activations(replication)
+
+
+def _complexity(options: argparse.Namespace) -> None:
+    _check_folder()
+    if options.model:
+        _complexity_of_model(options)
+        return
+    if options.backbone or options.input or options.json:
+        raise InputError("complexity: --backbone, --input and --json are of one MODEL, found none")
+    replication = _load(options)
+    from sgenet import steps
+
+    steps.complexity(replication)
+
+
+def _complexity_of_model(options: argparse.Namespace) -> None:
+    if options.scale:
+        raise InputError("complexity: --scale: found beside one MODEL, which is counted full-size, expected alone")
+    from sgenet.complexity.command import describe
+
+    size = tuple(options.input) if options.input else None
+    print(describe(options.model, backbone=options.backbone, size=size, as_json=options.json))
+
+
+def _latency(options: argparse.Namespace) -> None:
+    replication = _load(options)
+    from sgenet import steps
+
+    steps.latency(replication)
+
+
+def _report(options: argparse.Namespace) -> int:
+    replication = _load(options)
+    from sgenet import steps
+
+    problems = steps.report(replication)
+    missing, expected = steps.missing_results(replication)
+    if missing and not options.partial:
+        problems.append(f"{missing} of {expected} results are missing; to --partial that is no error")
+    for problem in problems:
+        print(f"sgenet: {problem}", file=sys.stderr)
+    page = paths.report(replication.scale_name) / "index.html"
+    print(f"{page}: {expected - missing} of {expected} results were found")
+    return 1 if problems else 0
+
+
+def _check_folder() -> None:
+    """InputError unless the working folder is a repository's root."""
     if not Path("params/pipeline.yaml").exists():
         raise InputError(f"{os.curdir}: no params/pipeline.yaml here, expected the repository's root as working folder")
-    if options.step == "complexity" and not options.model and (options.backbone or options.input or options.json):
-        raise InputError("complexity: --backbone, --input and --json are of one MODEL, found none")
-    if options.step == "complexity" and options.model and options.scale:
-        raise InputError("complexity: --scale: found beside one MODEL, which is counted full-size, expected alone")
-    if options.step == "complexity" and options.model:
-        from sgenet.complexity.command import describe
 
-        size = tuple(options.input) if options.input else None
-        print(describe(options.model, backbone=options.backbone, size=size, as_json=options.json))
-        return 0
-    from sgenet import steps
+
+def _load(options: argparse.Namespace) -> "Replication":
+    """The replication that params/, the environment and the options of a step choose."""
+    _check_folder()
     from sgenet.runs import load_replication
 
-    # Snakemake hands on what its --config chose over params/pipeline.yaml.
+    # Snakemake passes what its --config chose over params/pipeline.yaml in these variables.
     seeds, tables = os.environ.get("SGENET_SEEDS"), os.environ.get("SGENET_TABLES")
     if seeds and not seeds.isdecimal():
         raise InputError(f"environment variable SGENET_SEEDS: found {seeds!r}, expected a whole number")
     chosen = tables.split() if tables else None
     if getattr(options, "tables", None) is not None:
         chosen = options.tables.split(",")
-    replication = load_replication(options.scale, int(seeds) if seeds else None, chosen)
-    if options.step == "plan":
-        print(steps.plan(replication, options.json))
-        return 0
-    if options.step == "prepare":
-        steps.prepare(replication, options.task)
-    elif options.step == "train":
-        steps.train(replication, replication.run(options.run), options.seed)
-    elif options.step == "evaluate":
-        if options.released:
-            steps.evaluate_released(replication, replication.run(options.run))
-        else:
-            steps.evaluate(replication, replication.run(options.run), options.seed)
-    elif options.step == "activations":
-        steps.activations(replication)
-    elif options.step == "complexity":
-        steps.complexity(replication)
-    elif options.step == "latency":
-        steps.latency(replication)
-    elif options.step == "report":
-        problems = steps.report(replication)
-        missing, expected = steps.missing_results(replication)
-        if missing and not options.partial:
-            problems.append(f"{missing} of {expected} results are missing; to --partial that is no error")
-        for problem in problems:
-            print(f"sgenet: {problem}", file=sys.stderr)
-        page = paths.report(replication.scale_name) / "index.html"
-        print(f"{page}: {expected - missing} of {expected} results were found")
-        return 1 if problems else 0
-    return 0
+    return load_replication(options.scale, int(seeds) if seeds else None, chosen)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("sgenet", description="Steps of the SGE replication (arXiv 1905.09646).")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     steps = parser.add_subparsers(dest="step", required=True, metavar="STEP")
     scaled = argparse.ArgumentParser(add_help=False)
     scaled.add_argument("--scale", help="a file of params/scales/ (default: the one in params/pipeline.yaml)")
@@ -139,17 +205,25 @@ def _parser() -> argparse.ArgumentParser:
     of_run.add_argument("run", help="such as classification/sge-resnet50 or detection/retinanet/sge-resnet50")
     of_run.add_argument("--seed", type=_seed, default=0)
     plan = steps.add_parser("plan", parents=[scaled], help="estimate what a replication will cost, before it starts")
+    plan.set_defaults(function=_plan)
     plan.add_argument("--tables", metavar="A,B", help="files of params/tables/ (default: as in params/pipeline.yaml)")
     plan.add_argument("--json", action="store_true", help="the numbers for programs")
     prepare = steps.add_parser("prepare", parents=[scaled], help="make and check the data of a task")
+    prepare.set_defaults(function=_prepare)
     prepare.add_argument("task", choices=["classification", "detection"])
-    steps.add_parser("train", parents=[of_run], help="train a run; continues where it stopped")
+    train = steps.add_parser("train", parents=[of_run], help="train a run; continues where it stopped")
+    train.set_defaults(function=_train)
     evaluate = steps.add_parser("evaluate", parents=[of_run], help="evaluate a trained run")
+    evaluate.set_defaults(function=_evaluate)
     evaluate.add_argument("--released", action="store_true", help="the weights in data/released/ in place of its own")
-    steps.add_parser("activations", parents=[scaled], help="measure what figures 2 to 4 show, before and after SGE")
+    activations = steps.add_parser(
+        "activations", parents=[scaled], help="measure what figures 2 to 4 show, before and after SGE"
+    )
+    activations.set_defaults(function=_activations)
     complexity = steps.add_parser(
         "complexity", parents=[scaled], help="count parameters and operations of full-size models"
     )
+    complexity.set_defaults(function=_complexity)
     complexity.add_argument(
         "model", nargs="?", metavar="MODEL", help="such as sk-resnet101 (default: all of the tables)"
     )
@@ -158,10 +232,13 @@ def _parser() -> argparse.ArgumentParser:
         "--input", nargs=2, type=int, metavar=("H", "W"), help="of MODEL: pixels (default: the paper's)"
     )
     complexity.add_argument("--json", action="store_true", help="of MODEL: exact numbers for programs")
-    steps.add_parser("latency", parents=[scaled], help="time the full-size models on this machine")
+    latency = steps.add_parser("latency", parents=[scaled], help="time the full-size models on this machine")
+    latency.set_defaults(function=_latency)
     report = steps.add_parser("report", parents=[scaled], help="build the report from what is there")
+    report.set_defaults(function=_report)
     report.add_argument("--partial", action="store_true", help="missing results and failed runs are no error")
     released = steps.add_parser("import-checkpoint", help="convert a released checkpoint to safetensors")
+    released.set_defaults(function=_import_checkpoint)
     released.add_argument("source", metavar="SRC.pth.tar", help="file of torch.save; no code in it is ever run")
     released.add_argument("destination", metavar="DST.safetensors")
     released.add_argument("--model", required=True, help="such as sge-resnet50 or faster-rcnn/sge-resnet50, full-size")
@@ -169,18 +246,32 @@ def _parser() -> argparse.ArgumentParser:
     data = steps.add_parser("data", help="image folders into other forms")
     forms = data.add_subparsers(dest="form", required=True, metavar="FORM")
     pack = forms.add_parser("pack", help="SRC/{train,val}/<class>/ into one file a split")
+    pack.set_defaults(function=_pack)
     pack.add_argument("source", type=Path, metavar="SRC", help="image folder; it is only read")
     pack.add_argument("destination", type=Path, metavar="DST", help="new folder")
     pack.add_argument("--size", type=_side, help="bring to squares of so many pixels (default: the files' own bytes)")
     coco_eval = steps.add_parser("coco-eval", help="COCO's twelve numbers of any detections in its result format")
+    coco_eval.set_defaults(function=_coco_eval)
     coco_eval.add_argument("--annotations", type=Path, required=True, metavar="A.json", help="COCO's instances format")
     coco_eval.add_argument("--detections", type=Path, required=True, metavar="D.json", help="COCO's result format")
     coco_eval.add_argument("--iou-type", choices=["bbox", "segm"], default="bbox", help="boxes or masks")
     coco_eval.add_argument("--json", action="store_true", help="exact numbers for programs")
-    steps.add_parser("doctor", help="what is installed, which device, what is missing for each scale")
+    doctor = steps.add_parser("doctor", help="what is installed, which device, what is missing for each scale")
+    doctor.set_defaults(function=_doctor)
     bench = steps.add_parser("bench", help="measure what SGE, a training step, loading and the pipeline cost in time")
+    bench.set_defaults(function=_bench)
     bench.add_argument("what", nargs="*", metavar="op|step|loader|pipeline", help="some of these (default: all)")
     return parser
+
+
+class _Version(argparse.Action):
+    """Print the installed package's version; its metadata are read only here."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"sgenet {version('sgenet')}")
+        parser.exit()
 
 
 def _seed(text: str) -> int:

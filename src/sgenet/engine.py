@@ -51,10 +51,11 @@ class QuietRunner(Runner):
         pass
 
     def build_logger(self, log_level: str = "INFO", log_file: str | None = None, **more: Any) -> MMLogger:
+        """Return a logger of this experiment that writes to no file."""
         return MMLogger.get_instance(self._experiment_name, log_level=log_level)
 
     def dump_config(self) -> None:
-        pass
+        """Write no configuration file."""
 
 
 def optim_wrapper(settings: Settings, **more: Any) -> dict[str, Any]:
@@ -71,6 +72,7 @@ class StepSchedulerHook(ParamSchedulerHook):
     """Schedules that count iterations count steps of the optimiser, whatever the number of devices."""
 
     def after_train_iter(self, runner: Runner, batch_idx: int, *data: Any, **more: Any) -> None:
+        """After the last micro-batch of an optimiser step: advance the schedules that count iterations."""
         if (batch_idx + 1) % runner.optim_wrapper._accumulative_counts == 0:
             super().after_train_iter(runner, batch_idx, *data, **more)
 
@@ -122,6 +124,7 @@ class EpochHook(Hook):
         self._bar: Any = None
 
     def before_train(self, runner: Runner) -> None:
+        """Before the first epoch: load the newest whole checkpoint and report where training continues."""
         if self._rank:
             barrier()  # behind the first process, which removes what is damaged
         checkpoint, damaged = newest_checkpoint(self.folder)
@@ -144,6 +147,7 @@ class EpochHook(Hook):
         self._tell(f"{runner.max_epochs - runner.epoch} epochs of {steps} steps, on {where}")
 
     def before_train_epoch(self, runner: Runner) -> None:
+        """Before an epoch: pass its number to the data set, reset the sums, open the progress bar."""
         runner.train_dataloader.dataset.epoch = runner.epoch
         self._sums, self._iterations, self._started = {}, 0, time.monotonic()
         title = f"epoch {runner.epoch + 1}/{runner.max_epochs}"
@@ -151,6 +155,7 @@ class EpochHook(Hook):
         self._bar = tqdm(total=len(runner.train_dataloader), desc=title, disable=hidden, leave=False)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Before a micro-batch: seed it, and select whether it updates the running statistics."""
         seed_everything(entropy(self.seed, runner.epoch, batch_idx * self._world + self._rank))
         self._lr = runner.optim_wrapper.get_lr()["lr"][0]
         pieces = runner.optim_wrapper._accumulative_counts
@@ -161,6 +166,7 @@ class EpochHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
     ) -> None:
+        """After a micro-batch: collect its losses and report progress."""
         self._losses.append({name: value.detach() for name, value in (outputs or {}).items() if "loss" in name})
         self._bar.update()
         if time.monotonic() - self._told > _SILENCE and not sys.stderr.isatty():
@@ -198,6 +204,7 @@ class EpochHook(Hook):
         )
 
     def after_train_epoch(self, runner: Runner) -> None:
+        """After an epoch's training: broadcast the running statistics and check the weights."""
         self._count_losses(runner)
         self._bar.close()
         for norm in self._norms:
@@ -209,6 +216,7 @@ class EpochHook(Hook):
             self._finish_epoch(runner, runner.epoch + 1, {})
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """After an epoch's validation: record its metrics and save a checkpoint."""
         named = {name.rpartition("/")[2]: float(value) for name, value in (metrics or {}).items()}
         self._finish_epoch(runner, runner.epoch, named)
 
@@ -230,6 +238,7 @@ class EpochHook(Hook):
         self._tell(f"epoch {epoch}/{runner.max_epochs}: {shown}")
 
     def after_train(self, runner: Runner) -> None:
+        """After the last epoch: write the weights and the history, in the first process."""
         if self._rank:
             return
         (self.output / "training.json").unlink(missing_ok=True)  # an old origin never stands beside new weights

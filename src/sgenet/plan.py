@@ -23,13 +23,20 @@ class Cost(Protocol):
     """What one network costs on this machine: see `calibration.Cost`."""
 
     @property
-    def train(self) -> float: ...
+    def train(self) -> float:
+        """Seconds of training an image."""
+
     @property
-    def test(self) -> float: ...
+    def test(self) -> float:
+        """Seconds of inference an image."""
+
     @property
-    def weights(self) -> int: ...
+    def weights(self) -> int:
+        """Bytes of a file of weights."""
+
     @property
-    def checkpoint(self) -> int: ...
+    def checkpoint(self) -> int:
+        """Bytes of a checkpoint to continue from."""
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def save_checkpoint(runner: Runner, history: list[dict[str, float]], best: Weigh
         _remove(path)
 
 
-class Damaged(Exception):
+class DamagedError(Exception):
     """A checkpoint's content is not what was written."""
 
 
@@ -108,7 +108,7 @@ def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     for path in _checkpoints(folder):
         try:
             return Checkpoint(path, _read(path)), damaged
-        except Damaged as error:
+        except DamagedError as error:
             damaged.append(f"{path.name[:10]} ({error})")
             _remove(path)
     return None, damaged
@@ -122,17 +122,17 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise Damaged("not a file")
+        raise DamagedError("not a file")
     try:
         with open(path, "rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != path.stem.rpartition("-")[2]:
-                raise Damaged("its content has another checksum than its name")
+                raise DamagedError("its content has another checksum than its name")
             file.seek(0)
             check_pickles(file, path)
             state = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
-        raise Damaged("it holds more than tensors and numbers") from None
-    except (Damaged, InputError):
+        raise DamagedError("it holds more than tensors and numbers") from None
+    except (DamagedError, InputError):
         raise
     except Exception as error:  # such as too little memory: nothing is lost by that
         told = next(iter(str(error).splitlines()), "")

@@ -31,6 +31,7 @@ class Run:
 
     @property
     def id(self) -> str:
+        """The id of the run: its task and its name, such as `classification/sge-resnet50`."""
         return f"{self.task}/{self.name}"
 
     @property
@@ -60,10 +61,12 @@ class Replication:
 
     @property
     def scale_name(self) -> str:
+        """The name of the scale: a file of params/scales/, without its suffix."""
         return self.pipeline["scale"]
 
     @property
     def seeds(self) -> range:
+        """The seeds of each run, from 0."""
         return range(self.pipeline["seeds"])
 
     def full_size(self) -> list[tuple[Run, Settings]]:

@@ -42,8 +42,11 @@ class Gain:
 
     @property
     def another(self) -> tuple[float, float] | None:
-        """What one more training could give: over seeds Student's prediction interval; over images the interval itself,
-        which does not know the luck of a training."""
+        """The interval of what one more training could give.
+
+        Over seeds it is Student's prediction interval. Over images it is the interval itself, which does not cover
+        the run-to-run variance.
+        """
         if self.low is None or self.high is None:
             return None
         half = (self.high - self.low) / 2 * (float(np.sqrt(self.n + 1)) if self.of == "seeds" else 1.0)
@@ -75,7 +78,9 @@ def accuracy_gain(baseline: NDArray[np.bool_], other: NDArray[np.bool_], confide
     two may still disagree: verdicts go by the interval.
 
     Args:
-        baseline, other: (n,) whether each image was classified correctly.
+        baseline: (n,) whether the baseline classified each image correctly.
+        other: (n,) the same of the run that is compared with it.
+        confidence: of the interval, a fraction between 0 and 1.
     """
     from scipy.special import ndtri
 
@@ -106,7 +111,9 @@ def mean_accuracy_gain(baseline: NDArray[np.bool_], other: NDArray[np.bool_], co
     It covers the choice of the images and takes the trainings as they are. A single image gives none.
 
     Args:
-        baseline, other: (trainings, n) whether each training classified each image correctly.
+        baseline: (trainings, n) whether each training of the baseline classified each image correctly.
+        other: (trainings, n) the same of the run that is compared with it.
+        confidence: of the interval, a fraction between 0 and 1.
     """
     from scipy.special import ndtr, ndtri
 
@@ -132,7 +139,9 @@ def seed_gain(baseline: Sequence[float], other: Sequence[float], confidence: flo
     Fewer than FEWEST_SEEDS get neither.
 
     Args:
-        baseline, other: one value in percent a seed, in the same order of seeds.
+        baseline: one value in percent a seed.
+        other: one value in percent a seed, in the same order of seeds.
+        confidence: of the interval, a fraction between 0 and 1.
     """
     from scipy.special import stdtr
 

@@ -56,14 +56,17 @@ class Column:
 
     @property
     def static(self) -> bool:
+        """Whether the values are counted from the full-size model."""
         return self.measured == "static"
 
     @property
     def trained(self) -> bool:
+        """Whether the values are measured on trained models."""
         return self.measured == "trained"
 
     @property
     def timed(self) -> bool:
+        """Whether the values are times measured on this machine."""
         return self.measured == "timed"
 
 

@@ -15,7 +15,7 @@ from sgenet.files import InputError
 
 
 @pytest.mark.parametrize(
-    "asked, expected", [([], list(WHAT)), (["loader"], ["loader"]), (["step", "op", "step"], ["step", "op"])]
+    ("asked", "expected"), [([], list(WHAT)), (["loader"], ["loader"]), (["step", "op", "step"], ["step", "op"])]
 )
 def test_those_that_are_named_run_once_each(monkeypatch, asked, expected):
     ran = []
@@ -72,7 +72,7 @@ def test_a_row_has_quartiles_and_the_median_of_the_turns_ratios(capsys):
 
 
 @pytest.mark.parametrize(
-    "seconds, words",
+    ("seconds", "words"),
     [(12.34, "12.3 s"), (1, "1.00 s"), (0.01234, "12.3 ms"), (4.2e-5, "42.0 µs"), (321.4, "321 s"), (0, "0 µs")],
 )
 def test_durations_in_words(seconds, words):

@@ -10,8 +10,7 @@ import xxhash
 from sgenet.data import checks, cores
 from sgenet.data.checks import Source, check_images
 from sgenet.files import InputError
-
-from ..faults import can_mount, fill, forked, make_read_only, mount
+from support.faults import can_mount, fill, forked, make_read_only, mount
 
 
 @pytest.fixture

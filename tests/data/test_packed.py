@@ -142,7 +142,7 @@ def test_damaged_image(folder):
 
 
 def test_failed_writing_leaves_nothing(tmp_path, pixels):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="argument 2 is shorter than argument 1"):
         write_packed(tmp_path, "train", map(Image.fromarray, pixels), LABELS[:-1])
     assert not list(tmp_path.iterdir())
 

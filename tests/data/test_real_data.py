@@ -72,9 +72,9 @@ def test_blood_cells(shared, use, monkeypatch):
     assert manifest["masks"] is False
     assert str(folder) not in paths.manifest("smoke", "detection").read_text()
     run = replication.run("detection/mask-rcnn/sge-resnet50")
-    with pytest.raises(InputError, match="mask-rcnn/sge-resnet50: masks: found objects without one in data/smoke/"):
-        from sgenet.detection.config import detector_config
+    from sgenet.detection.config import detector_config
 
+    with pytest.raises(InputError, match="mask-rcnn/sge-resnet50: masks: found objects without one in data/smoke/"):
         detector_config(run, paths.data_folder("smoke", "detection"), manifest)
 
 

@@ -15,8 +15,7 @@ from sgenet import resume
 from sgenet.checkpoints import load_weights, read_weights
 from sgenet.files import InputError
 from sgenet.released import fit_released, read_released
-
-from .strategies import forms, fuzz, mutated_bytes, mutated_documents, refused
+from support.mutations import forms, fuzz, mutated_bytes, mutated_documents, refused
 
 
 def network():

@@ -8,9 +8,8 @@ from pycocotools.coco import COCO
 
 from sgenet.data.prepare import make_data
 from sgenet.detection.coco_eval import evaluate
-
-from ..data.conftest import Source
-from .strategies import forms, fuzz, mutated_bytes, mutated_documents, refused
+from support.mutations import forms, fuzz, mutated_bytes, mutated_documents, refused
+from support.sources import Source
 
 RUN_LENGTH = {"size": [30, 40], "counts": [100, 5, 25, 5, 1065]}
 PACKED = {"size": [30, 40], "counts": "m3d0:00000000000000000Wh0"}

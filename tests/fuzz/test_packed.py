@@ -11,8 +11,7 @@ from sgenet.data.packed import PackedImages, write_classes, write_packed
 from sgenet.data.splits import open_split
 from sgenet.data.tensors import read_tensor
 from sgenet.files import InputError
-
-from .strategies import forms, fuzz, mutated_bytes, mutated_documents, refused
+from support.mutations import forms, fuzz, mutated_bytes, mutated_documents, refused
 
 FILES = ("train_index.npy", "classes.txt", "train.bin", "train.csv")
 MANIFEST = {"source": "packed", "settings": {"train": "train"}, "classes": ["ant", "bee", "cat"]}

@@ -10,8 +10,7 @@ import yaml
 from sgenet import paths
 from sgenet.claims import load_claims, rows_of
 from sgenet.runs import load_replication
-
-from .strategies import forms, fuzz, mutated_bytes, mutated_documents, refused
+from support.mutations import forms, fuzz, mutated_bytes, mutated_documents, refused
 
 ROOT = Path(__file__).parents[2]
 FILES = {

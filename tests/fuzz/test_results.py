@@ -22,11 +22,8 @@ from sgenet.report.index import write_index
 from sgenet.report.inputs import read_histories, read_manifest
 from sgenet.report.results import count_missing, read_found, trained_columns
 from sgenet.runs import TASKS, load_replication
-
-from ..report import conftest as make
-from ..report.figures.test_activations import measured  # noqa: F401
-from ..report.figures.test_detections import _detection, _make_data
-from .strategies import forms, fuzz, mutated_files, told
+from support import results as make
+from support.mutations import forms, fuzz, mutated_files, told
 
 IMAGES = 36
 CLASSIFIERS = ["classification/resnet50", "classification/sge-resnet50"]
@@ -39,10 +36,10 @@ def left(tmp_path_factory, request):
     folder = tmp_path_factory.mktemp("left")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        make._lay_out(folder)
+        make.lay_out(folder)
         replication = load_replication()
         make.make_results(replication, IMAGES)
-        _make_data(Path("data/demo/detection/val"), Path("data/demo/detection/annotations/val.json"))
+        make.make_scenes(Path("data/demo/detection/val"), Path("data/demo/detection/annotations/val.json"))
         spread = {"value": 1.5, "low": 1.4, "high": 1.6}
         latency = {"input": [64, 64], "threads": 1, "rounds": 2, "models": {"complexity/resnet50": {"latency": spread}}}
         origin = {"command": "sgenet latency", "device": "a clock", "finished": "2026-03-04T05:06:07+00:00"}
@@ -51,17 +48,17 @@ def left(tmp_path_factory, request):
             result = json.loads(make.metrics_path(run).read_text())
             make.write(paths.training("demo", run, 0) / "training.json", result["origin"]["train"])
         for run in DETECTORS:
-            found = [_detection(number, 1 + number % 2, 0.9) for number in range(10, 19)]
+            found = [make.detection(number, 1 + number % 2, 0.9) for number in range(10, 19)]
             make.write(paths.evaluation("demo", run, 0) / "detections.json", found)
     files = [path.relative_to(folder) for path in sorted(folder.glob("[dr]*/**/*")) if path.is_file()]
     return folder, {str(path): (folder / path).read_bytes() for path in files if path.suffix != ".png"}
 
 
 @pytest.fixture
-def repository(left, measured, monkeypatch):  # noqa: F811
+def repository(left, monkeypatch):
     """The small repository as working folder, and its files by path; each is put back where a test changed it."""
     folder, files = left
-    files[str(paths.activations("demo"))] = json.dumps(measured).encode()
+    files[str(paths.activations("demo"))] = json.dumps(make.activations()).encode()
     monkeypatch.chdir(folder)
     for path, content in files.items():
         Path(path).write_bytes(content)

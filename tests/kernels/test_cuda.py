@@ -112,7 +112,7 @@ def planned(x, groups):
 
 @runs_here
 @pytest.mark.parametrize("last", [False, True], ids=["contiguous", "channels_last"])
-@pytest.mark.parametrize("shape, groups", [((1, 16, 8, 10), 2), ((1, 15, 13, 3), 5)])
+@pytest.mark.parametrize(("shape", "groups"), [((1, 16, 8, 10), 2), ((1, 15, 13, 3), 5)])
 def test_forms(shape, groups, last, form):
     """Sizes that are powers of two and that are not, of channels in a group, groups and positions."""
     x, *rest = sample_of(shape, groups, torch.float32, last)
@@ -123,7 +123,7 @@ def test_forms(shape, groups, last, form):
 
 @runs_here
 @pytest.mark.parametrize(
-    "form, dtype",
+    ("form", "dtype"),
     [("on chip", torch.bfloat16), ("on chip", torch.float16), ("looped", torch.float64), ("split", torch.bfloat16)],
     indirect=["form"],
 )
@@ -138,7 +138,7 @@ def test_without_normalization(form):
 
 @runs_here
 @pytest.mark.parametrize(
-    "form, shape, groups",
+    ("form", "shape", "groups"),
     [
         ("on chip", (3, 8, 1, 1), 4),
         ("looped", (2, 8, 1, 1), 4),
@@ -260,7 +260,7 @@ def check_compiling(monkeypatch, capfd, tmp_path, found, architecture):
 
 @once
 @pytest.mark.parametrize(
-    "kernels, last, processors",
+    ("kernels", "last", "processors"),
     [
         (["forward_on_chip", "backward_on_chip"], False, 132),
         (["forward_looped", "backward_looped"], True, 1),

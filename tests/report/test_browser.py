@@ -14,8 +14,7 @@ import pytest
 from sgenet import paths
 from sgenet.report import build
 from sgenet.runs import Replication, load_replication
-
-from . import conftest as make
+from support import results as make
 
 playwright = pytest.importorskip("playwright.sync_api")
 

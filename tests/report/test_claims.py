@@ -19,8 +19,7 @@ from sgenet.report.results import Found, RunResults
 from sgenet.runs import Replication, load_replication
 from sgenet.statistics import Gain
 from sgenet.tables import load_table
-
-from . import conftest as make
+from support import results as make
 
 RETINA = "detection/retinanet/"
 

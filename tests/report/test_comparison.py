@@ -6,7 +6,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
 import pytest
 
@@ -15,21 +14,8 @@ from sgenet.claims import CLAIM_VERDICTS
 from sgenet.report import build
 from sgenet.report.verdicts import VERDICTS
 from sgenet.runs import Replication, load_replication
-
-from . import conftest as make
-
-SGE, BASE = "classification/sge-resnet50", "classification/resnet50"
-RETINA = "detection/retinanet/sge-resnet50"
-
-
-def comparison() -> dict[str, Any]:
-    value = json.loads(Path("reports/demo/comparison.json").read_text())
-    jsonschema.validate(value, json.loads(Path("workflow/schemas/comparison.schema.json").read_text()))
-    return value
-
-
-def cell(table: int, row: int, column: str) -> dict[str, Any]:
-    return comparison()["tables"][table]["rows"][row]["cells"][column]
+from support import results as make
+from support.results import BASE, RETINA, SGE, cell, comparison
 
 
 def test_numbers_by_hand(replication: Replication) -> None:
@@ -184,7 +170,7 @@ def test_metric_without_meaning(replication: Replication) -> None:
     assert cell(1, 1, "ap")["verdict"] == "same direction"
 
 
-@pytest.mark.parametrize("run, file", [(SGE, "predictions.npz"), (RETINA, "matches.npz")])
+@pytest.mark.parametrize(("run", "file"), [(SGE, "predictions.npz"), (RETINA, "matches.npz")])
 @pytest.mark.parametrize("damage", ["missing", "cut", "empty"])
 def test_unusable_pairs(replication: Replication, run: str, file: str, damage: str) -> None:
     path = paths.evaluation("demo", run, 0) / file

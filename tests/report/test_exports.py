@@ -18,8 +18,7 @@ from sgenet.report.gains import Gains
 from sgenet.report.ranking import rank
 from sgenet.report.results import read_found
 from sgenet.runs import Replication, load_replication
-
-from . import conftest as make
+from support import results as make
 
 LATEX = "a & b % c $ d # e_f {g} ~ ^ \\ < > | [h] \\end{table*}"
 HOSTILE = [

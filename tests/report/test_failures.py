@@ -12,8 +12,7 @@ from sgenet.report.failures import read_failure
 from sgenet.report.pages import _environment
 from sgenet.report.results import count_missing, read_found
 from sgenet.runs import Replication
-
-from . import conftest as make
+from support import results as make
 
 SGE, BASE = "classification/sge-resnet50", "classification/resnet50"
 RETINA = "detection/retinanet/sge-resnet50"

@@ -11,8 +11,7 @@ from sgenet.report import build
 from sgenet.report.index import write_index
 from sgenet.report.verdicts import CATEGORIES
 from sgenet.runs import Replication
-
-from . import conftest as make
+from support import results as make
 
 INDEX = Path("reports/index.html")
 

@@ -22,8 +22,7 @@ from sgenet.report.methods.wording import WORDS, in_words, plain, told_apart
 from sgenet.report.pages import _environment
 from sgenet.report.results import read_found
 from sgenet.runs import TASKS, Replication, load_replication
-
-from . import conftest as make
+from support import results as make
 
 
 def describe_(replication: Replication) -> Methods:

@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -13,26 +12,11 @@ from sgenet.report import build
 from sgenet.report.figures.curves import ticks
 from sgenet.report.formats import number, printed, signed, unbroken
 from sgenet.runs import Replication, load_replication
-
-from . import conftest as make
+from support import results as make
+from support.page import Elements
 
 PAGE = Path("reports/demo/index.html")
 LOADING = {"src", "srcset", "poster", "data", "action", "formaction", "background", "xlink:href"}
-
-
-class Elements(HTMLParser):
-    """Collects what the page is made of."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 def test_loads_nothing(replication: Replication) -> None:

@@ -9,8 +9,7 @@ import pytest
 
 from sgenet.report import build
 from sgenet.runs import load_replication
-
-from . import conftest as make
+from support import results as make
 
 BASE, SGE = "classification/resnet50", "classification/sge-resnet50"
 

@@ -5,9 +5,8 @@ from pathlib import Path
 from sgenet import paths
 from sgenet.report import build
 from sgenet.runs import load_replication
-
-from . import conftest as make
-from .test_comparison import BASE, SGE, cell
+from support import results as make
+from support.results import BASE, SGE, cell
 
 
 def test_released_weights_stand_beside_the_training(repository: Path) -> None:

@@ -15,9 +15,8 @@ from sgenet.params import merge
 from sgenet.report import build
 from sgenet.report.results import count_missing
 from sgenet.runs import Replication, load_replication
-
-from . import conftest as make
-from .test_comparison import BASE, RETINA, SGE, cell
+from support import results as make
+from support.results import BASE, RETINA, SGE, cell
 
 
 def change_scale(**settings: Any) -> None:

@@ -11,8 +11,7 @@ from sgenet import paths
 from sgenet.detection.coco_eval import Matches
 from sgenet.report import build
 from sgenet.runs import Replication, load_replication
-
-from . import conftest as make
+from support import results as make
 
 PAGE = Path("reports/demo/index.html")
 SPREAD = {"value": 12.3, "low": 11.9, "high": 12.9}

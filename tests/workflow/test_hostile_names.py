@@ -1,6 +1,5 @@
 """Names that a shell, Snakemake or HTML would take for commands of theirs: they stay text, or are refused."""
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ def hostile(new_checkout):
     checkout = new_checkout()
     above = checkout.folder.parent
     checkout.folder = checkout.folder.rename(above / FOLDER)
-    (above / EVIL).symlink_to(sys.prefix)
+    (above / EVIL).symlink_to(checkout.binaries.parent)
     checkout.edit("params/pipeline.yaml", lambda value: value.update(tables=["evil"]))
     checkout.edit("params/scales/smoke.yaml", lambda value: value.update(description=EVIL))
     checkout.edit("params/claims.yaml", lambda value: value.update(claims=[]))

@@ -9,6 +9,8 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from support.checkout import Checkout
+
 CREDENTIALS = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "nobody")
 
 
@@ -25,7 +27,7 @@ def published(new_checkout, replicated, tmp_path_factory):
 @pytest.fixture
 def clone(published, tmp_path):
     subprocess.run(["git", "clone", "--quiet", published.folder, tmp_path / "clone"], check=True)
-    return type(published)(tmp_path / "clone")
+    return Checkout(tmp_path / "clone", published.binaries)
 
 
 @pytest.fixture
@@ -124,7 +126,7 @@ def test_a_part_of_the_results_is_taken_over(clone):
 def test_a_plain_copy_needs_neither_dvc_nor_git_nor_torch(published, tmp_path):
     left_out = shutil.ignore_patterns(".git", ".dvc", "dvc.lock", ".snakemake", ".resume", "logs", "wandb")
     shutil.copytree(published.folder, tmp_path / "copy", ignore=left_out, copy_function=shutil.copyfile)
-    copy = type(published)(tmp_path / "copy")
+    copy = Checkout(tmp_path / "copy", published.binaries)
     assert "Nothing to be done" in copy("snakemake", "--dry-run")
     (tmp_path / "without").mkdir()
     for name in ("torch", "mmengine"):

@@ -15,18 +15,19 @@ FIRST = "results/smoke/evaluation/classification/resnet50/seed-0/metrics.json"  
 TABLES = ["ablation-init", "ablation-groups", "coco-retinanet", "coco-two-stage", "imagenet"]  # from the end
 
 
-def test_cores_order_place_and_environment_change_no_byte(undisturbed, new_checkout):
-    other = new_checkout()
+@pytest.mark.slow
+def test_cores_order_place_and_environment_change_no_byte(really_undisturbed, new_real_checkout):
+    other = new_real_checkout()
     other.choose_one_detector()
     other.environment |= ELSEWHERE
     other("env", "SGENET_WARM=", "snakemake", "--cores", "1", FIRST)  # each step by itself, no fork
     other("snakemake", "--cores", "1")
-    other.same_results(undisturbed.folder, other.folder)
+    other.same_results(really_undisturbed.folder, other.folder)
 
 
 @pytest.mark.soak
-def test_two_whole_replications_are_the_same(new_checkout):
-    first, second = new_checkout(), new_checkout()
+def test_two_whole_replications_are_the_same(new_real_checkout):
+    first, second = new_real_checkout(), new_real_checkout()
     first("snakemake", "--cores", "2")
     assert len(list((first.folder / "results/smoke/evaluation").rglob("seed-0/metrics.json"))) == 42
     second.environment |= ELSEWHERE

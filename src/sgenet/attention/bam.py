@@ -36,6 +36,7 @@ class BottleneckAttention(nn.Module):
         init_weights(self)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return x gated; x and the result are (N, C, H, W)."""
         gate = (self.channel_att(x) * self.spatial_att(x)).sigmoid()
         return torch.addcmul(x, x, gate)
 

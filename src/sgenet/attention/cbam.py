@@ -32,6 +32,7 @@ class ConvolutionalBlockAttention(nn.Module):
         init_weights(self)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return x gated; x and the result are (N, C, H, W)."""
         return self.SpatialGate(self.ChannelGate(x))
 
 

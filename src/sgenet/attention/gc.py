@@ -35,6 +35,7 @@ class GlobalContext(nn.Module):
         nn.init.zeros_(last.weight)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return x plus its transformed context; x and the result are (N, C, H, W), the context (N, C, 1, 1)."""
         weights = self.conv_mask(x).flatten(2).softmax(dim=2)  # (N, 1, H*W)
         context = x.flatten(2) @ weights.transpose(1, 2)  # (N, C, 1)
         return x + self.channel_add_conv(context.unsqueeze(3))

@@ -27,5 +27,6 @@ class SqueezeExcitation(nn.Module):
         self.fc = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, channels))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return x gated; x and the result are (N, C, H, W)."""
         gate = self.fc(self.pool(x).flatten(1)).sigmoid()
         return x * gate[:, :, None, None]

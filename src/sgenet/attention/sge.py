@@ -50,9 +50,11 @@ class SpatialGroupEnhance(nn.Module):
         self.bias = nn.Parameter(torch.full((1, groups, 1, 1), float(beta)))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return x gated; x and the result are (N, C, H, W)."""
         return spatial_group_enhance(
             x, self.weight.flatten(), self.bias.flatten(), self.groups, self.normalize, self.eps
         )
 
     def extra_repr(self) -> str:
+        """Return the settings that `repr` shows."""
         return f"groups={self.groups}, normalize={self.normalize}, eps={self.eps}"

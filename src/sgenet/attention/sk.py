@@ -46,6 +46,7 @@ class SelectiveKernel(nn.Module):
         init_weights(self)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the fused convolutions (N, P, H / stride, W / stride) of x (N, P, H, W)."""
         d1 = self.relu(self.bn2(self.conv2(x)))
         d2 = self.relu(self.bn2g(self.conv2g(x)))
         pooled = self.pool(d1) + self.pool(d2)  # two pools, as the authors' count has them

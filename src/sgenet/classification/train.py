@@ -19,6 +19,7 @@ class Accuracy(BaseMetric):
     default_prefix = "val"
 
     def process(self, data_batch: Any, data_samples: Any) -> None:
+        """After each validation batch: count its images and its Top-1 and Top-5 hits."""
         hits = torch.stack(list(data_samples)) == data_batch[1].view(-1, 1).to(data_samples[0].device)
         self.results.append((len(hits), int(hits[:, 0].sum()), int(hits.any(1).sum())))
 
@@ -32,6 +33,7 @@ class Accuracy(BaseMetric):
         }
 
     def compute_metrics(self, results: list[tuple[int, int, int]]) -> dict[str, float]:
+        """Return `top1` and `top5` in percent; each result is (images, Top-1 hits, Top-5 hits)."""
         images, top1, top5 = (sum(column) for column in zip(*results, strict=True))
         return {"top1": 100 * top1 / images, "top5": 100 * top5 / images}
 

@@ -26,6 +26,7 @@ def measure(
         baselines: name -> name of the network that its time is divided by; those without one are themselves baselines.
         size: height and width of the image in pixels.
         rounds: how often each network is timed, after one pass that is not.
+        device: `cpu` or `cuda`.
 
     Returns:
         by name: `model`; `latency` in milliseconds and, where there is a baseline, `latency_ratio`, each a mapping

@@ -66,6 +66,7 @@ def check_images(content: Entry, name: str, folder: Path, shown: str, defects: l
         name: of the json file, for messages.
         folder: that the images' file names start from.
         shown: its name below the data's root.
+        defects: list that a defect is appended to for each image left out.
     """
     sound = []
     for index, entry in enumerate(content["images"]):

@@ -40,6 +40,7 @@ class Source:
 
     @property
     def key(self) -> str:
+        """The primary key of the source in the database of checked images."""
         return self.name if self.length is None else f"{self.name} [{self.offset}+{self.length}]"
 
 

@@ -168,7 +168,9 @@ def bootstrap_ap(
     Each equals pycocotools' number for a data set that holds image i weights[b, i] times.
 
     Args:
+        matches: of D detections in I images.
         weights: (B, I) whole numbers.
+        metrics: names from AP_METRICS.
 
     Raises:
         ValueError: an unknown metric, or weights of another shape or kind.

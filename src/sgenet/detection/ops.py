@@ -130,7 +130,11 @@ def _spread(grad: Tensor, rois: Tensor, shape: tuple[int, ...], scale: float, sa
 
     Args:
         grad: by the output, (K, C, height, width).
+        rois: image index and x1, y1, x2, y2 in pixels of the image, (K, 5).
+        shape: of the input, (N, C, H, W).
+        scale: pixels of the input over pixels of the image.
         samples: of a bin and side.
+        aligned: whether the boxes are shifted by half a pixel of the input.
     """
     images, channels, height, width = shape
     boxes = rois[:, 1:] * scale - (0.5 if aligned else 0.0)
@@ -155,7 +159,11 @@ def _neighbours(start: Tensor, side: Tensor, bins: int, samples: int, length: in
     """The two neighbours of each sample along an axis of `length` positions, and their shares in the bin's mean.
 
     Args:
-        start, side: of K boxes, (K,).
+        start: of K boxes, (K,), in positions.
+        side: of the K boxes, (K,), in positions.
+        bins: of a box along the axis.
+        samples: of a bin along the axis.
+        length: positions of the axis.
 
     Returns:
         (index, weight) of the lower and of the upper neighbour, each (K, bins * samples).

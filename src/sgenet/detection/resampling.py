@@ -21,7 +21,8 @@ def average_precision(
     Args:
         drawn: (I, B) how often each image was drawn; sums of its numbers over all detections must be exact.
         image: (D,) of each detection, best score first.
-        matched, ignored: (T, D) as in `coco_eval.Matches`.
+        matched: (T, D) as in `coco_eval.Matches`.
+        ignored: (T, D) as in `coco_eval.Matches`.
         truths: (B,) objects to be found.
     """
     found = np.zeros((len(matched), drawn.shape[1]))
@@ -55,7 +56,8 @@ def _area_under_curve(
     Args:
         hits: (H, B) how often each true positive was drawn, best score first; overwritten.
         seen: (H, B) how many detections were counted up to each.
-        levels, offset: as from `_recall_levels`.
+        levels: flat table of recall levels, from `_recall_levels`.
+        offset: (B,) where each resample's row begins in `levels`.
     """
     _accumulate(np.add, hits)
     precision = hits / (seen.astype(np.float64) + np.spacing(1))

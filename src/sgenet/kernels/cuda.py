@@ -103,7 +103,8 @@ def forward(
 
     Args:
         x: (N, C, H, W), fp32, bf16, fp16 or fp64, contiguous or channels_last.
-        weight, bias: (G), contiguous.
+        weight: (G), contiguous.
+        bias: (G), contiguous.
         groups: G, a divisor of C.
         normalize: whether the likeness is normalised over the positions.
         eps: added to its deviation.

@@ -54,9 +54,11 @@ class AttentionResNetBackbone(AttentionResNet):
             load_weights(self, self.weights, leave_out=("fc.",))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return the feature maps of the four stages, of stride 4, 8, 16, 32, of images (N, 3, H, W)."""
         return tuple(self.stage_outputs(x))
 
     def train(self, mode: bool = True) -> "AttentionResNetBackbone":
+        """Set the mode as torch does, but keep frozen parts and, if `norm_eval`, normalisations in eval mode."""
         super().train(mode)
         for module in self._frozen():
             module.eval()

@@ -21,6 +21,7 @@ class BasicBlock(torchvision_resnet.BasicBlock):
     attention: str | None = None
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return (N, P, H / stride, W / stride) of x (N, C, H, W), where P is the block's width."""
         out = self.relu(self.bn1(self.conv1(x)))
         out = _attend(self, self.bn2(self.conv2(out)))
         return self.relu(out + (x if self.downsample is None else self.downsample(x)))
@@ -33,6 +34,7 @@ class Bottleneck(torchvision_resnet.Bottleneck):
     inner: nn.Module | None = None
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return (N, 4 P, H / stride, W / stride) of x (N, C, H, W), where P is the block's width."""
         out = self.relu(self.bn1(self.conv1(x)))
         out = self.relu(self.bn2(self.conv2(out))) if self.inner is None else self.inner(out)
         out = _attend(self, self.bn3(self.conv3(out)))

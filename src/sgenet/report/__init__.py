@@ -30,8 +30,9 @@ DECIMALS = 6
 
 
 def build(replication: Replication) -> list[str]:
-    """Write reports/<scale>/: index.html, comparison.json, metrics.json, curves/<task>.csv, tables/<id>.{csv,md,tex}.
-    And reports/index.html, which lists the scales.
+    """Write the report of a scale to reports/<scale>/, and reports/index.html, which lists the scales.
+
+    The files are index.html, comparison.json, metrics.json, curves/<task>.csv and tables/<id>.{csv,md,tex}.
 
     What is missing is shown as not run. What cannot be used is shown as failed, and the rest is still built.
 

@@ -66,6 +66,7 @@ class CellTable:
 
     @property
     def cells(self) -> list[Cell]:
+        """All cells, row by row."""
         return [cell for row in self.rows for cell in row.cells]
 
     def parts(self, column: Column) -> tuple[str, ...]:

@@ -79,7 +79,10 @@ def read_result(folder: Path, run_id: str, scale: str, seed: int, wanted: list[s
     """The result of a run's seed; None where there is none.
 
     Args:
-        folder: where its evaluation stands.
+        folder: where its evaluation is.
+        run_id: the run that metrics.json must be of.
+        scale: the scale that it must be of.
+        seed: the seed that it must be of.
         wanted: the metrics that it must have, or have as null.
 
     Raises:

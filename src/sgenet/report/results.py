@@ -35,6 +35,7 @@ class RunResults:
 
     @property
     def task(self) -> str:
+        """The task of the run: the first part of its id."""
         return self.id.partition("/")[0]
 
     @property

@@ -76,6 +76,7 @@ def paper_verdict(published: float | None, gain: "Gain", difference: float | Non
 
     Args:
         published: the published gain.
+        gain: the reproduced gain, in points.
         difference: of the value that gains from the published value.
         tolerance: of such a value.
     """

@@ -13,48 +13,16 @@ from sgenet.report import build
 from sgenet.report.figures import activations
 from sgenet.report.figures.activations import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
 from sgenet.runs import FIGURES_RUN, Replication
-
-from ..test_page import Elements
+from support import results as make
+from support.page import Elements
 
 PAGE = Path("reports/demo/index.html")
 BASE = HEIGHT - BOTTOM
-ESTIMATE = {"value": 0.512, "low": 0.501, "high": 0.523, "confidence": 0.95, "n": 40, "description": "made up"}
 
 
 @pytest.fixture
 def measured() -> dict:
-    """A made-up measurement of three groups; nothing here was measured."""
-    image = {"index": 7, "class": "<seven>", "pixels": "data:image/webp;base64,AAAA"}
-    image |= {"before": [[[0, 8], [4, 2]]], "after": [[[0, 4], [1, 1]]]}
-    return {
-        "run": FIGURES_RUN,
-        "scale": "demo",
-        "seed": 0,
-        "fingerprint": "f1",
-        "stage": 2,
-        "groups": 3,
-        "positions": [2, 2],
-        "images": 40,
-        "maps": {"groups": [1], "images": [image]},
-        "histogram": {
-            "bin_width": 0.5,
-            "before": [0, 100, 296, 3, 1],
-            "after": [200, 200, 0, 0, 0],
-            "mean": {"before": 1.25, "after": 0.5},
-        },
-        "variance": {
-            "before": {"mean": [2.0, 1.0, 4.0], "std": [1.0, 2.0, 1.0]},
-            "after": {"mean": [1.0, 0.0, 2.5], "std": [0.5, 0.0, 0.5]},
-        },
-        "statistics": {
-            "variance_ratio": ESTIMATE,
-            "relative_variance_ratio": ESTIMATE,
-            "growing_groups": ESTIMATE,
-            "background_length_change": ESTIMATE,
-            "background_over_foreground_change": ESTIMATE,
-        },
-        "origin": {"train": {}, "activations": {"command": "sgenet activations --scale demo"}},
-    }
+    return make.activations()
 
 
 def _write(measured: dict) -> Path:
@@ -155,7 +123,7 @@ def test_a_falling_variance_is_said_to_contradict_the_paper(
     replication: Replication, measured: dict, plain: tuple, relative: tuple, falls: bool, grows: bool
 ) -> None:
     for name, (low, high) in {"variance_ratio": plain, "relative_variance_ratio": relative}.items():
-        measured["statistics"][name] = ESTIMATE | {"low": low, "value": (low + high) / 2, "high": high}
+        measured["statistics"][name] = make.ESTIMATE | {"low": low, "value": (low + high) / 2, "high": high}
     _write(measured)
     build(replication)
     words = " ".join(PAGE.read_text().split())

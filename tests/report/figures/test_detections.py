@@ -18,46 +18,29 @@ from sgenet.report.figures.detections import Detections, read_detections
 from sgenet.report.pages import _environment
 from sgenet.report.results import read_found
 from sgenet.runs import Replication
-
-from .. import conftest as make
-from ..test_page import Elements
+from support import results as make
+from support.page import Elements
 
 BASELINE, SGE = "detection/retinanet/resnet50", "detection/retinanet/sge-resnet50"
 DATA = Path("data/demo/detection")
 ANNOTATIONS = DATA / "annotations/val.json"
-IMAGES = 9
+IMAGES = make.SCENES
 PLACES = [1, 3, 5, 7]  # the middles of four equal parts of nine, from 0
 
 
 @pytest.fixture
 def data(replication: Replication) -> Replication:
     """Nine images with one object each, in which the baseline finds nothing true and SGE all."""
-    _make_data(DATA / "val", ANNOTATIONS)
+    make.make_scenes(DATA / "val", ANNOTATIONS)
     make.write(paths.manifest("demo", "detection"), _manifest(source="embedded", settings={}))
     for run, category in {BASELINE: 1, SGE: 2}.items():
-        found = [_detection(number, category, 0.9) for number in range(10, 10 + IMAGES)]
+        found = [make.detection(number, category, 0.9) for number in range(10, 10 + IMAGES)]
         make.write(_file(run), found)
     return replication
 
 
-def _make_data(images: Path, annotations: Path, size: tuple[int, int] = (64, 48)) -> None:
-    images.mkdir(parents=True)
-    entries, objects = [], []
-    for number in range(10, 10 + IMAGES):
-        Image.new("RGB", size, (20 * (number - 9), 0, 0)).save(images / f"{number}.png")
-        entries.append({"id": number, "file_name": f"{number}.png", "width": size[0], "height": size[1]})
-        box = {"bbox": [8, 8, 16, 16], "area": 256, "iscrowd": 0}
-        objects.append({"id": number, "image_id": number, "category_id": 2, **box})
-    categories = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
-    make.write(annotations, {"images": entries, "annotations": objects, "categories": categories})
-
-
 def _manifest(**others: Any) -> dict[str, Any]:
     return {"fingerprint": "f1", "classes": ["cat", "dog"], "category_ids": [1, 2], "splits": {}} | others
-
-
-def _detection(image: int, category: int, score: float, x: float = 8) -> dict[str, Any]:
-    return {"image_id": image, "category_id": category, "bbox": [x, 8, 16, 16], "score": score}
 
 
 def _file(run: str) -> Path:
@@ -94,16 +77,16 @@ def test_evenly_spaced_images_with_both_runs(data: Replication) -> None:
 
 def test_weak_detections_and_those_of_other_images_are_not_drawn(data: Replication) -> None:
     image = 10 + PLACES[0]
-    found = [_detection(image, 1, score) for score in (0.2999, 0.3)]
-    make.write(_file(SGE), [*found, _detection(10, 1, 0.9), {"image_id": "none", "score": "bad"}])
+    found = [make.detection(image, 1, score) for score in (0.2999, 0.3)]
+    make.write(_file(SGE), [*found, make.detection(10, 1, 0.9), {"image_id": "none", "score": "bad"}])
     drawn, _ = _read(data)
     assert [scene.views[2].counts[:18] for scene in drawn.scenes] == ["0 correct, 1 false"] + 3 * ["0 correct, 0 false"]
 
 
 def test_at_most_a_hundred_of_an_image_the_best(data: Replication) -> None:
     image = 10 + PLACES[0]
-    worst_first = [_detection(image, 1, 0.3 + 0.005 * rank, x=40) for rank in range(101)]
-    make.write(_file(SGE), [_detection(image, 2, 0.3), *worst_first])
+    worst_first = [make.detection(image, 1, 0.3 + 0.005 * rank, x=40) for rank in range(101)]
+    make.write(_file(SGE), [make.detection(image, 2, 0.3), *worst_first])
     drawn, _ = _read(data)
     assert drawn.scenes[0].views[2].counts == "0 correct, 100 false, 1 missed"
 
@@ -125,7 +108,7 @@ def test_real_data(data: Replication, tmp_path: Path) -> None:
     """Images and annotations below a root of the reader's own; a damaged manifest of them is told."""
     shutil.rmtree(DATA)  # what is made of embedded data
     root = tmp_path / "elsewhere"
-    _make_data(root / "pictures", root / "boxes.json")
+    make.make_scenes(root / "pictures", root / "boxes.json")
     files = [describe_file(root / "boxes.json", "boxes.json")]
     place = {"annotations": "boxes.json", "images": "pictures"}
     manifest = _manifest(source="coco", settings={"train": place, "val": place}, files=files)
@@ -184,7 +167,7 @@ def test_file_names_stay_in_the_folder(data: Replication, name: Any) -> None:
     assert not drawn.scenes and "under Problems" in _render(drawn)
 
 
-BAD = _detection(10 + PLACES[0], 1, 0.9)
+BAD = make.detection(10 + PLACES[0], 1, 0.9)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,8 @@ from sgenet.report.figures.precision_recall import PrecisionRecall, draw_precisi
 from sgenet.report.pages import _environment
 from sgenet.report.results import read_found
 from sgenet.runs import Replication, load_replication
-
-from .. import conftest as make
-from ..test_page import Elements
+from support import results as make
+from support.page import Elements
 
 BASELINE, SGE = "detection/retinanet/resnet50", "detection/retinanet/sge-resnet50"
 

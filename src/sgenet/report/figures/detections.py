@@ -58,7 +58,7 @@ class Detections:
     most: int = MOST
 
 
-class _Absent(Exception):
+class _AbsentError(Exception):
     """Why nothing can be drawn though no file is bad."""
 
 
@@ -71,7 +71,7 @@ def read_detections(replication: Replication, found: Found) -> tuple[Detections,
     try:
         labels, results = _pair(replication, found)
         return _read(replication, labels, results), None
-    except _Absent as reason:
+    except _AbsentError as reason:
         return Detections(absent=str(reason)), None
     except InputError as error:
         told = "a file that they need cannot be used; a sentence under Problems says which"
@@ -88,7 +88,7 @@ def _pair(replication: Replication, found: Found) -> tuple[tuple[str, str], list
                     results = [by_seed[seed] for by_seed in both]
                     if all(_file(result).exists() for result in results):
                         return (row.baseline, row.label), results
-    raise _Absent("no baseline and its SGE row have left detections.json both")
+    raise _AbsentError("no baseline and its SGE row have left detections.json both")
 
 
 def _file(result: Result) -> Path:
@@ -119,17 +119,17 @@ def _validation_set(replication: Replication) -> tuple[Path, Path]:
     scale, task = replication.scale_name, "detection"
     folder, path = paths.data_folder(scale, task), paths.manifest(scale, task)
     if read_manifest(scale, task)[0] is None:
-        raise _Absent(f"there is no usable {path}")
+        raise _AbsentError(f"there is no usable {path}")
     try:
         manifest = open_manifest(scale, task, replication.scale["data"][task])
         annotations, images = annotation_file(folder, manifest, "val"), image_folder(folder, manifest, "val")
     except InputError as error:
-        raise _Absent(f"the data are not at hand ({error})") from None
+        raise _AbsentError(f"the data are not at hand ({error})") from None
     except (KeyError, TypeError):
         raise InputError(f"{path}: found entries missing, expected what `sgenet prepare {task}` leaves") from None
     for file in (annotations, images):
         if not file.exists():
-            raise _Absent(f"{file} is not there")
+            raise _AbsentError(f"{file} is not there")
     return annotations, images
 
 
@@ -146,7 +146,7 @@ def _of_images(
     for item in check_objects({**content, "annotations": of_images}, name, defects):
         objects[item["image_id"]].append(item)
     for defect in defects:
-        raise (_Absent if defect.kind == "missing image" else InputError)(defect.text)
+        raise (_AbsentError if defect.kind == "missing image" else InputError)(defect.text)
     return sound, objects
 
 

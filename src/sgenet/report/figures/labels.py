@@ -27,6 +27,7 @@ class Box:
 
     @property
     def area(self) -> float:
+        """Width times height, in square units of the drawing."""
         return (self.right - self.left) * (self.bottom - self.top)
 
 

@@ -47,6 +47,7 @@ class PrecisionPanel:
 
     @property
     def drawn(self) -> list[Curve]:
+        """The curves in the order of KINDS, in which they are drawn."""
         return sorted(self.curves, key=lambda curve: KINDS.index(curve.kind))
 
 

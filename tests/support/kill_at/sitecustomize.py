@@ -10,9 +10,10 @@ import functools
 import os
 import re
 import signal
+from collections.abc import Callable
 
 
-def _meets(call, path):
+def _meets(call: str, path: str) -> None:
     log = os.environ.get("FAULT_LOG")
     if not log:
         return
@@ -24,16 +25,16 @@ def _meets(call, path):
     if not at:
         return
     if at.isdigit():
-        with open(log, "rb") as file:
-            met = file.read(count).count(b"\n") == int(at)
+        with open(log, "rb") as written:
+            met = written.read(count).count(b"\n") == int(at)
     else:
-        met = re.search(at, line) and _first(log)
+        met = re.search(at, line) is not None and _first(log)
     if met:
         os.killpg(int(os.environ["FAULT_GROUP"]), signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _first(log):
+def _first(log: str) -> bool:
     """Whether no other event met the expression before."""
     try:
         os.close(os.open(f"{log}.met", os.O_CREAT | os.O_EXCL))
@@ -42,11 +43,11 @@ def _first(log):
     return True
 
 
-def _watched(name, argument):
+def _watched(name: str, argument: int) -> Callable[..., object]:
     call = getattr(os, name)
 
     @functools.wraps(call)
-    def watched(*arguments, **more):
+    def watched(*arguments: int | str | os.PathLike[str], **more: int | None) -> object:
         where = arguments[argument]
         _meets(f"before {name}", os.readlink(f"/proc/self/fd/{where}") if isinstance(where, int) else os.fspath(where))
         done = call(*arguments, **more)

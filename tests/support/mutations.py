@@ -10,21 +10,22 @@ import random
 import resource
 import signal
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from sgenet.files import LONGEST, InputError
-
-from .words import NUMBERS, TEXTS, TOKENS
+from support.words import NUMBERS, TEXTS, TOKENS
 
 SECONDS = 20  # an example; far more than any takes
 MEMORY = 3 * 2**30  # bytes of addresses that a reader may take beyond what the process has
 RESIDENT = 2**30  # bytes that it may really fill
+T = TypeVar("T")
 _SEEDS = st.binary(min_size=8, max_size=8)
 
 
@@ -39,20 +40,20 @@ class Form(NamedTuple):
     anew: bool
 
 
-def forms(short, long):
+def forms(short: int, long: int) -> pytest.MarkDecorator:
     """Give a test the argument `form`: the same few inputs each time in `make test`, many others in `make soak`."""
     soak = pytest.param(Form(long, True), marks=pytest.mark.soak, id="long")
     return pytest.mark.parametrize("form", [pytest.param(Form(short, False), id="short"), soak])
 
 
-def fuzz(mutated, check, form, also=()):
+def fuzz(mutated: st.SearchStrategy[T], check: Callable[[T], bool], form: Form, also: Iterable[T] = ()) -> None:
     """Call `check` with the inputs `also`, then with so many that are drawn; tell how each kind of them ended.
 
     `check` returns whether its input was taken.
     """
-    ended = Counter()
+    ended: Counter[str] = Counter()
 
-    def one(example):
+    def one(example: T) -> None:
         with _in_time():
             ended["taken" if check(example) else "refused"] += 1
 
@@ -72,7 +73,7 @@ def fuzz(mutated, check, form, also=()):
     print(f"{sum(ended.values())} inputs: {dict(ended)}")
 
 
-def refused(read, *names):
+def refused(read: Callable[[], T], *names: str | Path) -> T | None:
     """What `read` returns, or None where it refuses its input as it should: in a printable, bounded line.
 
     It names one of the `names`, if there are any.
@@ -84,7 +85,7 @@ def refused(read, *names):
         return None
 
 
-def told(text, *names):
+def told(text: str, *names: str | Path) -> None:
     """Check a sentence that refuses a file, or a line for each of its defects."""
     for line in text.split("\n"):
         assert line.isprintable() and 10 < len(line) <= LONGEST, line
@@ -92,8 +93,8 @@ def told(text, *names):
 
 
 @contextmanager
-def _in_time():
-    def hang(*_):
+def _in_time() -> Iterator[None]:
+    def hang(*_: object) -> NoReturn:
         raise Hang(f"more than {SECONDS} s")
 
     before = signal.signal(signal.SIGALRM, hang)
@@ -106,7 +107,7 @@ def _in_time():
 
 
 @contextmanager
-def _in_memory():
+def _in_memory() -> Iterator[None]:
     limits, used = resource.getrlimit(resource.RLIMIT_AS), _status("VmSize")
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, limits[1]))
     before = _status("VmHWM")
@@ -117,18 +118,18 @@ def _in_memory():
     assert _status("VmHWM") - before < RESIDENT
 
 
-def _status(key):
+def _status(key: str) -> int:
     """A size of this process in bytes."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key))
     return 1024 * int(line.split()[1])
 
 
-def mutated_bytes(*valid):
+def mutated_bytes(*valid: bytes) -> st.SearchStrategy[bytes]:
     """Valid files with some bytes changed, cut, put in, taken from another one or repeated."""
     return _SEEDS.map(lambda seed: _mutate_bytes(random.Random(seed), valid))
 
 
-def _mutate_bytes(rng, valid):
+def _mutate_bytes(rng: random.Random, valid: Sequence[bytes]) -> bytes:
     content = bytearray(rng.choice(valid))
     for _ in range(rng.choice((1, 1, 1, 2, 3, 6))):
         start = rng.randrange(len(content) + 1)
@@ -158,7 +159,7 @@ def _mutate_bytes(rng, valid):
     return bytes(content)
 
 
-def _replace_number(rng, content):
+def _replace_number(rng: random.Random, content: bytearray) -> None:
     places = [place for place, byte in enumerate(content) if 48 <= byte < 58]
     if places:
         start = stop = rng.choice(places)
@@ -167,13 +168,13 @@ def _replace_number(rng, content):
         content[start:stop] = rng.choice(NUMBERS).encode()
 
 
-def mutated_documents(*valid):
+def mutated_documents(*valid: Any) -> st.SearchStrategy[Any]:
     """Valid documents in which some nodes became another kind, vanished, were doubled, moved, nested or made huge."""
     return _SEEDS.map(lambda seed: _mutate_document(random.Random(seed), valid))
 
 
-def _mutate_document(rng, valid):
-    root = {"": copy.deepcopy(rng.choice(valid))}
+def _mutate_document(rng: random.Random, valid: Sequence[Any]) -> Any:
+    root: dict[str, Any] = {"": copy.deepcopy(rng.choice(valid))}
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
         places = list(_places(root))
         holder, key = rng.choice(places)
@@ -199,7 +200,9 @@ def _mutate_document(rng, valid):
     return root[""]
 
 
-def mutated_files(files, documents=()):
+def mutated_files(
+    files: Mapping[str, bytes], documents: Mapping[str, tuple[Any, Callable[[Any], bytes]]] = {}
+) -> st.SearchStrategy[dict[str, bytes]]:
     """Some of the files (path -> content), each mutated: by structure those whose documents are given, others by bytes.
 
     Args:
@@ -207,20 +210,20 @@ def mutated_files(files, documents=()):
         documents: path -> document, and how it is written.
     """
 
-    def mutate(rng, path):
+    def mutate(rng: random.Random, path: str) -> bytes:
         if path in documents and rng.random() < 0.7:
             document, write = documents[path]
             return write(_mutate_document(rng, [document]))
         return _mutate_bytes(rng, [files[path]])
 
-    def some(seed):
+    def some(seed: bytes) -> dict[str, bytes]:
         rng = random.Random(seed)
         return {path: mutate(rng, path) for path in rng.sample(sorted(files), rng.choice((1, 1, 2, 4)))}
 
     return _SEEDS.map(some)
 
 
-def _places(node):
+def _places(node: dict[Any, Any] | list[Any]) -> Iterator[tuple[dict[Any, Any] | list[Any], Any]]:
     """Container and key of everything in a document."""
     for key, value in node.items() if isinstance(node, dict) else enumerate(node):
         yield node, key
@@ -228,7 +231,7 @@ def _places(node):
             yield from _places(value)
 
 
-def strange(rng, value):
+def strange(rng: random.Random, value: Any) -> Any:
     """A value that is close to `value`, or of another type."""
     if isinstance(value, int | float) and abs(value) < 1e300 and rng.random() < 0.5:
         close = value + 1, value - 1, -value, value * 1000, value / 3, float(value), value + 0.5
@@ -238,6 +241,16 @@ def strange(rng, value):
         numbers = 0, -1, 1, 0.5, -0.0, 1e-320, 1e308, math.inf, -math.inf, math.nan, 2**31, 2**53 + 1, 2**64, 10**400
         return rng.choice((None, True, False, *numbers))
     if kind == 1:
-        lists = [], [[]], [None], [0] * 3000, ["x"] * 3000, [[1, 2], [3]], {}, {"a": 1}, {str(n): n for n in range(500)}
+        lists: tuple[Any, ...] = (
+            [],
+            [[]],
+            [None],
+            [0] * 3000,
+            ["x"] * 3000,
+            [[1, 2], [3]],
+            {},
+            {"a": 1},
+            {str(n): n for n in range(500)},
+        )
         return copy.deepcopy(rng.choice(lists))
     return rng.choice(TEXTS if kind == 2 else NUMBERS)

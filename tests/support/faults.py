@@ -22,19 +22,19 @@ def forked(act: Callable[[], Any]) -> Any:
     process = os.fork()
     if process == 0:
         try:
-            told = {"value": act()}
+            outcome = {"value": act()}
         except BaseException:
-            told = {"error": traceback.format_exc()}
-        os.write(writer, json.dumps(told).encode())
+            outcome = {"error": traceback.format_exc()}
+        os.write(writer, json.dumps(outcome).encode())
         os._exit(0)
     os.close(writer)
     with open(reader) as file:
-        told = file.read()
+        answer = file.read()
     os.waitpid(process, 0)
-    assert told, "the fork was killed"
-    told = json.loads(told)
-    assert "error" not in told, told["error"]
-    return told["value"]
+    assert answer, "the fork was killed"
+    outcome = json.loads(answer)
+    assert "error" not in outcome, outcome["error"]
+    return outcome["value"]
 
 
 def sgenet(*arguments: str, other_user: bool = False) -> tuple[int, str]:
@@ -66,6 +66,7 @@ def limit_files(size: int) -> None:
 
 
 def lift_limit() -> None:
+    """Raise the limit of `limit_files` to the highest that this process may have."""
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 

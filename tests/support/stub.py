@@ -1,0 +1,167 @@
+"""A stand-in for `sgenet` in tests of the workflow: every step in a moment, without torch.
+
+What a step would compute is made up from what decides it (settings, seed, data, starting weights), so that results
+differ where these differ and are equal where they are equal. All else is `sgenet`'s own: arguments, parameters, checks
+of inputs, provenance, the report. A learning rate above HIGHEST_RATE diverges. An epoch takes EPOCH seconds.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from sgenet import cli, paths, steps
+from sgenet.files import InputError, to_json, write_json, write_text
+from sgenet.provenance import origin, stamp
+from sgenet.runs import Replication, Run
+from support import results
+
+STORE = "SGENET_STUB_STORE"  # environment variable: folder of embedded data that were prepared before
+DEVICE = "a stub"
+HIGHEST_RATE = 1e3
+EPOCH = 0.01
+
+
+def main() -> int:
+    """Run the command line of `sgenet` with made-up results."""
+    os.environ["SGENET_WARM"] = ""
+    steps.train = train
+    steps.complexity = complexity
+    steps.latency = latency
+    for name, value in (("_device", "cpu"), ("describe_device", DEVICE)):
+        setattr(steps, name, lambda *_, value=value: value)
+    _replace("sgenet.data.prepare", make_data=make_data)
+    for task in ("classification", "detection"):
+        _replace(f"sgenet.{task}.evaluate", evaluate=evaluate, evaluate_weights=evaluate_weights)
+    _replace("sgenet.classification.activations", measure=measure_activations)
+    return cli.main()
+
+
+def _replace(module: str, **functions: Any) -> None:
+    sys.modules[module] = fake = ModuleType(module)
+    vars(fake).update(functions)
+
+
+def _digest(*what: Any) -> str:
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+def make_data(task: str, folder: Path, settings: dict[str, Any], *more: Any) -> dict[str, Any]:
+    """As `sgenet.data.prepare.make_data`; embedded data are made once and then copied."""
+    del sys.modules["sgenet.data.prepare"]
+    from sgenet.data.prepare import make_data as make
+
+    if settings["source"] != "embedded":
+        return make(task, folder, settings, *more)
+    store = Path(os.environ[STORE])
+    kept = store / _digest(task, settings)
+    if not kept.exists():
+        made = Path(tempfile.mkdtemp(dir=store))
+        (made / "manifest.json").write_text(to_json(make(task, made / "data", settings, *more)))
+        try:
+            made.rename(kept)
+        except OSError:  # another process was quicker
+            shutil.rmtree(made)
+    shutil.copytree(kept / "data", folder, dirs_exist_ok=True)
+    return json.loads((kept / "manifest.json").read_text())
+
+
+def train(replication: Replication, run: Run, seed: int) -> None:
+    """Weights are a digest of what decides them."""
+    started, scale = time.monotonic(), replication.scale_name
+    data, manifest = steps._manifest(replication, run.task)
+    start = steps._starting_weights(replication, run, seed)
+    settings, output = run.identity, paths.training(scale, run.id, seed)
+    weights = _digest(settings, seed, manifest["fingerprint"], start and start.read_text())
+    if settings["optimizer"]["lr"] > HIGHEST_RATE:
+        raise InputError(f"{run.id}: the loss is nan in epoch 1, iteration 1; expected finite numbers")
+    for epoch in range(settings["epochs"]):
+        time.sleep(EPOCH)
+        print(f"{run.id}: epoch {epoch + 1}/{settings['epochs']}", flush=True)
+    metrics = {"top1": 50.0, "top5": 90.0} if run.detector is None else {}
+    for name in ("best", "last") if run.detector is None else ("last",):
+        write_text(output / f"{name}.safetensors", weights)
+    write_text(output / "history.csv", results.make_history(metrics, settings["epochs"], _skill(weights)))
+    command = f"sgenet train {run.id} --scale {scale} --seed {seed}"
+    write_json(output / "training.json", origin(command, settings, data, started, DEVICE) | {"devices": 1})
+
+
+def _skill(weights: str) -> float:
+    return 0.3 + 0.6 * int(weights[:8], 16) / 2**32
+
+
+def evaluate(
+    run: Run, data: Path, manifest: dict[str, Any], *, trained: Path, output: Path, device: str
+) -> dict[str, Any]:
+    """As the functions of both tasks."""
+    weights = _digest((trained / "last.safetensors").read_text(), run.test_settings)
+    if run.detector is not None:
+        annotations = json.loads((data / "annotations/val.json").read_text()) if (data / "annotations").exists() else {}
+        images = [image["id"] for image in annotations.get("images", [])]
+        write_json(output / "detections.json", [results.detection(image, 1, 0.9) for image in images])
+    return results.make_evaluation(output, run, manifest["splits"]["val"]["images"], _skill(weights))
+
+
+def evaluate_weights(run: Run, data: Path, manifest: dict[str, Any], *, weights: Path, device: str) -> dict[str, Any]:
+    """As the function of classification."""
+    return {"top1": 50.0, "top5": 90.0, "images": manifest["splits"]["val"]["images"]}
+
+
+def measure_activations(run: Run, data: Path, manifest: dict[str, Any], **how: Any) -> dict[str, Any]:
+    """As the function of classification."""
+    head = ("run", "scale", "seed", "fingerprint", "origin")
+    return {key: value for key, value in results.activations().items() if key not in head}
+
+
+def complexity(replication: Replication) -> None:
+    """One count for every network."""
+    counts = {run.id: results.count(run) for run, _ in replication.full_size()}
+    write_json(paths.complexity(replication.scale_name), counts)
+
+
+def latency(replication: Replication) -> None:
+    """One time for every network."""
+    started, settings = time.monotonic(), replication.scale["latency"]
+    spread = {"value": 1.5, "low": 1.4, "high": 1.6}
+    models = {
+        run.id: {"model": run.model, "latency": spread} | ({"latency_ratio": spread} if of else {})
+        for run, _ in replication.full_size()
+        if run.task == "complexity"
+        for of in [replication.plain_of().get(run.id)]
+    }
+    size, command = settings["image_size"], f"sgenet latency --scale {replication.scale_name}"
+    how = {"input": [size, size], "batch": 1, "threads": 1, "rounds": settings["rounds"]}
+    made = stamp(command, started, DEVICE)
+    write_json(paths.latency(replication.scale_name), {**how, "models": models, "origin": made})
+
+
+def make_environment(folder: Path) -> Path:
+    """Make a Python environment whose `sgenet` is the stub, otherwise the present one; returns its folder of programs.
+
+    The workflow takes `sgenet` from the folder of the Python that runs Snakemake.
+    """
+    binaries = folder / "bin"
+    binaries.mkdir(parents=True)
+    (folder / "store").mkdir()
+    prefix = Path(sys.prefix)
+    for part in ("lib", "pyvenv.cfg"):
+        if (prefix / part).exists():
+            (folder / part).symlink_to(prefix / part)
+    python = binaries / "python"
+    python.symlink_to(sys.executable)
+    programs = {
+        "snakemake": "from snakemake.cli import main",
+        "dvc": "from dvc.cli import main",
+        "sgenet": f"import os\nsys.path[:0] = [{str(Path(__file__).parents[1])!r}]\n"
+        f"os.environ[{STORE!r}] = {str(folder / 'store')!r}\nfrom support.stub import main",
+    }
+    for name, code in programs.items():
+        (binaries / name).write_text(f"#!{python}\nimport sys\n{code}\nsys.exit(main())\n")
+        (binaries / name).chmod(0o755)
+    return binaries
