@@ -12,7 +12,7 @@ export PATH := $(ENV)/bin:$(PATH)
 UV := $(or $(shell command -v uv 2>/dev/null),$(CURDIR)/.uv/bin/uv)
 # Written when the environment is complete. It is no target of make, which splits a path at its spaces.
 STAMP := $(ENV)/.sgenet-complete
-PYTEST = pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+PYTEST = pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Processes that run tests at a time, each with one thread.
 WORKERS ?= 2
 
@@ -54,7 +54,7 @@ lint: setup
 	ruff check .
 	ruff format --check .
 	mypy
-	codespell
+	codespell *.md docs params profiles src tests workflow bench Snakefile dvc.yaml Makefile pyproject.toml .github
 	snakefmt --check Snakefile workflow
 	snakemake --lint
 

@@ -15,15 +15,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one thread each; torch reads this whe
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-def pytest_itemcollected(item):
-    """Keep the tests of a file in one process of pytest-xdist, where they share fixtures."""
-    if item.get_closest_marker("xdist_group") is None:
-        item.add_marker(pytest.mark.xdist_group(item.path.relative_to(ROOT).as_posix()))
-
-
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Long files begin first."""
+    """Begin with the files that take longest, so that two processes end at about the same time."""
     order = {"workflow": 0, "tests": 1}
     items.sort(key=lambda item: order.get(item.path.parent.name, 2))
 

@@ -64,7 +64,7 @@ class Checkout:
         """Load a YAML file, let `change` alter it, write it back."""
         value = yaml.safe_load((self.folder / path).read_text())
         change(value)
-        (self.folder / path).write_text(yaml.safe_dump(value))
+        (self.folder / path).write_text(yaml.safe_dump(value, sort_keys=False))  # results hold settings in their order
 
     def jobs(self, output: str) -> dict[str, int]:
         """Jobs that Snakemake counts in its table, by rule."""
@@ -115,6 +115,7 @@ def make_checkout(folder: Path, binaries: Path = BINARIES) -> Checkout:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
+    (folder / "dvc.lock").write_text("schema: '2.0'\n")  # as after a `dvc repro`: Snakemake then keeps it up to date
     copy = Checkout(folder, binaries)
     copy("git", "init", "--quiet")
     copy("git", "add", "--all")

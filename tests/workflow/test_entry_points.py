@@ -130,3 +130,18 @@ def test_own_data_are_trained_on_again_when_they_change_and_not_when_they_move(c
     checkout("sgenet", "prepare", "classification")
     assert checkout.jobs(checkout("snakemake", "--dry-run", "--quiet", "rules"))["train_classifier"] == 1
     assert "changed deps" in checkout("dvc", "status")
+
+
+def test_without_dvc_git_stays_clean_and_the_first_dvc_repro_makes_nothing_again(new_checkout, replicated):
+    checkout = new_checkout(replicated)
+    shutil.rmtree(checkout.folder / ".dvc/cache")
+    (checkout.folder / "dvc.lock").unlink()
+    checkout.edit("params/pipeline.yaml", lambda value: value["report"].update(confidence=0.9))
+    checkout("git", "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "--quiet", "--all", "-m", "no DVC")
+    assert checkout.jobs(checkout("snakemake")) == {"report": 1, "all": 1, "total": 2}
+    assert checkout("git", "status", "--porcelain") == ""
+    assert not (checkout.folder / ".dvc/cache").exists()
+    output = checkout("dvc", "repro")
+    assert output.count("Running stage") == 5
+    assert checkout.jobs(output).keys() <= {"detect", "total"}  # a target without files, where no table has a detector
+    checkout.nothing_to_do()

@@ -77,7 +77,11 @@ def record_jobs():
 
 
 def record_with_dvc():
-    """Bring dvc.lock up to date with what Snakemake made, so that `dvc repro` has nothing left to do."""
+    """Update dvc.lock, where DVC is in use, to what Snakemake made, so that `dvc repro` has nothing left to do.
+
+    The first `dvc repro` creates it. A checkout in which nobody uses DVC has neither the file nor a second copy of its
+    results in DVC's cache.
+    """
     from sgenet import params
 
     whole = (
@@ -85,7 +89,7 @@ def record_with_dvc():
         and not workflow.dag_settings.until
     )
     asked = params.load_pipeline()["scale"] == SCALE and not config
-    if whole and asked and "DVC_STAGE" not in os.environ and Path(".dvc").is_dir():
+    if whole and asked and "DVC_STAGE" not in os.environ and Path("dvc.lock").exists():
         dvc = Path(sys.executable).with_name("dvc")
         if subprocess.run(
             [dvc, "commit", "--force", "--quiet"], check=False
