@@ -37,6 +37,29 @@ def project(tmp_path, monkeypatch):
     return edit
 
 
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory):
+    """A folder with the data of both tasks at scale `smoke`, to be copied."""
+    from sgenet import steps
+    from sgenet.runs import load_replication
+
+    folder = tmp_path_factory.mktemp("prepared")
+    for part in ("params", "workflow"):
+        shutil.copytree(ROOT / part, folder / part)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for task in ("classification", "detection"):
+            steps.prepare(load_replication("smoke"), task)
+    return folder / "data"
+
+
+@pytest.fixture
+def prepared_project(project, prepared):
+    """As `project`, where the data of scale `smoke` are prepared."""
+    shutil.copytree(prepared, "data")
+    return project
+
+
 AUDIT = """
 import sys
 def by_numba():  # which keeps what it compiled beside the modules, as Python does

@@ -30,7 +30,7 @@ def _sgenet(*arguments, **environment):
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
 
 
-@pytest.mark.parametrize("run_id", RUNS)
+@pytest.mark.parametrize("run_id", [RUNS[0], pytest.param(RUNS[1], marks=pytest.mark.slow)])
 def test_two_processes_give_the_numbers_of_one(project, unpickled, run_id):
     task, _, name = run_id.partition("/")
 
@@ -181,10 +181,10 @@ def test_under_another_launcher_each_process_locks_the_gpu_of_its_number(monkeyp
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "4, 7"  # by which NCCL and mmengine count
 
 
-def test_processes_end_with_the_one_that_started_them(project):
-    project("params/scales/smoke.yaml", lambda scale: scale.update(devices=2))
-    project("params/scales/smoke.yaml", lambda scale: scale["classification"].update(device_batch_size=8, epochs=500))
-    assert main(["prepare", "classification", "--scale", "smoke"]) == 0
+def test_processes_end_with_the_one_that_started_them(prepared_project):
+    endless = {"device_batch_size": 8, "epochs": 500}
+    prepared_project("params/scales/smoke.yaml", lambda scale: scale.update(devices=2))
+    prepared_project("params/scales/smoke.yaml", lambda scale: scale["classification"].update(endless))
     command = [sys.executable, "-m", "sgenet.cli", "train", "classification/resnet50", "--scale", "smoke"]
     environment = {**os.environ, "WANDB_MODE": "disabled", "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)

@@ -21,15 +21,12 @@ class InterruptionError(Exception):
 
 
 @pytest.fixture
-def replication(project, monkeypatch):
+def replication(prepared_project, monkeypatch):
     """The smoke scale with two epochs a run, W&B off, and its data made."""
     monkeypatch.setenv("WANDB_MODE", "disabled")
-    project("params/scales/smoke.yaml", lambda scale: scale["detection"].update(epochs=2))
-    replication = load_replication("smoke")
+    prepared_project("params/scales/smoke.yaml", lambda scale: scale["detection"].update(epochs=2))
     threads = torch.get_num_threads()
-    for task in ("classification", "detection"):
-        steps.prepare(replication, task)
-    yield replication
+    yield load_replication("smoke")
     torch.set_num_threads(threads)
 
 

@@ -23,7 +23,7 @@ def wait_until(condition, seconds=120):
 
 
 @pytest.fixture
-def owner(project):
+def owner(prepared_project):
     """A process that owns a warm process, and the environment that steps of it have."""
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     folder = Path(warm.folder_of(process.pid))
@@ -43,7 +43,6 @@ def test_a_warm_step_gives_what_a_step_by_itself_gives(project, owner):
     project("params/scales/smoke.yaml", lambda scale: scale["classification"].update(epochs=1))
     _, environment, folder = owner
     alone = {key: value for key, value in environment.items() if key != "SGENET_WARM"}
-    assert step("sgenet prepare classification --scale smoke", alone).returncode == 0
     weights = []
     for one in (alone, environment):
         done = step(TRAIN, one)
@@ -64,7 +63,6 @@ def test_a_warm_step_gives_what_a_step_by_itself_gives(project, owner):
 def test_a_step_ends_with_its_command_and_all_ends_with_the_owner(project, owner):
     project("params/scales/smoke.yaml", lambda scale: scale["classification"].update(epochs=1000))
     process, environment, folder = owner
-    assert step("sgenet prepare classification --scale smoke", environment).returncode == 0
     for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)):
         command = subprocess.Popen(TRAIN.split(), env=environment, stdout=subprocess.PIPE, text=True)
         assert "epoch" in command.stdout.readline()
@@ -83,9 +81,9 @@ def step_processes(folder):
     return [process for process in servers if process.ppid() in {other.pid for other in servers}]
 
 
+@pytest.mark.slow
 def test_a_step_whose_warm_process_died_runs_by_itself(project, owner):
     _, environment, folder = owner
-    assert step("sgenet prepare classification --scale smoke", environment).returncode == 0
     assert step("sgenet evaluate classification/nothing --scale smoke", environment).returncode == 2
     for process in psutil.process_iter(["cmdline"]):
         if (process.info["cmdline"] or [])[-1:] == [str(folder)]:
