@@ -85,9 +85,10 @@ def step_processes(folder):
 def test_a_step_whose_warm_process_died_runs_by_itself(project, owner):
     _, environment, folder = owner
     assert step("sgenet evaluate classification/nothing --scale smoke", environment).returncode == 2
-    for process in psutil.process_iter(["cmdline"]):
-        if (process.info["cmdline"] or [])[-1:] == [str(folder)]:
-            process.kill()
+    servers = [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [])[-1:] == [str(folder)]]
+    for process in servers:
+        process.kill()
+    assert psutil.wait_procs(servers, timeout=60)[1] == []  # until then it may take a connection
     (folder / "log").unlink()
     assert step("sgenet evaluate classification/nothing --scale smoke", environment).returncode == 2
     assert (folder / "log").exists()  # of a new one

@@ -14,6 +14,8 @@ import psutil
 from support.checkout import Checkout
 
 KILL_AT = Path(__file__).parent / "kill_at"
+TRAINING = "logs/smoke/train/classification/resnet50-seed-0.log"
+EPOCHS, ENDLESS = 2, 100_000  # those of scale `smoke`, and the most that are allowed
 SOON = 60  # seconds in which a workflow that is asked to stops; one or two where nothing else runs
 
 
@@ -59,6 +61,23 @@ def kill(checkout: Checkout, *command: str, at: str) -> None:
     """Run a command that is killed, with all its group, at the event `at`."""
     status = start(checkout, *command, at=at).wait(timeout=600)
     assert status == -signal.SIGKILL, (at, status, output_of(checkout)[-4000:])
+
+
+def start_endless(checkout: Checkout, *command: str) -> subprocess.Popen[bytes]:
+    """As `start`, with a training that no machine is quick enough to end; returns when its first epoch is reported."""
+    set_epochs(checkout, ENDLESS)
+    log = checkout.folder / TRAINING
+    log.unlink(missing_ok=True)  # of the last time
+    process = start(checkout, *command)
+    while not (log.exists() and f"/{ENDLESS}" in log.read_text()):
+        assert process.poll() is None, output_of(checkout)[-4000:]
+        time.sleep(0.01)
+    return process
+
+
+def set_epochs(checkout: Checkout, epochs: int) -> None:
+    """Set the epochs of classifiers."""
+    checkout.edit("params/scales/smoke.yaml", lambda value: value["classification"].update(epochs=epochs))
 
 
 def wait_until_all_ended(folder: Path) -> None:

@@ -7,13 +7,12 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from support.kills import junk, kill, output_of, start, wait_until_all_ended, watched
+from support.kills import EPOCHS, junk, kill, output_of, set_epochs, start, start_endless, wait_until_all_ended, watched
 
 
 @pytest.fixture
@@ -28,26 +27,6 @@ def really_disturbed(really_undisturbed, tmp_path):
     """As `disturbed`, where `sgenet` itself trains."""
     with watched(really_undisturbed, tmp_path, "params/tables/one.yaml") as checkout:
         yield checkout
-
-
-TRAINING = "logs/smoke/train/classification/resnet50-seed-0.log"
-EPOCHS, ENDLESS = 2, 100_000
-
-
-def start_endless(checkout, *command):
-    """As `start`, with a training that no machine is quick enough to end, until its first epoch is told."""
-    set_epochs(checkout, ENDLESS)
-    log = checkout.folder / TRAINING
-    log.unlink(missing_ok=True)  # that of the last time
-    process = start(checkout, *command)
-    while not (log.exists() and f"/{ENDLESS}" in log.read_text()):
-        assert process.poll() is None, output_of(checkout)[-4000:]
-        time.sleep(0.01)
-    return process
-
-
-def set_epochs(checkout, epochs):
-    checkout.edit("params/scales/smoke.yaml", lambda value: value["classification"].update(epochs=epochs))
 
 
 def is_whole(checkout, undisturbed, *command):
@@ -107,18 +86,6 @@ def test_a_second_one_is_refused_and_all_ends_with_the_first(disturbed, undistur
         assert told or number == signal.SIGKILL
     set_epochs(disturbed, EPOCHS)
     is_whole(disturbed, undisturbed, "snakemake")
-
-
-@pytest.mark.slow
-def test_a_real_training_ends_with_its_workflow_and_is_continued(really_disturbed, really_undisturbed):
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        process = start_endless(really_disturbed, "snakemake")
-        process.send_signal(number)
-        wait_until_all_ended(really_disturbed.folder)
-        assert process.wait() != 0
-    shutil.rmtree(really_disturbed.folder / ".resume")  # of other settings than those of the undisturbed training:
-    set_epochs(really_disturbed, EPOCHS)
-    is_whole(really_disturbed, really_undisturbed, "snakemake")
 
 
 @pytest.mark.soak

@@ -2,12 +2,14 @@
 
 import json
 import re
+import shutil
+import signal
 
 import pytest
 
 from support import stub
 from support.checkout import content, files_of
-from support.kills import junk, kill, watched
+from support.kills import EPOCHS, TRAINING, junk, kill, set_epochs, start_endless, wait_until_all_ended, watched
 
 TABLES = [
     *("imagenet", "coco-two-stage", "coco-retinanet", "ablation-groups", "ablation-init", "ablation-normalization"),
@@ -40,43 +42,96 @@ def test_snakemake_makes_everything(replication):
 def test_dvc_has_nothing_to_do_then_retrains_what_a_parameter_changes(replication, new_real_checkout):
     checkout = new_real_checkout(replication)
     checkout.nothing_to_do()
-
-    def change(scale):
-        scale["detection"]["detectors"]["retinanet"]["optimizer"].update(weight_decay=0.04)
-
-    checkout.edit("params/scales/smoke.yaml", change)
     before = {path: content(checkout.folder / path) for path in files_of(checkout.folder) if path.parts[0] == "results"}
+    path = "params/tables/ablation-normalization.yaml"
+    checkout.edit(path, lambda table: table["rows"][1]["settings"].update(optimizer={"lr": 0.004}))
     output = checkout("dvc", "repro")
-    assert re.findall(r"Running stage '(\w+)'", output) == ["detect", "evaluate", "report"]
+    assert re.findall(r"Running stage '(\w+)'", output) == ["classify", "detect", "evaluate", "report"]
     changed = {path.parts[2:-2] for path, old in before.items() if content(checkout.folder / path) != old}
-    models = {"resnet50", "se-resnet50", "sge-resnet50", "sk-resnet50"}
-    kinds = {("detection", "retinanet"), ("evaluation", "detection", "retinanet")}
-    assert {folder[:-1] for folder in changed} == kinds
-    assert {folder[-1] for folder in changed} <= models
+    run = ("classification", "sge-resnet50-no-norm")
+    assert changed == {run, ("evaluation", *run)}
     checkout.nothing_to_do()
 
 
-def test_a_training_killed_in_its_second_epoch_and_a_killed_report_end_as_if_nothing_had_happened(
-    replication, new_real_checkout, tmp_path
-):
-    one = new_real_checkout()
-    one.choose_one_detector()
-    with watched(one, tmp_path, "params/tables/one.yaml") as checkout:
-        kill(checkout, "snakemake", at=r"before replace .*classification_resnet50/.*/epoch-0002")
-        kill(checkout, "snakemake", at=r"before replace .*reports/smoke/index.html")
-        log = (checkout.folder / "logs/smoke/train/classification/resnet50-seed-0.log").read_text()
-        assert "continues after epoch 1" in log
-        output = checkout("snakemake")
-        assert "unlock" not in output.lower()
-        assert "Traceback" not in output
-        compared = 0
-        for path in sorted(files_of(checkout.folder)):
-            if path.name in {"best.safetensors", "last.safetensors", "history.csv", "metrics.json", "predictions.npz"}:
-                assert content(checkout.folder / path) == content(replication.folder / path), path
-                compared += 1
-        assert compared == 3 + 2 + 2 + 1  # weights and history of both runs, metrics, predictions
-        assert not list(junk(checkout.folder))
-        checkout.nothing_to_do()
+@pytest.fixture
+def one(new_real_checkout, tmp_path):
+    """A checkout for one row, whose processes can be killed, without results."""
+    checkout = new_real_checkout()
+    checkout.choose_one_detector()
+    with watched(checkout, tmp_path, "params/tables/one.yaml") as copy:
+        yield copy
+
+
+RESULTS = {"best.safetensors", "last.safetensors", "history.csv", "metrics.json", "predictions.npz"}
+
+
+def check_results(checkout, replication):
+    """The two runs of the row gave what they gave in the whole replication."""
+    compared = [p for p in files_of(checkout.folder) if p.parts[0] == "results" and p.name in RESULTS]
+    assert len(compared) == (3 + 2) + (2 + 1)  # of a classifier, which has predictions, and of a detector
+    for path in compared:
+        assert content(checkout.folder / path) == content(replication.folder / path), path
+
+
+def check_continued(checkout, replication):
+    """The same command completes the replication as if nothing had happened."""
+    output = checkout("snakemake")
+    assert "unlock" not in output.lower()
+    assert "Traceback" not in output
+    check_results(checkout, replication)
+    assert not list(junk(checkout.folder))
+    checkout.nothing_to_do()
+
+
+def test_a_training_killed_in_its_second_epoch_and_a_killed_report_are_continued(one, replication):
+    kill(one, "snakemake", at=r"before replace .*classification_resnet50/.*/epoch-0002")
+    kill(one, "snakemake", at=r"before replace .*reports/smoke/index.html")
+    assert "continues after epoch 1" in (one.folder / TRAINING).read_text()
+    check_continued(one, replication)
+
+
+@pytest.mark.slow
+def test_a_training_ends_with_its_workflow_and_is_continued(one, replication):
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        process = start_endless(one, "snakemake")
+        process.send_signal(number)
+        wait_until_all_ended(one.folder)
+        assert process.wait() != 0
+    shutil.rmtree(one.folder / ".resume")  # of other settings than those of the replication
+    set_epochs(one, EPOCHS)
+    check_continued(one, replication)
+
+
+ELSEWHERE = {
+    "LC_ALL": "C",
+    "TZ": "Asia/Kathmandu",
+    "PYTHONHASHSEED": "12345",
+    "OMP_NUM_THREADS": "2",
+    "MKL_NUM_THREADS": "2",
+    "OPENBLAS_NUM_THREADS": "2",
+    "OMP_DYNAMIC": "true",
+}
+FIRST = "results/smoke/evaluation/classification/resnet50/seed-0/metrics.json"  # before any scene is drawn
+
+
+@pytest.mark.slow
+def test_cores_order_place_and_environment_change_no_byte(one, replication):
+    one.environment |= ELSEWHERE
+    one("env", "SGENET_WARM=", "snakemake", "--cores", "1", FIRST)  # each step by itself, no fork
+    one("snakemake", "--cores", "1")
+    check_results(one, replication)
+    for name in ("data/smoke/classification.json", "data/smoke/detection.json"):
+        assert (one.folder / name).read_bytes() == (replication.folder / name).read_bytes()
+
+
+@pytest.mark.soak
+def test_two_whole_replications_are_the_same(replication, new_real_checkout):
+    other = new_real_checkout()
+    other.environment |= ELSEWHERE
+    for table in ("ablation-init", "ablation-groups", "coco-retinanet", "coco-two-stage", "imagenet"):  # from the end
+        other("snakemake", "--cores", "1", "--config", f"tables={table}")
+    other("dvc", "repro")
+    other.same_results(replication.folder, other.folder)
 
 
 def keys(value, at=""):
