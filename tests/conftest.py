@@ -17,7 +17,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one thread each; torch reads this whe
 
 def pytest_collection_modifyitems(items):
     """Begin with the files that take longest, so that two processes end at about the same time."""
-    order = {"workflow": 0, "tests": 1}
+    order = {"workflow": 0, "training": 1, "runtime": 1, "pipeline": 1}
     items.sort(key=lambda item: order.get(item.path.parent.name, 2))
 
 
@@ -40,8 +40,8 @@ def project(tmp_path, monkeypatch):
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory):
     """A folder with the data of both tasks at scale `smoke`, to be copied."""
-    from sgenet import steps
-    from sgenet.runs import load_replication
+    from sgenet.config.runs import load_replication
+    from sgenet.pipeline import steps
 
     folder = tmp_path_factory.mktemp("prepared")
     for part in ("params", "workflow"):

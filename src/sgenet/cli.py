@@ -9,11 +9,12 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sgenet import paths, processes, troubles, warm
-from sgenet.files import InputError
+from sgenet.config import paths
+from sgenet.runtime import processes, troubles, warm
+from sgenet.runtime.files import InputError
 
 if TYPE_CHECKING:
-    from sgenet.runs import Replication
+    from sgenet.config.runs import Replication
 
 _WARM = ("train", "evaluate", "activations", "complexity", "latency")  # steps that import torch
 
@@ -62,7 +63,7 @@ def _run(options: argparse.Namespace) -> int | None:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from sgenet.doctor import doctor
+    from sgenet.pipeline.doctor import doctor
 
     return doctor()
 
@@ -74,7 +75,7 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _import_checkpoint(options: argparse.Namespace) -> None:
-    from sgenet.released import import_checkpoint
+    from sgenet.weights.released import import_checkpoint
 
     classes = options.classes.split(",") if options.classes else None
     print(import_checkpoint(options.source, options.destination, options.model, classes))
@@ -87,35 +88,35 @@ def _pack(options: argparse.Namespace) -> None:
 
 
 def _coco_eval(options: argparse.Namespace) -> None:
-    from sgenet.detection.command import describe
+    from sgenet.evaluation.command import describe
 
     print(describe(options.annotations, options.detections, options.iou_type, as_json=options.json))
 
 
 def _plan(options: argparse.Namespace) -> None:
     replication = _load(options)
-    from sgenet import steps
+    from sgenet.pipeline import steps
 
     print(steps.plan(replication, options.json))
 
 
 def _prepare(options: argparse.Namespace) -> None:
     replication = _load(options)
-    from sgenet import steps
+    from sgenet.pipeline import steps
 
     steps.prepare(replication, options.task)
 
 
 def _train(options: argparse.Namespace) -> None:
     replication = _load(options)
-    from sgenet import steps
+    from sgenet.pipeline import steps
 
     steps.train(replication, replication.run(options.run), options.seed)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
     replication = _load(options)
-    from sgenet import steps
+    from sgenet.pipeline import steps
 
     if options.released:
         steps.evaluate_released(replication, replication.run(options.run))
@@ -125,7 +126,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 def _activations(options: argparse.Namespace) -> None:
     replication = _load(options)
-    from sgenet import steps
+    from sgenet.pipeline import steps
 
     steps.activations(replication)
 
@@ -138,7 +139,7 @@ def _complexity(options: argparse.Namespace) -> None:
     if options.backbone or options.input or options.json:
         raise InputError("complexity: --backbone, --input and --json are of one MODEL, found none")
     replication = _load(options)
-    from sgenet import steps
+    from sgenet.pipeline import steps
 
     steps.complexity(replication)
 
@@ -154,14 +155,14 @@ def _complexity_of_model(options: argparse.Namespace) -> None:
 
 def _latency(options: argparse.Namespace) -> None:
     replication = _load(options)
-    from sgenet import steps
+    from sgenet.pipeline import steps
 
     steps.latency(replication)
 
 
 def _report(options: argparse.Namespace) -> int:
     replication = _load(options)
-    from sgenet import steps
+    from sgenet.pipeline import steps
 
     problems = steps.report(replication)
     missing, expected = steps.missing_results(replication)
@@ -183,7 +184,7 @@ def _check_folder() -> None:
 def _load(options: argparse.Namespace) -> "Replication":
     """The replication that params/, the environment and the options of a step choose."""
     _check_folder()
-    from sgenet.runs import load_replication
+    from sgenet.config.runs import load_replication
 
     # Snakemake passes what its --config chose over params/pipeline.yaml in these variables.
     seeds, tables = os.environ.get("SGENET_SEEDS"), os.environ.get("SGENET_TABLES")

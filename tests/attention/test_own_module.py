@@ -9,13 +9,14 @@ import pytest
 import torch
 
 import sgenet.attention
-from sgenet import paths, steps
 from sgenet.cli import main
 from sgenet.complexity.count import count_full_size
-from sgenet.files import InputError, write_json
+from sgenet.config import paths
+from sgenet.config.runs import load_replication
 from sgenet.models.resnet import create_resnet
-from sgenet.resume import read_history
-from sgenet.runs import load_replication
+from sgenet.pipeline import steps
+from sgenet.runtime.files import InputError, write_json
+from sgenet.training.resume import read_history
 
 DOCUMENT = Path(__file__).parents[2] / "docs/own-module.md"
 TABLE = Path("params/tables/imagenet.yaml")

@@ -11,7 +11,7 @@ import sgenet.bench
 from sgenet.bench import WHAT, common, results
 from sgenet.bench.common import Row, in_words, row, take_turns
 from sgenet.cli import main
-from sgenet.files import InputError
+from sgenet.runtime.files import InputError
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from sgenet.bench import loader, op, step
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sgenet.devices.take", lambda device: "cpu")
+    monkeypatch.setattr("sgenet.training.devices.take", lambda device: "cpu")
     for module in (loader, op, step):
         monkeypatch.setattr(module, "TURNS", 2)
         monkeypatch.setattr(module, "take", lambda device: "cpu")

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from sgenet.bench import pipeline, records
-from sgenet.detection.coco_eval import evaluate
-from sgenet.files import InputError
+from sgenet.evaluation.coco_eval import evaluate
+from sgenet.runtime.files import InputError
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,15 +9,16 @@ import torch
 from PIL import Image
 from torch import nn
 
-from sgenet import params, paths, steps
 from sgenet.attention import SpatialGroupEnhance
-from sgenet.checkpoints import load_weights, save_weights
 from sgenet.classification import activations
 from sgenet.classification.classifier import build_network
 from sgenet.cli import main
+from sgenet.config import params, paths
+from sgenet.config.runs import FIGURES_RUN, load_replication
 from sgenet.data.packed import PackedImages, write_classes, write_packed
-from sgenet.files import InputError, write_json
-from sgenet.runs import FIGURES_RUN, load_replication
+from sgenet.pipeline import steps
+from sgenet.runtime.files import InputError, write_json
+from sgenet.weights.checkpoints import load_weights, save_weights
 
 IMAGES, CLASSES = 13, ("ant", "bee", "cat")
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sgenet.classification import evaluate
-from sgenet.runs import Run
+from sgenet.config.runs import Run
 
 
 def test_the_mean_of_the_last_ten_epochs(tmp_path, monkeypatch):

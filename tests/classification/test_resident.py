@@ -6,9 +6,9 @@ from scipy import stats
 from torch.utils.data import BatchSampler
 from torchvision.transforms import v2
 
-from sgenet.batches import Order, Pieces
 from sgenet.classification.resident import ResidentImages, augment, crops
-from sgenet.files import InputError
+from sgenet.runtime.files import InputError
+from sgenet.training.batches import Order, Pieces
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(64, 64), (48, 100), (100, 40)])

@@ -5,7 +5,7 @@ import pytest
 
 from sgenet.cli import main
 from sgenet.complexity import latency
-from sgenet.files import read_json
+from sgenet.runtime.files import read_json
 
 SETTINGS = {"width": 8, "attention": {"sge": {"groups": 64}}}
 

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from sgenet.data import cores
-from sgenet.files import InputError
+from sgenet.runtime.files import InputError
 
 PARENT = os.getpid()
 

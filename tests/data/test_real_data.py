@@ -9,13 +9,15 @@ import pytest
 import torch
 from PIL import Image
 
-from sgenet import files, paths, steps
 from sgenet.cli import main
+from sgenet.config import paths
+from sgenet.config.params import load_scale
+from sgenet.config.runs import load_replication
 from sgenet.data.splits import annotation_file, open_manifest, open_split
-from sgenet.doctor import doctor
-from sgenet.files import InputError, read_json
-from sgenet.params import load_scale
-from sgenet.runs import load_replication
+from sgenet.pipeline import steps
+from sgenet.pipeline.doctor import doctor
+from sgenet.runtime import files
+from sgenet.runtime.files import InputError, read_json
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ ops.install()
 from mmdet.registry import TASK_UTILS  # noqa: E402
 from mmengine.registry import init_default_scope  # noqa: E402
 
+from sgenet.config.params import layers, load_recipe, load_scale, merge  # noqa: E402
+from sgenet.config.runs import Run, load_replication  # noqa: E402
 from sgenet.detection.config import detector_config  # noqa: E402
-from sgenet.files import InputError  # noqa: E402
-from sgenet.params import layers, load_recipe, load_scale, merge  # noqa: E402
-from sgenet.runs import Run, load_replication  # noqa: E402
+from sgenet.runtime.files import InputError  # noqa: E402
 
 TWO_STAGE = ["faster-rcnn", "mask-rcnn", "cascade-rcnn"]
 DETECTORS = ["retinanet", *TWO_STAGE]

@@ -19,15 +19,15 @@ from pycocotools import mask as coding  # noqa: E402
 from pycocotools.coco import COCO  # noqa: E402
 from pycocotools.cocoeval import COCOeval  # noqa: E402
 
-from sgenet.checkpoints import save_weights  # noqa: E402
+from sgenet.config.params import layers, load_recipe, load_scale, merge  # noqa: E402
+from sgenet.config.runs import Run  # noqa: E402
 from sgenet.data.embedded import CLASSES, make_detection  # noqa: E402
 from sgenet.detection import evaluate as evaluation  # noqa: E402
-from sgenet.detection.coco_eval import Matches, ap  # noqa: E402
 from sgenet.detection.config import detector_config  # noqa: E402
 from sgenet.detection.train import train  # noqa: E402
-from sgenet.params import layers, load_recipe, load_scale, merge  # noqa: E402
-from sgenet.resume import read_history  # noqa: E402
-from sgenet.runs import Run  # noqa: E402
+from sgenet.evaluation.coco_eval import Matches, ap  # noqa: E402
+from sgenet.training.resume import read_history  # noqa: E402
+from sgenet.weights.checkpoints import save_weights  # noqa: E402
 
 DETECTORS = ["retinanet", "faster-rcnn", "mask-rcnn", "cascade-rcnn"]
 TWELVE = {"ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"}

@@ -11,10 +11,10 @@ import safetensors.torch
 import torch
 from mmengine.optim import MultiStepLR, OptimWrapper
 
-from sgenet import resume
-from sgenet.checkpoints import load_weights, read_weights
-from sgenet.files import InputError
-from sgenet.released import fit_released, read_released
+from sgenet.runtime.files import InputError
+from sgenet.training import resume
+from sgenet.weights.checkpoints import load_weights, read_weights
+from sgenet.weights.released import fit_released, read_released
 from support.mutations import forms, fuzz, mutated_bytes, mutated_documents, refused
 
 

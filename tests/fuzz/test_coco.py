@@ -7,7 +7,7 @@ import pytest
 from pycocotools.coco import COCO
 
 from sgenet.data.prepare import make_data
-from sgenet.detection.coco_eval import evaluate
+from sgenet.evaluation.coco_eval import evaluate
 from support.mutations import forms, fuzz, mutated_bytes, mutated_documents, refused
 from support.sources import Source
 

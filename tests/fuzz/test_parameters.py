@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sgenet import paths
-from sgenet.claims import load_claims, rows_of
-from sgenet.runs import load_replication
+from sgenet.config import paths
+from sgenet.config.claims import load_claims, rows_of
+from sgenet.config.runs import load_replication
 from support.mutations import forms, fuzz, mutated_bytes, mutated_documents, refused
 
 ROOT = Path(__file__).parents[2]

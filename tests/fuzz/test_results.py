@@ -11,7 +11,8 @@ import jsonschema
 import numpy as np
 import pytest
 
-from sgenet import paths
+from sgenet.config import paths
+from sgenet.config.runs import TASKS, load_replication
 from sgenet.report import build
 from sgenet.report.figures.activations import read_activations
 from sgenet.report.figures.curves import by_run, run_panel
@@ -21,7 +22,6 @@ from sgenet.report.gains import Gains, value_interval
 from sgenet.report.index import write_index
 from sgenet.report.inputs import read_histories, read_manifest
 from sgenet.report.results import count_missing, read_found, trained_columns
-from sgenet.runs import TASKS, load_replication
 from support import results as make
 from support.mutations import forms, fuzz, mutated_files, told
 

@@ -8,9 +8,9 @@ import torch
 import torchvision
 
 from sgenet.attention import create, names
-from sgenet.checkpoints import load_weights, save_weights
-from sgenet.files import InputError
 from sgenet.models.resnet import create_resnet
+from sgenet.runtime.files import InputError
+from sgenet.weights.checkpoints import load_weights, save_weights
 
 
 @pytest.mark.parametrize("depth", [18, 50])

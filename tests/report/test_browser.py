@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from sgenet import paths
+from sgenet.config import paths
+from sgenet.config.runs import Replication, load_replication
 from sgenet.report import build
-from sgenet.runs import Replication, load_replication
 from support import results as make
 
 playwright = pytest.importorskip("playwright.sync_api")

@@ -8,17 +8,17 @@ import jsonschema
 import numpy as np
 import pytest
 
-from sgenet import paths
-from sgenet.claims import load_claims
-from sgenet.detection.coco_eval import Matches, ap
+from sgenet.config import paths
+from sgenet.config.claims import load_claims
+from sgenet.config.runs import Replication, load_replication
+from sgenet.config.tables import load_table
+from sgenet.evaluation.coco_eval import Matches, ap
+from sgenet.evaluation.statistics import Gain
 from sgenet.report import build
 from sgenet.report.claims import Judge
 from sgenet.report.gains import Gains
 from sgenet.report.ranking import beaten
 from sgenet.report.results import Found, RunResults
-from sgenet.runs import Replication, load_replication
-from sgenet.statistics import Gain
-from sgenet.tables import load_table
 from support import results as make
 
 RETINA = "detection/retinanet/"

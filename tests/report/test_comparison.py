@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sgenet import paths
-from sgenet.claims import CLAIM_VERDICTS
+from sgenet.config import paths
+from sgenet.config.claims import CLAIM_VERDICTS
+from sgenet.config.runs import Replication, load_replication
 from sgenet.report import build
 from sgenet.report.verdicts import VERDICTS
-from sgenet.runs import Replication, load_replication
 from support import results as make
 from support.results import BASE, RETINA, SGE, cell, comparison
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
+from sgenet.config.runs import Replication, load_replication
 from sgenet.report.cells import Cell, CellTable, make_table
 from sgenet.report.exports import write_tables
 from sgenet.report.exports.latex import latex_text, to_latex
@@ -17,7 +18,6 @@ from sgenet.report.exports.spreadsheet import to_csv
 from sgenet.report.gains import Gains
 from sgenet.report.ranking import rank
 from sgenet.report.results import read_found
-from sgenet.runs import Replication, load_replication
 from support import results as make
 
 LATEX = "a & b % c $ d # e_f {g} ~ ^ \\ < > | [h] \\end{table*}"

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from sgenet import paths
 from sgenet.cli import main
+from sgenet.config import paths
+from sgenet.config.runs import Replication
 from sgenet.report.failures import read_failure
 from sgenet.report.pages import _environment
 from sgenet.report.results import count_missing, read_found
-from sgenet.runs import Replication
 from support import results as make
 
 SGE, BASE = "classification/sge-resnet50", "classification/resnet50"

@@ -6,11 +6,11 @@ from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 
-from sgenet import paths
+from sgenet.config import paths
+from sgenet.config.runs import Replication
 from sgenet.report import build
 from sgenet.report.index import write_index
 from sgenet.report.verdicts import CATEGORIES
-from sgenet.runs import Replication
 from support import results as make
 
 INDEX = Path("reports/index.html")

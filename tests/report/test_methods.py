@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from sgenet import params, paths
 from sgenet.cli import _parser
-from sgenet.plain_yaml import read_yaml
+from sgenet.config import params, paths
+from sgenet.config.plain_yaml import read_yaml
+from sgenet.config.runs import TASKS, Replication, load_replication
 from sgenet.report.cells import make_table
 from sgenet.report.gains import Gains
 from sgenet.report.inputs import read_manifest
@@ -21,7 +22,6 @@ from sgenet.report.methods.recipes import Comparison, Setting
 from sgenet.report.methods.wording import WORDS, in_words, plain, told_apart
 from sgenet.report.pages import _environment
 from sgenet.report.results import read_found
-from sgenet.runs import TASKS, Replication, load_replication
 from support import results as make
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from sgenet.config.runs import Replication, load_replication
 from sgenet.report import build
 from sgenet.report.figures.curves import ticks
 from sgenet.report.formats import number, printed, signed, unbroken
-from sgenet.runs import Replication, load_replication
 from support import results as make
 from support.page import Elements
 
@@ -151,7 +151,7 @@ def test_published_values_have_the_decimals_they_were_published_with() -> None:
 
 def test_imports_no_training_code() -> None:
     heavy = {"torch", "mmdet", "mmengine", "pandas"}
-    code = f"import sys, sgenet.report, sgenet.statistics; print({heavy} & set(sys.modules))"
+    code = f"import sys, sgenet.report, sgenet.evaluation.statistics; print({heavy} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from sgenet.config.runs import load_replication
 from sgenet.report import build
-from sgenet.runs import load_replication
 from support import results as make
 
 BASE, SGE = "classification/resnet50", "classification/sge-resnet50"

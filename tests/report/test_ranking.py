@@ -2,14 +2,14 @@
 
 import pytest
 
+from sgenet.config.runs import Replication
+from sgenet.config.tables import Column, Published, Row, Table
+from sgenet.evaluation.statistics import Gain
 from sgenet.report.cells import Cell, CellRow, CellTable
 from sgenet.report.overview import overview
 from sgenet.report.ranking import Family, multiplicity, rank
 from sgenet.report.results import Found, RunResults
 from sgenet.report.verdicts import CATEGORIES, VERDICTS, category_counts
-from sgenet.runs import Replication
-from sgenet.statistics import Gain
-from sgenet.tables import Column, Published, Row, Table
 
 TOP1, PARAMS = Column("top1", "Top-1", 1), Column("params", "#P", 2, measured="static")
 ROWS = ["resnet50", "se-resnet50", "cbam-resnet50", "sge-resnet50", "resnet101", "sge-resnet101"]

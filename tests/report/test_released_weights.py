@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from sgenet import paths
+from sgenet.config import paths
+from sgenet.config.runs import load_replication
 from sgenet.report import build
-from sgenet.runs import load_replication
 from support import results as make
 from support.results import BASE, SGE, cell
 

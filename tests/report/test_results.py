@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import yaml
 
-from sgenet import paths
-from sgenet.detection.coco_eval import Matches, ap
-from sgenet.params import merge
+from sgenet.config import paths
+from sgenet.config.params import merge
+from sgenet.config.runs import Replication, load_replication
+from sgenet.evaluation.coco_eval import Matches, ap
 from sgenet.report import build
 from sgenet.report.results import count_missing
-from sgenet.runs import Replication, load_replication
 from support import results as make
 from support.results import BASE, RETINA, SGE, cell
 

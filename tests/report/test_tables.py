@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from sgenet import paths
-from sgenet.detection.coco_eval import Matches
+from sgenet.config import paths
+from sgenet.config.runs import Replication, load_replication
+from sgenet.evaluation.coco_eval import Matches
 from sgenet.report import build
-from sgenet.runs import Replication, load_replication
 from support import results as make
 
 PAGE = Path("reports/demo/index.html")

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from sgenet.evaluation.statistics import Gain, seed_gain
 from sgenet.report.verdicts import VERDICTS, baseline_verdict, direction_verdict, paper_verdict, static_verdict
-from sgenet.statistics import Gain, seed_gain
 
 
 def gain(value: float, low: float | None, high: float | None) -> Gain:

@@ -10,10 +10,10 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from sgenet import paths
-from sgenet.detection.coco_eval import AP_METRICS, METRICS, Matches, ap
-from sgenet.files import atomic_path
-from sgenet.runs import FIGURES_RUN, TASKS, Replication, Run, load_replication
+from sgenet.config import paths
+from sgenet.config.runs import FIGURES_RUN, TASKS, Replication, Run, load_replication
+from sgenet.evaluation.coco_eval import AP_METRICS, METRICS, Matches, ap
+from sgenet.runtime.files import atomic_path
 
 ROOT = Path(__file__).parents[2]
 IMAGES = 400

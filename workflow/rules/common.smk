@@ -10,10 +10,12 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from sgenet import adopt, paths, processes, troubles, warm
-from sgenet.claims import load_claims
-from sgenet.files import InputError, read_json
-from sgenet.runs import FIGURES_RUN, TASKS, load_replication
+from sgenet.pipeline import adopt
+from sgenet.config import paths
+from sgenet.runtime import processes, troubles, warm
+from sgenet.config.claims import load_claims
+from sgenet.runtime.files import InputError, read_json
+from sgenet.config.runs import FIGURES_RUN, TASKS, load_replication
 
 try:
     if set("{}") & set(os.getcwd()):

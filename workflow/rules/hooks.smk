@@ -4,7 +4,7 @@ import signal
 import subprocess
 from functools import partial
 
-from sgenet import processes, troubles
+from sgenet.runtime import processes, troubles
 
 STOPPED = []  # signals that ask this workflow to stop
 UNRECORDED = Path(
@@ -82,7 +82,7 @@ def record_with_dvc():
     The first `dvc repro` creates it. A checkout in which nobody uses DVC has neither the file nor a second copy of its
     results in DVC's cache.
     """
-    from sgenet import params
+    from sgenet.config import params
 
     whole = (
         set(workflow.dag_settings.targets or ["all"]) == {"all"}

@@ -6,7 +6,7 @@ Each benchmark compares variants side by side in one run, and leaves a CSV file 
 from collections.abc import Sequence
 from importlib import import_module
 
-from sgenet.files import InputError
+from sgenet.runtime.files import InputError
 
 WHAT = ("op", "step", "loader", "pipeline")
 

@@ -12,13 +12,13 @@ from torch.utils.data import BatchSampler, DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from sgenet.batches import Order, own_pieces, train_loader
 from sgenet.bench.common import Row, device_name, finish, row, take_turns
 from sgenet.bench.results import write
 from sgenet.classification.resident import ResidentImages
 from sgenet.data.splits import ImageFiles
 from sgenet.data.tensors import read_tensor
-from sgenet.devices import take
+from sgenet.training.batches import Order, own_pieces, train_loader
+from sgenet.training.devices import take
 
 TURNS = 5
 IMAGES = {  # what -> height and width, side of the crop, how many, format

@@ -15,7 +15,7 @@ from torch import Tensor
 from sgenet import kernels
 from sgenet.bench.common import Row, Seconds, device_name, row, take_turns, told
 from sgenet.bench.results import write
-from sgenet.devices import take
+from sgenet.training.devices import take
 
 GROUPS = 64
 TURNS = 5

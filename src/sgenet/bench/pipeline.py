@@ -19,10 +19,10 @@ import numpy as np
 from sgenet.bench.common import Row, device_name, row, take_turns
 from sgenet.bench.records import share_of_demo
 from sgenet.bench.results import write
-from sgenet.detection.coco_eval import evaluate
-from sgenet.files import InputError, write_json
-from sgenet.params import load_pipeline
-from sgenet.runs import load_replication
+from sgenet.config.params import load_pipeline
+from sgenet.config.runs import load_replication
+from sgenet.evaluation.coco_eval import evaluate
+from sgenet.runtime.files import InputError, write_json
 
 TURNS = 3
 SEEDS = (1, 3, 24)  # of dry runs: 42, 126 and 1,008 runs of all tables

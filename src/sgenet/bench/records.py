@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from sgenet.bench.common import Row, in_words, told
-from sgenet.files import InputError, read_json
-from sgenet.params import load_scale
+from sgenet.config.params import load_scale
+from sgenet.runtime.files import InputError, read_json
 
 SCALE = "demo"
 WHAT = "a replication at scale demo, core-seconds"

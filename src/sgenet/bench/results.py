@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sgenet.bench.common import Row, in_words
-from sgenet.files import atomic_path
+from sgenet.runtime.files import atomic_path
 
 RESULTS = Path("bench/results")
 _COLUMNS = ("what", "variant", "median_seconds", "lower_quartile", "upper_quartile", "over_first")

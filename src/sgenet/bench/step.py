@@ -12,10 +12,10 @@ from torch.nn.functional import cross_entropy
 from sgenet import attention, kernels
 from sgenet.bench.common import Row, device_name, row, take_turns
 from sgenet.bench.results import write
-from sgenet.devices import take
-from sgenet.models.names import parse_name
+from sgenet.config.names import parse_name
 from sgenet.models.resnet import create_resnet
-from sgenet.provenance import peak_memory_mib
+from sgenet.provenance.origin import peak_memory_mib
+from sgenet.training.devices import take
 
 TURNS = 7
 MODELS = {  # variant -> model, and whether SGE's plain form takes the place of the fused one

@@ -29,14 +29,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sgenet.attention import SpatialGroupEnhance
-from sgenet.batches import test_loader
-from sgenet.checkpoints import load_weights
 from sgenet.classification.classifier import Classifier, build_dataset, build_network
+from sgenet.config.params import Settings
+from sgenet.config.runs import Run
 from sgenet.data.packed import PackedImages
 from sgenet.data.splits import ImageFiles
-from sgenet.files import InputError
-from sgenet.params import Settings
-from sgenet.runs import Run
+from sgenet.runtime.files import InputError
+from sgenet.training.batches import test_loader
+from sgenet.weights.checkpoints import load_weights
 
 BINS = 256  # at least half of them are used
 SAMPLES = 1000  # resamples of the images behind an interval

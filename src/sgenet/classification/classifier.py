@@ -11,14 +11,14 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader
 from torchvision.transforms import v2
 
-from sgenet.batches import Order, own_pieces, test_loader, train_loader
 from sgenet.classification.resident import ResidentImages
+from sgenet.config.names import attention_settings
+from sgenet.config.params import Settings
 from sgenet.data.packed import PackedImages
 from sgenet.data.splits import ImageFiles, open_split
 from sgenet.data.tensors import read_tensor
-from sgenet.models.names import attention_settings
 from sgenet.models.resnet import AttentionResNet, create_resnet
-from sgenet.params import Settings
+from sgenet.training.batches import Order, own_pieces, test_loader, train_loader
 
 Loader: TypeAlias = DataLoader[Any] | ResidentImages
 

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from sgenet.checkpoints import load_weights
 from sgenet.classification.classifier import Classifier, Loader, build_network, build_test_loader
-from sgenet.files import atomic_path
-from sgenet.resume import read_history
-from sgenet.runs import Run
+from sgenet.config.runs import Run
+from sgenet.runtime.files import atomic_path
+from sgenet.training.resume import read_history
+from sgenet.weights.checkpoints import load_weights
 
 
 def evaluate(

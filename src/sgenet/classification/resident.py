@@ -16,9 +16,9 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 from tqdm import tqdm
 
-from sgenet.batches import Pieces, entropy
-from sgenet.files import InputError
-from sgenet.params import Settings
+from sgenet.config.params import Settings
+from sgenet.runtime.files import InputError
+from sgenet.training.batches import Pieces, entropy
 
 _TRIES = 10  # as torchvision, which then takes the whole width or height
 _RATIO = (3 / 4, 4 / 3)

@@ -7,10 +7,10 @@ import torch
 from mmengine.dist import all_reduce
 from mmengine.evaluator import BaseMetric, Evaluator
 
-from sgenet import engine
-from sgenet.checkpoints import load_weights
 from sgenet.classification.classifier import Classifier, build_loaders, build_network
-from sgenet.runs import Run
+from sgenet.config.runs import Run
+from sgenet.training import engine
+from sgenet.weights.checkpoints import load_weights
 
 
 class Accuracy(BaseMetric):

@@ -3,9 +3,9 @@
 import json
 from typing import Any
 
-from sgenet import params
-from sgenet.files import InputError
-from sgenet.models.names import parse_name
+from sgenet.config import params
+from sgenet.config.names import parse_name
+from sgenet.runtime.files import InputError
 
 SIDES = (32, 16384)  # pixels: the network halves its input five times; what is larger nobody feeds it
 

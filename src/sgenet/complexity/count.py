@@ -12,11 +12,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from sgenet.attention import SpatialGroupEnhance
-from sgenet.files import InputError
-from sgenet.models.names import attention_settings
+from sgenet.config.names import attention_settings
+from sgenet.config.params import Settings
+from sgenet.config.runs import Run
 from sgenet.models.resnet import create_resnet
-from sgenet.params import Settings
-from sgenet.runs import Run
+from sgenet.runtime.files import InputError
 
 NETWORK_INPUT = (224, 224)  # height, width of the paper's classification tables
 BACKBONE_INPUT = (800, 1333)  # of its detection tables

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from sgenet.models.names import attention_settings
+from sgenet.config.names import attention_settings
+from sgenet.config.params import Settings
 from sgenet.models.resnet import create_resnet
-from sgenet.params import Settings
 
 
 def measure(

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import xxhash
 
-from sgenet import troubles
 from sgenet.data.cores import map_on_cores
 from sgenet.data.images import read_bytes, read_upright
 from sgenet.data.progress import progress
-from sgenet.files import InputError, writing
+from sgenet.runtime import troubles
+from sgenet.runtime.files import InputError, writing
 
 VERSION = 1  # of the check: what another one found is found anew
 _COLUMNS = "path TEXT PRIMARY KEY, size INTEGER, modified INTEGER, length INTEGER, xxhash BLOB, width INTEGER,"

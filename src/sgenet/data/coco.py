@@ -16,7 +16,7 @@ from sgenet.data.folders import SPLITS, describe_file, describe_files, fresh_fol
 from sgenet.data.limits import pick
 from sgenet.data.roots import COCO_DEFAULTS
 from sgenet.data.sizes import SIZES, size_of
-from sgenet.files import InputError, write_text
+from sgenet.runtime.files import InputError, write_text
 
 Checked = list[tuple[Entry, Found]]
 

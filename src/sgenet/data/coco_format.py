@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sgenet.files import InputError, read_json
+from sgenet.runtime.files import InputError, read_json
 
 _LARGEST = 2**32  # a count is an unsigned 32-bit integer there
 _FARTHEST = 2**20  # pixels from an image's corner at which a polygon may have one

@@ -9,7 +9,7 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 from sgenet.data.images import read_image
 from sgenet.data.sizes import size_of
 from sgenet.data.splits import annotation_file, image_folder, open_split
-from sgenet.files import atomic_path, read_json
+from sgenet.runtime.files import atomic_path, read_json
 
 GAP, TITLE = 4, 26  # pixels
 PAPER, INK = "#ffffff", "#222222"

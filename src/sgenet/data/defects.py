@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sgenet.data.checks import Found, Source, check_images
-from sgenet.files import InputError
+from sgenet.runtime.files import InputError
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,13 +19,13 @@ from mmengine.dataset import pseudo_collate  # noqa: E402
 from mmengine.registry import init_default_scope  # noqa: E402
 from pycocotools import mask  # noqa: E402
 
-from sgenet.checkpoints import load_weights  # noqa: E402
+from sgenet.config.runs import Run  # noqa: E402
 from sgenet.data.splits import annotation_file  # noqa: E402
-from sgenet.detection import coco_eval  # noqa: E402
 from sgenet.detection.config import detector_config  # noqa: E402
-from sgenet.files import write_text  # noqa: E402
+from sgenet.evaluation import coco_eval  # noqa: E402
 from sgenet.models import backbone  # noqa: E402, F401  (registers the backbone)
-from sgenet.runs import Run  # noqa: E402
+from sgenet.runtime.files import write_text  # noqa: E402
+from sgenet.weights.checkpoints import load_weights  # noqa: E402
 
 _AT_ONCE = 8  # images; more gain little
 

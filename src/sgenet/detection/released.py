@@ -21,13 +21,13 @@ from mmdet.datasets import CocoDataset  # noqa: E402
 from mmdet.registry import MODELS  # noqa: E402
 from mmengine.registry import init_default_scope  # noqa: E402
 
+from sgenet.config.names import parse_name  # noqa: E402
+from sgenet.config.params import layers, load_recipe, merge  # noqa: E402
+from sgenet.config.runs import Run  # noqa: E402
 from sgenet.detection.config import detector_config  # noqa: E402
-from sgenet.files import InputError  # noqa: E402
 from sgenet.models import backbone  # noqa: E402, F401  (registers the backbone)
-from sgenet.models.names import parse_name  # noqa: E402
-from sgenet.params import layers, load_recipe, merge  # noqa: E402
-from sgenet.released import Released, fit_released  # noqa: E402
-from sgenet.runs import Run  # noqa: E402
+from sgenet.runtime.files import InputError  # noqa: E402
+from sgenet.weights.released import Released, fit_released  # noqa: E402
 
 _COCO: tuple[str, ...] = CocoDataset.METAINFO["classes"]
 _ANCHORS = 9  # of RetinaNet at each position: three scales, three ratios

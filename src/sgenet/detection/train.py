@@ -14,10 +14,10 @@ from mmdet.registry import DATASETS, MODELS  # noqa: E402
 from mmengine.dataset import pseudo_collate  # noqa: E402
 from mmengine.registry import init_default_scope  # noqa: E402
 
-from sgenet import batches, engine  # noqa: E402
+from sgenet.config.runs import Run  # noqa: E402
 from sgenet.detection.config import detector_config  # noqa: E402
 from sgenet.models import backbone  # noqa: E402, F401  (registers the backbone)
-from sgenet.runs import Run  # noqa: E402
+from sgenet.training import batches, engine  # noqa: E402
 
 
 def train(

@@ -5,9 +5,9 @@ from typing import Any
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
-from sgenet.checkpoints import load_weights
-from sgenet.models.names import parse_name
+from sgenet.config.names import parse_name
 from sgenet.models.resnet import AttentionResNet
+from sgenet.weights.checkpoints import load_weights
 
 
 @MODELS.register_module()

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torchvision.models import resnet as torchvision_resnet
 
 from sgenet import attention as registry
-from sgenet.files import InputError
-from sgenet.models.names import parse_name
+from sgenet.config.names import parse_name
+from sgenet.runtime.files import InputError
 
 
 class BasicBlock(torchvision_resnet.BasicBlock):

@@ -5,9 +5,9 @@ import io
 import re
 from typing import Any
 
-from sgenet import paths
-from sgenet.claims import load_claims
-from sgenet.files import write_json, write_text
+from sgenet.config import paths
+from sgenet.config.claims import load_claims
+from sgenet.config.runs import TASKS, Replication
 from sgenet.report.cells import Cell, CellTable, make_table
 from sgenet.report.claims import Judge, JudgedClaim, to_json
 from sgenet.report.exports import write_tables
@@ -24,7 +24,7 @@ from sgenet.report.methods import describe
 from sgenet.report.pages import render
 from sgenet.report.ranking import rank
 from sgenet.report.results import read_found
-from sgenet.runs import TASKS, Replication
+from sgenet.runtime.files import write_json, write_text
 
 DECIMALS = 6
 

@@ -5,15 +5,15 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sgenet.files import InputError
+from sgenet.config.runs import Replication
+from sgenet.config.tables import Column, Published, Row, Table
 from sgenet.report.gains import Gains, value_interval
 from sgenet.report.results import Found, RunResults
 from sgenet.report.verdicts import baseline_verdict, direction_verdict, paper_verdict, static_verdict
-from sgenet.runs import Replication
-from sgenet.tables import Column, Published, Row, Table
+from sgenet.runtime.files import InputError
 
 if TYPE_CHECKING:
-    from sgenet.statistics import Gain
+    from sgenet.evaluation.statistics import Gain
 
 _UNITS = {"params": 1e6, "macs": 1e9}  # of a count, where its column shows millions or thousand millions
 
@@ -205,7 +205,7 @@ def _trained_cell(
 
 def _needed(gain: "Gain", published_gain: float) -> str | None:
     """What would tell the published gain from zero, in words; None where no number, or no larger one, is known to."""
-    from sgenet.statistics import needed
+    from sgenet.evaluation.statistics import needed
 
     n = needed(gain, published_gain)
     return f"{n} {gain.of}" if n is not None and n > gain.n else None

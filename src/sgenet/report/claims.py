@@ -3,18 +3,18 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sgenet import claims as rules
-from sgenet.claims import NOT_RUN, Claim, Condition
-from sgenet.files import InputError
-from sgenet.params import Settings
+from sgenet.config import claims as rules
+from sgenet.config.claims import NOT_RUN, Claim, Condition
+from sgenet.config.params import Settings
+from sgenet.config.runs import Replication
+from sgenet.config.tables import Column, Row, Table
 from sgenet.report.gains import Gains
 from sgenet.report.ranking import published_gain
 from sgenet.report.results import Found, RunResults
-from sgenet.runs import Replication
-from sgenet.tables import Column, Row, Table
+from sgenet.runtime.files import InputError
 
 if TYPE_CHECKING:
-    from sgenet.statistics import Gain
+    from sgenet.evaluation.statistics import Gain
 
 POINTS_DIGITS, PERCENT_DIGITS, RATIO_DIGITS = 2, 3, 3
 

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from sgenet import paths
+from sgenet.config import paths
+from sgenet.config.runs import TASKS, Replication
 from sgenet.report.cells import CellTable
 from sgenet.report.figures.curves import CURVES, Histories, run_panel
 from sgenet.report.results import Found
-from sgenet.runs import TASKS, Replication
 
 
 def dossiers(

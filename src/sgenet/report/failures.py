@@ -7,8 +7,8 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
-from sgenet import paths
-from sgenet.runs import FIGURES_RUN, TASKS, Replication
+from sgenet.config import paths
+from sgenet.config.runs import FIGURES_RUN, TASKS, Replication
 
 LINES = 10  # of a log that are shown
 LENGTH = 300  # characters of a line that are shown

@@ -7,12 +7,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sgenet import params, paths
-from sgenet.files import InputError, check_file, read_json
-from sgenet.params import Settings
-from sgenet.provenance import TIMES, split
-from sgenet.runs import Replication
-from sgenet.tables import TIMED
+from sgenet.config import params, paths
+from sgenet.config.params import Settings
+from sgenet.config.runs import Replication
+from sgenet.config.tables import TIMED
+from sgenet.provenance.origin import TIMES, split
+from sgenet.runtime.files import InputError, check_file, read_json
 
 _MEASURE = re.compile(r"[A-Za-z][\w.]*")
 _LARGEST_HISTORY = 2**24  # bytes

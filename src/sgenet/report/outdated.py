@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from sgenet.params import Settings
-from sgenet.runs import Run
+from sgenet.config.params import Settings
+from sgenet.config.runs import Run
 
 _NOTHING = object()
 

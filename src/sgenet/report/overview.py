@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from sgenet.models.names import parse_name
-from sgenet.params import Settings
+from sgenet.config.names import parse_name
+from sgenet.config.params import Settings
+from sgenet.config.runs import Replication
 from sgenet.report.cells import Cell, CellTable
 from sgenet.report.formats import number
 from sgenet.report.ranking import OURS
 from sgenet.report.results import Found, RunResults
 from sgenet.report.verdicts import category_counts
-from sgenet.runs import Replication
 
 SPLITS = ("train", "val")
 _AGAIN = ("top1_last", "top1_mean10")  # the same trainings as Top-1

@@ -9,9 +9,10 @@ from typing import Any
 import jinja2
 import yaml
 
-from sgenet import params, paths
-from sgenet.claims import CLAIM_VERDICTS, CONTRADICTED, SUPPORTED
-from sgenet.params import Settings
+from sgenet.config import params, paths
+from sgenet.config.claims import CLAIM_VERDICTS, CONTRADICTED, SUPPORTED
+from sgenet.config.params import Settings
+from sgenet.config.runs import FIGURES_RUN, TASKS, Replication
 from sgenet.report.cells import Cell, CellTable
 from sgenet.report.dossiers import again, dossiers
 from sgenet.report.figures import activations as activation_figures
@@ -22,7 +23,6 @@ from sgenet.report.overview import materials, overview, spread
 from sgenet.report.ranking import beaten, multiplicity
 from sgenet.report.results import Found
 from sgenet.report.verdicts import VERDICTS, category_of
-from sgenet.runs import FIGURES_RUN, TASKS, Replication
 
 GOOD = ("exact", "replicated", "gain replicated", "within tolerance", "equals the log", SUPPORTED)
 BAD = ("differs", "differs from the log", "failed", CONTRADICTED)

@@ -4,9 +4,9 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from operator import and_
 
-from sgenet.models.names import parse_name
+from sgenet.config.names import parse_name
+from sgenet.config.tables import Column, Row, Table
 from sgenet.report.cells import Cell, CellRow, CellTable
-from sgenet.tables import Column, Row, Table
 
 OURS = "sge"  # the module whose rows the paper is about
 
@@ -50,7 +50,7 @@ def rank(table: CellTable) -> CellTable:
     The best is the highest as printed; equals share it, and where there is nothing to compare with, there is none. A
     family of p values is a column's gains over one baseline (Holm 1979).
     """
-    from sgenet.statistics import holm
+    from sgenet.evaluation.statistics import holm
 
     cells = [list(row.cells) for row in table.rows]
     for place, column in enumerate(table.table.columns):

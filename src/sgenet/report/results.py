@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass, field
 
-from sgenet import paths
-from sgenet.files import InputError, read_json
-from sgenet.params import Settings
-from sgenet.provenance import TIMES, split
+from sgenet.config import paths
+from sgenet.config.params import Settings
+from sgenet.config.runs import FIGURES_RUN, TASKS, Replication
+from sgenet.provenance.origin import TIMES, split
 from sgenet.report.evaluations import ReleasedResult, Result, read_released, read_result
 from sgenet.report.failures import Failure, failure_of_run, other_failures
 from sgenet.report.inputs import read_counts, read_latency, read_manifest
 from sgenet.report.outdated import why_outdated
-from sgenet.runs import FIGURES_RUN, TASKS, Replication
+from sgenet.runtime.files import InputError, read_json
 
 
 @dataclass

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sgenet.statistics import Gain
+    from sgenet.evaluation.statistics import Gain
 
 VERDICTS = {
     "exact": "a count that agrees with the published one in every printed digit",

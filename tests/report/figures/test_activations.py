@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from sgenet import params, paths
+from sgenet.config import params, paths
+from sgenet.config.runs import FIGURES_RUN, Replication
 from sgenet.report import build
 from sgenet.report.figures import activations
 from sgenet.report.figures.activations import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
-from sgenet.runs import FIGURES_RUN, Replication
 from support import results as make
 from support.page import Elements
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sgenet.config.tables import Column, Published, Row, Table
 from sgenet.report.cells import Cell, CellRow, CellTable
 from sgenet.report.figures import cost
 from sgenet.report.figures.cost import CostFigure, CostPanel, draw_costs
 from sgenet.report.pages import _environment
-from sgenet.tables import Column, Published, Row, Table
 
 PARAMS, GFLOPS = (Column(name, label, 2, "M", "static") for name, label in (("params", "#P"), ("gflops", "GFLOPs")))
 TOP1 = Column("top1", "Top-1", 3)

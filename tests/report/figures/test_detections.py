@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from sgenet import paths
+from sgenet.config import paths
+from sgenet.config.runs import Replication
 from sgenet.data.folders import describe_file
 from sgenet.report.figures.detections import Detections, read_detections
 from sgenet.report.pages import _environment
 from sgenet.report.results import read_found
-from sgenet.runs import Replication
 from support import results as make
 from support.page import Elements
 

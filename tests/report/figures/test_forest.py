@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sgenet.config.tables import Column, Row, Table
+from sgenet.evaluation.statistics import Gain
 from sgenet.report.cells import Cell, CellRow, CellTable
 from sgenet.report.figures.forest import ForestFigure, ForestRow, draw_forests
 from sgenet.report.pages import _environment
-from sgenet.statistics import Gain
-from sgenet.tables import Column, Row, Table
 
 Gained = tuple[float, float | None, float | None] | None
 TOP1 = Column("top1", "Top-1", 3)

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sgenet import paths
-from sgenet.detection.coco_eval import Matches
+from sgenet.config import paths
+from sgenet.config.runs import Replication, load_replication
+from sgenet.evaluation.coco_eval import Matches
 from sgenet.report.figures.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
 from sgenet.report.figures.precision_recall import PrecisionRecall, draw_precision_recall
 from sgenet.report.pages import _environment
 from sgenet.report.results import read_found
-from sgenet.runs import Replication, load_replication
 from support import results as make
 from support.page import Elements
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from sgenet import params
-from sgenet.files import write_text
+from sgenet.config import params
+from sgenet.config.runs import Replication
 from sgenet.report.cells import CellTable
 from sgenet.report.exports.latex import to_latex
 from sgenet.report.exports.markdown import to_markdown
@@ -11,7 +11,7 @@ from sgenet.report.exports.spreadsheet import to_csv
 from sgenet.report.exports.values import plain
 from sgenet.report.formats import CONFIDENCE_MARKS
 from sgenet.report.overview import spread
-from sgenet.runs import Replication
+from sgenet.runtime.files import write_text
 
 
 def write_tables(folder: Path, tables: list[CellTable], replication: Replication) -> None:

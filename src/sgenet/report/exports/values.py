@@ -3,9 +3,9 @@
 import re
 from collections.abc import Callable
 
+from sgenet.config.tables import Column
 from sgenet.report.cells import Cell
 from sgenet.report.formats import CONFIDENCE_MARKS, number, printed, signed
-from sgenet.tables import Column
 
 
 def plain(text: str) -> str:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
-from sgenet import params, paths
-from sgenet.files import InputError, read_json
-from sgenet.params import Settings
+from sgenet.config import params, paths
+from sgenet.config.params import Settings
+from sgenet.config.runs import FIGURES_RUN, Replication
 from sgenet.report.figures.curves import ticks
 from sgenet.report.inputs import check_head
-from sgenet.runs import FIGURES_RUN, Replication
+from sgenet.runtime.files import InputError, read_json
 
 WIDTH, HEIGHT = 460, 250
 LEFT, RIGHT, TOP, BOTTOM = 56, 10, 10, 36

@@ -7,13 +7,13 @@ each depth has a part of the axis for itself, all parts at one scale.
 
 from dataclasses import dataclass
 
-from sgenet.models.names import parse_name
+from sgenet.config.names import parse_name
+from sgenet.config.tables import Column
 from sgenet.report.cells import Cell, CellTable
 from sgenet.report.figures.curves import ticks
 from sgenet.report.figures.labels import Box, Label, place
 from sgenet.report.methods.wording import DETECTORS
 from sgenet.report.ranking import OURS, peers
-from sgenet.tables import Column
 
 WIDTH, HEIGHT = 290, 220
 LEFT, RIGHT, TOP, BOTTOM = 36, 4, 22, 36

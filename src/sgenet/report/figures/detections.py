@@ -13,20 +13,20 @@ from typing import Any
 
 from PIL import Image
 
-from sgenet import paths
+from sgenet.config import paths
+from sgenet.config.names import parse_name
+from sgenet.config.runs import Replication
 from sgenet.data.annotations import Entry, check_images, check_objects, read_annotations
 from sgenet.data.defects import Defect
 from sgenet.data.images import read_image
 from sgenet.data.limits import pick
 from sgenet.data.splits import annotation_file, image_folder, open_manifest
-from sgenet.files import InputError, read_json
-from sgenet.models.names import parse_name
 from sgenet.report.evaluations import Result
 from sgenet.report.figures.boxes import FOUND, IOU, LEAST_TAGGED, OBJECTS, View, draw, judge, objects_alone
 from sgenet.report.inputs import read_manifest
 from sgenet.report.ranking import OURS
 from sgenet.report.results import Found
-from sgenet.runs import Replication
+from sgenet.runtime.files import InputError, read_json
 
 IMAGES = 4
 LEAST_SCORE, MOST = 0.3, 100  # of an image's detections

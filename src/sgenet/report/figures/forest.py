@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from sgenet.models.names import parse_name
+from sgenet.config.names import parse_name
+from sgenet.config.tables import Column
 from sgenet.report.cells import Cell, CellRow, CellTable
 from sgenet.report.figures.curves import ticks
 from sgenet.report.ranking import OURS
-from sgenet.tables import Column
 
 if TYPE_CHECKING:
-    from sgenet.statistics import Gain
+    from sgenet.evaluation.statistics import Gain
 
 METRICS = ("top1", "ap", "mask_ap", "ap_small", "ap_medium", "ap_large")  # the paper's claims are about these
 DIGITS = 2  # at most: more than an interval here can tell apart

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sgenet.files import InputError
-from sgenet.models.names import parse_name
+from sgenet.config.names import parse_name
+from sgenet.config.runs import Replication
+from sgenet.config.tables import Row
 from sgenet.report.evaluations import Result
 from sgenet.report.figures.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
 from sgenet.report.ranking import OURS
 from sgenet.report.results import Found
-from sgenet.runs import Replication
-from sgenet.tables import Row
+from sgenet.runtime.files import InputError
 
 IOUS = {"ap50": 0.5, "ap75": 0.75}  # the metric that is the area below the curve -> IoU threshold
 KINDS = ("module", "baseline", "row")  # row: SGE; later ones lie over earlier ones
@@ -90,7 +90,7 @@ def draw_precision_recall(replication: Replication, found: Found) -> PrecisionRe
 
 
 def _curve(row: Row, is_baseline: bool, result: Result) -> Curve | None:
-    from sgenet.detection.coco_eval import Matches, precision_recall
+    from sgenet.evaluation.coco_eval import Matches, precision_recall
 
     try:
         matches = Matches.load(result.folder / "matches.npz")

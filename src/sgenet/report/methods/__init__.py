@@ -3,15 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sgenet.files import InputError
-from sgenet.params import Settings
+from sgenet.config.params import Settings
+from sgenet.config.runs import Replication
 from sgenet.report.cells import CellTable
 from sgenet.report.methods.deviations import deviations
 from sgenet.report.methods.further import Step, next_steps
 from sgenet.report.methods.recipes import Comparison, compare
 from sgenet.report.methods.wording import flatten, in_words
 from sgenet.report.results import Found
-from sgenet.runs import Replication
+from sgenet.runtime.files import InputError
 
 
 @dataclass(frozen=True)

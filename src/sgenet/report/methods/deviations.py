@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from sgenet.params import Settings
-from sgenet.runs import Replication
+from sgenet.config.params import Settings
+from sgenet.config.runs import Replication
 
 
 def deviations(replication: Replication, manifests: dict[str, Settings | None]) -> Iterator[str]:

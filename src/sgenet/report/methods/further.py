@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sgenet import params, paths
+from sgenet.config import params, paths
+from sgenet.config.params import Settings
+from sgenet.config.runs import FIGURES_RUN, TASKS, Replication
 from sgenet.data.roots import variables
-from sgenet.files import InputError
-from sgenet.params import Settings
 from sgenet.report.results import Found
-from sgenet.runs import FIGURES_RUN, TASKS, Replication
+from sgenet.runtime.files import InputError
 
 LADDER = ("smoke", "demo", "subset", "paper")  # scales, each of which replicates more of the paper than those before
 ENOUGH_SEEDS = 3  # for an interval over trainings

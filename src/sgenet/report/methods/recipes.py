@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sgenet import params
+from sgenet.config import params
+from sgenet.config.params import Settings
+from sgenet.config.runs import FIGURES_RUN, TASKS, Replication, Run, collect_runs
 from sgenet.data.roots import COCO_DEFAULTS
-from sgenet.params import Settings
-from sgenet.plan import CLASSES, SHIPPED, is_coco_2017
+from sgenet.pipeline.plan import CLASSES, SHIPPED, is_coco_2017
 from sgenet.report.evaluations import Result
 from sgenet.report.methods.wording import DETECTORS, flatten, in_words, plain, told_apart
 from sgenet.report.results import Found
-from sgenet.runs import FIGURES_RUN, TASKS, Replication, Run, collect_runs
 
 # The paper's circumstances, which are no settings of a recipe. The sizes of its data are plan.SHIPPED and plan.CLASSES.
 _DATA = {"classification": ("imagenet", "ImageNet (ILSVRC 2012)"), "detection": ("coco", "COCO 2017")}

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
-from sgenet.params import Settings
+from sgenet.config.params import Settings
 
 THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
 DETECTORS = {

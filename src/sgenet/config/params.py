@@ -1,0 +1,211 @@
+"""The parameters in params/, read, merged and held against the schemas in workflow/schemas/."""
+
+import difflib
+import math
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from sgenet import attention
+from sgenet.config.plain_yaml import read_yaml
+from sgenet.runtime.files import InputError
+
+Settings = dict[str, Any]
+
+PARAMS = Path("params")
+SCHEMAS = Path("workflow/schemas")
+_LARGEST = 2.0**53  # up to here floating-point numbers hold every whole number
+_MOST_ERRORS = 1000  # of which one is told
+_GOOD: set[tuple[str, bool, str]] = set()  # what `check` found no error in: schema, whether partial, value
+_KINDS = dict.fromkeys(("folder", "imagenet", "packed"), "images")  # sources of data that have the same settings
+
+
+def merge(base: Settings, *overrides: Settings) -> Settings:
+    """Return `base` with the overrides laid over it, later ones last.
+
+    Mappings merge key by key, except where `type` changes: then the override stands alone (an AdamW keeps no
+    momentum of the SGD it replaces). Everything else is replaced.
+    """
+    merged = dict(base)
+    for override in overrides:
+        for key, value in override.items():
+            old = merged.get(key)
+            if isinstance(old, dict) and isinstance(value, dict):
+                other_type = "type" in value and value["type"] != old.get("type")
+                merged[key] = dict(value) if other_type else merge(old, value)
+            else:
+                merged[key] = value
+    return merged
+
+
+def layers(settings: Settings, detector: str, model: str) -> Iterator[Settings]:
+    """The settings, then what they hold for this detector and for this model, in the order of their merging.
+
+    `detectors` maps a detector's name, `models` a pattern such as `*resnet101`, to settings of its own.
+    """
+    common = dict(settings)
+    detectors, models = common.pop("detectors", {}), common.pop("models", {})
+    yield common
+    own = [value for name, value in detectors.items() if name == detector]
+    own += [value for pattern, value in models.items() if fnmatchcase(model, pattern)]
+    for value in own:
+        yield from layers(value, detector, model)
+
+
+def load(path: str | Path, schema: str) -> Settings:
+    """Read a YAML file that must satisfy workflow/schemas/<schema>.schema.yaml; InputError in one sentence if not."""
+    value = read_yaml(path)
+    check(value, schema, path)
+    return value
+
+
+def load_pipeline(scale: str | None = None, seeds: int | None = None, tables: list[str] | None = None) -> Settings:
+    """params/pipeline.yaml, with what the command line chose instead."""
+    path = PARAMS / "pipeline.yaml"
+    chosen = {"scale": scale, "seeds": seeds, "tables": tables}
+    value = read_yaml(path)
+    check(value, "pipeline", path)
+    value = merge(value, {key: choice for key, choice in chosen.items() if choice is not None})
+    check(value, "pipeline", "command line")
+    return value
+
+
+def load_scale(scale: str) -> Settings:
+    """params/scales/<scale>.yaml, its overrides checked as far as they go."""
+    path = _choose("scales", "scale", scale)
+    value = load(path, "scale")
+    for task in ("classification", "detection"):
+        check_overrides(value[task], task, path, (task,))
+        check(value["data"][task], f"data-{task}", path, ("data", task))
+        kind = _KINDS.get(source := value["data"][task]["source"], source)
+        check(value["data"][task], f"data-{task}-{kind}", path, ("data", task))
+    return value
+
+
+def load_recipe(task: str) -> Settings:
+    """params/recipes/<task>.yaml: the paper's hyper-parameters."""
+    path = PARAMS / "recipes" / f"{task}.yaml"
+    value = load(path, task)
+    check_overrides(value, task, path)
+    if task == "detection" and "detectors" not in value:
+        raise InputError(f"{path}: detectors: missing")
+    return value
+
+
+def check_overrides(value: Settings, task: str, path: str | Path, at: tuple[str, ...] = ()) -> None:
+    """Hold some settings of a task's runs against its schema, those of attention modules against their own."""
+    check(value, task, path, at, partial=True)
+    modules, known = value.get("attention", {}), attention.names()
+    for name in sorted(modules.keys() - set(known)):
+        raise InputError(f"{path}: {'.'.join((*at, 'attention', name))}: unknown key, {_hint(name, known)}")
+    check(modules, "attention", path, (*at, "attention"), partial=True)
+    for key in ("detectors", "models"):
+        for name, own in value.get(key, {}).items():
+            check_overrides(own, task, path, (*at, key, name))
+
+
+def load_table(name: str) -> Settings:
+    """params/tables/<name>.yaml."""
+    return load(_choose("tables", "tables", name), "table")
+
+
+def load_sources() -> dict[str, str]:
+    """params/sources.yaml: source letter -> what it is."""
+    path = PARAMS / "sources.yaml"
+    value = read_yaml(path)
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise InputError(f"{path}: expected a mapping from a letter to the description of a source")
+    return value
+
+
+def check(value: Any, schema: str, path: str | Path, at: tuple[str, ...] = (), *, partial: bool = False) -> None:
+    """Hold `value`, found in file `path` under the keys `at`, against a schema.
+
+    Raises:
+        InputError: one sentence with file, field, what was found and what was expected.
+    """
+    _check_finite(value, path, at)
+    seen = schema, partial, repr(value)  # many runs have the same settings
+    if seen in _GOOD:
+        return
+    found = islice(_validator(schema, partial).iter_errors(value), _MOST_ERRORS)
+    errors = sorted(found, key=lambda error: list(map(str, error.path)))
+    if not errors:
+        _GOOD.add(seen)
+        return
+    error = jsonschema.exceptions.best_match(errors)
+    assert error is not None
+    field = ".".join(map(str, (*at, *error.absolute_path))) or "the whole file"
+    if error.validator == "additionalProperties":
+        known = sorted(error.schema.get("properties", {}))
+        unknown = sorted(map(str, set(error.instance) - set(known)))
+        place = ".".join((*at, *map(str, error.absolute_path), unknown[0]))
+        raise InputError(f"{path}: {place}: unknown key, {_hint(unknown[0], known)}")
+    if error.validator == "required":
+        missing = [key for key in error.validator_value if key not in error.instance]
+        raise InputError(f"{path}: {'.'.join((*at, *map(str, error.absolute_path), missing[0]))}: missing")
+    expected = {
+        "type": f"expected {error.validator_value}",
+        "enum": f"expected one of {', '.join(map(str, error.validator_value))}" if error.validator == "enum" else "",
+    }.get(str(error.validator), f"expected {error.validator} {error.validator_value}")
+    about = error.schema.get("description")
+    raise InputError(f"{path}: {field}: found {error.instance!r}, {expected}" + (f" ({about})" if about else ""))
+
+
+def _hint(unknown: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(unknown, known, 1)
+    return f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
+
+
+def _check_finite(value: Any, path: str | Path, at: tuple[str, ...]) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{path}: {'.'.join(at)}: found {value}, expected a finite number")
+    if isinstance(value, int | float) and abs(value) > _LARGEST:
+        raise InputError(f"{path}: {'.'.join(at)}: found {value}, expected a number up to {_LARGEST:g}")
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, entry in entries:
+        _check_finite(entry, path, (*at, str(key)))
+
+
+@cache
+def _validator(schema: str, partial: bool) -> Any:
+    path = SCHEMAS / f"{schema}.schema.yaml"
+    return _Validator(_optional(read_yaml(path)) if partial else read_yaml(path))
+
+
+def _unique(_: Any, wanted: bool, value: Any, __: Any) -> Iterator[jsonschema.ValidationError]:
+    """jsonschema's own compares each with each where the items are no texts or numbers, which `items` refuses."""
+    items = [item for item in value if isinstance(item, str | int | float)] if isinstance(value, list) else []
+    if wanted and len(set(items)) < len(items):
+        yield jsonschema.ValidationError(f"{value!r:.60} has equal items")
+
+
+_Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    {"uniqueItems": _unique},
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer",
+        lambda _, value: isinstance(value, int) and not isinstance(value, bool),  # 2.0 would reach range()
+    ),
+)
+
+
+def _optional(schema: Any) -> Any:
+    """A schema in which nothing is required: for overrides."""
+    if isinstance(schema, dict):
+        return {key: _optional(value) for key, value in schema.items() if key != "required"}
+    return schema
+
+
+def _choose(folder: str, what: str, name: str) -> Path:
+    path = PARAMS / folder / f"{name}.yaml"
+    known = sorted(file.stem for file in (PARAMS / folder).glob("*.yaml"))
+    if name not in known:
+        place = f"{PARAMS / 'pipeline.yaml'} or the command line: {what}"
+        raise InputError(f"{place}: found {name!r}, expected one of {', '.join(known) or 'none'} ({PARAMS / folder}/)")
+    return path

@@ -1,0 +1,1 @@
+"""Metrics of detection, resampling, and statistics."""

@@ -1,0 +1,1 @@
+"""The steps of a replication, and what surrounds them."""

@@ -1,0 +1,256 @@
+"""What a run's training and evaluation cost on this machine: a few steps of its own network on synthetic images.
+
+The images are noise of the run's size, the objects of a detector's images random boxes (with masks); reading,
+decoding and augmenting real ones is not part of it. Nothing is written.
+
+On a CPU a full-size batch would take minutes. There fewer images go through, and where not even one or two of them
+fit in CPU_PIXELS, they have half the sides, a quarter and so on. All the work of a network grows with the pixels of its
+images, save what a detector does for each region that it looks at: of these there are as many fewer.
+"""
+
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sgenet.config.params import Settings, merge
+from sgenet.config.runs import Run
+from sgenet.data.progress import progress
+from sgenet.provenance.origin import describe_device
+
+OBJECTS = 7  # of an image: COCO's train2017 has 860,001 on 118,287 images
+CPU_PIXELS = 40_000  # of a step
+TIMED = 5  # steps at most; the quickest counts: what else the machine does only slows
+ENOUGH = 1.0  # seconds, after which no further step is timed
+# Settings that leave the work of a step as it is.
+FREE = {
+    "epochs", "schedule", "warmup", "warmup_epochs", "gradient_clip", "flip", "crop_scale", "resize", "residual_gain",
+    "label_smoothing", "mean", "std", "drop_last", "workers",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What was measured on one network.
+
+    `train` and `test` are seconds an image of the run's size; `weights` and `checkpoint` (what a training keeps to
+    continue) are bytes; `images`, `height` and `width` are those of a timed step.
+    """
+
+    train: float
+    test: float
+    weights: int
+    checkpoint: int
+    images: int
+    height: int
+    width: int
+
+
+def calibrate(runs: Iterable[Run], classes: Mapping[str, int], device: str) -> tuple[dict[str, Cost], dict[str, Any]]:
+    """Measure each distinct network of some runs once.
+
+    Args:
+        runs: of either task.
+        classes: their number, by task.
+        device: `cpu` or `cuda`.
+
+    Returns:
+        costs by id of run, and how they were measured: device, its name, networks, timed steps, and the distinct ways
+        (task, precision, images, height and width of a run's step and of a timed one).
+    """
+    alike: dict[str, list[Run]] = {}
+    for run in runs:
+        alike.setdefault(json.dumps([run.task, run.detector, run.model, _costly(run.settings)]), []).append(run)
+    costs: dict[str, Cost] = {}
+    ways = []
+    for group in progress(alike.values(), "calibration", "network", len(alike)):
+        cost = measure(group[0], classes[group[0].task], device)
+        costs |= {run.id: cost for run in group}
+        settings, (height, width) = group[0].settings, image_size(group[0])
+        step = {"images": settings["device_batch_size"], "height": height, "width": width}
+        timed = {"images": cost.images, "height": cost.height, "width": cost.width}
+        way = {"task": group[0].task, "precision": settings.get("precision", "fp32"), "run": step, "timed": timed}
+        if way not in ways:
+            ways.append(way)
+    name = describe_device(device)
+    return costs, {"device": device, "name": name, "networks": len(alike), "steps": TIMED, "ways": ways}
+
+
+def _costly(settings: Settings) -> Settings:
+    """Settings without FREE ones, and what optimiser and attention only start from."""
+    kept = {key: value for key, value in settings.items() if key not in FREE}
+    start = ("gamma", "beta")
+    attention = {
+        module: {key: value for key, value in own.items() if key not in start}
+        for module, own in settings["attention"].items()
+    }
+    return kept | {"attention": attention, "optimizer": settings["optimizer"]["type"]}
+
+
+def measure(run: Run, classes: int, device: str) -> Cost:
+    """Time the run's network; a step of the optimiser is shared by the images of a whole batch, however few are timed.
+
+    Args:
+        run: a run of either task.
+        classes: of its data.
+        device: `cpu` or `cuda`.
+    """
+    settings, full = run.settings, image_size(run)
+    least = 2 if run.task == "classification" else 1  # two for batch normalisation, which a detector's backbone freezes
+    images, height, width = shape = timed_shape(settings["device_batch_size"], full, device, least)
+    torch.backends.cudnn.benchmark = run.task == "classification"  # as in training
+    build = _classifier if run.task == "classification" else _detector
+    model, batch = build(run, classes, shape)
+    model = model.to(device).train()
+    optimizer = _optimizer(model, settings["optimizer"])
+
+    def learn() -> None:
+        loss, _ = model.parse_losses(_forward(model, batch, training=True))
+        loss.backward()
+
+    def test() -> None:
+        with torch.inference_mode():
+            _forward(model, batch, training=False)
+
+    scale = math.prod(full) / (height * width) / images
+    learning = _seconds(learn, device) * scale
+    stepping = _seconds(optimizer.step, device) / settings["batch_size"]
+    weights = _bytes(model.state_dict().values())
+    state = _bytes(value for entry in optimizer.state.values() for value in entry.values() if torch.is_tensor(value))
+    model.eval()
+    testing = _seconds(test, device) * scale
+    return Cost(learning + stepping, testing, weights, weights + state, *shape)
+
+
+def image_size(run: Run) -> tuple[int, int]:
+    """Height and width in pixels of a run's images; of detection the largest."""
+    if run.task == "classification":
+        return (run.settings["image_size"],) * 2
+    longer, shorter = run.settings["image_scale"]
+    return shorter, longer
+
+
+def timed_shape(batch: int, size: tuple[int, int], device: str, least: int) -> tuple[int, int, int]:
+    """Images, height and width of a timed step: what a device takes at once, on a CPU at most CPU_PIXELS.
+
+    `least` is how many images there must be, where the batch has as many.
+    """
+    height, width = size
+    if device != "cpu" or batch * height * width <= CPU_PIXELS:
+        return batch, height, width
+    while min(batch, least) * height * width > CPU_PIXELS:
+        height, width = height // 2, width // 2
+    return min(batch, CPU_PIXELS // (height * width)), height, width
+
+
+def _forward(model: Any, batch: Any, *, training: bool) -> Any:
+    data = model.data_preprocessor(batch, training)
+    mode = "loss" if training else "predict"
+    return model(**data, mode=mode) if isinstance(data, dict) else model(*data, mode=mode)
+
+
+def _seconds(work: Callable[[], Any], device: str) -> float:
+    """The shortest time of `work`, in seconds."""
+    found: list[float] = []
+    untimed = 1 if device == "cpu" else 3  # cuDNN tries its algorithms first
+    while len(found) <= untimed or (len(found) < untimed + TIMED and sum(found[untimed:]) < ENOUGH):
+        if device != "cpu":
+            torch.cuda.synchronize()
+        started = time.perf_counter()
+        work()
+        if device != "cpu":
+            torch.cuda.synchronize()
+        found.append(time.perf_counter() - started)
+    return min(found[untimed:])
+
+
+def _optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
+    """The run's optimiser with a learning rate of zero: the network stays as it was initialised."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    arguments = {key: value for key, value in settings.items() if key != "type"} | {"lr": 0.0, "fused": True}
+    optimizer: torch.optim.Optimizer = getattr(torch.optim, settings["type"])(trained, **arguments)
+    return optimizer
+
+
+def _bytes(tensors: Any) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _classifier(run: Run, classes: int, shape: tuple[int, int, int]) -> tuple[Any, list[Tensor]]:
+    from sgenet.classification.classifier import Classifier, build_network
+
+    images, height, width = shape
+    model = Classifier(build_network(run.model, run.settings, classes), run.settings)
+    return model, [_noise(images, 3, height, width), torch.randint(classes, (images,))]
+
+
+def _detector(run: Run, classes: int, shape: tuple[int, int, int]) -> tuple[Any, dict[str, Any]]:
+    from sgenet.detection import ops
+
+    ops.install()  # before mmdet is imported
+    from mmdet.registry import MODELS
+    from mmengine.registry import init_default_scope
+
+    from sgenet.detection.config import detector_config
+    from sgenet.models import backbone  # noqa: F401  (registers the backbone)
+
+    init_default_scope("mmdet")
+    images, height, width = shape
+    fewer = replace(run, settings=_fewer_regions(run.settings, height * width / math.prod(image_size(run))))
+    manifest = {"classes": [str(index) for index in range(classes)], "source": "embedded"}
+    config = detector_config(fewer, Path("unused"), manifest)
+    model = MODELS.build(config.model).to(memory_format=torch.channels_last)
+    logging.disable(logging.INFO)  # mmengine tells of each weight
+    model.init_weights()
+    logging.disable(logging.NOTSET)
+    model.backbone.set_residual_gain(0.2)  # fresh statistics do not keep its features from growing with each block
+    samples = [_sample(height, width, classes) for _ in range(images)]
+    return model, {"inputs": [_noise(3, height, width) for _ in range(images)], "data_samples": samples}
+
+
+def _fewer_regions(settings: Settings, part: float) -> Settings:
+    """Settings with that part of the proposals, sampled regions and detections."""
+    counts = {
+        "rpn": ("samples", "train_candidates", "train_proposals", "test_proposals"),
+        "roi": ("samples",),
+        "test": ("max_detections",),
+    }
+    few = {
+        group: {name: math.ceil(settings[group][name] * part) for name in names}
+        for group, names in counts.items()
+        if group in settings
+    }
+    return merge(settings, few)
+
+
+def _sample(height: int, width: int, classes: int) -> Any:
+    """What mmdet knows of an image: its size, and OBJECTS random boxes that fill their masks."""
+    from mmdet.structures import DetDataSample
+    from mmdet.structures.mask import BitmapMasks
+    from mmengine.structures import InstanceData
+
+    size = torch.tensor([width, height])
+    corner = torch.rand(OBJECTS, 2) * 0.7
+    boxes = torch.cat([corner * size, (corner + 0.05 + 0.25 * torch.rand(OBJECTS, 2)) * size], dim=1)
+    masks = torch.zeros(OBJECTS, height, width, dtype=torch.uint8)
+    for mask, (left, top, right, bottom) in zip(masks, boxes.int().tolist(), strict=True):
+        mask[top : bottom + 1, left : right + 1] = 1
+    sample = DetDataSample(
+        metainfo={"img_shape": (height, width), "ori_shape": (height, width), "scale_factor": (1.0, 1.0), "img_id": 0}
+    )
+    sample.gt_instances = InstanceData(
+        bboxes=boxes, labels=torch.randint(classes, (OBJECTS,)), masks=BitmapMasks(masks.numpy(), height, width)
+    )
+    sample.ignored_instances = InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))
+    return sample
+
+
+def _noise(*shape: int) -> Tensor:
+    return torch.randint(256, shape, dtype=torch.uint8)

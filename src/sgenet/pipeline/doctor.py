@@ -1,0 +1,101 @@
+"""`sgenet doctor`: one screen on what is installed, which device, where the data are, what each scale still needs."""
+
+import os
+import platform
+import shutil
+from importlib import metadata
+from pathlib import Path
+
+from sgenet.config import params, paths
+from sgenet.config.runs import TASKS, load_replication
+from sgenet.data.roots import expand_root, unset_variables
+from sgenet.provenance.origin import commit, cpu_name
+from sgenet.runtime.files import InputError
+
+_TOOLS = ("torch", "torchvision", "mmengine", "mmcv-lite", "mmcv", "mmdet", "pycocotools", "snakemake", "dvc", "wandb")
+
+
+def doctor() -> int:
+    """Print the survey; 0 when the default replication can run here, otherwise 1."""
+    missing = _installed()
+    _device()
+    broken = _scales()
+    print()
+    ready = not missing and not broken
+    if ready:
+        print("ready: snakemake --cores all")
+    else:
+        print("not ready: " + "; ".join([f"{name} is not installed (make setup)" for name in missing] + broken))
+    return 0 if ready else 1
+
+
+def _installed() -> list[str]:
+    """Print versions; return what is missing."""
+    found, missing = [], []
+    for name in _TOOLS:
+        try:
+            found.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            if name != "mmcv":  # mmcv-lite does
+                missing.append(name)
+    print(f"code       sgenet {metadata.version('sgenet')}, commit {commit() or 'unknown (no git checkout)'}")
+    print(f"python     {platform.python_version()} on {platform.system()} {platform.machine()}")
+    print("packages   " + ", ".join(found[:5]) + ",\n           " + ", ".join(found[5:]))
+    return missing
+
+
+def _device() -> None:
+    try:
+        import torch
+
+        from sgenet.detection import ops
+
+        gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+        operators = ops.describe()
+    except ImportError as error:
+        gpus, operators = [], f"unknown ({error})"
+    print(f"processor  {cpu_name()}, {os.cpu_count()} cores")
+    print("GPU        " + (", ".join(gpus) or "none: scales with device cpu or auto run on the processor"))
+    print(f"operators  mmcv runs on {operators}")
+    free = shutil.disk_usage(".").free / 2**30
+    print(f"disk       {free:.0f} GiB free here")
+
+
+def _scales() -> list[str]:
+    """Print a line for each scale; return what is wrong with the chosen one."""
+    try:
+        chosen = params.load_pipeline()["scale"]
+    except InputError as error:
+        return [str(error)]
+    problems = []
+    for file in sorted((params.PARAMS / "scales").glob("*.yaml")):
+        name = file.stem
+        try:
+            data = load_replication(name).scale["data"]
+            found = {task: _data_state(name, task, data[task]) for task in TASKS}
+            state = [f"{task} {text}" for task, (text, _) in found.items()]
+            if name == chosen:
+                problems += [f"{task}: {problem}" for task, (_, problem) in found.items() if problem]
+            report = "report built" if (paths.report(name) / "index.html").exists() else "no report yet"
+            line = ", ".join([*state, report])
+        except InputError as error:
+            line = str(error)
+            if name == chosen:
+                problems.append(line)
+        print(f"scale      {name}{' (chosen)' if name == chosen else ''}: {line}")
+    return problems
+
+
+def _data_state(scale: str, task: str, settings: params.Settings) -> tuple[str, str]:
+    """Where the data are, and whether they are ready; and what is missing to find them, of real data, or nothing."""
+    made = paths.manifest(scale, task).exists()
+    if "root" not in settings:
+        folder: Path = paths.data_folder(scale, task)
+        return (f"data in {folder}" if made else f"data not made yet (into {folder})"), ""
+    root = settings["root"]
+    if names := unset_variables(root):
+        return f"data in {root} ({names[0]} is not set)", f"{names[0]} is not set"
+    place = Path(expand_root(root))
+    if not place.is_dir():
+        return f"data in {place} (no such folder)", f"{place}: no such folder"
+    return f"data in {place} ({'prepared' if made else 'not prepared yet'})", ""

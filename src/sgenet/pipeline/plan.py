@@ -1,0 +1,302 @@
+"""`sgenet plan`: what a replication will cost, before anything of it runs. An estimate, and called one throughout."""
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sgenet.config import params, paths
+from sgenet.config.runs import Replication, Run
+from sgenet.provenance.origin import read_training
+from sgenet.runtime.files import InputError, read_json
+
+SHIPPED = {"imagenet": (1_281_167, 50_000), "coco": (118_287, 5_000)}  # images of ILSVRC 2012 and of COCO 2017
+CLASSES = {"embedded": 10, "imagenet": 1000, "coco": 80}
+BOX = 110  # bytes of a detection in detections.json
+MASK = 330  # bytes more with a run-length mask: the mean of COCO's own example of mask results is 275 for its counts
+KEPT = {"classification": 2, "detection": 1}  # files of weights: best and last, or last
+PASSES = {"classification": 2, "detection": 1}  # over the validation images in evaluation, one a file of weights
+
+
+class Cost(Protocol):
+    """What one network costs on this machine: see `calibration.Cost`."""
+
+    @property
+    def train(self) -> float:
+        """Seconds of training an image."""
+
+    @property
+    def test(self) -> float:
+        """Seconds of inference an image."""
+
+    @property
+    def weights(self) -> int:
+        """Bytes of a file of weights."""
+
+    @property
+    def checkpoint(self) -> int:
+        """Bytes of a checkpoint to continue from."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images of a task, its number of classes, and where these numbers were read."""
+
+    train: int
+    val: int
+    classes: int
+    source: str
+
+
+def images_of(replication: Replication) -> dict[str, Images]:
+    """The images of each task that has runs; InputError where only `sgenet prepare` can tell their number."""
+    return {task: _images(replication, task) for task in dict.fromkeys(run.task for run in replication.runs.values())}
+
+
+def _images(replication: Replication, task: str) -> Images:
+    scale, settings = replication.scale_name, replication.scale["data"][task]
+    manifest, source = paths.manifest(scale, task), settings["source"]
+    if manifest.exists():
+        data = read_json(manifest)
+        params.check(data, "manifest", manifest)
+        try:
+            train, val = (data["splits"][split]["images"] for split in ("train", "val"))
+            return Images(train, val, len(data["classes"]), str(manifest))
+        except KeyError as error:
+            again = f"sgenet prepare {task} --scale {scale}"
+            raise InputError(f"{manifest}: {error.args[0]}: missing, expected from `{again}`") from None
+    place = f"{params.PARAMS}/scales/{scale}.yaml: data.{task}"
+    known = SHIPPED.get(source, ()) if source != "coco" or is_coco_2017(settings) else ()
+    limits = [settings.get(f"{split}_images") for split in ("train", "val")]
+    train, val = (min(filter(None, pair), default=0) for pair in zip(limits, known or (None, None), strict=True))
+    if not train or not val:
+        raise InputError(
+            f"{place}: the number of images is not known, expected `sgenet prepare {task} --scale {scale}`"
+        )
+    classes = CLASSES.get(source, CLASSES["imagenet"])
+    return Images(train, val, classes, place if any(limits) else f"{source} as it ships, not prepared yet")
+
+
+def is_coco_2017(settings: dict[str, Any]) -> bool:
+    """Whether the annotation files are those of COCO 2017, by name."""
+    return all(
+        settings.get(split, {}).get("annotations", name).endswith(name)
+        for split, name in (("train", "instances_train2017.json"), ("val", "instances_val2017.json"))
+    )
+
+
+def done(replication: Replication, run: Run, seed: int) -> bool:
+    """Whether a training with the present settings, and on the present data, has finished."""
+    path = paths.training(replication.scale_name, run.id, seed) / "training.json"
+    if not path.exists():
+        return False
+    training, manifest = read_training(path), paths.manifest(replication.scale_name, run.task)
+    same_data = True
+    if manifest.exists():
+        present = read_json(manifest)
+        params.check(present, "manifest", manifest)
+        same_data = present.get("fingerprint") == training["data"]["fingerprint"]
+    return bool(training["settings"] == run.identity and same_data)
+
+
+def evaluated(replication: Replication, run: Run, seed: int) -> bool:
+    """Whether a training that is `done` has been evaluated too."""
+    metrics = paths.evaluation(replication.scale_name, run.id, seed) / "metrics.json"
+    return metrics.exists() and done(replication, run, seed)
+
+
+def remaining(replication: Replication) -> list[Run]:
+    """Runs of which not every seed has been trained and evaluated."""
+    runs = replication.runs.values()
+    return [run for run in runs if not all(evaluated(replication, run, seed) for seed in replication.seeds)]
+
+
+def make(
+    replication: Replication, images: Mapping[str, Images], costs: Mapping[str, Cost], measured: dict[str, Any]
+) -> dict[str, Any]:
+    """The plan as plain numbers.
+
+    Args:
+        replication: what is asked for.
+        images: as from `images_of`.
+        costs: by id of run, for those of `remaining`.
+        measured: how the costs were, as `calibrate` tells, and the `wanted` device of the scale.
+
+    Returns:
+        work (a row a kind of work), total, order, disk (bytes), images, measured; hours are those of remaining runs.
+    """
+    groups: dict[tuple[Any, ...], list[Run]] = {}
+    for run in replication.runs.values():
+        groups.setdefault((run.task, run.detector, run.model, run.settings["epochs"]), []).append(run)
+    work = [_row(replication, runs, images[runs[0].task], costs) for runs in groups.values()]
+    work.sort(key=lambda row: row["task"])  # classification first; otherwise as in the tables
+    names = ("runs", "done", "training_hours", "evaluation_hours", "device_hours", "hours")
+    return {
+        "estimate": True,
+        "scale": replication.scale_name,
+        "tables": [table.id for table in replication.tables],
+        "seeds": len(replication.seeds),
+        "devices": replication.scale["devices"],
+        "work": work,
+        "total": {name: sum(row[name] for row in work) for name in names},
+        "order": _order(work, images),
+        "disk": _disk(replication, images, costs),
+        "images": {task: {"train": of.train, "val": of.val, "from": of.source} for task, of in images.items()},
+        "measured": measured,
+    }
+
+
+def _row(replication: Replication, runs: list[Run], images: Images, costs: Mapping[str, Cost]) -> dict[str, Any]:
+    """One kind of work: its runs times seeds, those trained, and hours of what is left."""
+    first, seeds = runs[0], replication.seeds
+    epochs = first.settings["epochs"]
+    training = evaluation = 0.0
+    finished = 0
+    for run in runs:
+        trained, ready = (sum(test(replication, run, seed) for seed in seeds) for test in (done, evaluated))
+        finished += trained
+        if ready < len(seeds):
+            cost = costs[run.id]
+            validated = images.val if run.task == "classification" else 0  # after each epoch
+            one = epochs * (images.train * cost.train + validated * cost.test)
+            training += (len(seeds) - trained) * one / 3600
+            evaluation += (len(seeds) - ready) * PASSES[run.task] * images.val * cost.test / 3600
+    measured = [costs[run.id] for run in runs if run.id in costs]
+    return {
+        "task": first.task,
+        "detector": first.detector,
+        "model": first.model,
+        "runs": len(runs) * len(seeds),
+        "done": finished,
+        "epochs": epochs,
+        "train_images": images.train,
+        "seconds_per_image": sum(cost.train for cost in measured) / len(measured) if measured else None,
+        "training_hours": training,
+        "evaluation_hours": evaluation,
+        "device_hours": training + evaluation,
+        "hours": training / replication.scale["devices"] + evaluation,  # evaluation takes one device
+    }
+
+
+def _order(work: list[dict[str, Any]], images: Mapping[str, Images]) -> list[str]:
+    def trainings(task: str) -> str:
+        rows = [row for row in work if row["task"] == task]
+        left = sum(row["runs"] - row["done"] for row in rows)
+        return f"{left} training{'s' * (left != 1)}, {_hours(sum(row['training_hours'] for row in rows))} device-hours"
+
+    order = ["prepare: " + ", ".join(f"{of.train + of.val:,} images of {task}" for task, of in images.items())]
+    if "classification" in images:
+        order.append(f"classification: {trainings('classification')}")
+    if "detection" in images:
+        order.append(f"detection: {trainings('detection')}; each starts when the classifier of its backbone is trained")
+    if work:
+        hours = _hours(sum(row["evaluation_hours"] for row in work))
+        order.append(f"evaluation: each run once it is trained, {hours} device-hours")
+    return [*order, "report"]
+
+
+def _disk(replication: Replication, images: Mapping[str, Images], costs: Mapping[str, Cost]) -> dict[str, int]:
+    """Bytes that remaining runs add."""
+    weights = detections = 0
+    for run in remaining(replication):
+        missing = sum(not done(replication, run, seed) for seed in replication.seeds)
+        weights += missing * KEPT[run.task] * costs[run.id].weights
+        if run.task == "detection":
+            size = BOX + (MASK if run.detector == "mask-rcnn" else 0)
+            detections += missing * images[run.task].val * run.settings["test"]["max_detections"] * size
+    return {
+        "weights": weights,
+        "detections": detections,
+        "cache": weights + detections,
+        "checkpoint": max((cost.checkpoint for cost in costs.values()), default=0),
+        "free": shutil.disk_usage(".").free,
+    }
+
+
+def to_text(plan: dict[str, Any]) -> str:
+    """The plan for a reader."""
+    measured, total, disk, devices = plan["measured"], plan["total"], plan["disk"], plan["devices"]
+    unit = "GPU-hours" if measured["device"] == "cuda" else "device-hours"
+    heading = ("work", "runs", "done", "epochs", "train images", "s/image", unit, "hours")
+    cells = [heading] + [
+        (
+            " ".join(filter(None, (row["task"], row["detector"], row["model"]))),
+            str(row["runs"]),
+            str(row["done"]),
+            str(row["epochs"]),
+            f"{row['train_images']:,}",
+            "-" if row["seconds_per_image"] is None else f"{row['seconds_per_image']:.3g}",
+            _hours(row["device_hours"]),
+            _hours(row["hours"]),
+        )  # fmt: skip
+        for row in plan["work"]
+    ]
+    sums = (str(total["runs"]), str(total["done"]), "", "", "", _hours(total["device_hours"]), _hours(total["hours"]))
+    size = {name: _size(count) for name, count in disk.items()}
+    return "\n".join(
+        [
+            f"ESTIMATE for the scale {plan['scale']}, tables {', '.join(plan['tables'])}, seeds {plan['seeds']}",
+            "",
+            *_table([*cells, ("total", *sums)]),
+            "",
+            f"Hours are those of what is left, one run after another, devices of a training: {devices}. They hold",
+            "if images are read and decoded as fast as the device takes them. Preparing the data, the start of each",
+            "step, figures, latencies and the report are not counted.",
+            "",
+            "order",
+            *(f"  {number}. {step}" for number, step in enumerate(plan["order"], 1)),
+            "",
+            "images",
+            *(f"  {task}: {of['train']:,} + {of['val']:,} ({of['from']})" for task, of in plan["images"].items()),
+            "",
+            f"disk ({size['free']} free here)",
+            f"  {size['weights']} weights: best and last of a classifier, last of a detector",
+            f"  {size['detections']} detections at most: as many an image as the test keeps, {BOX} bytes each, "
+            f"{BOX + MASK} with a mask",
+            f"  {size['cache']} once more in DVC's cache, where its links are copies",
+            f"  {size['checkpoint']} while a training runs: weights and the optimiser's state, to continue from",
+            "",
+            "measured",
+            *(f"  {line}" for line in _how(measured)),
+        ]
+    )
+
+
+def _how(measured: dict[str, Any]) -> list[str]:
+    lines = [measured["name"]]
+    lines.append(
+        f"{measured['networks']} networks on synthetic images, each with up to {measured['steps']} timed steps after"
+        " untimed ones; the quickest counts"
+    )
+    if measured["wanted"] == "cuda" and measured["device"] == "cpu":
+        lines.append("The scale asks for cuda, which this machine has not: these are hours of its processor.")
+    for way in measured["ways"]:
+        asked, timed = ("{images} x {height} x {width}".format(**way[key]) for key in ("run", "timed"))
+        less = "" if asked == timed else f" in place of {asked}, scaled by the number of pixels"
+        lines.append(f"{way['task']} in {way['precision']}: {timed} pixels a step{less}")
+    return lines
+
+
+def _table(rows: Iterable[tuple[str, ...]]) -> list[str]:
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in rows
+    ]
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:,.1f}" if hours >= 1 else f"{hours:.2g}"
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:,.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
+
+
+def to_json(plan: dict[str, Any]) -> str:
+    """The plan for a program."""
+    return json.dumps(plan, indent=1, allow_nan=False)

@@ -1,0 +1,270 @@
+"""The pipeline's steps as functions: each reads its inputs, writes its outputs whole, and records their origin."""
+
+import hashlib
+import json
+import time
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sgenet.config import paths
+from sgenet.config.runs import FIGURES_RUN, Replication, Run
+from sgenet.provenance.origin import describe_device, origin, read_training, split, stamp
+from sgenet.runtime.files import InputError, atomic_path, to_json, write_json
+from sgenet.training import devices
+
+
+def prepare(replication: Replication, task: str) -> None:
+    """Make or check the data of a task: its folder, its manifest and a contact sheet."""
+    from sgenet.data.contact_sheet import draw_contact_sheet
+    from sgenet.data.folders import fresh_folder
+    from sgenet.data.prepare import make_data
+    from sgenet.data.splits import locate
+
+    scale, settings = replication.scale_name, replication.scale["data"][task]
+    folder, place = paths.data_folder(scale, task), f"params/scales/{scale}.yaml: data.{task}.root"
+    path = paths.manifest(scale, task)
+    with atomic_path(path) as written, fresh_folder(folder) as target:
+        manifest = make_data(task, target, settings, place, paths.checked_images(scale, task))
+        draw_contact_sheet(target, locate(manifest, settings, place), path.with_suffix(".png"))
+        written.write_text(to_json(manifest), encoding="utf-8")
+        path.unlink(missing_ok=True)  # an old manifest never stands beside new data
+    counts = " + ".join(f"{entry['images']:,}" for entry in manifest["splits"].values())
+    left_out = sum(manifest.get("defects", {}).get("by_kind", {}).values())
+    told = f"; {left_out:,} defects, see {folder / 'defects.txt'}" if left_out else ""
+    print(f"{task}: {counts} images, {len(manifest['classes'])} classes{told}; some in {path.with_suffix('.png')}")
+
+
+def train(replication: Replication, run: Run, seed: int) -> None:
+    """Train a run with a seed, continuing where it stopped; writes weights, history.csv and training.json.
+
+    Where the scale gives a run several devices, as many processes train it together.
+    """
+    scale, started = replication.scale_name, time.monotonic()
+    data, manifest = _manifest(replication, run.task)
+    weights = _starting_weights(replication, run, seed)
+    count = replication.scale["devices"]
+    device = _device(replication, count)
+    from sgenet.training import resume
+
+    start = None if weights is None else hashlib.sha256(weights.read_bytes()).hexdigest()
+    identity = {**run.identity, "device": device, "weights": start}
+    folder = resume.resume_folder(run.id, scale, seed, identity, manifest["fingerprint"])
+    output = paths.training(scale, run.id, seed)
+    with resume.hold(folder) if devices.leads() else nullcontext():
+        if count > 1 and not devices.launched():
+            from sgenet.training.batches import pieces_of_step
+
+            pieces_of_step(run.settings, count)
+            return devices.launch(["train", run.id, "--scale", scale, "--seed", str(seed)], count, device)
+        devices.join(device)
+        _train(replication, run, manifest, folder=folder, output=output, seed=seed, device=device, weights=weights)
+        described = describe_device(device)
+        devices.leave()
+        if devices.rank():
+            return
+        command = f"sgenet train {run.id} --scale {scale} --seed {seed}"
+        training = origin(command, run.identity, data, started, described) | {"devices": devices.world()}
+        epochs = sum(row["seconds"] for row in resume.read_history(output / "history.csv"))
+        training["seconds"] = round(max(training["seconds"], epochs), 1)  # those of interrupted attempts included
+        write_json(output / "training.json", training)
+        resume.forget(folder)
+
+
+def _train(replication: Replication, run: Run, manifest: dict[str, Any], *, seed: int, **how: Any) -> None:
+    """Train a run with the function of its task, which gets `how`; its course goes to W&B."""
+    from sgenet.training.tracking import wandb_run
+
+    if run.task == "classification":
+        from sgenet.classification import train as task_train
+    else:
+        from sgenet.detection import train as task_train  # type: ignore[no-redef]
+    scale, name = replication.scale_name, f"{run.name} seed {seed}"
+    tracking = {"mode": "disabled"} if devices.rank() else replication.pipeline["wandb"]
+    tables = _tables_of(replication, run)
+    with wandb_run(tracking, name=name, scale=scale, task=run.task, tables=tables, config=run.identity) as log:
+        task_train.train(run, paths.data_folder(scale, run.task), manifest, seed=seed, log=log, **how)
+
+
+def evaluate(replication: Replication, run: Run, seed: int) -> None:
+    """Evaluate a trained run; writes metrics.json, timing.json, and predictions or detections."""
+    scale, started = replication.scale_name, time.monotonic()
+    data, trained, manifest, training = _trained(replication, run, seed)
+    device = _device(replication)
+    output = paths.evaluation(scale, run.id, seed)
+    if run.task == "classification":
+        from sgenet.classification import evaluate as task_evaluate
+    else:
+        from sgenet.detection import evaluate as task_evaluate  # type: ignore[no-redef]
+    metrics = task_evaluate.evaluate(
+        run, paths.data_folder(scale, run.task), manifest, trained=trained, output=output, device=device
+    )
+    command = f"sgenet evaluate {run.id} --scale {scale} --seed {seed}"
+    evaluation = origin(command, run.test_settings, data, started, describe_device(device))
+    origins = {"train": split(training), "evaluate": split(evaluation)}
+    lasting = {step: origin_ for step, (origin_, _) in origins.items()}
+    write_json(output / "timing.json", {step: times for step, (_, times) in origins.items()})
+    result = {"run": run.id, "scale": scale, "seed": seed, "metrics": metrics, "origin": lasting}
+    write_json(output / "metrics.json", result)
+
+
+def evaluate_released(replication: Replication, run: Run) -> None:
+    """Evaluate the weights that the authors released in place of a run's own; writes metrics.json and timing.json."""
+    scale, started = replication.scale_name, time.monotonic()
+    data, manifest = _manifest(replication, run.task)
+    weights = paths.require(paths.released(run.model), f"sgenet import-checkpoint ... --model {run.model}")
+    if run not in replication.released():
+        expected = "expected a classification run of a plain model, and `released: true` in the scale"
+        raise InputError(f"{run.id}: --released: found at scale {scale}, {expected}")
+    from sgenet.classification.evaluate import evaluate_weights
+
+    device = _device(replication)
+    folder = paths.data_folder(scale, run.task)
+    metrics = evaluate_weights(run, folder, manifest, weights=weights, device=device)
+    command = f"sgenet evaluate {run.id} --released --scale {scale}"
+    evaluation, times = split(origin(command, run.settings, data, started, describe_device(device)))
+    file = {"path": str(weights), "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
+    result = {"run": run.id, "scale": scale, "metrics": metrics, "weights": file, "origin": evaluation}
+    path = paths.released_evaluation(scale, run.id)
+    write_json(path.with_name("timing.json"), {"evaluate": times})
+    write_json(path, result)
+
+
+def activations(replication: Replication) -> None:
+    """Measure what figures 2 to 4 show on the run FIGURES_RUN with seed 0; writes activations.json."""
+    scale, started, seed = replication.scale_name, time.monotonic(), 0
+    run, figures = replication.run(FIGURES_RUN), replication.scale["figures"]
+    data, trained, manifest, training = _trained(replication, run, seed)
+    device = _device(replication)
+    from sgenet.classification.activations import measure
+
+    folder, weights = paths.data_folder(scale, run.task), trained / "best.safetensors"
+    measured = measure(run, folder, manifest, weights=weights, figures=figures, device=device)
+    command = f"sgenet activations --scale {scale}"
+    measurement = origin(command, figures, data, started, describe_device(device))
+    origins = {"train": split(training)[0], "activations": split(measurement)[0]}
+    head = {"run": run.id, "scale": scale, "seed": seed, "fingerprint": manifest["fingerprint"]}
+    write_json(paths.activations(scale), {**head, **measured, "origin": origins})
+
+
+def complexity(replication: Replication) -> None:
+    """Count parameters and operations of every run's full-size model; writes complexity.json."""
+    from sgenet.complexity.count import count_run
+
+    counts: dict[str, dict[str, Any]] = {}
+    known: dict[str, dict[str, Any]] = {}  # a network that several runs have is counted once
+    for run, settings in replication.full_size():
+        network = json.dumps([run.model, run.task == "detection", settings], sort_keys=True)
+        if network not in known:
+            known[network] = count_run(run, settings)
+        counts[run.id] = known[network]
+    write_json(paths.complexity(replication.scale_name), counts)
+
+
+def latency(replication: Replication) -> None:
+    """Time the models of tables of complexity on this machine; writes latency.json."""
+    import torch
+
+    from sgenet.complexity.latency import measure
+
+    started, device, settings = time.monotonic(), _device(replication), replication.scale["latency"]
+    networks = {run.id: (run.model, own) for run, own in replication.full_size() if run.task == "complexity"}
+    size, rounds = settings["image_size"], settings["rounds"]
+    models = measure(networks, replication.plain_of(), size=size, rounds=rounds, device=device)
+    how = {"input": [size, size], "batch": 1, "threads": torch.get_num_threads(), "rounds": rounds}
+    command = f"sgenet latency --scale {replication.scale_name}"
+    write_json(paths.latency(replication.scale_name), {
+        **how, "models": models, "origin": stamp(command, started, describe_device(device)),
+    })  # fmt: skip
+
+
+def report(replication: Replication) -> list[str]:
+    """Build the report from what is there; returns the problems met."""
+    from sgenet.report import build
+
+    return build(replication)
+
+
+def missing_results(replication: Replication) -> tuple[int, int]:
+    """How many results that the report wants are missing, and how many it wants."""
+    from sgenet.report.results import count_missing
+
+    return count_missing(replication)
+
+
+def plan(replication: Replication, as_json: bool) -> str:
+    """What the replication will cost, estimated from a short calibration on this machine; nothing is written.
+
+    A machine without the GPU that the scale asks for is measured as it is.
+    """
+    from sgenet.pipeline import plan
+
+    images = plan.images_of(replication)
+    from sgenet.data.cores import count_cores
+
+    wanted, threads = replication.scale["device"], min(replication.scale["threads"], count_cores())
+    here = {"device": "auto" if wanted == "cuda" else wanted, "threads": threads}
+    device = _device(replace(replication, scale=replication.scale | here))
+    from sgenet.pipeline.calibration import calibrate
+
+    costs, measured = calibrate(plan.remaining(replication), {task: of.classes for task, of in images.items()}, device)
+    made = plan.make(replication, images, costs, {**measured, "wanted": wanted})
+    return plan.to_json(made) if as_json else plan.to_text(made)
+
+
+def _manifest(replication: Replication, task: str) -> tuple[Path, dict[str, Any]]:
+    """The manifest's file, and the manifest."""
+    from sgenet.data.splits import open_manifest
+
+    scale = replication.scale_name
+    return paths.manifest(scale, task), open_manifest(scale, task, replication.scale["data"][task])
+
+
+def _trained(replication: Replication, run: Run, seed: int) -> tuple[Path, Path, dict[str, Any], dict[str, Any]]:
+    """The run's manifest file, the folder of its weights, the manifest, and the training's origin, all checked."""
+    scale = replication.scale_name
+    data, manifest = _manifest(replication, run.task)
+    trained = paths.training(scale, run.id, seed)
+    command = f"sgenet train {run.id} --scale {scale} --seed {seed}"
+    training = read_training(paths.require(trained / "training.json", command))
+    paths.require(trained / "history.csv", command)
+    _check_origin(training, run, manifest, trained)
+    return data, trained, manifest, training
+
+
+def _device(replication: Replication, count: int = 1) -> str:
+    """The scale's device, of which `count` are taken; torch takes as many threads as the scale allows."""
+    import torch
+
+    device = devices.take(replication.scale["device"], count)
+    torch.set_num_threads(replication.scale["threads"])
+    return device
+
+
+def _tables_of(replication: Replication, run: Run) -> list[str]:
+    """The tables that show a run, then those with detectors that start from it, each in the order of the pipeline."""
+    of = {table.id: [table.run_id(row) for row in table.rows] for table in replication.tables}
+    shown = [table for table, ids in of.items() if run.id in ids]
+    starts = {other.id for other in replication.runs.values() if other.starts_from == run.id}
+    return list(dict.fromkeys([*shown, *(table for table, ids in of.items() if starts & set(ids))]))
+
+
+def _check_origin(training: dict[str, Any], run: Run, manifest: dict[str, Any], trained: Path) -> None:
+    """Refuse weights that other settings or other data made than those asked for now."""
+    settings = run.identity
+    again = f"train {run.id} again"
+    for key in sorted(settings.keys() | training["settings"].keys()):
+        found, expected = training["settings"].get(key), settings.get(key)
+        if found != expected:
+            raise InputError(f"{trained}/training.json: settings.{key}: found {found}, expected {expected}: {again}")
+    if training["data"]["fingerprint"] != manifest["fingerprint"]:
+        raise InputError(f"{trained}/training.json: data.fingerprint: found other data than the present: {again}")
+
+
+def _starting_weights(replication: Replication, run: Run, seed: int) -> Path | None:
+    if run.starts_from is None:
+        return None
+    scale = replication.scale_name
+    path = paths.training(scale, run.starts_from, seed) / "best.safetensors"
+    return paths.require(path, f"sgenet train {run.starts_from} --scale {scale} --seed {seed}")

@@ -1,0 +1,118 @@
+"""Where a number comes from: command, settings, data, commit, versions, device, duration, memory."""
+
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from sgenet.runtime.files import InputError, read_json
+
+TIMES = ("seconds", "peak_memory_mib", "finished")  # of an origin: what equal runs do not share
+
+_PACKAGES = ("torch", "torchvision", "mmengine", "mmcv-lite", "mmdet", "pycocotools", "numpy")
+
+
+def origin(command: str, settings: dict[str, Any], manifest: Path, started: float, device: str) -> dict[str, Any]:
+    """The origin of a result just made.
+
+    Args:
+        command: the one command that makes it again.
+        settings: the resolved settings of the run.
+        manifest: the manifest of its data.
+        started: `time.monotonic()` at its start.
+        device: as `describe_device` names it.
+    """
+    data = read_json(manifest)
+    made = {"settings": settings, "data": {key: data[key] for key in ("source", "fingerprint")}}
+    return stamp(command, started, device) | made
+
+
+def stamp(command: str, started: float, device: str) -> dict[str, Any]:
+    """By what code, when and on what something was made just now; the arguments are those of `origin`."""
+    return {
+        "command": command,
+        "commit": commit(),
+        "versions": {"python": platform.python_version()} | versions(),
+        "device": device,
+        "seconds": round(time.monotonic() - started, 1),
+        "peak_memory_mib": peak_memory_mib(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def split(origin: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """An origin as equal runs share it, and its times."""
+    return (
+        {key: value for key, value in origin.items() if key not in TIMES},
+        {key: value for key, value in origin.items() if key in TIMES},
+    )
+
+
+def read_training(path: Path) -> dict[str, Any]:
+    """Read a training.json: the origin of weights, with their settings and data; InputError where it tells neither."""
+    value = read_json(path)
+    data = value.get("data") if isinstance(value, dict) else None
+    if not isinstance(data, dict) or not isinstance(data.get("fingerprint"), str):
+        raise InputError(f"{path}: data.fingerprint: missing, expected what `sgenet train` leaves")
+    if not isinstance(value.get("settings"), dict):
+        raise InputError(f"{path}: settings: missing, expected what `sgenet train` leaves")
+    return value
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that a number depends on; those not installed are left out."""
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def commit() -> str | None:
+    """Commit of the code when it was first asked for, `+` behind it when tracked files differ; None outside git."""
+    try:
+        git = {"check": True, "capture_output": True, "text": True}
+        head = subprocess.run(["git", "rev-parse", "HEAD"], **git).stdout.strip()  # type: ignore[call-overload]
+        changed = subprocess.run(  # dvc.lock, where it is tracked, changes while `dvc repro` runs
+            ["git", "status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)dvc.lock"],
+            **git,  # type: ignore[call-overload]
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head + ("+" if changed else "")
+
+
+def describe_device(device: str) -> str:
+    """The name of a device: the GPU's, or the CPU's with the number of threads in use."""
+    import torch
+
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    return f"{cpu_name()}, {torch.get_num_threads()} of {os.cpu_count()} cores"
+
+
+def cpu_name() -> str:
+    """Model name of the CPU as the system tells it, otherwise its architecture."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def peak_memory_mib() -> int:
+    """Largest resident memory of this process so far, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1024 * 1024 if sys.platform == "darwin" else 1024))

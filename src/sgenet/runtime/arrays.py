@@ -1,0 +1,40 @@
+"""Arrays in .npz files, read from files that may hold anything."""
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sgenet.runtime.files import InputError, check_file
+
+_LARGEST = 2**30  # bytes, unpacked
+
+
+def read_arrays(path: str | Path, names: Sequence[str], expected: str) -> dict[str, np.ndarray]:
+    """Read arrays by name from an .npz file; no objects are unpickled, and no more is unpacked than a result has.
+
+    Raises:
+        InputError: they are not all there, or cannot be read; it ends with what was `expected`.
+    """
+    try:
+        check_file(path, _LARGEST)
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        if unpacked > _LARGEST:
+            raise InputError(f"{path}: unpacks to {unpacked:,} bytes, expected {expected}")
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in names}
+    except InputError:
+        raise
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise InputError(f"{path}: cannot be read ({reason.lower()}), expected {expected}") from None
+    except KeyError as error:
+        raise InputError(f"{path}: {error.args[0]}, expected {expected}") from None
+    except Exception as error:  # zipfile, zlib and numpy each have their own
+        raise InputError(f"{path}: cannot be read ({type(error).__name__}), expected {expected}") from None
+    for name, array in arrays.items():
+        if array.dtype.hasobject or array.dtype.names or not array.dtype.isnative:
+            raise InputError(f"{path}: {name}: found {array.dtype}, expected {expected}")
+    return arrays

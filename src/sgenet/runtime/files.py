@@ -1,0 +1,183 @@
+"""Reading and writing files: whole or not at all, and one clear sentence when the input is bad."""
+
+import errno
+import json
+import math
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from sgenet.runtime import temporaries, troubles
+
+DEEPEST = 40  # lists and mappings in each other
+LONGEST = 1500  # characters of a line of an error
+_LARGEST, _LARGEST_FOREIGN = 2**25, 2**31  # bytes of a JSON file; COCO's has 470 million
+_ODD = object()
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
+
+
+class InputError(Exception):
+    """Bad input, told in one sentence: which file, which field, what was found, what was expected.
+
+    Each argument is a line: control characters in it are escaped, and what is too long to read loses its middle.
+    """
+
+    def __str__(self) -> str:
+        return "\n".join(_line(str(text)) for text in self.args)
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Turn what the system or a library raises where `path` cannot be written into an InputError that says why."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        if (told := troubles.cannot_write(Path(path), error)) is None:
+            raise
+        raise InputError(told) from None
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success bring it to disk and rename it to `path`.
+
+    On any exception the temporary file is removed and `path` stays as it was. What a killed writer of `path` left
+    beside it is removed first. InputError where the disk is full, the folder read-only, or the like.
+    """
+    with temporary_path(path) as temporary:
+        yield temporary
+        put(temporary, path)
+
+
+@contextmanager
+def temporary_path(path: str | Path) -> Iterator[Path]:
+    """Yield a new empty file beside `path`, which is removed in the end if it was not `put` into its place."""
+    path = Path(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for left in temporaries.abandoned(path):
+            left.unlink(missing_ok=True)
+        temporary, lock = temporaries.create(path)
+        try:
+            yield temporary
+        finally:
+            try:
+                temporary.unlink(missing_ok=True)
+            finally:
+                os.close(lock)
+
+
+def put(temporary: Path, path: str | Path) -> None:
+    """Bring a written file to disk and give it its name in the same folder, whatever had that name."""
+    temporaries.sync(temporary)
+    umask = os.umask(0)
+    os.umask(umask)
+    temporary.chmod(0o666 & ~umask)  # it was made private
+    temporary.replace(path)
+    temporaries.sync(temporary.parent)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` to `path` atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write `value` to `path` as JSON atomically; NaN and infinities are refused with a ValueError."""
+    write_text(path, to_json(value))
+
+
+def to_json(value: Any) -> str:
+    """JSON as `write_json` writes it."""
+    return json.dumps(value, indent=1, allow_nan=False) + "\n"
+
+
+def check_file(path: str | Path, largest: int) -> None:
+    """OSError unless `path` is an ordinary file of at most `largest` bytes: pipes and devices may never end."""
+    try:
+        found = os.stat(path)
+    except ValueError:  # of a name that no file can have
+        raise OSError(errno.EINVAL, "not the name of a file") from None
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "is no ordinary file")
+    if found.st_size > largest:
+        raise OSError(errno.EFBIG, f"is larger than {largest:,} bytes")
+
+
+def read_json(path: str | Path, *, foreign: bool = False) -> Any:
+    """Return the content of a JSON file; InputError where there is none.
+
+    One that other programs wrote, `foreign`, may be as large as COCO's, and hold NaN and infinities as Python writes
+    them; otherwise it may hold nothing that `write_json` could not write again.
+    """
+    try:
+        value = json.loads(read_text(path, _LARGEST_FOREIGN if foreign else _LARGEST))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({reason_of(error)}), expected a JSON file") from None
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: line {error.lineno} is not JSON ({error.msg})") from None
+    except (RecursionError, ValueError):
+        value = _ODD
+    if value is _ODD or _is_deep(value):
+        found = "found lists in lists too deep, or a number too long, to be read"
+        raise InputError(f"{path}: {found}, expected an ordinary JSON file")
+    if not foreign:
+        _refuse_odd(value, path)
+    return value
+
+
+def read_text(path: str | Path, largest: int) -> str:
+    """The UTF-8 text of an ordinary file; OSError or UnicodeDecodeError where there is none."""
+    check_file(path, largest)
+    return Path(path).read_text(encoding="utf-8-sig")  # some editors begin with a byte order mark
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether lists and mappings stand in each other so deep that what walks through them would run out of stack."""
+    level = [value]
+    for _ in range(DEEPEST):
+        members = (one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list))
+        level = [one for one in chain.from_iterable(members) if isinstance(one, dict | list)]
+        if not level:
+            return False
+    return True
+
+
+def _refuse_odd(value: Any, path: str | Path) -> None:
+    """InputError where a value holds what `write_json` does not write: nan, infinities, halves of surrogate pairs."""
+    try:
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except ValueError:
+        left: list[tuple[tuple[str, ...], Any]] = [((), value)]
+        while left:
+            at, one = left.pop()
+            place = ".".join(at) or "the whole file"
+            if isinstance(one, float) and not math.isfinite(one):
+                raise InputError(f"{path}: {place}: found {one}, expected a finite number") from None
+            if _SURROGATES.search(place) or isinstance(one, str) and _SURROGATES.search(one):
+                raise InputError(f"{path}: {place}: found half a surrogate pair, expected Unicode text") from None
+            members = one.items() if isinstance(one, dict) else enumerate(one) if isinstance(one, list) else ()
+            left += [((*at, str(key)), member) for key, member in members]
+
+
+def _line(text: str) -> str:
+    return _shorten("".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in _shorten(text)))
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[3 - LONGEST // 2 :]}"
+
+
+def reason_of(error: Exception) -> str:
+    """What kept a file from being read as text, in words."""
+    return (getattr(error, "strerror", None) or "not UTF-8 text").lower()

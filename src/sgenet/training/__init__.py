@@ -1,0 +1,1 @@
+"""The training engine that both tasks share: batches, devices, checkpoints, tracking."""

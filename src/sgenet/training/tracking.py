@@ -1,0 +1,84 @@
+"""Curves and settings to Weights & Biases: offline unless asked, never a prompt, never an account needed."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sgenet.config.params import Settings
+from sgenet.runtime.files import InputError
+
+_MODES = ("online", "offline", "disabled")
+_LONGEST_TAG = 64  # characters; W&B refuses longer ones
+
+
+@contextmanager
+def wandb_run(
+    settings: Settings, *, name: str, scale: str, task: str, tables: list[str], config: Settings
+) -> Iterator[Callable[[dict[str, float]], None] | None]:
+    """Open a W&B run and yield the function that logs a row of the history; None when W&B is disabled.
+
+    Where W&B fails, on a full disk for instance, that is said once and the function does nothing.
+
+    Args:
+        settings: `wandb` of params/pipeline.yaml; the environment variable WANDB_MODE goes before its mode.
+        name: of the run.
+        scale: of the run; those of different scales never stand in one group.
+        task: of the run.
+        tables: that the run belongs to: the first one's runs are a group, and each is a tag.
+        config: settings to record.
+
+    Raises:
+        InputError: WANDB_MODE is none of the modes.
+    """
+    mode = os.environ.get("WANDB_MODE") or settings["mode"]
+    if mode not in _MODES:
+        raise InputError(f"environment variable WANDB_MODE: found {mode!r}, expected one of {', '.join(_MODES)}")
+    if "disabled" in (mode, settings["mode"]):
+        yield None
+        return
+    opened = _Run(lambda: _open(mode, settings["project"], name, scale, task, tables, config))
+    try:
+        yield opened.log
+    except BaseException:
+        opened.finish(exit_code=1)
+        raise
+    opened.finish()
+
+
+class _Run:
+    """A W&B run, or none from where W&B fails: that is said once, and the training goes on without it."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._run = self._try(make)
+
+    def log(self, row: dict[str, float]) -> None:
+        if self._run is not None:
+            self._try(lambda: self._run.log(row, step=int(row["epoch"])))
+
+    def finish(self, exit_code: int = 0) -> None:
+        if self._run is not None:
+            self._try(lambda: self._run.finish(exit_code=exit_code))
+
+    def _try(self, act: Callable[[], Any]) -> Any:
+        try:
+            return act()
+        except Exception as error:
+            self._run = None
+            print(f"wandb: {type(error).__name__}: {error!s:.200}; the training goes on without W&B", flush=True)
+
+
+def _open(mode: str, project: str, name: str, scale: str, task: str, tables: list[str], config: Settings) -> Any:
+    import wandb
+
+    return wandb.init(
+        project=project,
+        name=name,
+        group=f"{scale}/{tables[0]}",
+        job_type=task,
+        tags=[tag[:_LONGEST_TAG] for tag in (scale, *tables)],
+        config=config,
+        mode=mode,  # type: ignore[arg-type]
+        dir=".",
+        settings=wandb.Settings(silent=True, console="off", x_disable_stats=True),
+    )

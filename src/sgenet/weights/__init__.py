@@ -1,0 +1,1 @@
+"""Weights in files: safetensors, checkpoints that others released, safe unpickling."""

@@ -1,0 +1,200 @@
+"""Checkpoints that others released, in the format of torch.save: read without running any code in them, and converted.
+
+Two kinds are known: the authors' ImageNet classifiers (`state_dict`, `epoch`, `best_acc`, `optimizer`) and detectors of
+mmdetection 0.6 (`state_dict`, `meta`). Both may come from a torch of 2019, whose files are no zip archives.
+"""
+
+import os
+import pickle
+import re
+import reprlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sgenet.models.resnet import AttentionResNet, create_resnet
+from sgenet.runtime.files import InputError, check_file
+from sgenet.weights.checkpoints import fit_weights, save_weights
+from sgenet.weights.pickles import check_pickles
+
+
+@dataclass(frozen=True)
+class Released:
+    """What a checkpoint holds: tensors by name, and what it tells of itself (None where it does not).
+
+    `epoch` and `accuracy` stand here as they stand in the file; `classes` are those of a detector, which mmdetection
+    0.6.rc0 did not write.
+    """
+
+    state: dict[str, Tensor]
+    epoch: float | None
+    accuracy: float | None
+    classes: tuple[str, ...] | None
+
+
+def read_released(path: str | Path) -> Released:
+    """Read a checkpoint, or a bare state dict, that torch.save wrote; tensors come to the CPU.
+
+    The prefix `module.` of DataParallel is taken off where every name has it.
+
+    Raises:
+        InputError: the file cannot be read, holds more than tensors and plain values, or holds no state dict.
+    """
+    content = _load(path)
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: found {type(content).__name__}, expected a checkpoint with a state_dict")
+    state = content.get("state_dict", content)
+    if not isinstance(state, dict) or not state:
+        raise InputError(f"{path}: state_dict: found {reprlib.repr(state)}, expected tensors by name")
+    left = 2 * os.path.getsize(path)  # bytes; two names may share a tensor
+    for name, tensor in state.items():
+        left -= tensor.nbytes if isinstance(tensor, Tensor) and tensor.layout == torch.strided else 0
+        if not isinstance(name, str) or left < 0 or not _is_plain(tensor):
+            found = f"{type(tensor).__name__} under {reprlib.repr(name)}"
+            if left < 0:
+                raise InputError(f"{path}: state_dict: found {found} that is larger than the file, expected all of it")
+            raise InputError(f"{path}: state_dict: found {found}, expected a dense tensor of finite real numbers")
+    if all(name.startswith("module.") for name in state):
+        state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    own = content if "state_dict" in content else {}
+    meta = own["meta"] if isinstance(own.get("meta"), dict) else {}
+    epoch = own.get("epoch", meta.get("epoch"))
+    return Released(dict(state), _number(epoch), _number(own.get("best_acc")), _names(meta.get("CLASSES"), path))
+
+
+def import_checkpoint(
+    source: str | Path, destination: str | Path, model: str, classes: Sequence[str] | None = None
+) -> str:
+    """Convert a released checkpoint to safetensors, strictly: every name and shape must be the model's.
+
+    Args:
+        source: file of torch.save.
+        destination: name that ends in .safetensors; written whole, or left as it was.
+        model: a classifier (`sge-resnet50`) or a detector (`faster-rcnn/sge-resnet50`), full-size.
+        classes: a detector's classes in the order wanted; COCO's 80 by default.
+
+    Returns:
+        one line about what was converted.
+
+    Raises:
+        InputError: the file cannot be used, or does not fit the model.
+    """
+    if Path(destination).suffix != ".safetensors":
+        raise InputError(f"{destination}: found as destination, expected a name that ends in .safetensors")
+    released = read_released(source)
+    network: nn.Module
+    if "/" in model:
+        from sgenet.detection.released import create_detector
+
+        network = create_detector(model, released, source, classes)
+    elif classes is not None:
+        raise InputError(f"--classes: found with the classifier {model}, expected with a detector alone")
+    else:
+        network = create_classifier(model, released.state, source)
+    save_weights(network, destination)
+    epoch, accuracy = ("not told" if value is None else f"{value:g}" for value in (released.epoch, released.accuracy))
+    told = f"epoch {epoch}, best accuracy {accuracy}, as the file says"
+    if "/" in model and released.classes is None:
+        told += "; classes not told, taken as COCO's 80 in the order of their ids"
+    return f"{model}: {len(network.state_dict())} tensors; {told}; written to {destination}"
+
+
+def create_classifier(model: str, state: dict[str, Tensor], path: str | Path) -> AttentionResNet:
+    """The full-size classifier `model` with these tensors, from file `path`; its last layer tells how many classes.
+
+    Raises:
+        InputError: there is no such model, or names or shapes differ from the model's.
+    """
+    last = state.get("fc.weight")
+    try:
+        network = create_resnet(model, num_classes=1000 if last is None or last.dim() != 2 else len(last))
+    except ValueError as error:
+        raise InputError(f"model: {error}") from None
+    fit_released(network, state, path)
+    return network
+
+
+def fit_released(model: nn.Module, state: dict[str, Tensor], path: str | Path) -> None:
+    """Give `model` these tensors, strictly; the counters of batches, which torch once did not keep, start at 0."""
+    counters = {name: tensor for name, tensor in model.state_dict().items() if name.endswith("num_batches_tracked")}
+    fit_weights(model, {name: torch.zeros_like(tensor) for name, tensor in counters.items()} | state, path)
+
+
+class _NumpyType:
+    """Stands in for numpy.dtype when a numpy number is unpickled; numpy's own never sees what the file says."""
+
+    def __init__(self, code: str, *_: Any) -> None:
+        if not re.fullmatch(r"[fiub][1248]", code):
+            raise pickle.UnpicklingError(f"numpy type {code!r}")
+        self.code, self.order = code, "="
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.order = ">" if state[1] == ">" else "<"
+
+
+def _numpy_number(kind: _NumpyType, data: bytes) -> float:
+    """Stands in for numpy's function that makes a number of its type and bytes."""
+    return np.frombuffer(data, np.dtype(kind.order + kind.code), count=1)[0].item()
+
+
+# The best accuracy or the learning rate may be a numpy number: beside tensors and plain values, all that is let in.
+_HARMLESS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+    (_NumpyType, "numpy.dtype"),
+    (_numpy_number, "numpy.core.multiarray.scalar"),
+    (_numpy_number, "numpy._core.multiarray.scalar"),
+]
+_LARGEST = 2**36  # bytes of a file
+_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int32, torch.int64)
+
+
+def _load(path: str | Path) -> Any:
+    try:
+        check_file(path, _LARGEST)
+        with open(path, "rb") as file:
+            if not file.peek(1):
+                raise InputError(f"{path}: is empty, expected a checkpoint of torch.save")
+            check_pickles(file, path)
+            return _unpickle(file, path)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(f"{path}: cannot be read ({reason}), expected a checkpoint of torch.save") from None
+
+
+def _unpickle(file: IO[bytes], path: str | Path) -> Any:
+    try:
+        with torch.serialization.safe_globals(_HARMLESS):
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # of torch, zip and pickle, and whatever damaged bytes lead to
+        if found := re.search(r"GLOBAL (\S+)", str(error)):
+            told = f"{path}: holds {found[1]}, expected tensors and plain values alone"
+            raise InputError(f"{told}; it was not loaded, since that could run code") from None
+        told = f"{path}: cannot be read as a checkpoint of torch.save ({type(error).__name__})"
+        raise InputError(f"{told}; it is damaged, cut off or of another kind") from None
+
+
+def _is_plain(value: Any) -> bool:
+    if not isinstance(value, Tensor) or value.device.type != "cpu" or value.layout != torch.strided:
+        return False
+    return value.dtype in _DTYPES and bool(value.isfinite().all())
+
+
+def _number(value: Any) -> float | None:
+    """A number as the file holds it, plain or as a tensor of one element; None for anything else."""
+    if _is_plain(value) and value.numel() == 1:
+        value = value.item()
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if number and abs(value) < 2**53 else None
+
+
+def _names(value: Any, path: str | Path) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    names = (value,) if isinstance(value, str) else value  # ("digit") is a text, not a tuple
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{path}: meta.CLASSES: found {reprlib.repr(value)}, expected the names of the classes")
+    return tuple(names)
