@@ -54,12 +54,13 @@ lint: setup
 	ruff check .
 	ruff format --check .
 	mypy
+	lint-imports
 	codespell *.md docs params profiles src tests workflow bench Snakefile dvc.yaml Makefile pyproject.toml .github
 	snakefmt --check Snakefile workflow
 	snakemake --lint
 
 bench: setup
-	sgenet bench
+	python -m bench
 
 browser: ## a Chromium for tests/report/test_browser.py, which is skipped without one
 	@command -v $(CHROMIUM) chromium chromium-browser google-chrome || { \

@@ -9,19 +9,25 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sgenet import errors
 from sgenet.config import paths
-from sgenet.runtime import processes, troubles, warm
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
+from sgenet.runtime import fork_server, processes
 
 if TYPE_CHECKING:
     from sgenet.config.runs import Replication
 
-_WARM = ("train", "evaluate", "activations", "complexity", "latency")  # steps that import torch
+_FORKED = ("train", "evaluate", "activations", "complexity", "latency")  # steps that import torch
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run `sgenet`; returns the exit status: 0 done, 1 done with problems, 2 bad input, or a machine that refuses."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == [fork_server.SERVE]:
+        from sgenet.pipeline.preload import preload
+
+        fork_server.serve(Path(arguments[1]), main, preload)
+        return 0
     options = _parser().parse_args(arguments)
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # mmengine's, of no use to a user
     for name in ("OMP_DYNAMIC", "OMP_THREAD_LIMIT"):  # given fewer threads than it was promised, torch waits for ever
@@ -30,16 +36,16 @@ def main(arguments: list[str] | None = None) -> int:
     processes.follow_workflow()
     logging.raiseExceptions = False  # a full disk under a library's log is no reason for a traceback
     try:
-        status = warm.run(arguments) if options.step in _WARM else None
+        status = fork_server.run(arguments) if options.step in _FORKED else None
         status = (_run(options) or 0) if status is None else status
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
         return _end("interrupted; the same command continues", 130)
     except InputError as error:
-        return _end(troubles.message(error), 2)
+        return _end(errors.message(error), 2)
     except Exception as error:
-        if (known := troubles.explain(error)) is None:
+        if (known := errors.explain(error)) is None:
             raise
         return _end(known, 2)
 
@@ -68,14 +74,8 @@ def _doctor(options: argparse.Namespace) -> int:
     return doctor()
 
 
-def _bench(options: argparse.Namespace) -> int:
-    from sgenet.bench import bench
-
-    return bench(options.what)
-
-
 def _import_checkpoint(options: argparse.Namespace) -> None:
-    from sgenet.weights.released import import_checkpoint
+    from sgenet.pipeline.import_checkpoint import import_checkpoint
 
     classes = options.classes.split(",") if options.classes else None
     print(import_checkpoint(options.source, options.destination, options.model, classes))
@@ -162,10 +162,11 @@ def _latency(options: argparse.Namespace) -> None:
 
 def _report(options: argparse.Namespace) -> int:
     replication = _load(options)
-    from sgenet.pipeline import steps
+    from sgenet.report import build
+    from sgenet.report.results import count_missing
 
-    problems = steps.report(replication)
-    missing, expected = steps.missing_results(replication)
+    problems = build(replication)
+    missing, expected = count_missing(replication)
     if missing and not options.partial:
         problems.append(f"{missing} of {expected} results are missing; to --partial that is no error")
     for problem in problems:
@@ -259,9 +260,6 @@ def _parser() -> argparse.ArgumentParser:
     coco_eval.add_argument("--json", action="store_true", help="exact numbers for programs")
     doctor = steps.add_parser("doctor", help="what is installed, which device, what is missing for each scale")
     doctor.set_defaults(function=_doctor)
-    bench = steps.add_parser("bench", help="measure what SGE, a training step, loading and the pipeline cost in time")
-    bench.set_defaults(function=_bench)
-    bench.add_argument("what", nargs="*", metavar="op|step|loader|pipeline", help="some of these (default: all)")
     return parser
 
 

@@ -13,9 +13,10 @@ from sgenet.cli import main
 from sgenet.complexity.count import count_full_size
 from sgenet.config import paths
 from sgenet.config.runs import load_replication
+from sgenet.errors import InputError
 from sgenet.models.resnet import create_resnet
-from sgenet.pipeline import steps
-from sgenet.runtime.files import InputError, write_json
+from sgenet.report import build
+from sgenet.runtime.files import write_json
 from sgenet.training.resume import read_history
 
 DOCUMENT = Path(__file__).parents[2] / "docs/own-module.md"
@@ -59,7 +60,7 @@ def test_the_module_trains_and_stands_in_the_report(blocks):
     assert len(read_history(trained / "history.csv")) == 2
     run, settings = next(pair for pair in replication.full_size() if pair[0].model == "eca-resnet50")
     write_json(paths.complexity("smoke"), {run.id: count_full_size(run.model, settings, backbone=False)})
-    steps.report(replication)
+    build(replication)
     rows = json.loads((paths.report("smoke") / "comparison.json").read_text())["tables"][0]["rows"]
     assert rows[-1]["label"] == "ECA-ResNet50"
     assert rows[-1]["cells"]["params"]["reproduced"]["value"] == pytest.approx(25.557118)

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
-import sgenet.bench
-from sgenet.bench import WHAT, common, results
-from sgenet.bench.common import Row, in_words, row, take_turns
-from sgenet.cli import main
-from sgenet.runtime.files import InputError
+import bench
+from bench import WHAT, common, output
+from bench.__main__ import main
+from bench.common import Row, in_words, row, take_turns
+from sgenet.errors import InputError
 
 
 @pytest.mark.parametrize(
@@ -20,15 +20,15 @@ from sgenet.runtime.files import InputError
 def test_those_that_are_named_run_once_each(monkeypatch, asked, expected):
     ran = []
     of = lambda name: SimpleNamespace(bench=lambda: ran.append(name.rpartition(".")[2]))  # noqa: E731
-    monkeypatch.setattr(sgenet.bench, "import_module", of)
-    assert main(["bench", *asked]) == 0
+    monkeypatch.setattr(bench, "import_module", of)
+    assert main([*asked]) == 0
     assert ran == expected
 
 
 def test_a_bad_name_is_told_in_one_sentence_and_nothing_runs(monkeypatch, capsys):
-    monkeypatch.setattr(sgenet.bench, "import_module", lambda name: pytest.fail(name))
-    assert main(["bench", "op", "speed"]) == 2
-    assert capsys.readouterr().err == "sgenet: bench: found 'speed', expected some of op, step, loader, pipeline\n"
+    monkeypatch.setattr(bench, "import_module", lambda name: pytest.fail(name))
+    assert main(["op", "speed"]) == 2
+    assert capsys.readouterr().err == "bench: found 'speed', expected some of op, step, loader, pipeline\n"
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ ROWS = [
 
 
 def _write(name="op"):
-    return results.write(name, ROWS, "title", device="Some-GPU", packages=["torch", "numpy"])
+    return output.write(name, ROWS, "title", device="Some-GPU", packages=["torch", "numpy"])
 
 
 def test_rows_are_written_with_their_plot(tmp_path, monkeypatch):
@@ -118,7 +118,7 @@ def test_a_plot_that_fails_leaves_the_old_one(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device", "picture")
 
-    monkeypatch.setattr(results, "_draw", full)
+    monkeypatch.setattr(output, "_draw", full)
     with pytest.raises(InputError, match="png: cannot be written .no space left"):
         _write()
     assert {name: (path.parent / name).read_bytes() for name in os.listdir(path.parent)} == before

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch._inductor.exc import InvalidCxxCompiler
 
+from bench import loader, op, step
 from sgenet import kernels
-from sgenet.bench import loader, op, step
 
 
 @pytest.fixture(autouse=True)

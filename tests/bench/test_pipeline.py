@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from sgenet.bench import pipeline, records
+from bench import pipeline, records
+from sgenet.errors import InputError
 from sgenet.evaluation.coco_eval import evaluate
-from sgenet.runtime.files import InputError
 
 ROOT = Path(__file__).parents[2]
 
@@ -113,7 +113,7 @@ def test_a_copy_of_the_project_is_set_to_smoke(tmp_path, monkeypatch):
 def test_pipeline(tmp_path, monkeypatch):
     """All of it, on a replication of one table."""
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr("sgenet.bench.results.RESULTS", tmp_path)
+    monkeypatch.setattr("bench.output.RESULTS", tmp_path)
     for name, value in {"TURNS": 1, "IMAGES": 20, "TABLES": ["ablation-normalization"]}.items():
         monkeypatch.setattr(pipeline, name, value)
     pipeline.bench()

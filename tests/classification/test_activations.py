@@ -16,8 +16,9 @@ from sgenet.cli import main
 from sgenet.config import params, paths
 from sgenet.config.runs import FIGURES_RUN, load_replication
 from sgenet.data.packed import PackedImages, write_classes, write_packed
+from sgenet.errors import InputError
 from sgenet.pipeline import steps
-from sgenet.runtime.files import InputError, write_json
+from sgenet.runtime.files import write_json
 from sgenet.weights.checkpoints import load_weights, save_weights
 
 IMAGES, CLASSES = 13, ("ant", "bee", "cat")

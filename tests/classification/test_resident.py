@@ -7,7 +7,7 @@ from torch.utils.data import BatchSampler
 from torchvision.transforms import v2
 
 from sgenet.classification.resident import ResidentImages, augment, crops
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 from sgenet.training.batches import Order, Pieces
 
 

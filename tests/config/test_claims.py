@@ -2,10 +2,11 @@
 
 import pytest
 
-from sgenet.config.claims import below_paper, judge_best, judge_bound, judge_claim, judge_gain, load_claims
+from sgenet.config.claims import load_claims
 from sgenet.config.runs import load_replication
+from sgenet.errors import InputError
 from sgenet.evaluation.statistics import Gain
-from sgenet.runtime.files import InputError
+from sgenet.report.claim_rules import below_paper, judge_best, judge_bound, judge_claim, judge_gain
 
 CLAIMS = "params/claims.yaml"
 

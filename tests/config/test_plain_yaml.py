@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from sgenet.config.plain_yaml import read_yaml
-from sgenet.runtime.files import InputError, read_json
+from sgenet.errors import InputError
+from sgenet.runtime.files import read_json
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from sgenet.cli import main
 from sgenet.config.params import merge
 from sgenet.config.runs import load_replication
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 
 PIPELINE, DEMO = "params/pipeline.yaml", "params/scales/demo.yaml"
 COMPLEXITY, LOGS = "params/tables/complexity.yaml", "params/tables/author-logs.yaml"

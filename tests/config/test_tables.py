@@ -9,7 +9,7 @@ import yaml
 
 from sgenet.config.runs import load_replication
 from sgenet.config.tables import Published, load_table
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 
 NAMES = ["imagenet", "coco-two-stage", "coco-retinanet", "ablation-groups", "ablation-init", "ablation-normalization",
          "author-logs", "complexity"]  # fmt: skip

@@ -9,7 +9,7 @@ import xxhash
 
 from sgenet.data import checks, cores
 from sgenet.data.checks import Source, check_images
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 from support.faults import can_mount, fill, forked, make_read_only, mount
 
 

@@ -13,7 +13,7 @@ from sgenet.data import checks, cores
 from sgenet.data.limits import pick, spread
 from sgenet.data.packed import write_classes, write_packed
 from sgenet.data.splits import locate, open_split
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 
 
 def rows(prepare, split):

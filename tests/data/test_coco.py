@@ -9,7 +9,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from sgenet.data.splits import annotation_file, image_folder, locate
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 
 TRAIN, VAL = "annotations/instances_train2017.json", "annotations/instances_val2017.json"
 

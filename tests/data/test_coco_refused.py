@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 
 STRANGE = ("\0c.png", "a:http://b/c.png")  # no name, and what mmengine takes for an address
 TRAIN, VAL = "annotations/instances_train2017.json", "annotations/instances_val2017.json"

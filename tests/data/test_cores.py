@@ -5,7 +5,7 @@ import os
 import pytest
 
 from sgenet.data import cores
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 
 PARENT = os.getpid()
 

@@ -18,7 +18,7 @@ from sgenet.data.contact_sheet import draw_contact_sheet
 from sgenet.data.embedded import CLASSES, make_classification, make_detection
 from sgenet.data.packed import PackedImages
 from sgenet.data.sizes import size_of
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 
 MAKERS = {"classification": make_classification, "detection": make_detection}
 SMALL = {

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sgenet.data.folders import fresh_folder
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 
 KILLED = """
 import os, signal, sys

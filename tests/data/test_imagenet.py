@@ -8,7 +8,7 @@ import pytest
 from scipy.io import savemat
 
 from sgenet.data.imagenet import DEVKIT, read_devkit
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 
 SYNSETS = ["n00000003", "n00000001", "n00000002"]  # by ILSVRC2012_ID, which is in no order of names
 TRUTH = [2, 1, 3, 2]

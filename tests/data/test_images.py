@@ -9,7 +9,7 @@ from PIL import Image, ImageFile
 from torchvision.datasets.folder import pil_loader
 
 from sgenet.data.images import read_image, read_upright
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (30, 40, 3), dtype=np.uint8)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from sgenet.data.packed import PackedImages, write_classes, write_packed
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 
 LABELS = [1, 0, 2, 1]
 

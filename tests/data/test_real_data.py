@@ -14,10 +14,11 @@ from sgenet.config import paths
 from sgenet.config.params import load_scale
 from sgenet.config.runs import load_replication
 from sgenet.data.splits import annotation_file, open_manifest, open_split
+from sgenet.errors import InputError
 from sgenet.pipeline import steps
 from sgenet.pipeline.doctor import doctor
 from sgenet.runtime import files
-from sgenet.runtime.files import InputError, read_json
+from sgenet.runtime.files import read_json
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from PIL import Image
 
 from sgenet.data.images import read_image
 from sgenet.data.tensors import read_tensor
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 
 
 def _encoded(mode="RGB", **how):

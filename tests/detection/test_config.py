@@ -14,7 +14,7 @@ from mmengine.registry import init_default_scope  # noqa: E402
 from sgenet.config.params import layers, load_recipe, load_scale, merge  # noqa: E402
 from sgenet.config.runs import Run, load_replication  # noqa: E402
 from sgenet.detection.config import detector_config  # noqa: E402
-from sgenet.runtime.files import InputError  # noqa: E402
+from sgenet.errors import InputError  # noqa: E402
 
 TWO_STAGE = ["faster-rcnn", "mask-rcnn", "cascade-rcnn"]
 DETECTORS = ["retinanet", *TWO_STAGE]

@@ -17,8 +17,8 @@ from sgenet.config.params import layers, load_recipe, load_scale, merge  # noqa:
 from sgenet.config.runs import Run  # noqa: E402
 from sgenet.detection.config import detector_config  # noqa: E402
 from sgenet.detection.released import convert, create_detector  # noqa: E402
+from sgenet.errors import InputError  # noqa: E402
 from sgenet.models import backbone  # noqa: E402, F401  (registers the backbone)
-from sgenet.runtime.files import InputError  # noqa: E402
 from sgenet.weights.released import Released, fit_released, read_released  # noqa: E402
 
 COCO = list(CocoDataset.METAINFO["classes"])

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from sgenet.errors import InputError
 from sgenet.evaluation.coco_eval import evaluate
-from sgenet.runtime.files import InputError
 
 Dataset = dict[str, Any]
 Detections = list[dict[str, Any]]

@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 from mmengine.optim import MultiStepLR, OptimWrapper
 
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 from sgenet.training import resume
 from sgenet.weights.checkpoints import load_weights, read_weights
 from sgenet.weights.released import fit_released, read_released

@@ -10,7 +10,7 @@ from PIL import Image
 from sgenet.data.packed import PackedImages, write_classes, write_packed
 from sgenet.data.splits import open_split
 from sgenet.data.tensors import read_tensor
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 from support.mutations import forms, fuzz, mutated_bytes, mutated_documents, refused
 
 FILES = ("train_index.npy", "classes.txt", "train.bin", "train.csv")

@@ -8,8 +8,8 @@ import torch
 import torchvision
 
 from sgenet.attention import create, names
+from sgenet.errors import InputError
 from sgenet.models.resnet import create_resnet
-from sgenet.runtime.files import InputError
 from sgenet.weights.checkpoints import load_weights, save_weights
 
 

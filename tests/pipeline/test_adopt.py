@@ -7,9 +7,9 @@ import pytest
 import xxhash
 from snakemake.persistence.file import FilePersistence
 
+from sgenet.errors import InputError
 from sgenet.pipeline import adopt
 from sgenet.runtime import processes
-from sgenet.runtime.files import InputError
 
 PLACE = "results/smoke/classification/a/seed-0/.made.json"
 OUTPUT = "results/smoke/classification/a/seed-0/training.json"

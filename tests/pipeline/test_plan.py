@@ -9,8 +9,9 @@ import pytest
 from sgenet.cli import main
 from sgenet.config import paths
 from sgenet.config.runs import load_replication
+from sgenet.errors import InputError
 from sgenet.pipeline import plan
-from sgenet.runtime.files import InputError, write_json
+from sgenet.runtime.files import write_json
 
 MEASURED = {"device": "cpu", "wanted": "cpu", "name": "a processor", "networks": 2, "steps": 3, "ways": []}
 

@@ -17,9 +17,9 @@ from sgenet.config import paths
 from sgenet.config.runs import load_replication
 from sgenet.data.coco_format import read_lists
 from sgenet.data.packed import PackedImages
+from sgenet.errors import InputError
 from sgenet.models import load_classifier
 from sgenet.models.resnet import create_resnet
-from sgenet.runtime.files import InputError
 from sgenet.training.resume import newest_checkpoint, resume_folder
 from sgenet.weights.checkpoints import save_weights
 

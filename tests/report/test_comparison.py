@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from sgenet.config import paths
-from sgenet.config.claims import CLAIM_VERDICTS
 from sgenet.config.runs import Replication, load_replication
 from sgenet.report import build
+from sgenet.report.claim_rules import CLAIM_VERDICTS
 from sgenet.report.verdicts import VERDICTS
 from support import results as make
 from support.results import BASE, RETINA, SGE, cell, comparison

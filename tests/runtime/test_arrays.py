@@ -6,9 +6,9 @@ import zipfile
 import numpy as np
 import pytest
 
+from sgenet.errors import InputError
 from sgenet.runtime import arrays
 from sgenet.runtime.arrays import read_arrays
-from sgenet.runtime.files import InputError
 
 
 def test_arrays_are_read_by_name(tmp_path):

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
+from sgenet.errors import InputError
 from sgenet.runtime import processes
-from sgenet.runtime.files import InputError
 
 HOLD = "import sys, time; from pathlib import Path; from sgenet.runtime import processes; " \
     "processes.hold(Path(sys.argv[1]), 'it'); print('held', flush=True); time.sleep(600)"  # fmt: skip

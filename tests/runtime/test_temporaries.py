@@ -9,8 +9,9 @@ import sys
 
 import pytest
 
+from sgenet.errors import InputError
 from sgenet.runtime import temporaries
-from sgenet.runtime.files import InputError, atomic_path, write_text
+from sgenet.runtime.files import atomic_path, write_text
 
 WRITE = """
 import os, signal, sys

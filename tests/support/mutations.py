@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from sgenet.runtime.files import LONGEST, InputError
+from sgenet.errors import LONGEST, InputError
 from support.words import NUMBERS, TEXTS, TOKENS
 
 SECONDS = 20  # an example; far more than any takes

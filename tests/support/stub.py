@@ -19,9 +19,10 @@ from typing import Any
 from sgenet import cli
 from sgenet.config import paths
 from sgenet.config.runs import Replication, Run
+from sgenet.errors import InputError
 from sgenet.pipeline import steps
 from sgenet.provenance.origin import origin, stamp
-from sgenet.runtime.files import InputError, to_json, write_json, write_text
+from sgenet.runtime.files import to_json, write_json, write_text
 from support import results
 
 STORE = "SGENET_STUB_STORE"  # environment variable: folder of embedded data that were prepared before

@@ -15,10 +15,11 @@ from safetensors.torch import load_file
 from torch._inductor.exc import InvalidCxxCompiler
 from torch.utils.data import BatchSampler
 
+from sgenet import errors
 from sgenet.cli import main
 from sgenet.config import paths
-from sgenet.runtime import troubles
-from sgenet.runtime.files import InputError, read_json
+from sgenet.errors import InputError
+from sgenet.runtime.files import read_json
 from sgenet.training import batches, devices
 from sgenet.training.resume import read_history
 from support.faults import sgenet
@@ -222,8 +223,8 @@ def test_memory_is_pinned_where_a_gpu_takes_the_batches():
     ],
 )
 def test_what_torch_cannot_do_is_told_in_a_sentence(error, sentence):
-    assert re.match(sentence, troubles.explain(error))
-    assert troubles.explain(RuntimeError("something else")) is None
+    assert re.match(sentence, errors.explain(error))
+    assert errors.explain(RuntimeError("something else")) is None
 
 
 def test_without_a_gpu_auto_is_the_cpu_and_cuda_is_refused(monkeypatch):

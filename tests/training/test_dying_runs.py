@@ -13,7 +13,7 @@ import yaml
 from sgenet.classification.classifier import Classifier
 from sgenet.cli import main
 from sgenet.config import paths
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 from sgenet.training import batches, resume
 from sgenet.training.engine import EpochHook
 from support.faults import forked, sgenet

@@ -18,7 +18,7 @@ import torch
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 from sgenet.training import resume
 from sgenet.training.resume import forget, hold, load_checkpoint, newest_checkpoint, save_checkpoint
 

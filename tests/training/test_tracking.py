@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from sgenet.config.runs import load_replication
+from sgenet.errors import InputError
 from sgenet.pipeline.steps import _tables_of
-from sgenet.runtime.files import InputError
 from sgenet.training.tracking import wandb_run
 
 OFFLINE = {"mode": "offline", "project": "a-project"}

@@ -10,8 +10,9 @@ import torch
 
 from sgenet.config import paths
 from sgenet.config.runs import load_replication
+from sgenet.errors import InputError
 from sgenet.pipeline import steps
-from sgenet.runtime.files import InputError, read_json
+from sgenet.runtime.files import read_json
 from sgenet.training import resume
 from sgenet.weights.checkpoints import load_weights
 

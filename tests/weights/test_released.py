@@ -16,9 +16,9 @@ import torchvision
 
 from sgenet import attention
 from sgenet.cli import main
+from sgenet.errors import InputError
 from sgenet.models import load_classifier
 from sgenet.models.resnet import create_resnet
-from sgenet.runtime.files import InputError
 from sgenet.weights.checkpoints import save_weights
 from sgenet.weights.released import read_released
 

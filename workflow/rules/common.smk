@@ -12,9 +12,11 @@ from snakemake.exceptions import WorkflowError
 
 from sgenet.pipeline import adopt
 from sgenet.config import paths
-from sgenet.runtime import processes, troubles, warm
+from sgenet import errors
+from sgenet.runtime import processes, fork_server
 from sgenet.config.claims import load_claims
-from sgenet.runtime.files import InputError, read_json
+from sgenet.errors import InputError
+from sgenet.runtime.files import read_json
 from sgenet.config.runs import FIGURES_RUN, TASKS, load_replication
 
 try:
@@ -65,7 +67,7 @@ if workflow.is_main_process:  # before Snakemake looks at what is there
     try:
         adopt.adopt(SCALE)
     except (InputError, OSError) as error:
-        raise WorkflowError(troubles.explain(error) or str(error)) from None
+        raise WorkflowError(errors.explain(error) or str(error)) from None
 
 
 wildcard_constraints:
@@ -213,4 +215,4 @@ def training_threads():
 os.environ[processes.WORKFLOW] = f"{socket.gethostname()}:{os.getpid()}"
 # On the CPU, steps of this workflow fork from one process that has imported what they need.
 if not gpus():
-    os.environ.setdefault("SGENET_WARM", warm.folder_of(os.getpid()))
+    os.environ.setdefault("SGENET_WARM", fork_server.folder_of(os.getpid()))

@@ -4,7 +4,8 @@ import signal
 import subprocess
 from functools import partial
 
-from sgenet.runtime import processes, troubles
+from sgenet import errors
+from sgenet.runtime import processes
 
 STOPPED = []  # signals that ask this workflow to stop
 UNRECORDED = Path(
@@ -72,7 +73,7 @@ def record_jobs():
     try:
         adopt.record(workflow.dag.jobs, workflow.persistence)
     except (InputError, OSError) as error:
-        told = troubles.explain(error) or error
+        told = errors.explain(error) or error
         print(f"how results were made is not recorded: {told}", file=sys.stderr)
 
 

@@ -11,13 +11,11 @@ The class attribute `placement` says where it stands in a ResNet:
 """
 
 import inspect
-import re
-from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
-from pathlib import Path
-from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
+
+from sgenet.config.names import attention_names as names
+from sgenet.config.names import placement
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,38 +23,6 @@ if TYPE_CHECKING:
     from sgenet.attention.sge import SpatialGroupEnhance
 
 __all__ = ["SpatialGroupEnhance", "create", "names", "placement"]
-
-_PLACEMENTS = ("branch", "conv", "stage")
-
-
-def names() -> list[str]:
-    """Names of the attention modules: those of the files in this folder, without a leading underscore."""
-    return list(_names(*__path__))
-
-
-@cache
-def _names(*folders: str) -> list[str]:
-    return sorted(file.name for file in iter_modules(folders) if not file.name.startswith("_"))
-
-
-def placement(name: str) -> str:
-    """Where the module `name` stands, read from its source, so that torch need not be imported.
-
-    Raises:
-        ValueError: the source says something else than the three words above.
-    """
-    return _placement(name, *__path__)
-
-
-@cache
-def _placement(name: str, *_: str) -> str:
-    spec = find_spec(f"{__name__}.{name}")
-    assert spec is not None and spec.origin is not None, name
-    found = re.search(r"^    placement\b.*=\s*[\"'](\w*)[\"']", Path(spec.origin).read_text(encoding="utf-8"), re.M)
-    where = found[1] if found else "branch"
-    if where not in _PLACEMENTS:
-        raise ValueError(f"{spec.origin}: placement: found {where!r}, expected one of {', '.join(_PLACEMENTS)}")
-    return where
 
 
 def create(name: str, channels: int, /, **settings: Any) -> "nn.Module":

@@ -34,7 +34,7 @@ from sgenet.config.params import Settings
 from sgenet.config.runs import Run
 from sgenet.data.packed import PackedImages
 from sgenet.data.splits import ImageFiles
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 from sgenet.training.batches import test_loader
 from sgenet.weights.checkpoints import load_weights
 

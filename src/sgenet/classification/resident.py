@@ -17,7 +17,7 @@ from torchvision.transforms import v2
 from tqdm import tqdm
 
 from sgenet.config.params import Settings
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 from sgenet.training.batches import Pieces, entropy
 
 _TRIES = 10  # as torchvision, which then takes the whole width or height

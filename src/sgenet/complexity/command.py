@@ -5,7 +5,7 @@ from typing import Any
 
 from sgenet.config import params
 from sgenet.config.names import parse_name
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 
 SIDES = (32, 16384)  # pixels: the network halves its input five times; what is larger nobody feeds it
 

@@ -15,8 +15,8 @@ from sgenet.attention import SpatialGroupEnhance
 from sgenet.config.names import attention_settings
 from sgenet.config.params import Settings
 from sgenet.config.runs import Run
+from sgenet.errors import InputError
 from sgenet.models.resnet import create_resnet
-from sgenet.runtime.files import InputError
 
 NETWORK_INPUT = (224, 224)  # height, width of the paper's classification tables
 BACKBONE_INPUT = (800, 1333)  # of its detection tables

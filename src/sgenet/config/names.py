@@ -2,12 +2,56 @@
 
 import math
 import re
+import sys
+from functools import cache
+from importlib.machinery import PathFinder
+from importlib.util import find_spec
+from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
-
-from sgenet import attention
 
 DEPTHS = (18, 34, 50, 101)
 PAPER_WIDTH = 64  # channels of the stem in the paper's networks
+
+
+_PLACEMENTS = ("branch", "conv", "stage")
+
+
+def _folders() -> list[str]:
+    """Folders of the attention modules; the package is not imported for them."""
+    package = sys.modules.get("sgenet.attention")
+    spec = None if package else find_spec("sgenet.attention")
+    return [*(package.__path__ if package else (spec and spec.submodule_search_locations) or [])]
+
+
+def attention_names() -> list[str]:
+    """Names of the attention modules: those of the files in `sgenet/attention`, without a leading underscore."""
+    return list(_names(*_folders()))
+
+
+@cache
+def _names(*folders: str) -> list[str]:
+    return sorted(file.name for file in iter_modules(folders) if not file.name.startswith("_"))
+
+
+def placement(name: str) -> str:
+    """Where the attention module `name` is placed in a ResNet, read from its source, so that torch is not imported.
+
+    Raises:
+        ValueError: the source says something else than the three words above.
+    """
+    return _placement(name, *_folders())
+
+
+@cache
+def _placement(name: str, *folders: str) -> str:
+    spec = PathFinder.find_spec(name, [*folders])
+    assert spec is not None and spec.origin is not None, name
+    found = re.search(r"^    placement\b.*=\s*[\"'](\w*)[\"']", Path(spec.origin).read_text(encoding="utf-8"), re.M)
+    where = found[1] if found else "branch"
+    if where not in _PLACEMENTS:
+        raise ValueError(f"{spec.origin}: placement: found {where!r}, expected one of {', '.join(_PLACEMENTS)}")
+    return where
 
 
 def parse_name(model: str) -> tuple[str | None, int]:
@@ -17,13 +61,13 @@ def parse_name(model: str) -> tuple[str | None, int]:
         ValueError: the name is not of that form, there is no such module or depth, or the depth has no place for it.
     """
     match = re.fullmatch(r"(?:([a-z0-9_]+)-)?resnet(\d+)", model)
-    if not match or int(match[2]) not in DEPTHS or (match[1] and match[1] not in attention.names()):
-        nets, modules = ", ".join(f"resnet{depth}" for depth in DEPTHS), ", ".join(attention.names())
+    if not match or int(match[2]) not in DEPTHS or (match[1] and match[1] not in attention_names()):
+        nets, modules = ", ".join(f"resnet{depth}" for depth in DEPTHS), ", ".join(attention_names())
         raise ValueError(
             f"found model {model!r}, expected one of {nets}, or such a name after one of {modules} and '-'"
         )
     name, depth = match[1], int(match[2])
-    if name is not None and attention.placement(name) == "conv" and not _has_bottlenecks(depth):
+    if name is not None and placement(name) == "conv" and not _has_bottlenecks(depth):
         deep = " or ".join(f"{name}-resnet{depth}" for depth in DEPTHS if _has_bottlenecks(depth))
         raise ValueError(f"found model {model!r}, but {name} stands inside bottlenecks, expected {deep}")
     return name, depth
@@ -51,7 +95,7 @@ def attention_settings(model: str, settings: dict[str, Any]) -> dict[str, Any] |
     if name is None:
         return None
     own, width = dict(settings["attention"].get(name, {})), settings["width"]
-    inside = attention.placement(name) == "conv"
+    inside = placement(name) == "conv"
     channels = width if inside else stage_channels(depth, width)  # of the first stage, the narrowest
     if "reduction" in own and own["reduction"] > channels:
         raise ValueError(

@@ -11,9 +11,9 @@ from typing import Any
 
 import jsonschema
 
-from sgenet import attention
+from sgenet.config.names import attention_names
 from sgenet.config.plain_yaml import read_yaml
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 
 Settings = dict[str, Any]
 
@@ -100,7 +100,7 @@ def load_recipe(task: str) -> Settings:
 def check_overrides(value: Settings, task: str, path: str | Path, at: tuple[str, ...] = ()) -> None:
     """Hold some settings of a task's runs against its schema, those of attention modules against their own."""
     check(value, task, path, at, partial=True)
-    modules, known = value.get("attention", {}), attention.names()
+    modules, known = value.get("attention", {}), attention_names()
     for name in sorted(modules.keys() - set(known)):
         raise InputError(f"{path}: {'.'.join((*at, 'attention', name))}: unknown key, {_hint(name, known)}")
     check(modules, "attention", path, (*at, "attention"), partial=True)

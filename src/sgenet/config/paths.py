@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 
 
 def data_folder(scale: str, task: str) -> Path:

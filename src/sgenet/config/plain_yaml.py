@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from sgenet.runtime.files import DEEPEST, InputError, read_text, reason_of
+from sgenet.errors import InputError
+from sgenet.runtime.files import DEEPEST, read_text, reason_of
 
 _LARGEST = 2**20  # bytes
 _MOST_NODES = 20_000

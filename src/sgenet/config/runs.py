@@ -4,12 +4,11 @@ import fnmatch
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sgenet import attention
 from sgenet.config import params, paths
-from sgenet.config.names import DEPTHS, attention_settings, parse_name
+from sgenet.config.names import DEPTHS, attention_names, attention_settings, parse_name
 from sgenet.config.params import Settings, layers, merge
 from sgenet.config.tables import Row, Table, load_table
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 
 TASKS = ("classification", "detection")
 FIGURES_RUN = "classification/sge-resnet50"  # whose activations figures 2 to 4 show, with seed 0
@@ -205,7 +204,7 @@ def _of_model(model: str, settings: Settings) -> Settings:
 def _check_names(settings: Settings, detectors: list[str], place: str) -> None:
     """Refuse settings for detectors and models that do not exist: they would have no effect."""
     networks = [f"resnet{depth}" for depth in DEPTHS]
-    networks += [f"{module}-{network}" for module in attention.names() for network in networks]
+    networks += [f"{module}-{network}" for module in attention_names() for network in networks]
     for pattern in settings.get("models", {}):
         if not fnmatch.filter(networks, pattern):
             raise InputError(f"{place}models: found {pattern!r}, expected a model or a pattern that fits one")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sgenet.config import params
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 
 STATIC = ("params", "gflops", "macs")
 TIMED = ("latency", "latency_ratio")

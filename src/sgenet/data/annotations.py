@@ -9,7 +9,7 @@ from typing import Any
 from sgenet.data.coco_format import is_polygons, is_run_length, read_lists
 from sgenet.data.defects import Defect
 from sgenet.data.roots import stays_below
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 
 Entry = dict[str, Any]
 _SLACK = 1.0  # pixels that a box may stand out of its image

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import xxhash
 
+from sgenet import errors
 from sgenet.data.cores import map_on_cores
 from sgenet.data.images import read_bytes, read_upright
 from sgenet.data.progress import progress
-from sgenet.runtime import troubles
-from sgenet.runtime.files import InputError, writing
+from sgenet.errors import InputError
+from sgenet.runtime.files import writing
 
 VERSION = 1  # of the check: what another one found is found anew
 _COLUMNS = "path TEXT PRIMARY KEY, size INTEGER, modified INTEGER, length INTEGER, xxhash BLOB, width INTEGER,"
@@ -145,7 +146,7 @@ def _open(path: Path) -> sqlite3.Connection:
     except sqlite3.DatabaseError as error:
         if "locked" in str(error):
             raise InputError(f"{path}: in use, expected no other `sgenet prepare` of these data at work") from None
-        if troubles.cannot_write(path, error):  # what it knows is not lost
+        if errors.cannot_write(path, error):  # what it knows is not lost
             raise
         print(f"{path}: thrown away ({error}); all images are checked again", file=sys.stderr, flush=True)
         for ending in ("", "-journal"):

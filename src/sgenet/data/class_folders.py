@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sgenet.data.checks import Source
 from sgenet.data.defects import Defect
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 
 _NO_IMAGES = {"Thumbs.db", "desktop.ini"}  # what file managers leave; so are hidden files
 

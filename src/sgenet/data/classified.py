@@ -12,7 +12,8 @@ from sgenet.data.defects import Defect, check_splits, listing, refuse, summary
 from sgenet.data.folders import SPLITS, describe_files, fresh_folder
 from sgenet.data.limits import pick, spread
 from sgenet.data.packed import PackedImages
-from sgenet.runtime.files import InputError, write_text
+from sgenet.errors import InputError
+from sgenet.runtime.files import write_text
 
 Row = tuple[str, int, Source]  # name in the list, label, where
 

@@ -16,7 +16,8 @@ from sgenet.data.folders import SPLITS, describe_file, describe_files, fresh_fol
 from sgenet.data.limits import pick
 from sgenet.data.roots import COCO_DEFAULTS
 from sgenet.data.sizes import SIZES, size_of
-from sgenet.runtime.files import InputError, write_text
+from sgenet.errors import InputError
+from sgenet.runtime.files import write_text
 
 Checked = list[tuple[Entry, Found]]
 

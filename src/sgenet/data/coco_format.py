@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sgenet.runtime.files import InputError, read_json
+from sgenet.errors import InputError
+from sgenet.runtime.files import read_json
 
 _LARGEST = 2**32  # a count is an unsigned 32-bit integer there
 _FARTHEST = 2**20  # pixels from an image's corner at which a polygon may have one

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

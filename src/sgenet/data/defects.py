@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sgenet.data.checks import Found, Source, check_images
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)

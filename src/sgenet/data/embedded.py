@@ -19,7 +19,8 @@ from sgenet.data.folders import SPLITS, describe_files, fresh_folder
 from sgenet.data.packed import write_classes, write_packed
 from sgenet.data.progress import progress
 from sgenet.data.sizes import SIZES, size_of
-from sgenet.runtime.files import InputError, write_json
+from sgenet.errors import InputError
+from sgenet.runtime.files import write_json
 
 CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 

@@ -11,7 +11,7 @@ from typing import Any
 from sgenet.data.checks import Source
 from sgenet.data.class_folders import Listing, list_classes, list_files
 from sgenet.data.defects import Defect
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 
 FOLDERS = {"train": ("train", "ILSVRC2012_img_train"), "val": ("val", "ILSVRC2012_img_val")}
 DEVKIT = "ILSVRC2012_devkit_t12"

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image
 
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "PPM", "TIFF")
 _SIXTEEN_BITS = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # PIL reads some 16-bit files as 32-bit "I"

@@ -16,7 +16,7 @@ from sgenet.data.folders import SPLITS, fresh_folder
 from sgenet.data.images import read_image
 from sgenet.data.packed import PackedImages, encode, write_classes, write_packed
 from sgenet.data.progress import progress
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 
 _LARGEST = 2**26  # pixels of an image that is brought to size as a whole
 

@@ -17,7 +17,8 @@ import numpy as np
 from PIL import Image
 
 from sgenet.data.images import read_image
-from sgenet.runtime.files import InputError, atomic_path, check_file, read_text, write_text
+from sgenet.errors import InputError
+from sgenet.runtime.files import atomic_path, check_file, read_text, write_text
 
 _LARGEST = 2**29  # bytes of an index: 22 million images and more
 _LARGEST_LIST = 2**24  # bytes of a list of classes

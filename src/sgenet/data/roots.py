@@ -5,7 +5,7 @@ import re
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 
 COCO_DEFAULTS: dict[str, Any] = {  # as COCO 2017 ships
     "train": {"annotations": "annotations/instances_train2017.json", "images": "train2017"},

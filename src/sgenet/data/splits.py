@@ -12,7 +12,8 @@ from sgenet.data.folders import SPLITS, describe_file
 from sgenet.data.images import read_image
 from sgenet.data.packed import PackedImages, Reader
 from sgenet.data.roots import resolve_root, stays_below
-from sgenet.runtime.files import InputError, check_file, read_json
+from sgenet.errors import InputError
+from sgenet.runtime.files import check_file, read_json
 
 Transform = Callable[[Any], Any]
 _LARGEST_LIST = 2**31  # bytes; ImageNet's has 110 million

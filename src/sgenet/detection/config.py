@@ -9,7 +9,7 @@ from mmengine.config import Config, ConfigDict
 from sgenet.config.names import attention_settings, parse_name
 from sgenet.config.runs import Run
 from sgenet.data.splits import annotation_file, image_folder
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 
 # Read directly: mmengine's get_config("mmdet::...") gives the same after going through the metadata of all configs.
 _CONFIGS = Path(mmdet.__file__).parent / ".mim" / "configs"

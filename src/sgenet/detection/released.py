@@ -25,8 +25,8 @@ from sgenet.config.names import parse_name  # noqa: E402
 from sgenet.config.params import layers, load_recipe, merge  # noqa: E402
 from sgenet.config.runs import Run  # noqa: E402
 from sgenet.detection.config import detector_config  # noqa: E402
+from sgenet.errors import InputError  # noqa: E402
 from sgenet.models import backbone  # noqa: E402, F401  (registers the backbone)
-from sgenet.runtime.files import InputError  # noqa: E402
 from sgenet.weights.released import Released, fit_released  # noqa: E402
 
 _COCO: tuple[str, ...] = CocoDataset.METAINFO["classes"]

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sgenet.errors import InputError
 from sgenet.evaluation.coco_files import read
 from sgenet.evaluation.resampling import RECALLS, average_precision
 from sgenet.runtime.arrays import read_arrays
-from sgenet.runtime.files import InputError, atomic_path
+from sgenet.runtime.files import atomic_path
 
 # Metric -> its area range and IoU thresholds, as indices: all, small, medium, large; 0.50, 0.55 ... 0.95.
 AP_METRICS = {

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from sgenet.data.coco_format import is_polygons, is_run_length, read_lists
-from sgenet.runtime.files import InputError, read_json
+from sgenet.errors import InputError
+from sgenet.runtime.files import read_json
 
 _LARGEST_ID = 2**53
 _LARGEST_SIDE = 2**20  # pixels

@@ -17,8 +17,9 @@ def load_classifier(name: str, weights: str | Path) -> "AttentionResNet":
     Raises:
         InputError: there is no such model, or the file cannot be read or does not fit it.
     """
+    from sgenet.models.released import create_classifier
     from sgenet.weights.checkpoints import read_weights  # here, since the names of models must be known without torch
-    from sgenet.weights.released import create_classifier, read_released
+    from sgenet.weights.released import read_released
 
     state = read_weights(weights) if Path(weights).suffix == ".safetensors" else read_released(weights).state
     return create_classifier(name, state, weights).eval()

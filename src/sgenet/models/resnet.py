@@ -12,7 +12,7 @@ from torchvision.models import resnet as torchvision_resnet
 
 from sgenet import attention as registry
 from sgenet.config.names import parse_name
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 
 
 class BasicBlock(torchvision_resnet.BasicBlock):

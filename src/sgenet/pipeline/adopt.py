@@ -21,8 +21,9 @@ from snakemake.persistence import RECORD_FORMAT_VERSION, MetadataRecord
 from snakemake.persistence.file import FilePersistence
 
 from sgenet.data.folders import describe_file
+from sgenet.errors import InputError
 from sgenet.runtime import processes
-from sgenet.runtime.files import InputError, read_json, write_json
+from sgenet.runtime.files import read_json, write_json
 
 Digest = Callable[[str], str | None]  # of a file or folder
 

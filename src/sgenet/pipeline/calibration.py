@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from sgenet.config.params import Settings, merge
 from sgenet.config.runs import Run
 from sgenet.data.progress import progress
-from sgenet.provenance.origin import describe_device
+from sgenet.training.devices import describe_device
 
 OBJECTS = 7  # of an image: COCO's train2017 has 860,001 on 118,287 images
 CPU_PIXELS = 40_000  # of a step

@@ -9,8 +9,8 @@ from pathlib import Path
 from sgenet.config import params, paths
 from sgenet.config.runs import TASKS, load_replication
 from sgenet.data.roots import expand_root, unset_variables
+from sgenet.errors import InputError
 from sgenet.provenance.origin import commit, cpu_name
-from sgenet.runtime.files import InputError
 
 _TOOLS = ("torch", "torchvision", "mmengine", "mmcv-lite", "mmcv", "mmdet", "pycocotools", "snakemake", "dvc", "wandb")
 

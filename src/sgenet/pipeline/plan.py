@@ -8,8 +8,9 @@ from typing import Any, Protocol
 
 from sgenet.config import params, paths
 from sgenet.config.runs import Replication, Run
+from sgenet.errors import InputError
 from sgenet.provenance.origin import read_training
-from sgenet.runtime.files import InputError, read_json
+from sgenet.runtime.files import read_json
 
 SHIPPED = {"imagenet": (1_281_167, 50_000), "coco": (118_287, 5_000)}  # images of ILSVRC 2012 and of COCO 2017
 CLASSES = {"embedded": 10, "imagenet": 1000, "coco": 80}

@@ -10,9 +10,11 @@ from typing import Any
 
 from sgenet.config import paths
 from sgenet.config.runs import FIGURES_RUN, Replication, Run
-from sgenet.provenance.origin import describe_device, origin, read_training, split, stamp
-from sgenet.runtime.files import InputError, atomic_path, to_json, write_json
+from sgenet.errors import InputError
+from sgenet.provenance.origin import origin, read_training, split, stamp
+from sgenet.runtime.files import atomic_path, to_json, write_json
 from sgenet.training import devices
+from sgenet.training.devices import describe_device
 
 
 def prepare(replication: Replication, task: str) -> None:
@@ -177,20 +179,6 @@ def latency(replication: Replication) -> None:
     write_json(paths.latency(replication.scale_name), {
         **how, "models": models, "origin": stamp(command, started, describe_device(device)),
     })  # fmt: skip
-
-
-def report(replication: Replication) -> list[str]:
-    """Build the report from what is there; returns the problems met."""
-    from sgenet.report import build
-
-    return build(replication)
-
-
-def missing_results(replication: Replication) -> tuple[int, int]:
-    """How many results that the report wants are missing, and how many it wants."""
-    from sgenet.report.results import count_missing
-
-    return count_missing(replication)
 
 
 def plan(replication: Replication, as_json: bool) -> str:

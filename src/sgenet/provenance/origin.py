@@ -1,6 +1,5 @@
 """Where a number comes from: command, settings, data, commit, versions, device, duration, memory."""
 
-import os
 import platform
 import resource
 import subprocess
@@ -12,7 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from sgenet.runtime.files import InputError, read_json
+from sgenet.errors import InputError
+from sgenet.runtime.files import read_json
 
 TIMES = ("seconds", "peak_memory_mib", "finished")  # of an origin: what equal runs do not share
 
@@ -90,15 +90,6 @@ def commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return head + ("+" if changed else "")
-
-
-def describe_device(device: str) -> str:
-    """The name of a device: the GPU's, or the CPU's with the number of threads in use."""
-    import torch
-
-    if device.startswith("cuda"):
-        return torch.cuda.get_device_name(device)
-    return f"{cpu_name()}, {torch.get_num_threads()} of {os.cpu_count()} cores"
 
 
 def cpu_name() -> str:

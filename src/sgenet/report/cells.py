@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from sgenet.config.runs import Replication
 from sgenet.config.tables import Column, Published, Row, Table
+from sgenet.errors import InputError
 from sgenet.report.gains import Gains, value_interval
 from sgenet.report.results import Found, RunResults
 from sgenet.report.verdicts import baseline_verdict, direction_verdict, paper_verdict, static_verdict
-from sgenet.runtime.files import InputError
 
 if TYPE_CHECKING:
     from sgenet.evaluation.statistics import Gain

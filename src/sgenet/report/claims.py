@@ -3,15 +3,16 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sgenet.config import claims as rules
-from sgenet.config.claims import NOT_RUN, Claim, Condition
+from sgenet.config.claims import Claim, Condition, rows_of
 from sgenet.config.params import Settings
 from sgenet.config.runs import Replication
 from sgenet.config.tables import Column, Row, Table
+from sgenet.errors import InputError
+from sgenet.report import claim_rules as rules
+from sgenet.report.claim_rules import NOT_RUN
 from sgenet.report.gains import Gains
 from sgenet.report.ranking import published_gain
 from sgenet.report.results import Found, RunResults
-from sgenet.runtime.files import InputError
 
 if TYPE_CHECKING:
     from sgenet.evaluation.statistics import Gain
@@ -100,7 +101,7 @@ class Judge:
         return judge[condition.kind](condition, table)
 
     def _gain(self, condition: Condition, table: Table) -> Judgement:
-        row, over = rules.rows_of(condition, table)
+        row, over = rows_of(condition, table)
         column, above = _column(table, condition.settings["column"]), condition.settings.get("above", 0.0)
         text = f"{column.label} of {row.label} above {over.label}"
         text += f" (at scale paper by more than {above:g} point{'s' if above != 1 else ''})" if above else ""
@@ -114,7 +115,7 @@ class Judge:
         return Judgement(text, verdict, numbers, self._missing(table, gain, row, over))
 
     def _larger_gain(self, condition: Condition, table: Table) -> Judgement:
-        row, over = rules.rows_of(condition, table)
+        row, over = rows_of(condition, table)
         columns = [_column(table, condition.settings[key]) for key in ("column", "than")]
         text = f"{row.label} gains more {columns[0].label} over {over.label} than {columns[1].label}"
         published = [published_gain(row, over, column) for column in columns]
@@ -149,7 +150,7 @@ class Judge:
         return Judgement(text, verdict, numbers, self._missing(table, missing, *candidates, *others))
 
     def _extra(self, condition: Condition, table: Table) -> Judgement:
-        row, over = rules.rows_of(condition, table)
+        row, over = rows_of(condition, table)
         most = condition.settings["at_most"]
         text = f"{row.label} counts less than {most:g} % more than {over.label}"
         counts = [self._found.counts.get(table.run_id(one), {}) for one in (row, over)]

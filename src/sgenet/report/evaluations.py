@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from sgenet.config import paths
+from sgenet.errors import InputError
 from sgenet.report.inputs import check_head, expect, is_number, with_times
 from sgenet.runtime.arrays import read_arrays
-from sgenet.runtime.files import InputError, read_json
+from sgenet.runtime.files import read_json
 
 # Accuracies that are a share of the validation images: metric -> array of predictions, how many of its classes count.
 PROPORTIONS = {"top1": ("best_top5", 1), "top5": ("best_top5", 5), "top1_last": ("last_top5", 1)}

@@ -6,13 +6,13 @@ import numpy as np
 
 from sgenet.config.params import Settings
 from sgenet.config.runs import Replication
+from sgenet.errors import InputError
 from sgenet.evaluation import bootstrap, statistics
 from sgenet.evaluation.bootstrap import ResampledAP
 from sgenet.evaluation.coco_eval import AP_METRICS, Matches
 from sgenet.evaluation.statistics import FEWEST_SEEDS, Gain
 from sgenet.report.evaluations import PROPORTIONS, Result
 from sgenet.report.results import Found, RunResults, trained_columns
-from sgenet.runtime.files import InputError
 
 MASKS = "mask_"  # before the name of a metric, and of an array of matches
 

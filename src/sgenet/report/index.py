@@ -7,10 +7,11 @@ from typing import Any
 
 from sgenet.config import params, paths
 from sgenet.config.plain_yaml import read_yaml
+from sgenet.errors import InputError
 from sgenet.report.inputs import expect
 from sgenet.report.pages import _environment
 from sgenet.report.verdicts import CATEGORIES, category_counts
-from sgenet.runtime.files import InputError, read_json, write_text
+from sgenet.runtime.files import read_json, write_text
 
 _PUBLISHED = "published"  # small results that git tracks
 

@@ -11,8 +11,9 @@ from sgenet.config import params, paths
 from sgenet.config.params import Settings
 from sgenet.config.runs import Replication
 from sgenet.config.tables import TIMED
+from sgenet.errors import InputError
 from sgenet.provenance.origin import TIMES, split
-from sgenet.runtime.files import InputError, check_file, read_json
+from sgenet.runtime.files import check_file, read_json
 
 _MEASURE = re.compile(r"[A-Za-z][\w.]*")
 _LARGEST_HISTORY = 2**24  # bytes

@@ -10,10 +10,10 @@ import jinja2
 import yaml
 
 from sgenet.config import params, paths
-from sgenet.config.claims import CLAIM_VERDICTS, CONTRADICTED, SUPPORTED
 from sgenet.config.params import Settings
 from sgenet.config.runs import FIGURES_RUN, TASKS, Replication
 from sgenet.report.cells import Cell, CellTable
+from sgenet.report.claim_rules import CLAIM_VERDICTS, CONTRADICTED, SUPPORTED
 from sgenet.report.dossiers import again, dossiers
 from sgenet.report.figures import activations as activation_figures
 from sgenet.report.figures import cost, curves

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from sgenet.config import paths
 from sgenet.config.params import Settings
 from sgenet.config.runs import FIGURES_RUN, TASKS, Replication
+from sgenet.errors import InputError
 from sgenet.provenance.origin import TIMES, split
 from sgenet.report.evaluations import ReleasedResult, Result, read_released, read_result
 from sgenet.report.failures import Failure, failure_of_run, other_failures
 from sgenet.report.inputs import read_counts, read_latency, read_manifest
 from sgenet.report.outdated import why_outdated
-from sgenet.runtime.files import InputError, read_json
+from sgenet.runtime.files import read_json
 
 
 @dataclass

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sgenet.runtime.files import InputError, check_file
+from sgenet.errors import InputError
+from sgenet.runtime.files import check_file
 
 _LARGEST = 2**30  # bytes, unpacked
 

@@ -12,23 +12,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from sgenet.runtime import temporaries, troubles
+from sgenet import errors
+from sgenet.errors import InputError
+from sgenet.runtime import temporaries
 
 DEEPEST = 40  # lists and mappings in each other
-LONGEST = 1500  # characters of a line of an error
 _LARGEST, _LARGEST_FOREIGN = 2**25, 2**31  # bytes of a JSON file; COCO's has 470 million
 _ODD = object()
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
-
-
-class InputError(Exception):
-    """Bad input, told in one sentence: which file, which field, what was found, what was expected.
-
-    Each argument is a line: control characters in it are escaped, and what is too long to read loses its middle.
-    """
-
-    def __str__(self) -> str:
-        return "\n".join(_line(str(text)) for text in self.args)
 
 
 @contextmanager
@@ -39,7 +30,7 @@ def writing(path: str | Path) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:
-        if (told := troubles.cannot_write(Path(path), error)) is None:
+        if (told := errors.cannot_write(Path(path), error)) is None:
             raise
         raise InputError(told) from None
 
@@ -168,14 +159,6 @@ def _refuse_odd(value: Any, path: str | Path) -> None:
                 raise InputError(f"{path}: {place}: found half a surrogate pair, expected Unicode text") from None
             members = one.items() if isinstance(one, dict) else enumerate(one) if isinstance(one, list) else ()
             left += [((*at, str(key)), member) for key, member in members]
-
-
-def _line(text: str) -> str:
-    return _shorten("".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in _shorten(text)))
-
-
-def _shorten(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[3 - LONGEST // 2 :]}"
 
 
 def reason_of(error: Exception) -> str:

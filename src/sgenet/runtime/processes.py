@@ -14,7 +14,8 @@ from pathlib import Path
 
 import psutil
 
-from sgenet.runtime.files import InputError, writing
+from sgenet.errors import InputError
+from sgenet.runtime.files import writing
 
 LOCK = Path(".snakemake/sgenet.lock")  # of a checkout, while a workflow works in it
 WORKFLOW = "SGENET_WORKFLOW"  # set for steps: host and process id of the workflow that started them

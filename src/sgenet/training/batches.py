@@ -16,7 +16,7 @@ from mmengine.dist import get_dist_info
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 
 from sgenet.config.params import Settings
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 
 
 def entropy(*numbers: int) -> int:

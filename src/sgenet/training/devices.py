@@ -18,7 +18,8 @@ import uuid
 from functools import cache
 from pathlib import Path
 
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
+from sgenet.provenance.origin import cpu_name
 
 LOCKS = Path("/tmp")  # not TMPDIR, which may be a job's own
 _HELD = "SGENET_GPUS_HELD"  # set for processes that a run starts on the GPUs that it holds
@@ -216,3 +217,12 @@ def launch(arguments: list[str], count: int, device: str) -> None:
         if error.sigval == signal.SIGINT:
             raise KeyboardInterrupt from None
         raise SystemExit(128 + error.sigval) from None
+
+
+def describe_device(device: str) -> str:
+    """The name of a device: the GPU's, or the CPU's with the number of threads in use."""
+    import torch
+
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    return f"{cpu_name()}, {torch.get_num_threads()} of {os.cpu_count()} cores"

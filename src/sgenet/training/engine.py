@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
 from sgenet.config.params import Settings
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 from sgenet.training import devices
 from sgenet.training.batches import entropy, pieces_of_step, seed_everything
 from sgenet.training.resume import Weights, load_checkpoint, newest_checkpoint, save_checkpoint, write_history

@@ -18,8 +18,9 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from sgenet.config.params import Settings
+from sgenet.errors import InputError
 from sgenet.runtime import processes
-from sgenet.runtime.files import InputError, put, temporary_path, write_text
+from sgenet.runtime.files import put, temporary_path, write_text
 from sgenet.weights.checkpoints import fit_weights
 from sgenet.weights.pickles import check_pickles
 

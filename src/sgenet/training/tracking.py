@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sgenet.config.params import Settings
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 
 _MODES = ("online", "offline", "disabled")
 _LONGEST_TAG = 64  # characters; W&B refuses longer ones

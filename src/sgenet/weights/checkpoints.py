@@ -6,7 +6,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from sgenet.runtime.files import InputError, atomic_path, check_file
+from sgenet.errors import InputError
+from sgenet.runtime.files import atomic_path, check_file
 
 _LARGEST = 2**36  # bytes of a file
 

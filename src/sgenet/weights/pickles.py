@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from sgenet.runtime.files import InputError
+from sgenet.errors import InputError
 
 _LONGEST = 200  # characters of a name
 _PICKLES = 5  # in a file without an archive: magic number, protocol, system, content, names of the storages

@@ -8,7 +8,7 @@ import os
 import pickle
 import re
 import reprlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sgenet.models.resnet import AttentionResNet, create_resnet
-from sgenet.runtime.files import InputError, check_file
-from sgenet.weights.checkpoints import fit_weights, save_weights
+from sgenet.errors import InputError
+from sgenet.runtime.files import check_file
+from sgenet.weights.checkpoints import fit_weights
 from sgenet.weights.pickles import check_pickles
 
 
@@ -65,58 +65,6 @@ def read_released(path: str | Path) -> Released:
     meta = own["meta"] if isinstance(own.get("meta"), dict) else {}
     epoch = own.get("epoch", meta.get("epoch"))
     return Released(dict(state), _number(epoch), _number(own.get("best_acc")), _names(meta.get("CLASSES"), path))
-
-
-def import_checkpoint(
-    source: str | Path, destination: str | Path, model: str, classes: Sequence[str] | None = None
-) -> str:
-    """Convert a released checkpoint to safetensors, strictly: every name and shape must be the model's.
-
-    Args:
-        source: file of torch.save.
-        destination: name that ends in .safetensors; written whole, or left as it was.
-        model: a classifier (`sge-resnet50`) or a detector (`faster-rcnn/sge-resnet50`), full-size.
-        classes: a detector's classes in the order wanted; COCO's 80 by default.
-
-    Returns:
-        one line about what was converted.
-
-    Raises:
-        InputError: the file cannot be used, or does not fit the model.
-    """
-    if Path(destination).suffix != ".safetensors":
-        raise InputError(f"{destination}: found as destination, expected a name that ends in .safetensors")
-    released = read_released(source)
-    network: nn.Module
-    if "/" in model:
-        from sgenet.detection.released import create_detector
-
-        network = create_detector(model, released, source, classes)
-    elif classes is not None:
-        raise InputError(f"--classes: found with the classifier {model}, expected with a detector alone")
-    else:
-        network = create_classifier(model, released.state, source)
-    save_weights(network, destination)
-    epoch, accuracy = ("not told" if value is None else f"{value:g}" for value in (released.epoch, released.accuracy))
-    told = f"epoch {epoch}, best accuracy {accuracy}, as the file says"
-    if "/" in model and released.classes is None:
-        told += "; classes not told, taken as COCO's 80 in the order of their ids"
-    return f"{model}: {len(network.state_dict())} tensors; {told}; written to {destination}"
-
-
-def create_classifier(model: str, state: dict[str, Tensor], path: str | Path) -> AttentionResNet:
-    """The full-size classifier `model` with these tensors, from file `path`; its last layer tells how many classes.
-
-    Raises:
-        InputError: there is no such model, or names or shapes differ from the model's.
-    """
-    last = state.get("fc.weight")
-    try:
-        network = create_resnet(model, num_classes=1000 if last is None or last.dim() != 2 else len(last))
-    except ValueError as error:
-        raise InputError(f"model: {error}") from None
-    fit_released(network, state, path)
-    return network
 
 
 def fit_released(model: nn.Module, state: dict[str, Tensor], path: str | Path) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 from sgenet.config import params, paths
 from sgenet.config.params import Settings
 from sgenet.config.runs import FIGURES_RUN, Replication
+from sgenet.errors import InputError
 from sgenet.report.figures.curves import ticks
 from sgenet.report.inputs import check_head
-from sgenet.runtime.files import InputError, read_json
+from sgenet.runtime.files import read_json
 
 WIDTH, HEIGHT = 460, 250
 LEFT, RIGHT, TOP, BOTTOM = 56, 10, 10, 36

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from sgenet.config.names import parse_name
 from sgenet.config.runs import Replication
 from sgenet.config.tables import Row
+from sgenet.errors import InputError
 from sgenet.report.evaluations import Result
 from sgenet.report.figures.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
 from sgenet.report.ranking import OURS
 from sgenet.report.results import Found
-from sgenet.runtime.files import InputError
 
 IOUS = {"ap50": 0.5, "ap75": 0.75}  # the metric that is the area below the curve -> IoU threshold
 KINDS = ("module", "baseline", "row")  # row: SGE; later ones lie over earlier ones

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from sgenet.config.params import Settings
 from sgenet.config.runs import Replication
+from sgenet.errors import InputError
 from sgenet.report.cells import CellTable
 from sgenet.report.methods.deviations import deviations
 from sgenet.report.methods.further import Step, next_steps
 from sgenet.report.methods.recipes import Comparison, compare
 from sgenet.report.methods.wording import flatten, in_words
 from sgenet.report.results import Found
-from sgenet.runtime.files import InputError
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from sgenet.config import params, paths
 from sgenet.config.params import Settings
 from sgenet.config.runs import FIGURES_RUN, TASKS, Replication
 from sgenet.data.roots import variables
+from sgenet.errors import InputError
 from sgenet.report.results import Found
-from sgenet.runtime.files import InputError
 
 LADDER = ("smoke", "demo", "subset", "paper")  # scales, each of which replicates more of the paper than those before
 ENOUGH_SEEDS = 3  # for an interval over trainings

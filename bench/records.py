@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from sgenet.bench.common import Row, in_words, told
+from bench.common import Row, in_words, told
 from sgenet.config.params import load_scale
-from sgenet.runtime.files import InputError, read_json
+from sgenet.errors import InputError
+from sgenet.runtime.files import read_json
 
 SCALE = "demo"
 WHAT = "a replication at scale demo, core-seconds"

@@ -9,9 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
+from sgenet import errors
 from sgenet.data.packed import write_packed
-from sgenet.runtime import troubles
-from sgenet.runtime.files import InputError, atomic_path, write_json, write_text
+from sgenet.errors import InputError
+from sgenet.runtime.files import atomic_path, write_json, write_text
 from sgenet.weights.checkpoints import save_weights
 from support.faults import can_mount, fill, forked, lift_limit, limit_files, mount
 
@@ -113,7 +114,7 @@ def test_errors_of_other_files_and_other_kinds_are_left_alone(tmp_path):
         with pytest.raises(type(error)), atomic_path(tmp_path / "file"):
             raise error
     assert not list(tmp_path.iterdir())
-    assert troubles.cannot_write(tmp_path / "file", OSError("image file is truncated")) is None
+    assert errors.cannot_write(tmp_path / "file", OSError("image file is truncated")) is None
 
 
 @pytest.mark.parametrize(
@@ -133,7 +134,7 @@ def test_errors_of_other_files_and_other_kinds_are_left_alone(tmp_path):
     ],
 )
 def test_what_the_machine_has_not_is_told(error, sentence):
-    told = troubles.explain(error)
+    told = errors.explain(error)
     assert told.startswith(sentence) and "\n" not in told
 
 
@@ -141,9 +142,9 @@ def test_memory_that_torch_and_numpy_do_not_get_is_told():
     for take in (lambda: torch.empty(2**50, dtype=torch.uint8), lambda: np.empty(2**50, dtype=np.uint8)):
         with pytest.raises((RuntimeError, MemoryError)) as caught:
             take()
-        assert troubles.explain(caught.value).startswith("the machine's memory is full (")
+        assert errors.explain(caught.value).startswith("the machine's memory is full (")
 
 
 def test_what_is_no_trouble_of_the_machine_keeps_its_traceback():
     for error in (RuntimeError("shapes differ"), ValueError("out of memory"), KeyError("a"), OSError("truncated")):
-        assert troubles.explain(error) is None
+        assert errors.explain(error) is None

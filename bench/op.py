@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.common import Row, Seconds, device_name, row, take_turns, told
+from bench.output import write
 from sgenet import kernels
-from sgenet.bench.common import Row, Seconds, device_name, row, take_turns, told
-from sgenet.bench.results import write
 from sgenet.training.devices import take
 
 GROUPS = 64

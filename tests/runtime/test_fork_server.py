@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sgenet.runtime import warm
+from sgenet.runtime import fork_server
 
 TRAIN = "sgenet train classification/resnet50 --scale smoke"
 
@@ -26,7 +26,7 @@ def wait_until(condition, seconds=120):
 def owner(prepared_project):
     """A process that owns a warm process, and the environment that steps of it have."""
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    folder = Path(warm.folder_of(process.pid))
+    folder = Path(fork_server.folder_of(process.pid))
     binaries = os.path.dirname(sys.executable)
     path = f"{binaries}{os.pathsep}{os.environ['PATH']}"
     yield process, {**os.environ, "SGENET_WARM": str(folder), "PATH": path, "WANDB_MODE": "disabled"}, folder
@@ -98,22 +98,22 @@ def test_a_step_whose_warm_process_died_runs_by_itself(project, owner):
 @pytest.mark.parametrize("name", ["nothing", ".snakemake/sgenet-elsewhere-1"])
 def test_a_folder_that_is_none_is_left_alone(project, name, monkeypatch):
     monkeypatch.setenv("SGENET_WARM", name)
-    assert warm.run(["doctor"]) is None
+    assert fork_server.run(["doctor"]) is None
     assert not Path(name).exists()
 
 
 def test_a_folder_that_others_may_enter_is_not_used(project, monkeypatch):
-    folder = Path(warm.folder_of(os.getpid()))
+    folder = Path(fork_server.folder_of(os.getpid()))
     folder.mkdir(parents=True)
     folder.chmod(0o755)
     monkeypatch.setenv("SGENET_WARM", str(folder))
-    assert warm.run(["doctor"]) is None
+    assert fork_server.run(["doctor"]) is None
     assert not list(folder.iterdir())
 
 
 def test_without_an_owner_a_step_runs_by_itself(project, monkeypatch):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    monkeypatch.setenv("SGENET_WARM", warm.folder_of(gone.pid))
-    assert warm.run(["doctor"]) is None
-    assert not Path(warm.folder_of(gone.pid)).exists()
+    monkeypatch.setenv("SGENET_WARM", fork_server.folder_of(gone.pid))
+    assert fork_server.run(["doctor"]) is None
+    assert not Path(fork_server.folder_of(gone.pid)).exists()

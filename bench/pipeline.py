@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from sgenet.bench.common import Row, device_name, row, take_turns
-from sgenet.bench.records import share_of_demo
-from sgenet.bench.results import write
+from bench.common import Row, device_name, row, take_turns
+from bench.output import write
+from bench.records import share_of_demo
 from sgenet.config.params import load_pipeline
 from sgenet.config.runs import load_replication
+from sgenet.errors import InputError
 from sgenet.evaluation.coco_eval import evaluate
-from sgenet.runtime.files import InputError, write_json
+from sgenet.runtime.files import write_json
 
 TURNS = 3
 SEEDS = (1, 3, 24)  # of dry runs: 42, 126 and 1,008 runs of all tables

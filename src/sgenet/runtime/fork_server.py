@@ -22,19 +22,13 @@ import sys
 import threading
 import time
 import traceback
-from functools import cache
-from importlib import import_module
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from sgenet.provenance.origin import commit
 from sgenet.runtime.processes import alive
 
-_PRELOAD = {  # what steps of a task import, in their course too: runs need jsonschema, and wandb.init its launch
-    "classification": ("sgenet.pipeline.steps", "sgenet.config.runs", "jsonschema", "wandb.sdk.launch",
-                       "sgenet.classification.train", "sgenet.classification.evaluate"),
-    "detection": ("sgenet.detection.train", "sgenet.detection.evaluate", "mmdet.models", "mmdet.datasets"),
-}  # fmt: skip
+SERVE = "--fork-server"  # first argument of `sgenet`, before a folder: be the process that is forked
 _NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}
 _LOST = 137  # as a shell tells of a command that was killed
 
@@ -77,8 +71,14 @@ def run(arguments: list[str]) -> int | None:
     return None
 
 
-def serve(folder: Path) -> None:
-    """Answer requests until the owner of `folder` is gone."""
+def serve(folder: Path, main: Callable[[list[str]], int], preload: Callable[[list[str]], None]) -> None:
+    """Answer requests until the owner of `folder` is gone.
+
+    Args:
+        folder: see `folder_of`.
+        main: runs a step in the fork, given its arguments; returns the exit status.
+        preload: imports what a step with these arguments needs, before the fork.
+    """
     owner = _owner(folder)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # forks are reaped by the system
@@ -97,10 +97,12 @@ def serve(folder: Path) -> None:
                 head, files, _, _ = socket.recv_fds(connection, 4, 3)
                 request = json.loads(_receive(connection, int.from_bytes(head, "big")))
                 connection.settimeout(None)
-                _preload(request["arguments"])
+                preload(request["arguments"])
+                gc.collect()
+                gc.freeze()  # so that collections in the forks leave these pages shared
                 if os.fork() == 0:
                     listener.close()
-                    _be_step(connection, files, request)
+                    _be_step(connection, files, request, main)
             except (OSError, ValueError):
                 traceback.print_exc()  # to the log; the command runs by itself
             for file in files:
@@ -108,7 +110,9 @@ def serve(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _be_step(connection: socket.socket, files: list[int], request: dict[str, Any]) -> NoReturn:
+def _be_step(
+    connection: socket.socket, files: list[int], request: dict[str, Any], main: Callable[[list[str]], int]
+) -> NoReturn:
     """In the fork: become the step, tell its exit status, end."""
     status = 1
     try:
@@ -121,8 +125,6 @@ def _be_step(connection: socket.socket, files: list[int], request: dict[str, Any
         os.chdir(request["folder"])
         os.environ.clear()
         os.environ.update(request["environment"])
-        from sgenet.cli import main
-
         status = main(request["arguments"])
     except SystemExit as stop:
         status = stop.code if isinstance(stop.code, int) else 1
@@ -144,29 +146,6 @@ def _end_with(connection: socket.socket) -> None:
         os._exit(_LOST)
 
 
-def _preload(arguments: list[str]) -> None:
-    tasks = ("classification", "detection") if any("detection/" in word for word in arguments) else ("classification",)
-    for task in tasks:
-        for name in _PRELOAD[task]:
-            with contextlib.suppress(Exception):  # the step itself says what is wrong
-                import_module(name)
-    with contextlib.suppress(Exception):
-        import_module("sgenet.kernels.cpu").load()
-    with contextlib.suppress(Exception):
-        _check_params(*arguments[arguments.index("--scale") + 1 :][:1])
-    commit()  # kept: that of the code which the forks run, whatever is committed meanwhile
-    gc.collect()
-    gc.freeze()  # so that collections in the forks leave these pages shared
-
-
-@cache
-def _check_params(scale: str) -> None:
-    """Check the parameters once: forks remember what was found good, and read their files anew."""
-    from sgenet.config.runs import load_replication
-
-    load_replication(scale)
-
-
 def _connect(folder: Path) -> socket.socket | None:
     """A connection to the folder's process, which is started where there is none yet."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -179,7 +158,7 @@ def _connect(folder: Path) -> socket.socket | None:
             (folder / "socket").unlink(missing_ok=True)
             with open(folder / "log", "w") as log:
                 process = subprocess.Popen(
-                    [sys.executable, "-m", "sgenet.runtime.warm", str(folder)],
+                    [sys.executable, "-m", "sgenet.cli", SERVE, str(folder)],
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                     env=os.environ | _NO_GPU,  # mmengine settles on a device when it is imported
                 )  # fmt: skip
@@ -218,7 +197,3 @@ def _receive(connection: socket.socket, length: int) -> bytes:
 def _owner(folder: Path) -> int:
     number = folder.name.rpartition("-")[2]
     return int(number) if number.isdecimal() else 0
-
-
-if __name__ == "__main__":
-    serve(Path(sys.argv[1]))

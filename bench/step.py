@@ -9,9 +9,9 @@ from statistics import median
 import torch
 from torch.nn.functional import cross_entropy
 
+from bench.common import Row, device_name, row, take_turns
+from bench.output import write
 from sgenet import attention, kernels
-from sgenet.bench.common import Row, device_name, row, take_turns
-from sgenet.bench.results import write
 from sgenet.config.names import parse_name
 from sgenet.models.resnet import create_resnet
 from sgenet.provenance.origin import peak_memory_mib

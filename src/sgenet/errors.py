@@ -1,4 +1,4 @@
-"""What the machine refuses, in a sentence: a full disk, no permission, no memory, a worker that was killed."""
+"""Errors in one sentence: bad input, and what the machine refuses (disk full, no permission, no memory)."""
 
 import errno
 import os
@@ -26,6 +26,25 @@ _LESS = f"fewer `workers` or a smaller device_batch_size need less, and {_CONTIN
 _PLACE = re.compile(r"\[enforce fail at [^]]*\] ")
 _TEMPORARY = re.compile(r"\.([^/]+)\.tmp-[^/]+/new(?=/|$)")
 _LONGEST = 120  # characters that are shown of a library's message
+LONGEST = 1500  # characters of a line of an error
+
+
+class InputError(Exception):
+    """Bad input, told in one sentence: which file, which field, what was found, what was expected.
+
+    Each argument is a line: control characters in it are escaped, and what is too long to read loses its middle.
+    """
+
+    def __str__(self) -> str:
+        return "\n".join(_line(str(text)) for text in self.args)
+
+
+def _line(text: str) -> str:
+    return _shorten("".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in _shorten(text)))
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[3 - LONGEST // 2 :]}"
 
 
 def cannot_write(path: Path, error: Exception) -> str | None:

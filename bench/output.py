@@ -6,7 +6,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from sgenet.bench.common import Row, in_words
+from bench.common import Row, in_words
 from sgenet.runtime.files import atomic_path
 
 RESULTS = Path("bench/results")

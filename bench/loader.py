@@ -12,8 +12,8 @@ from torch.utils.data import BatchSampler, DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from sgenet.bench.common import Row, device_name, finish, row, take_turns
-from sgenet.bench.results import write
+from bench.common import Row, device_name, finish, row, take_turns
+from bench.output import write
 from sgenet.classification.resident import ResidentImages
 from sgenet.data.splits import ImageFiles
 from sgenet.data.tensors import read_tensor
