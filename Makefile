@@ -73,4 +73,4 @@ lock: ## rewrite requirements.lock from pyproject.toml
 
 clean: ## everything that was made, the environment aside
 	rm -rf results $(filter-out reports/published,$(wildcard reports/*)) $(filter-out data/released,$(wildcard data/*)) logs wandb dvc_plots .resume .snakemake dvc.lock \
-	  .dvc/cache .dvc/tmp .hypothesis .pytest_cache .mypy_cache .ruff_cache .coverage* build dist
+	  .dvc/cache .dvc/tmp .hypothesis .import_linter_cache .pytest_cache .mypy_cache .ruff_cache .coverage* build dist

@@ -1,6 +1,6 @@
-"""What SGE, a training step, the loading of images and the pipeline cost in time.
+"""Benchmarks of SGE, a training step, image loading and the pipeline.
 
-Each benchmark compares variants side by side in one run, and leaves a CSV file and its plot in bench/results/.
+Each benchmark compares variants in one run, and writes a CSV file and its plot to bench/results/.
 """
 
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ WHAT = ("op", "step", "loader", "pipeline")
 
 
 def bench(names: Sequence[str]) -> int:
-    """Run benchmarks by name, all where none is named; returns the exit status.
+    """Run benchmarks by name, or all if `names` is empty; returns the exit status.
 
     Raises:
-        InputError: a name that no benchmark has; nothing is measured then.
+        InputError: a name is unknown; nothing is measured then.
     """
     if unknown := [name for name in names if name not in WHAT]:
         raise InputError(f"found {unknown[0]!r}, expected some of {', '.join(WHAT)}")

@@ -1,4 +1,4 @@
-"""`python -m bench [op] [step] [loader] [pipeline]` in the repository's root: run these benchmarks, by default all."""
+"""`python -m bench [op] [step] [loader] [pipeline]` in the repository's root: run these benchmarks (default: all)."""
 
 import argparse
 import sys
@@ -9,9 +9,9 @@ from sgenet.errors import InputError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run benchmarks; returns the exit status: 0 done, 2 bad input, or a machine that refuses."""
-    parser = argparse.ArgumentParser("python -m bench", description="Measure what SGE and the pipeline cost in time.")
-    parser.add_argument("what", nargs="*", metavar="|".join(WHAT), help="some of these (default: all)")
+    """Run benchmarks; returns the exit status: 0 done, 2 bad input or a system error."""
+    parser = argparse.ArgumentParser("python -m bench", description="Measure the run time of SGE and the pipeline.")
+    parser.add_argument("what", nargs="*", metavar="|".join(WHAT), help="benchmarks to run (default: all)")
     options = parser.parse_args(arguments)
     try:
         return bench(options.what)

@@ -1,7 +1,7 @@
-"""What the benchmarks share: variants that take turns, and rows with their spread.
+"""Helpers of the benchmarks: alternating timing of variants, and rows with median and quartiles.
 
-A machine is never equally busy for long. So variants that are compared take turns, each turn gives one ratio to the
-first of them, and what is told is the median of the turns with its quartiles.
+The load of a machine changes over time. Therefore the variants under comparison are timed alternately, each turn gives
+one ratio to the first variant, and the results are the median and the quartiles of the turns.
 """
 
 import math
@@ -17,15 +17,16 @@ import numpy as np
 from sgenet.provenance.origin import cpu_name
 
 Variants = Mapping[str, Callable[[], object]]
-Seconds = dict[str, list[float]]  # by variant, of each turn
+Seconds = dict[str, list[float]]  # by variant, one per turn
 
 
 @dataclass(frozen=True)
 class Row:
     """One variant of a comparison.
 
-    `low`, `seconds` and `high` are quartiles and median, None where it could not be measured, of which `note` tells;
-    `ratio` is the median ratio to the first variant; `values` are further columns, `label` says them in words.
+    `low`, `seconds` and `high` are lower quartile, median and upper quartile. They are None if the variant could not be
+    measured; `note` is the reason. `ratio` is the median ratio to the first variant. `values` are further columns, and
+    `label` is their text.
     """
 
     what: str
@@ -48,14 +49,14 @@ class Row:
 def take_turns(
     variants: Variants, turns: int, *, device: str = "cpu", warm: bool = True, shortest: float = 0.0
 ) -> Seconds:
-    """Time each variant once a turn.
+    """Time each variant once per turn.
 
     Args:
-        variants: what is compared, by name.
-        turns: how often each is timed.
-        device: `cuda` waits for what was started there.
-        warm: whether each is called once before, untimed.
-        shortest: calls are repeated until a turn takes so many seconds; what counts is the mean of one call.
+        variants: the functions to compare, by name.
+        turns: number of turns.
+        device: `cuda` waits for the kernels started there.
+        warm: whether each variant is called once before, untimed.
+        shortest: a variant is repeated so that a turn takes this many seconds; the result is the mean of one call.
     """
     calls = {}
     for name, call in variants.items():
@@ -80,7 +81,7 @@ def _time(call: Callable[[], object], calls: int, device: str) -> float:
 
 
 def finish(device: str) -> None:
-    """Wait for all that was started on `device`."""
+    """Wait for all kernels started on `device`."""
     if device == "cuda":
         import torch
 
@@ -88,7 +89,7 @@ def finish(device: str) -> None:
 
 
 def row(what: str, variant: str, seconds: Seconds, values: dict[str, float] | None = None, label: str = "") -> Row:
-    """The row of a variant in what `take_turns` measured; it is printed too."""
+    """Create and print the row of a variant from the result of `take_turns`."""
     first = next(iter(seconds.values()))
     low, median, high = (float(value) for value in np.percentile(seconds[variant], [25, 50, 75]))
     ratio = statistics.median(own / other for own, other in zip(seconds[variant], first, strict=True))
@@ -96,13 +97,13 @@ def row(what: str, variant: str, seconds: Seconds, values: dict[str, float] | No
 
 
 def told(row: Row) -> Row:
-    """The row, printed."""
+    """Print the row, and return it."""
     print(f"{row.what} | {row.variant}: {row}", flush=True)
     return row
 
 
 def device_name(device: str) -> str:
-    """The device as a part of a file's name: the GPU's name, or the CPU's with the threads that torch takes."""
+    """Device as part of a file name: the GPU's name, or the CPU's with torch's number of threads."""
     import torch
 
     if device == "cuda":
@@ -113,7 +114,7 @@ def device_name(device: str) -> str:
 
 
 def in_words(seconds: float) -> str:
-    """A duration in three digits, as `1.23 s`, `12.3 ms` or `123 µs`."""
+    """Format a duration with three digits, as `1.23 s`, `12.3 ms` or `123 µs`."""
     unit, factor = next((pair for pair in (("s", 1.0), ("ms", 1e3)) if seconds * pair[1] >= 1), ("µs", 1e6))
     value = seconds * factor
     return f"{value:.{max(0, 2 - math.floor(math.log10(value))) if value else 0}f} {unit}"

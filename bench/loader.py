@@ -1,4 +1,4 @@
-"""Loading of images: batches with random crops, by plain torchvision and by ours."""
+"""Image loading: batches with random crops, by torchvision and by sgenet."""
 
 import tempfile
 from functools import partial
@@ -21,7 +21,7 @@ from sgenet.training.batches import Order, own_pieces, train_loader
 from sgenet.training.devices import take
 
 TURNS = 5
-IMAGES = {  # what -> height and width, side of the crop, how many, format
+IMAGES = {  # what -> height and width, side of the crop, number of images, format
     "500 x 375 px as JPEG, crops of 224 px": ((375, 500), 224, 192, "jpg"),
     "64 x 64 px as WebP, crops of 64 px": ((64, 64), 64, 2048, "webp"),
 }
@@ -35,14 +35,14 @@ def bench() -> None:
         for what, (sides, crop, count, ending) in IMAGES.items()
         for row in measure(what, sides, crop, count, ending, device)
     ]
-    title = "loading of images: seconds an image, ratio to torchvision"
+    title = "loading of images: seconds per image, ratio to torchvision"
     write("loader", rows, title, device=device_name(device), packages=["torch", "torchvision"])
 
 
 def measure(what: str, sides: tuple[int, int], crop: int, count: int, ending: str, device: str) -> list[Row]:
-    """Compare an epoch's batches of plain torchvision (ImageFolder, DataLoader), ours, and ours resident.
+    """Compare an epoch of torchvision (ImageFolder, DataLoader), of sgenet's loader, and of resident images.
 
-    Resident ones stand decoded on the GPU where there is one; that they are decoded once is not part of it.
+    Resident images are decoded once and kept on the GPU, if there is one; the decoding is not timed.
     """
     with tempfile.TemporaryDirectory() as folder:
         files = _draw_images(Path(folder), sides, count, ending)
@@ -63,9 +63,9 @@ def _loaders(folder: Path, files: list[str], sides: tuple[int, int], crop: int, 
     steps = [v2.RandomResizedCrop(crop), v2.RandomHorizontalFlip()]
     plain = ImageFolder(folder, v2.Compose([*steps, v2.PILToTensor()]))
     labels = np.zeros(len(files), np.int64)
-    ours, bare = ImageFiles(folder, files, labels, ["c"], v2.Compose(steps)), ImageFiles(folder, files, labels, ["c"])
-    ours.reader = bare.reader = read_tensor
-    pieces = BatchSampler(Order(ours, 0), 32, drop_last=True)
+    images, bare = ImageFiles(folder, files, labels, ["c"], v2.Compose(steps)), ImageFiles(folder, files, labels, ["c"])
+    images.reader = bare.reader = read_tensor
+    pieces = BatchSampler(Order(images, 0), 32, drop_last=True)
     loaders: dict[str, Any] = {
         "torchvision": DataLoader(plain, 32, shuffle=True, num_workers=2, drop_last=True),
         "ours": train_loader(pieces, settings, device, drop_last=True),
@@ -78,16 +78,16 @@ def _loaders(folder: Path, files: list[str], sides: tuple[int, int], crop: int, 
 
 
 def _exhaust(loader: Any, device: str) -> None:
-    """Bring all batches to the device."""
+    """Copy all batches to the device."""
     for images, _ in loader:
         images.to(device, non_blocking=True)
     finish(device)
 
 
 def _draw_images(folder: Path, sides: tuple[int, int], count: int, ending: str) -> list[str]:
-    """Write images as files in one class folder; return their paths in `folder`.
+    """Write image files to one class folder; return their paths relative to `folder`.
 
-    They are smooth noise, which compresses about as photographs do.
+    The images are smooth noise, which compresses about as well as photographs.
     """
     random = np.random.default_rng(0)
     (folder / "c").mkdir()

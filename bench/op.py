@@ -1,7 +1,8 @@
-"""The operation alone: the reference, the fused form, torch.compile of the reference, and a copy of the same bytes.
+"""The SGE operation: the reference, the fused form, torch.compile of the reference, and a copy of the same bytes.
 
-The floor of the forward pass is one read and one write of the feature map, that of forward and backward three reads and
-two writes. A copy is one of each, so the floors are the time of 1 and of 2.5 copies, between buffers that stand ready.
+The lower bound of the forward pass is one read and one write of the feature map, that of forward and backward is three
+reads and two writes. A copy is one read and one write, so the bounds are the time of 1 and of 2.5 copies between
+preallocated buffers.
 """
 
 from collections.abc import Callable
@@ -19,10 +20,10 @@ from sgenet.training.devices import take
 
 GROUPS = 64
 TURNS = 5
-SHORTEST = 0.02  # seconds of a turn
+SHORTEST = 0.02  # minimum seconds of a turn
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 DTYPES = {"cpu": (torch.float32,), "cuda": (torch.float32, torch.bfloat16)}
-STAGES = {  # of ResNet50: images of 224 px in classification, of 800 x 1333 px in detection; (C, H, W)
+STAGES = {  # of ResNet50, (C, H, W): 224 px in classification, 800 x 1333 px in detection
     "stage 1": (256, 56, 56), "stage 2": (512, 28, 28), "stage 3": (1024, 14, 14), "stage 4": (2048, 7, 7),
 }  # fmt: skip
 DETECTION_STAGES = {
@@ -31,11 +32,11 @@ DETECTION_STAGES = {
 }  # fmt: skip
 BATCHES = {"cpu": (8, 1), "cuda": (256, 2)}  # classification, detection
 _MISSING = "not available: torch.compile needs a C++ compiler on the CPU, Triton on a GPU"
-COPIES = {"forward": 1.0, "forward + backward": 2.5}  # of the floor's traffic
+COPIES = {"forward": 1.0, "forward + backward": 2.5}  # copies with the traffic of the lower bound
 
 
 def bench() -> None:
-    """Measure on the GPU where there is one, otherwise on the CPU, and write the results."""
+    """Measure on the GPU, or on the CPU if there is none, and write the results."""
     device = take("auto")
     rows = []
     for stages, batch in zip((STAGES, DETECTION_STAGES), BATCHES[device], strict=True):
@@ -44,7 +45,7 @@ def bench() -> None:
                 for layout in FORMATS:
                     rows += measure(name, (batch, channels, height, width), dtype, layout, device)
     packages = ["torch", "triton" if device == "cuda" else "numba"]
-    title = "SGE alone: seconds, ratio to the reference, share of a copy's bandwidth over the floor's traffic"
+    title = "SGE operation: seconds, ratio to the reference, bandwidth as a share of a copy's"
     write("op", rows, title, device=device_name(device), packages=packages, columns=4)
 
 
@@ -72,7 +73,7 @@ def measure(name: str, shape: tuple[int, int, int, int], dtype: torch.dtype, lay
 
 
 def _compiled(x: Tensor, weight: Tensor, bias: Tensor) -> Callable[..., Tensor] | None:
-    """The reference compiled for these inputs; None where that cannot be done."""
+    """The reference compiled for these inputs; None if torch.compile does not work here."""
     torch.compiler.reset()
     compiled: Callable[..., Tensor] = torch.compile(kernels.reference, dynamic=False)
     try:
@@ -86,7 +87,7 @@ def _compiled(x: Tensor, weight: Tensor, bias: Tensor) -> Callable[..., Tensor] 
 
 
 def _runs(function: Callable[..., Tensor], x: Tensor, weight: Tensor, bias: Tensor) -> dict[str, Callable[[], object]]:
-    """Both passes of a form, as calls; the gradient that comes in is a full one."""
+    """Functions that run the forward pass, and forward and backward, of a form; the incoming gradient is dense."""
     gradient = torch.randn_like(x)
 
     @torch.no_grad()
@@ -105,7 +106,7 @@ def _copy(target: Tensor, source: Tensor) -> Any:
 
 
 def _rows(what: str, seconds: Seconds, traffic: float) -> list[Row]:
-    """The rows of one comparison; `traffic` is the floor's in bytes."""
+    """The rows of one comparison; `traffic` is the traffic of the lower bound in bytes."""
     found = []
     for form, own in seconds.items():
         rates = [copy / value for copy, value in zip(seconds["copy"], own, strict=True)]

@@ -1,4 +1,4 @@
-"""Where a benchmark's rows go: a CSV file, and beside it a plot with a panel a comparison and a bar a variant."""
+"""Output of a benchmark: a CSV file, and a plot with a panel per comparison and a bar per variant."""
 
 import csv
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from sgenet.runtime.files import atomic_path
 
 RESULTS = Path("bench/results")
 _COLUMNS = ("what", "variant", "median_seconds", "lower_quartile", "upper_quartile", "over_first")
-_COLORS = ("#8c8c8c", "#1b6ca8", "#d98c21", "#4f9d4f", "#a04f8c")  # the first is what others are compared with
+_COLORS = ("#8c8c8c", "#1b6ca8", "#d98c21", "#4f9d4f", "#a04f8c")  # the first is that of the baseline
 
 
 def write(
@@ -21,11 +21,11 @@ def write(
 
     Args:
         name: of the benchmark.
-        rows: those with the same `what` stand together.
+        rows: rows with the same `what` form a panel.
         title: of the plot.
-        device: as `device_name` tells it.
-        packages: whose versions belong to the files' names.
-        columns: of panels in the plot.
+        device: result of `device_name`.
+        packages: their versions are part of the file names.
+        columns: number of columns of panels in the plot.
 
     Raises:
         InputError: a file cannot be written.
@@ -75,7 +75,7 @@ def _draw_panel(axis: Any, what: str, rows: list[Row]) -> None:
         axis.text(row.high + 0.03 * top, place, text, va="center", fontsize=7)
     axis.set_yticks(range(len(rows)), [row.variant for row in rows], fontsize=7)
     axis.set_ylim(len(rows) - 0.4, -0.6)
-    axis.set_xlim(0, 1.9 * top)  # room for the words
+    axis.set_xlim(0, 1.9 * top)  # room for the text
     axis.set_xticks([])
     axis.set_title(what, fontsize=8, loc="left", pad=3)
     axis.spines[["top", "right", "bottom"]].set_visible(False)

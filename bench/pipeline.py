@@ -1,4 +1,4 @@
-"""The pipeline around the trainings: start-up, looking at what is to be done, and the evaluation of detections."""
+"""The pipeline without its trainings: start-up, planning by Snakemake and DVC, and evaluation of detections."""
 
 import contextlib
 import io
@@ -27,15 +27,15 @@ from sgenet.runtime.files import write_json
 
 TURNS = 3
 SEEDS = (1, 3, 24)  # of dry runs: 42, 126 and 1,008 runs of all tables
-TABLES: list[str] | None = None  # of the replication that is looked at; None: as in params/pipeline.yaml
-IMAGES, CATEGORIES, OBJECTS, DETECTIONS = 5000, 80, 7, 20  # the latter two an image
+TABLES: list[str] | None = None  # of the replication; None: as in params/pipeline.yaml
+IMAGES, CATEGORIES, OBJECTS, DETECTIONS = 5000, 80, 7, 20  # objects and detections per image
 
 
 def bench() -> None:
     """Measure on the CPU, in a copy of the project in the working folder, and write the results.
 
     Raises:
-        InputError: the working folder is no checkout, or a command fails.
+        InputError: the working folder is not a checkout, or a command fails.
     """
     if not Path("Snakefile").is_file():
         raise InputError("Snakefile: missing, expected the repository's root as working folder")
@@ -52,12 +52,12 @@ def _start() -> list[Row]:
 
 
 def _workflow() -> list[Row]:
-    """Dry runs for more and more seeds, and both entry points with nothing to do, at scale `smoke`."""
+    """Dry runs for increasing numbers of seeds, and both entry points with nothing to do, at scale `smoke`."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "project")
         _copy_project(copy)
         snakemake = _command("snakemake", "--cores", "all")
-        print("making a replication at scale smoke, to look at afterwards", flush=True)
+        print("running a replication at scale smoke, for the measurements that follow", flush=True)
         _run(snakemake, copy)
         _run(_command("dvc", "commit", "--force", "--quiet"), copy)  # dvc.lock, as after a first `dvc repro`
         runs = len(load_replication("smoke", 1, TABLES).runs)
@@ -77,7 +77,7 @@ def _workflow() -> list[Row]:
 
 
 def _copy_project(folder: Path) -> None:
-    """A copy of the checkout with a git of its own, without what was made, at scale `smoke` with one seed."""
+    """Copy the checkout to a new git repository, without generated files, at scale `smoke` with one seed."""
     listing = ["git", "ls-files", "-z", "-co", "--exclude-standard"]
     listed = subprocess.run(listing, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
     if listed.returncode:
@@ -97,7 +97,7 @@ def _command(name: str, *arguments: str) -> list[str]:
 
 
 def _run(command: list[str], folder: Path) -> None:
-    """Run a command in a folder; InputError with the last line that it prints where it fails."""
+    """Run a command in a folder; if it fails, InputError with the last line of its output."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("SGENET_")}
     done = subprocess.run(
         command, cwd=folder, env={**environment, "WANDB_MODE": "disabled"}, stdout=subprocess.PIPE,
@@ -111,7 +111,7 @@ def _run(command: list[str], folder: Path) -> None:
 
 
 def evaluation(images: int) -> list[Row]:
-    """Compare pycocotools' evaluation of boxes, from files to the twelve numbers, with ours."""
+    """Compare the evaluation of boxes, from files to the twelve metrics, by pycocotools and by sgenet."""
     with tempfile.TemporaryDirectory() as folder:
         truth, found = Path(folder, "truth.json"), Path(folder, "found.json")
         for path, content in zip((truth, found), _scenes(images), strict=True):
@@ -126,7 +126,7 @@ def evaluation(images: int) -> list[Row]:
 
 
 def _scenes(images: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Objects, and detections of them: some well placed, some beside, some of another category."""
+    """Objects, and detections of them with random offsets, some of another category."""
     rng = np.random.default_rng(0)
     categories = [{"id": number, "name": f"kind {number}"} for number in range(1, CATEGORIES + 1)]
     annotations: list[dict[str, Any]] = []
@@ -140,16 +140,16 @@ def _scenes(images: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         of = rng.integers(OBJECTS, size=DETECTIONS)
         moved = boxes[of] + rng.normal(0, 0.15, (DETECTIONS, 4)) * boxes[of][:, [2, 3, 2, 3]]
         moved[:, 2:] = np.maximum(moved[:, 2:], 1)
-        told_kinds = np.where(rng.random(DETECTIONS) < 0.7, kinds[of], rng.integers(1, CATEGORIES + 1, DETECTIONS))
+        predicted = np.where(rng.random(DETECTIONS) < 0.7, kinds[of], rng.integers(1, CATEGORIES + 1, DETECTIONS))
         scores = rng.random(DETECTIONS).tolist()
-        for box, kind, score in zip(moved.tolist(), told_kinds.tolist(), scores, strict=True):
+        for box, kind, score in zip(moved.tolist(), predicted.tolist(), scores, strict=True):
             detections.append({"image_id": image, "category_id": kind, "bbox": box, "score": score})
     frame = [{"id": image, "height": 640, "width": 640} for image in range(1, images + 1)]
     return {"images": frame, "annotations": annotations, "categories": categories}, detections
 
 
 def _pycocotools(truth: Path, found: Path) -> list[float]:
-    """The twelve numbers."""
+    """The twelve metrics."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 

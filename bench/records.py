@@ -1,4 +1,4 @@
-"""What the last replication at scale `demo` spent its cores on, from the records that it left."""
+"""Core time of the last replication at scale `demo`, from its log files and records."""
 
 import re
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from sgenet.runtime.files import read_json
 SCALE = "demo"
 WHAT = "a replication at scale demo, core-seconds"
 _LOGS = Path(".snakemake/log")
-_SLACK = timedelta(seconds=1)  # times in logs are whole seconds
+_SLACK = timedelta(seconds=1)  # logs have a resolution of one second
 
 
 @dataclass(frozen=True)
 class _Span:
-    """One call of Snakemake."""
+    """One run of Snakemake."""
 
     start: datetime
     seconds: float
@@ -30,10 +30,10 @@ class _Span:
 
 
 def share_of_demo() -> list[Row]:
-    """Core-seconds of the whole replication, of its trainings and evaluations, and of all else.
+    """Core-seconds of the whole replication, of its trainings and evaluations, and of the rest.
 
-    The whole is Snakemake's time times its cores; a training or an evaluation counts from its first line of code, so
-    that its imports are of all else.
+    The whole is the elapsed time of Snakemake times its cores. A training or an evaluation is counted from its first
+    line of code, so its imports belong to the rest.
 
     Raises:
         InputError: a timing.json is damaged.
@@ -47,11 +47,11 @@ def share_of_demo() -> list[Row]:
                 finished.append(datetime.fromisoformat(times["finished"]))
         except (AttributeError, KeyError, TypeError, ValueError):
             raise InputError(
-                f"{path}: found no seconds and finished of each step, expected what an evaluation leaves"
+                f"{path}: found no seconds or finished of a step, expected a file written by `sgenet evaluate`"
             ) from None
     spans = [span for log in sorted(_LOGS.glob("*.log")) if (span := _read(log)) and span.holds(finished)]
     if not finished or not spans:
-        return [told(Row(WHAT, "all", note="not available: `snakemake --cores all` has made none here in one go"))]
+        return [told(Row(WHAT, "all", note="not available: found no complete run of `snakemake --cores all`"))]
     whole = spans[-1].seconds * spans[-1].cores
     label = f"{in_words(spans[-1].seconds)} on {spans[-1].cores} cores, {len(finished) // 2} runs"
     parts = {"all": whole, "training and evaluating": busy, "neither": whole - busy}
@@ -62,7 +62,7 @@ def share_of_demo() -> list[Row]:
 
 
 def _read(log: Path) -> _Span | None:
-    """The call that a log of Snakemake's tells of; None where it had nothing to do or did not come to its end."""
+    """Read the run from a log of Snakemake; None if it had nothing to do or did not finish."""
     text = log.read_text(encoding="utf-8", errors="replace")
     date = re.search(r"^ *Date: (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)$", text, re.M)
     cores = re.search(r"^Provided cores: (\d+)$", text, re.M)

@@ -18,7 +18,7 @@ from sgenet.provenance.origin import peak_memory_mib
 from sgenet.training.devices import take
 
 TURNS = 7
-MODELS = {  # variant -> model, and whether SGE's plain form takes the place of the fused one
+MODELS = {  # variant -> model, and whether SGE's reference replaces the fused form
     "resnet50": ("resnet50", False),
     "sge-resnet50, reference": ("sge-resnet50", True),
     "sge-resnet50, fused": ("sge-resnet50", False),
@@ -29,7 +29,7 @@ MODELS = {  # variant -> model, and whether SGE's plain form takes the place of 
 
 @dataclass(frozen=True)
 class Setting:
-    """How a step is done: pixels of a side, images, memory format, bf16 autocast, torch.compile."""
+    """Settings of a step: side in pixels, number of images, memory format, bf16 autocast, torch.compile."""
 
     size: int
     batch: int
@@ -49,12 +49,12 @@ SETTINGS = {
 
 
 def bench() -> None:
-    """Measure on the GPU where there is one, otherwise on the CPU, and write the results."""
+    """Measure on the GPU, or on the CPU if there is none, and write the results."""
     device = take("auto")
     torch.backends.cudnn.benchmark = True  # as in training
     rows = [row for setting in SETTINGS[device] for row in measure(setting, device)]
     packages = ["torch", "torchvision", "triton" if device == "cuda" else "numba"]
-    title = "a training step: seconds, ratio to ResNet50, images a second, peak memory"
+    title = "a training step: seconds, ratio to ResNet50, images per second, peak memory"
     write("step", rows, title, device=device_name(device), packages=packages)
 
 
@@ -72,7 +72,7 @@ def measure(setting: Setting, device: str) -> list[Row]:
 
 
 def create_step(model: str, plain: bool, setting: Setting, device: str) -> Callable[[], object]:
-    """A training step on random images, as a call; `plain` has SGE done by its reference."""
+    """Return a function that runs a training step on random images; with `plain`, SGE uses its reference."""
     torch.manual_seed(0)
     layout = _layout(setting)
     images = torch.randn(setting.batch, 3, setting.size, setting.size, device=device).to(memory_format=layout)
@@ -97,19 +97,19 @@ def _layout(setting: Setting) -> torch.memory_format:
 
 
 def _build(model: str, plain: bool, setting: Setting, device: str) -> tuple[Callable[[], object], float]:
-    """A training step, and the MiB that it takes at most, its network's included."""
+    """A training step, and its peak memory in MiB, including its network."""
     if device == "cpu":
         return create_step(model, plain, setting, device), _peak_on_cpu(model, plain, setting)
     before = torch.cuda.memory_allocated()
     step = create_step(model, plain, setting, device)
-    step()  # that cuDNN tries its algorithms, or that the network is compiled, is not part of it
+    step()  # excludes the search of cuDNN's algorithms and the compilation
     torch.cuda.reset_peak_memory_stats()
     step()
     return step, (torch.cuda.max_memory_allocated() - before) / 2**20
 
 
 def _peak_on_cpu(model: str, plain: bool, setting: Setting) -> float:
-    """MiB by which two steps raise the peak memory of a process of their own, which has imported all it needs."""
+    """Increase of peak memory in MiB by two steps, in a separate process that has imported all modules."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     with ProcessPoolExecutor(1, context) as pool:
@@ -119,7 +119,7 @@ def _peak_on_cpu(model: str, plain: bool, setting: Setting) -> float:
 def _growth(model: str, plain: bool, setting: Setting, threads: int) -> float:
     torch.set_num_threads(threads)
     name, _ = parse_name(model)
-    if name:  # the compiler that SGE brings with its first map is not part of it
+    if name:  # excludes the compiler that SGE imports at its first use
         with kernels.use("reference" if plain else "fused"):
             small = torch.randn(2, 64, 8, 8).to(memory_format=_layout(setting))
             attention.create(name, 64)(small).sum().backward()

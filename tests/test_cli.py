@@ -18,7 +18,7 @@ def test_doctor_tells_on_one_screen(project, capsys):
         "torch 2.",
         "mmdet 3.",
         "mmcv runs on",
-        "demo (chosen): classification data not made yet",
+        "demo (chosen): classification data not prepared yet",
         "smoke:",
     ):
         assert expected in text
@@ -39,7 +39,7 @@ def test_help_and_bad_arguments_import_nothing_heavy():
         "assert not {{'torch', 'torchvision', 'mmdet', 'pandas'}} & set(sys.modules); sys.exit(status)"
     )
     helped = subprocess.run([sys.executable, "-c", code.format("['--help']")], capture_output=True, text=True)
-    assert helped.returncode == 0 and "train a run; continues where it stopped" in helped.stdout
+    assert helped.returncode == 0 and "train a run; continues an interrupted training" in helped.stdout
     bad = ["train", "classification/resnet50", "--seed", "-1"]
     refused = subprocess.run([sys.executable, "-c", code.format(bad)], capture_output=True, text=True)
     assert refused.returncode == 2 and "Traceback" not in refused.stderr

@@ -80,7 +80,8 @@ def make_in(folder, *arguments):
         program = folder / ".venv/bin" / name
         program.write_text(f'#!/bin/sh\necho {name} >> "{folder}/calls"\n')
         program.chmod(0o755)
-    environment = {name: value for name, value in os.environ.items() if name != "CONDA_DEFAULT_ENV"}
+    own = ("CONDA_DEFAULT_ENV", "MAKEFLAGS", "MFLAGS", "MAKELEVEL")  # of the make that runs the tests
+    environment = {name: value for name, value in os.environ.items() if name not in own}
 
     def run():
         done = subprocess.run(["make", *arguments], cwd=folder, env=environment, capture_output=True, text=True)

@@ -120,7 +120,7 @@ def test_errors_of_other_files_and_other_kinds_are_left_alone(tmp_path):
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
-        (MemoryError(), "the machine's memory is full (no more is given); fewer `workers` or a smaller device_batch"),
+        (MemoryError(), "the machine's memory is full (allocation failed); fewer `workers` or a smaller device_batch"),
         (torch.OutOfMemoryError("CUDA out of memory. Tried to"), "the GPU's memory is full (CUDA out of memory."),
         (RuntimeError("CUDA error: out of memory\nmore"), "the GPU's memory is full (CUDA error: out of memory);"),
         (

@@ -1,4 +1,4 @@
-"""The `sgenet` command; one sub-command a step. What a step needs is imported when it runs."""
+"""The `sgenet` command, with one sub-command per step. The modules of a step are imported when it runs."""
 
 import argparse
 import contextlib
@@ -21,7 +21,7 @@ _FORKED = ("train", "evaluate", "activations", "complexity", "latency")  # steps
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run `sgenet`; returns the exit status: 0 done, 1 done with problems, 2 bad input, or a machine that refuses."""
+    """Run `sgenet`; returns the exit status: 0 done, 1 done with problems, 2 bad input or a system error."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == [fork_server.SERVE]:
         from sgenet.pipeline.preload import preload
@@ -29,12 +29,12 @@ def main(arguments: list[str] | None = None) -> int:
         fork_server.serve(Path(arguments[1]), main, preload)
         return 0
     options = _parser().parse_args(arguments)
-    warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # mmengine's, of no use to a user
-    for name in ("OMP_DYNAMIC", "OMP_THREAD_LIMIT"):  # given fewer threads than it was promised, torch waits for ever
+    warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # from mmengine, not relevant to users
+    for name in ("OMP_DYNAMIC", "OMP_THREAD_LIMIT"):  # with fewer threads than expected, torch waits forever
         os.environ.pop(name, None)
     processes.stop_on_signals()
     processes.follow_workflow()
-    logging.raiseExceptions = False  # a full disk under a library's log is no reason for a traceback
+    logging.raiseExceptions = False  # no traceback if a library cannot write its log to a full disk
     try:
         status = fork_server.run(arguments) if options.step in _FORKED else None
         status = (_run(options) or 0) if status is None else status
@@ -51,19 +51,19 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _end(sentence: str, status: int) -> int:
-    """Say why the step ends, as far as the output takes it; returns the status."""
+    """Print why the step ends, if the output can be written; returns the status."""
     with contextlib.suppress(OSError):
         print(f"sgenet: {sentence}", file=sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except OSError:  # Python would try once more at its end, and say so with a traceback
+        except OSError:  # Python would flush again at exit, and print a traceback
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     return status
 
 
 def _run(options: argparse.Namespace) -> int | None:
-    """Run the step that was chosen; returns its exit status, None for 0."""
+    """Run the chosen step; returns its exit status, None for 0."""
     status: int | None = options.function(options)
     return status
 
@@ -137,7 +137,7 @@ def _complexity(options: argparse.Namespace) -> None:
         _complexity_of_model(options)
         return
     if options.backbone or options.input or options.json:
-        raise InputError("complexity: --backbone, --input and --json are of one MODEL, found none")
+        raise InputError("complexity: --backbone, --input and --json: found without MODEL, expected with one MODEL")
     replication = _load(options)
     from sgenet.pipeline import steps
 
@@ -146,7 +146,7 @@ def _complexity(options: argparse.Namespace) -> None:
 
 def _complexity_of_model(options: argparse.Namespace) -> None:
     if options.scale:
-        raise InputError("complexity: --scale: found beside one MODEL, which is counted full-size, expected alone")
+        raise InputError("complexity: --scale: found with MODEL, expected only one: MODEL is counted full-size")
     from sgenet.complexity.command import describe
 
     size = tuple(options.input) if options.input else None
@@ -168,26 +168,26 @@ def _report(options: argparse.Namespace) -> int:
     problems = build(replication)
     missing, expected = count_missing(replication)
     if missing and not options.partial:
-        problems.append(f"{missing} of {expected} results are missing; to --partial that is no error")
+        problems.append(f"{missing} of {expected} results are missing; with --partial this is not an error")
     for problem in problems:
         print(f"sgenet: {problem}", file=sys.stderr)
     page = paths.report(replication.scale_name) / "index.html"
-    print(f"{page}: {expected - missing} of {expected} results were found")
+    print(f"{page}: {expected - missing} of {expected} results found")
     return 1 if problems else 0
 
 
 def _check_folder() -> None:
-    """InputError unless the working folder is a repository's root."""
+    """Raise an InputError unless the working folder is the root of a repository."""
     if not Path("params/pipeline.yaml").exists():
-        raise InputError(f"{os.curdir}: no params/pipeline.yaml here, expected the repository's root as working folder")
+        raise InputError(f"{os.curdir}: found no params/pipeline.yaml, expected the repository's root")
 
 
 def _load(options: argparse.Namespace) -> "Replication":
-    """The replication that params/, the environment and the options of a step choose."""
+    """Load the replication defined by params/, the environment and the options of a step."""
     _check_folder()
     from sgenet.config.runs import load_replication
 
-    # Snakemake passes what its --config chose over params/pipeline.yaml in these variables.
+    # With these variables Snakemake passes values of its --config that override params/pipeline.yaml.
     seeds, tables = os.environ.get("SGENET_SEEDS"), os.environ.get("SGENET_TABLES")
     if seeds and not seeds.isdecimal():
         raise InputError(f"environment variable SGENET_SEEDS: found {seeds!r}, expected a whole number")
@@ -202,24 +202,24 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     steps = parser.add_subparsers(dest="step", required=True, metavar="STEP")
     scaled = argparse.ArgumentParser(add_help=False)
-    scaled.add_argument("--scale", help="a file of params/scales/ (default: the one in params/pipeline.yaml)")
+    scaled.add_argument("--scale", help="a file in params/scales/ (default: as in params/pipeline.yaml)")
     of_run = argparse.ArgumentParser(add_help=False, parents=[scaled])
     of_run.add_argument("run", help="such as classification/sge-resnet50 or detection/retinanet/sge-resnet50")
     of_run.add_argument("--seed", type=_seed, default=0)
-    plan = steps.add_parser("plan", parents=[scaled], help="estimate what a replication will cost, before it starts")
+    plan = steps.add_parser("plan", parents=[scaled], help="estimate the cost of a replication before it starts")
     plan.set_defaults(function=_plan)
-    plan.add_argument("--tables", metavar="A,B", help="files of params/tables/ (default: as in params/pipeline.yaml)")
-    plan.add_argument("--json", action="store_true", help="the numbers for programs")
-    prepare = steps.add_parser("prepare", parents=[scaled], help="make and check the data of a task")
+    plan.add_argument("--tables", metavar="A,B", help="files in params/tables/ (default: as in params/pipeline.yaml)")
+    plan.add_argument("--json", action="store_true", help="print JSON")
+    prepare = steps.add_parser("prepare", parents=[scaled], help="prepare and check the data of a task")
     prepare.set_defaults(function=_prepare)
     prepare.add_argument("task", choices=["classification", "detection"])
-    train = steps.add_parser("train", parents=[of_run], help="train a run; continues where it stopped")
+    train = steps.add_parser("train", parents=[of_run], help="train a run; continues an interrupted training")
     train.set_defaults(function=_train)
     evaluate = steps.add_parser("evaluate", parents=[of_run], help="evaluate a trained run")
     evaluate.set_defaults(function=_evaluate)
-    evaluate.add_argument("--released", action="store_true", help="the weights in data/released/ in place of its own")
+    evaluate.add_argument("--released", action="store_true", help="use the weights in data/released/")
     activations = steps.add_parser(
-        "activations", parents=[scaled], help="measure what figures 2 to 4 show, before and after SGE"
+        "activations", parents=[scaled], help="measure the activations of figures 2 to 4, before and after SGE"
     )
     activations.set_defaults(function=_activations)
     complexity = steps.add_parser(
@@ -227,44 +227,44 @@ def _parser() -> argparse.ArgumentParser:
     )
     complexity.set_defaults(function=_complexity)
     complexity.add_argument(
-        "model", nargs="?", metavar="MODEL", help="such as sk-resnet101 (default: all of the tables)"
+        "model", nargs="?", metavar="MODEL", help="such as sk-resnet101 (default: all models in the tables)"
     )
-    complexity.add_argument("--backbone", action="store_true", help="of MODEL: without its last layer, as in detection")
+    complexity.add_argument("--backbone", action="store_true", help="with MODEL: omit its last layer, as in detection")
     complexity.add_argument(
-        "--input", nargs=2, type=int, metavar=("H", "W"), help="of MODEL: pixels (default: the paper's)"
+        "--input", nargs=2, type=int, metavar=("H", "W"), help="with MODEL: size in pixels (default: the paper's)"
     )
-    complexity.add_argument("--json", action="store_true", help="of MODEL: exact numbers for programs")
+    complexity.add_argument("--json", action="store_true", help="with MODEL: print JSON with exact numbers")
     latency = steps.add_parser("latency", parents=[scaled], help="time the full-size models on this machine")
     latency.set_defaults(function=_latency)
-    report = steps.add_parser("report", parents=[scaled], help="build the report from what is there")
+    report = steps.add_parser("report", parents=[scaled], help="build the report from the available results")
     report.set_defaults(function=_report)
-    report.add_argument("--partial", action="store_true", help="missing results and failed runs are no error")
+    report.add_argument("--partial", action="store_true", help="missing results and failed runs are not an error")
     released = steps.add_parser("import-checkpoint", help="convert a released checkpoint to safetensors")
     released.set_defaults(function=_import_checkpoint)
-    released.add_argument("source", metavar="SRC.pth.tar", help="file of torch.save; no code in it is ever run")
+    released.add_argument("source", metavar="SRC.pth.tar", help="file of torch.save; no code in it is executed")
     released.add_argument("destination", metavar="DST.safetensors")
     released.add_argument("--model", required=True, help="such as sge-resnet50 or faster-rcnn/sge-resnet50, full-size")
-    released.add_argument("--classes", help="a detector's, comma-separated in the order wanted (default: COCO's 80)")
-    data = steps.add_parser("data", help="image folders into other forms")
+    released.add_argument("--classes", help="of a detector, comma-separated, in the desired order (default: COCO's 80)")
+    data = steps.add_parser("data", help="convert image folders")
     forms = data.add_subparsers(dest="form", required=True, metavar="FORM")
-    pack = forms.add_parser("pack", help="SRC/{train,val}/<class>/ into one file a split")
+    pack = forms.add_parser("pack", help="pack SRC/{train,val}/<class>/ into one file per split")
     pack.set_defaults(function=_pack)
-    pack.add_argument("source", type=Path, metavar="SRC", help="image folder; it is only read")
+    pack.add_argument("source", type=Path, metavar="SRC", help="image folder; it is not changed")
     pack.add_argument("destination", type=Path, metavar="DST", help="new folder")
-    pack.add_argument("--size", type=_side, help="bring to squares of so many pixels (default: the files' own bytes)")
-    coco_eval = steps.add_parser("coco-eval", help="COCO's twelve numbers of any detections in its result format")
+    pack.add_argument("--size", type=_side, help="resize to squares of this side in pixels (default: keep the files)")
+    coco_eval = steps.add_parser("coco-eval", help="COCO's twelve metrics of detections in its result format")
     coco_eval.set_defaults(function=_coco_eval)
     coco_eval.add_argument("--annotations", type=Path, required=True, metavar="A.json", help="COCO's instances format")
     coco_eval.add_argument("--detections", type=Path, required=True, metavar="D.json", help="COCO's result format")
     coco_eval.add_argument("--iou-type", choices=["bbox", "segm"], default="bbox", help="boxes or masks")
-    coco_eval.add_argument("--json", action="store_true", help="exact numbers for programs")
-    doctor = steps.add_parser("doctor", help="what is installed, which device, what is missing for each scale")
+    coco_eval.add_argument("--json", action="store_true", help="print JSON with exact numbers")
+    doctor = steps.add_parser("doctor", help="print installed packages, devices, and what is missing for each scale")
     doctor.set_defaults(function=_doctor)
     return parser
 
 
 class _Version(argparse.Action):
-    """Print the installed package's version; its metadata are read only here."""
+    """Print the version of the installed package, whose metadata are read only for this option."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version
@@ -275,13 +275,13 @@ class _Version(argparse.Action):
 
 def _seed(text: str) -> int:
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of 0 or more")
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number, 0 or more")
     return int(text)
 
 
 def _side(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of 1 or more")
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number, 1 or more")
     return int(text)
 
 

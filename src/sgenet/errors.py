@@ -1,4 +1,4 @@
-"""Errors in one sentence: bad input, and what the machine refuses (disk full, no permission, no memory)."""
+"""Error messages of one sentence, for bad input and for failures of the machine (full disk, no memory, and others)."""
 
 import errno
 import os
@@ -7,16 +7,16 @@ from pathlib import Path
 
 _CONTINUES = "the same command continues"
 _ROOM = f"make room, and {_CONTINUES}"
-_RIGHT = f"give this user the right to, and {_CONTINUES}"
+_RIGHT = f"give this user the permission, and {_CONTINUES}"
 _ADVICE = {
     errno.ENOSPC: _ROOM,
     errno.EDQUOT: _ROOM,
     errno.EFBIG: f"raise the limit on the size of files (ulimit -f), and {_CONTINUES}",
-    errno.EROFS: "expected a place that can be written to",
+    errno.EROFS: "expected a writable file system",
     errno.EACCES: _RIGHT,
     errno.EPERM: _RIGHT,
     errno.EMFILE: f"raise the limit on open files (ulimit -n), and {_CONTINUES}",
-    errno.ENOMEM: f"{_CONTINUES} where more memory is free",
+    errno.ENOMEM: f"free some memory, and {_CONTINUES}",
 }
 _OF_WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 _SQLITE = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")
@@ -25,14 +25,14 @@ _WORKER = re.compile(r"DataLoader worker .*(killed|exited)|.*shared memory|Too m
 _LESS = f"fewer `workers` or a smaller device_batch_size need less, and {_CONTINUES}"
 _PLACE = re.compile(r"\[enforce fail at [^]]*\] ")
 _TEMPORARY = re.compile(r"\.([^/]+)\.tmp-[^/]+/new(?=/|$)")
-_LONGEST = 120  # characters that are shown of a library's message
-LONGEST = 1500  # characters of a line of an error
+_LONGEST = 120  # characters of a library's message that are shown
+LONGEST = 1500  # characters of a line of an error message
 
 
 class InputError(Exception):
-    """Bad input, told in one sentence: which file, which field, what was found, what was expected.
+    """Bad input, described in one sentence that names the file, the field, what was found and what was expected.
 
-    Each argument is a line: control characters in it are escaped, and what is too long to read loses its middle.
+    Each argument is one line of the message. Control characters are escaped; the middle of a long line is left out.
     """
 
     def __str__(self) -> str:
@@ -48,16 +48,17 @@ def _shorten(text: str) -> str:
 
 
 def cannot_write(path: Path, error: Exception) -> str | None:
-    """A sentence for an error met while `path` was written, under this or a temporary name beside it; None for others.
+    """Return a message for an error raised while `path`, or a temporary file next to it, was written.
 
-    What names another file is of that one's, unless reading cannot have caused it.
+    Returns None for any other error. An error that names another file concerns that file, unless only writing can
+    raise it.
     """
     if isinstance(error, OSError) and error.errno is not None:
         here = Path(os.path.abspath(path))
         named = here if error.filename is None else Path(os.path.abspath(os.fsdecode(error.filename)))
-        ours = here.parent in named.parents or named in here.parents
-        told = f"{_final(path)}: cannot be written{_why(error.errno)}"
-        return told if error.errno in _OF_WRITING or ours else None
+        concerned = here.parent in named.parents or named in here.parents
+        text = f"{_final(path)}: cannot be written{_why(error.errno)}"
+        return text if error.errno in _OF_WRITING or concerned else None
     sqlite = str(getattr(error, "sqlite_errorname", ""))
     if sqlite.startswith(_SQLITE):
         return f"{path}: cannot be written ({_first(error)}); {_ROOM if sqlite == 'SQLITE_FULL' else _CONTINUES}"
@@ -65,7 +66,7 @@ def cannot_write(path: Path, error: Exception) -> str | None:
 
 
 def _final(path: Path) -> str:
-    """The name that a file will have which is written in a new folder under a temporary name."""
+    """Return the final name of a file that is written in a new folder with a temporary name."""
     name, count = str(path), 1
     while count:
         name, count = _TEMPORARY.subn(r"\1", name)
@@ -73,23 +74,26 @@ def _final(path: Path) -> str:
 
 
 def explain(error: Exception) -> str | None:
-    """A sentence for what is raised where the machine has not what is asked for; None for anything else."""
+    """Return a message for an error of the machine, such as too little memory; None for other errors."""
     name, text = type(error).__name__, _first(error)
     if isinstance(error, MemoryError) or "can't allocate memory" in text:
-        return f"the machine's memory is full ({text or 'no more is given'}); {_LESS}"
+        return f"the machine's memory is full ({text or 'allocation failed'}); {_LESS}"
     if isinstance(error, OSError) and error.errno is not None:
         return f"{error.filename or 'a file or the output'}: cannot be used{_why(error.errno)}"
     if name == "OutOfMemoryError" or (isinstance(error, RuntimeError) and _MEMORY.search(text)):
-        return f"the GPU's memory is full ({text}); lower device_batch_size, the batch of a step stays as it is"
+        return f"the GPU's memory is full ({text}); lower device_batch_size; batch_size stays the same"
     if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
-        return f"compile: torch.compile failed ({text}); set it to false, or install what it needs"
+        return f"compile: torch.compile failed ({text}); set it to false, or install what torch.compile needs"
     if isinstance(error, RuntimeError | OSError) and _WORKER.match(text):
         return f"{text}; fewer `workers` need less memory, and {_CONTINUES}"
     return None
 
 
 def message(error: Exception) -> str:
-    """What an error says; its last line where torch put the whole traceback of a data-loader worker before that."""
+    """Return the message of an error.
+
+    Of an error in a data-loader worker, whose message starts with the worker's traceback, only the last line is used.
+    """
     text = str(error.args[0]) if error.args else ""
     if not (text.startswith("Caught ") and "in DataLoader worker process" in text):
         return str(error)
@@ -102,6 +106,6 @@ def _why(number: int) -> str:
 
 
 def _first(error: Exception) -> str:
-    """The first line of a message, without the place in torch's sources."""
+    """Return the first line of a message, without the location in torch's sources."""
     text = next(iter(message(error).splitlines()), "")
     return _PLACE.sub("", text)[:_LONGEST].strip()

@@ -68,7 +68,7 @@ def test_a_replication_that_no_log_covers(project, finished):
 def test_a_damaged_record(project, content):
     path = _timing("classification/resnet50", 40.0, 10.0)
     path.write_text(content)
-    with pytest.raises(InputError, match="timing.json: found no seconds and finished"):
+    with pytest.raises(InputError, match="timing.json: found no seconds or finished"):
         records.share_of_demo()
 
 

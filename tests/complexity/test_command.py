@@ -52,7 +52,7 @@ def test_the_recipes_settings_count_and_are_the_modules_own_defaults(project, ca
     ("arguments", "sentence"),
     [
         (["sgee-resnet50"], "complexity: found model 'sgee-resnet50', expected one of resnet18"),
-        (["sk-resnet18"], "complexity: found model 'sk-resnet18', but sk stands inside bottlenecks"),
+        (["sk-resnet18"], "complexity: found model 'sk-resnet18', but sk is placed inside bottlenecks"),
         (
             ["resnet50", "--input", "31", "64"],
             "--input: found 31 64, expected height and width from 32 to 16384 pixels",
@@ -61,8 +61,8 @@ def test_the_recipes_settings_count_and_are_the_modules_own_defaults(project, ca
             ["resnet50", "--input", "64", "-1"],
             "--input: found 64 -1, expected height and width from 32 to 16384 pixels",
         ),
-        (["--json"], "complexity: --backbone, --input and --json are of one MODEL, found none"),
-        (["resnet50", "--scale", "demo"], "complexity: --scale: found beside one MODEL, which is counted full-size"),
+        (["--json"], "complexity: --backbone, --input and --json: found without MODEL"),
+        (["resnet50", "--scale", "demo"], "complexity: --scale: found with MODEL, expected only one"),
     ],
 )
 def test_mistakes_are_told_in_one_sentence(project, capsys, arguments, sentence):

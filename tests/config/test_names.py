@@ -14,7 +14,7 @@ def test_unknown_names_are_refused(name):
 def test_names_are_a_module_and_a_depth():
     assert parse_name("resnet34") == (None, 34) and parse_name("cbam-resnet18") == ("cbam", 18)
     for depth in (18, 34):
-        with pytest.raises(ValueError, match="sk stands inside bottlenecks, expected sk-resnet50 or sk-resnet101"):
+        with pytest.raises(ValueError, match="sk is placed inside bottlenecks, expected sk-resnet50 or sk-resnet101"):
             parse_name(f"sk-resnet{depth}")
 
 
@@ -34,22 +34,22 @@ def test_groups_keep_their_channels_in_a_network_of_another_width(width, groups)
             "sge-resnet50",
             8,
             {"groups": 7},
-            "sge.groups: found 7, expected a divisor of 256, the channels that sge meets",
+            "sge.groups: found 7, expected a divisor of 256, the input channels of sge",
         ),
         ("sge-resnet50", 8, {"groups": 4}, "at width 64 and a multiple of 8, for whole groups at width 8"),
         (
             "sge-resnet18",
             64,
             {"groups": 128},
-            "expected a divisor of 64, the channels that sge meets in the first stage",
+            "expected a divisor of 64, the input channels of sge in the first stage",
         ),
-        ("sk-resnet50", 64, {"groups": 128}, "expected a divisor of 64, the channels that sk meets in the first stage"),
-        ("sk-resnet50", 8, {"reduction": 16}, "sk.reduction: found 16, expected at most 8, the channels that sk meets"),
+        ("sk-resnet50", 64, {"groups": 128}, "expected a divisor of 64, the input channels of sk in the first stage"),
+        ("sk-resnet50", 8, {"reduction": 16}, "sk.reduction: found 16, expected at most 8, the input channels of sk"),
         (
             "se-resnet50",
             4,
             {"reduction": 17},
-            "se.reduction: found 17, expected at most 16, the channels that se meets",
+            "se.reduction: found 17, expected at most 16, the input channels of se",
         ),
     ],
 )

@@ -114,7 +114,7 @@ BAD = [
     ),
     (IMAGENET, _set("rows", 0, "run", to="resnet51"), r"rows.0.run: found model 'resnet51', expected one of resnet18"),
     (IMAGENET, _set("rows", 1, "baseline", to="ResNet"), r"rows.1.baseline: found 'ResNet', expected the label"),
-    (IMAGENET, _set("rows", 1, "label", to="ResNet50"), r"rows.1.label: 'ResNet50' stands in the table already"),
+    (IMAGENET, _set("rows", 1, "label", to="ResNet50"), r"rows.1.label: 'ResNet50' is already in the table"),
     (IMAGENET, _set("rows", 0, "published", "ap", to={"value": 1, "source": ["H"]}), r"published.ap: no such column"),
     (IMAGENET, _set("rows", 0, "published", "top1", "source", to=["Z"]), r"top1.source: found 'Z', expected H, A"),
     (IMAGENET, _set("rows", 0, "settings", to={"epochs": 0}), r"rows.0.settings.epochs: found 0, expected minimum 1"),
@@ -128,7 +128,7 @@ BAD = [
 
 BAD += [
     (PIPELINE, _set("scale", to=float("nan")), r"pipeline.yaml: scale: found nan, expected a finite number"),
-    (PIPELINE, lambda value: value.update({1: 1}), r"line 18: found a key that YAML takes for int, expected text"),
+    (PIPELINE, lambda value: value.update({1: 1}), r"line 18: found a key that YAML reads as int, expected text"),
     (PIPELINE, _set("seeds", to=2.0), r"pipeline.yaml: seeds: found 2.0, expected integer"),
     (PIPELINE, _set("seeds", to=10**9), r"pipeline.yaml: seeds: found 1000000000, expected maximum 1000"),
     (PIPELINE, _set("seeds", to=10**20), r"pipeline.yaml: seeds: found 1000.*, expected a number up to 9.*e.15"),
@@ -145,7 +145,7 @@ BAD += [
     (
         DEMO,
         _set("classification", "attention", to={"sk": {}}),
-        r"sk.reduction: found 16, expected at most 8, the channels",
+        r"sk.reduction: found 16, expected at most 8, the input channels",
     ),
     ("params/recipes/classification.yaml", _set("attention", "se", to={}), r"attention.se.reduction: missing"),
     (
@@ -156,7 +156,7 @@ BAD += [
     (
         IMAGENET,
         _set("rows", 0, "run", to="sk-resnet18"),
-        r"rows.0.run: .* sk stands inside bottlenecks, expected sk-res",
+        r"rows.0.run: .* sk is placed inside bottlenecks, expected sk-res",
     ),
     (
         DEMO,
@@ -169,7 +169,7 @@ BAD += [
     (IMAGENET, _set("columns", 0, "measured", to="trained"), r"columns.0.measured: found 'trained' for params"),
     (IMAGENET, _set("rows", 0, "run", to=".."), r"rows.0.run: found '..', expected pattern"),
     (IMAGENET, lambda value: value["rows"][0].pop("run"), r"imagenet.yaml: rows.0.run: missing"),
-    (IMAGENET, _set("columns", 3, "id", to="top1"), r"columns.3.id: 'top1' stands in the table already"),
+    (IMAGENET, _set("columns", 3, "id", to="top1"), r"columns.3.id: 'top1' is already in the table"),
     (COMPLEXITY, _set("rows", 1, "run", to="se-resnet50"), r"rows.1.run: found in a table of complexity, expected"),
     (COMPLEXITY, _set("rows", 1, "model", to="sa-resnet50"), r"rows.1.run: found model 'sa-resnet50', expected one"),
     (COMPLEXITY, _set("rows", 1, "settings", to={"epoch": 1}), r"rows.1.settings.epoch: unknown key, did you mean"),
@@ -197,7 +197,7 @@ def test_bad_parameters_are_told_in_one_sentence(project, capsys, path, change, 
         ("scale: [demo", "params/pipeline.yaml: line 1 is not YAML"),
         ("- demo", "params/pipeline.yaml: the whole file: found .* expected object"),
         ("scale: !!python/object/apply:os.system ['true']", "params/pipeline.yaml: line 1 is not YAML"),
-        ("seeds: 1\nseeds: 2", "params/pipeline.yaml: line 2: seeds stands twice, expected it once"),
+        ("seeds: 1\nseeds: 2", "params/pipeline.yaml: line 2: seeds is repeated, expected it once"),
         (None, "params/pipeline.yaml: cannot be read .no such file or directory., expected a YAML file"),
     ],
 )
@@ -213,4 +213,4 @@ def test_unknown_run_and_wrong_folder(project, tmp_path, monkeypatch, capsys):
     assert "found 'classification/resnet51', expected one of classification/bam-resnet101" in capsys.readouterr().err
     monkeypatch.chdir("/")
     assert main(["report"]) == 2
-    assert "no params/pipeline.yaml here" in capsys.readouterr().err
+    assert "found no params/pipeline.yaml" in capsys.readouterr().err

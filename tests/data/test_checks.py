@@ -99,7 +99,7 @@ def test_a_broken_memory_is_thrown_away(images, tmp_path, looked_at, capsys):
     cache.write_bytes(b"SQLite format 3\0" + b"rubbish" * 999)
     assert check_images(images(), cache, "check") == found
     assert len(looked_at) == 80
-    assert "known.sqlite: thrown away" in capsys.readouterr().err
+    assert "known.sqlite: removed as unreadable" in capsys.readouterr().err
     check_images(images(), cache, "check")
     assert len(looked_at) == 80
 
@@ -154,7 +154,7 @@ def test_a_second_check_at_work_is_told(images, tmp_path, monkeypatch):
 
     def inspect_beside_another(source):
         if source.name in ("00.png", "30.png"):
-            with pytest.raises(InputError, match="known.sqlite: in use, expected no other `sgenet prepare`"):
+            with pytest.raises(InputError, match="known.sqlite: in use, expected no other running `sgenet prepare`"):
                 check_images(images(), cache, "check")
         return inspect(source)
 

@@ -85,8 +85,8 @@ def test_unreadable_truncated_and_other_files(source, prepare):
     (source.root / "val/cat/gone.png").symlink_to(source.root / "nowhere")
     expected = "expected JPEG, PNG, WEBP, BMP, PPM or TIFF"
     texts = [
-        "train/stray.txt: found a file beside the class folders, expected it in one",
-        "val/cat/gone.png: found a link to nothing, expected an image",
+        "train/stray.txt: found a file next to the class folders, expected it in one",
+        "val/cat/gone.png: found a broken link, expected an image",
         "train/cat/cut.jpg: found a damaged or truncated image (image file is truncated), expected a whole one",
         f"train/cat/text.jpg: found bytes of no readable image (they begin with b'hello, w'), {expected}",
         f"val/cat/1.png: found an empty file, {expected}",
@@ -101,9 +101,9 @@ def test_classes_of_one_split(source, prepare):
     source.folders(train_ant=1, train_bee=0, train_cat=1, val_ant=1, val_bee=1, val_dog=2)
     texts = [
         "train/bee: found no image, expected at least one",
-        "val/bee: found a class that has no images in train, expected one that has",
-        "val/dog: found a class that has no images in train, expected one that has",
-        "val/cat: not found, expected every class of training",
+        "val/bee: found a class that has no images in train, expected a class that has some",
+        "val/dog: found a class that has no images in train, expected a class that has some",
+        "val/cat: not found, expected every training class",
     ]
     manifest = check_both(prepare, "folder", texts)
     assert manifest["classes"] == ["ant", "cat"]
@@ -164,14 +164,14 @@ def test_missing_folders_are_named(source, prepare):
         prepare("folder")
     with pytest.raises(InputError, match="data.classification.root: environment variable NO_SUCH is not set, expected"):
         prepare("folder", root="${NO_SUCH}/x")
-    with pytest.raises(InputError, match="data.classification.root: found '/no/such', expected a folder that exists"):
+    with pytest.raises(InputError, match="data.classification.root: found '/no/such', expected an existing folder"):
         prepare("folder", root="/no/such")
 
 
 def test_links_in_a_circle_end(source, prepare):
     source.folders(train_cat=1, val_cat=1)
     (source.root / "train/cat/again").symlink_to(source.root / "train")
-    text = "train/cat/again: found a link to a folder around it, expected files"
+    text = "train/cat/again: found a link to one of its parent folders, expected files"
     with pytest.raises(InputError, match=f"1 defect, .*\n{text}$"):
         prepare("folder")
 
@@ -188,7 +188,7 @@ def test_limits_take_evenly_and_always_the_same(source, prepare):
     assert manifest["splits"]["train"] == {"images": 7, "per_class": {"ant": 3, "bee": 1, "cat": 3}}
     assert [row["path"] for row in rows(prepare, "train")][:3] == ["ant/1.png", "ant/4.png", "ant/7.png"]
     assert manifest["splits"]["val"]["images"] == 2
-    with pytest.raises(InputError, match="train_images: found 2, expected one or more for each of the 3 classes"):
+    with pytest.raises(InputError, match="train_images: found 2, expected at least one for each of the 3 classes"):
         prepare("folder", train_images=2)
 
 

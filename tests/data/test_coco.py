@@ -220,7 +220,7 @@ def test_sizes_before_exif_turned_the_image_are_explained(source, prepare):
     source.coco().image("train2017/a.png", size=(40, 30), exif=exif)
     text = (
         f"{TRAIN}: images: id 10: found 40 x 30 pixels, expected the 30 x 40 of train2017/a.png "
-        "(EXIF's orientation turns it, as it does in training)"
+        "(rotated by its EXIF orientation, as in training)"
     )
     check_both(source, prepare, [text])
     source.edit("train", lambda coco: coco["images"][0].update(width=30, height=40))
@@ -248,7 +248,7 @@ def test_whole_floats_and_a_byte_order_mark(source, prepare):
 
 def test_falling_area_limits(source, prepare):
     source.coco()
-    with pytest.raises(InputError, match=r"data.detection.area_limits: found \[96, 32\], expected rising ones"):
+    with pytest.raises(InputError, match=r"data.detection.area_limits: found \[96, 32\], expected increasing ones"):
         prepare("coco", area_limits=[96, 32])
 
 

@@ -23,13 +23,13 @@ REFUSED = {
     "annotations missing": (lambda coco: coco.pop("annotations"), f"{TRAIN}: annotations: missing, expected a list"),
     "categories missing": (lambda coco: coco.pop("categories"), f"{TRAIN}: categories: missing, expected a list"),
     "no images": (lambda coco: coco["images"].clear(), f"{TRAIN}: images: found an empty list, expected at least one"),
-    "image twice": (twice("images"), f"{TRAIN}: images.2.id: found 10 once more, expected an id of its own"),
-    "annotation twice": (twice("annotations"), f"{TRAIN}: annotations.2.id: found 1 once more, expected an id of"),
-    "category twice": (twice("categories"), f"{TRAIN}: categories.2.id: found 7 once more, expected an id of its own"),
-    "name twice": (twice("categories", "name"), f"{TRAIN}: categories.2.name: found 'cell' once more, expected a name"),
+    "image twice": (twice("images"), f"{TRAIN}: images.2.id: found 10 again, expected a unique id"),
+    "annotation twice": (twice("annotations"), f"{TRAIN}: annotations.2.id: found 1 again, expected a unique id"),
+    "category twice": (twice("categories"), f"{TRAIN}: categories.2.id: found 7 again, expected a unique id"),
+    "name twice": (twice("categories", "name"), f"{TRAIN}: categories.2.name: found 'cell' again, expected a unique"),
     "file twice": (
         lambda coco: coco["images"][1].update(file_name="./a.png"),
-        f"{TRAIN}: images.1.file_name: found './a.png' once more, expected a file of its own for each image",
+        f"{TRAIN}: images.1.file_name: found './a.png' again, expected a different file for each image",
     ),
     "a list as category": (
         lambda coco: coco["categories"][0].update(id=[7]),
@@ -47,7 +47,7 @@ REFUSED = {
     **{
         f"leaves by {name}": (
             lambda coco, name=name: coco["images"][1].update(file_name=name),
-            f"{TRAIN}: images.1.file_name: found {name!r}, expected a name that stays in the folder of images",
+            f"{TRAIN}: images.1.file_name: found {name!r}, expected a path inside the folder of images",
         )
         for name in ("/etc/passwd", "../val2017/c.png", "x/../../y.png", "..\\c.png", "C:\\c.png", *STRANGE)
     },
@@ -80,5 +80,5 @@ def test_no_json_and_nothing_there(source, prepare):
 @pytest.mark.parametrize("content", [b"[" * 100_000, b'{"images": ' + b"9" * 5000 + b"}"], ids=["deep", "long"])
 def test_json_that_python_cannot_read(source, prepare, content):
     source.coco().bytes(TRAIN, content)
-    with pytest.raises(InputError, match="instances_train2017.json: found lists in lists too deep, or a number too"):
+    with pytest.raises(InputError, match="instances_train2017.json: found lists nested too deeply, or a number"):
         prepare("coco")

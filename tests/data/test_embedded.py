@@ -198,7 +198,7 @@ def test_failure_leaves_the_old_data(monkeypatch, tmp_path):
 
 def test_refuses_to_replace_what_is_no_embedded_data(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(InputError, match="holds thesis.tex, which is no prepared data"):
+    with pytest.raises(InputError, match="found thesis.tex, which is not prepared data"):
         make_detection(tmp_path, SMALL["detection"])
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
@@ -212,8 +212,8 @@ def test_refuses_to_replace_what_is_no_embedded_data(tmp_path):
         ("classification", {"image_size": 32}, r"digit_height is \[26, 48\], expected 8 to 24 pixels"),
         ("detection", {"objects": 3}, "objects is 3, expected two whole numbers"),
         ("detection", {"objects": [4, 2]}, r"objects is \[4, 2\], expected the least \(from 1\) and"),
-        ("detection", {"area_limits": [400, 150]}, r"give the areas \[50, 400, 150, 1200\], expected rising"),
-        ("detection", {"image_size": 64}, "expected rising ones from 20 to 682.667 square pixels"),
+        ("detection", {"area_limits": [400, 150]}, r"give the areas \[50, 400, 150, 1200\], expected increasing"),
+        ("detection", {"image_size": 64}, "expected increasing ones from 20 to 682.667 square pixels"),
     ],
 )
 def test_bad_settings_are_told(tmp_path, task, settings, message):

@@ -117,7 +117,7 @@ def member(name, kind=tarfile.REGTYPE, link=""):
 )
 def test_archives_that_point_out_of_themselves_are_refused(flat, prepare, devkit, odd, message):
     pack(flat, devkit, odd)
-    with pytest.raises(InputError, match=f"t12.tar.gz: {message}, expected files and folders inside the archive alone"):
+    with pytest.raises(InputError, match=f"t12.tar.gz: {message}, expected only files and folders inside the archive"):
         prepare("imagenet", defects="skip")
 
 

@@ -76,8 +76,8 @@ def test_places_that_hold_something_are_refused(folders, tmp_path, capsys):
     assert main(["data", "pack", str(folders.root), str(folders.root / "packed")]) == 2
     assert main(["data", "pack", str(folders.root), str(tmp_path / "full/thesis.tex/packed")]) == 2
     told = capsys.readouterr().err.splitlines()
-    assert "full: found something there, expected a new or empty folder" in told[0]
-    assert "packed: is inside" in told[1] and "the source stays as it is" in told[1]
+    assert "full: found a file or a folder with files, expected a new or empty folder" in told[0]
+    assert "packed: is inside" in told[1] and "the source must not change" in told[1]
     assert "thesis.tex/packed: cannot be made (" in told[2]
     assert not (folders.root / "packed").exists()
 
@@ -86,8 +86,8 @@ def test_defects_of_the_folder_are_told(source, tmp_path, capsys):
     source.folders(train_cat=1, train_ant=1, val_cat=1, val_dog=1)
     assert main(["data", "pack", str(source.root), str(tmp_path / "packed")]) == 2
     assert capsys.readouterr().err.splitlines()[1:] == [
-        "val/dog: found a class that has no images in train, expected one that has",
-        "val/ant: not found, expected every class of training",
+        "val/dog: found a class that has no images in train, expected a class that has some",
+        "val/ant: not found, expected every training class",
     ]
 
 

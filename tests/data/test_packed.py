@@ -105,8 +105,8 @@ def test_a_class_list_with_a_byte_order_mark(folder):
         (np.zeros((4, 3), np.float32), r"float32 \[4, 3\]"),
         (np.zeros((0, 3), np.int32), r"int32 \[0, 3\]"),
         (np.zeros((4, 3), np.int32), "an empty image"),
-        (np.array([[-1, 1, 0]], np.int32), "an odd offset"),
-        (np.array([[2**63 - 1, 9, 0]], np.int64), "an odd offset"),
+        (np.array([[-1, 1, 0]], np.int32), "an invalid offset"),
+        (np.array([[2**63 - 1, 9, 0]], np.int64), "an invalid offset"),
     ],
 )
 def test_wrong_index(folder, index, found):

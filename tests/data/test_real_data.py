@@ -77,7 +77,7 @@ def test_blood_cells(shared, use, monkeypatch):
     run = replication.run("detection/mask-rcnn/sge-resnet50")
     from sgenet.detection.config import detector_config
 
-    with pytest.raises(InputError, match="mask-rcnn/sge-resnet50: masks: found objects without one in data/smoke/"):
+    with pytest.raises(InputError, match="mask-rcnn/sge-resnet50: masks: found objects without a mask in data/smoke/"):
         detector_config(run, paths.data_folder("smoke", "detection"), manifest)
 
 
@@ -232,14 +232,14 @@ def test_prepared_data_do_not_lead_out_of_the_root(source, use, place):
     path, listed = paths.manifest("smoke", "classification"), paths.data_folder("smoke", "classification") / "val.csv"
     manifest, text = read_json(path), listed.read_text()
     path.write_text(json.dumps(manifest | {"settings": manifest["settings"] | {"val": place}}))
-    with pytest.raises(InputError, match="classification.json: settings: found .*, expected a place below the root"):
+    with pytest.raises(InputError, match="classification.json: settings: found .*, expected a path below the root"):
         manifest_of(replication, "classification")
     path.write_text(json.dumps(manifest))
     manifest = manifest_of(replication, "classification")
     assert len(open_split(listed.parent, manifest, "val")) == 1
     listed.write_text(text.replace("cat/0.png", f"{place}/0.png"))
     if place != "C:\\x":  # here an ordinary name
-        with pytest.raises(InputError, match="val.csv: found .*, expected names that stay below the root of the data"):
+        with pytest.raises(InputError, match="val.csv: found .*, expected paths below the root of the data"):
             open_split(listed.parent, manifest, "val")
 
 
@@ -254,7 +254,7 @@ def test_a_json_other_than_the_one_checked_is_refused(source, use, change):
     if change == "sound":
         assert manifest_of(replication, "detection")["area_limits"] == [1024, 9216]
         return
-    text = "instances_val2017.json: not the file that was checked, .*`sgenet prepare detection --scale smoke` checks it"
+    text = "instances_val2017.json: found changed content, .*: run `sgenet prepare detection --scale smoke`"
     with pytest.raises(InputError, match=text):
         steps.train(replication, replication.run("detection/retinanet/sge-resnet50"), 0)
 

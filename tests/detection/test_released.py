@@ -134,11 +134,11 @@ def test_the_command_converts_a_full_size_detector(project, tmp_path, capsys):
     arguments += ["--model", "retinanet/sge-resnet18"]
     assert main(arguments) == 0
     out = capsys.readouterr().out
-    assert "epoch 24, best accuracy not told, as the file says; classes not told, taken as COCO's 80 in " in out
+    assert "epoch 24, best accuracy unknown, according to the file; classes not named, assumed to be COCO's 80" in out
     _assert_equal(load_file(tmp_path / "w.safetensors"), network)
     assert main([*arguments, "--classes", ",".join(CLASSES)]) == 2
     error = capsys.readouterr().err
-    assert "a.pth: meta.CLASSES (missing, taken as COCO's): found 80 classes, expected 3: bicycle is unknown; " in error
+    assert "a.pth: meta.CLASSES (missing, assumed to be COCO's): found 80 classes, expected 3: bicycle is unk" in error
     content["meta"]["CLASSES"] = OLD_CLASSES
     torch.save(content, tmp_path / "a.pth")
     assert main(arguments) == 2

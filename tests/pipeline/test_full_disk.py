@@ -255,5 +255,5 @@ def test_a_training_goes_on_where_wandb_finds_no_room(tmp_path, mounts, monkeypa
         return sys.stdout.getvalue()
 
     told = forked(act)
-    assert not full or (told.startswith("wandb: ") and told.endswith("the training goes on without W&B\n"))
+    assert not full or (told.startswith("wandb: ") and told.endswith("the training continues without W&B\n"))
     assert told.count("\n") == full

@@ -111,7 +111,7 @@ def test_a_training_that_tells_nothing_is_told_of(project, training):
     path = paths.training("smoke", "classification/sge-resnet50", 0) / "training.json"
     write_json(path, training)
     write_json(paths.evaluation("smoke", "classification/sge-resnet50", 0) / "metrics.json", {})
-    with pytest.raises(InputError, match="training.json: .*: missing, expected what `sgenet train` leaves"):
+    with pytest.raises(InputError, match="training.json: .*: missing, expected a file written by `sgenet train`"):
         plan.remaining(replication)
 
 

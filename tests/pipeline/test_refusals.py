@@ -65,7 +65,7 @@ def test_checkpoints_of_others(evil, tmp_path, capsys, model):
     path.write_bytes(evil)
     assert main(["import-checkpoint", str(path), str(tmp_path / "w.safetensors"), "--model", model]) == 2
     told = capsys.readouterr().err
-    assert told.count("\n") == 1 and re.search(r"holds \S*open, expected tensors .* since that could run code", told)
+    assert told.count("\n") == 1 and re.search(r"found \S*open, expected only tensors .* that could run code", told)
     with pytest.raises(InputError, match="that could run code"):
         load_classifier("resnet18", path)
 
@@ -88,7 +88,7 @@ def test_a_checkpoint_to_continue_from(evil, tmp_path, monkeypatch):
     file = folder / f"epoch-0003-{hashlib.sha256(evil).hexdigest()}.pth"  # its checksum is right
     file.write_bytes(evil)
     found, damaged = newest_checkpoint(folder)
-    assert found is None and damaged == ["epoch-0003 (it holds more than tensors and numbers)"]
+    assert found is None and damaged == ["epoch-0003 (it contains more than tensors and numbers)"]
 
 
 def test_arrays_of_objects(tmp_path):

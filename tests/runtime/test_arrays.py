@@ -44,7 +44,7 @@ BAD = {
     "a: found .*'x'": lambda path: np.savez(path, a=np.ones(2, dtype=[("x", int)])),
     "cannot be read .BadZipFile.": lambda path: path.write_bytes(b"text"),
     "cannot be read .is a directory.": lambda path: path.mkdir(),
-    "cannot be read .is no ordinary file.": lambda path: os.mkfifo(path),
+    "cannot be read .is not a regular file.": lambda path: os.mkfifo(path),
     "cannot be read .no such file": lambda path: None,
 }
 

@@ -16,6 +16,16 @@ ROOT = Path(__file__).parents[2]
 BINARIES = Path(sys.executable).parent  # python, snakemake, dvc, sgenet
 
 
+# Another environment, which changes no result.
+ELSEWHERE = {
+    "LC_ALL": "C",
+    "TZ": "Asia/Kathmandu",
+    "PYTHONHASHSEED": "12345",
+    "OMP_NUM_THREADS": "2",
+    "MKL_NUM_THREADS": "2",
+    "OPENBLAS_NUM_THREADS": "2",
+    "OMP_DYNAMIC": "true",
+}
 # Files that tell how long something took, when, or on what, and digests of these; a history.csv is compared without its
 # column of seconds.
 TIMED = {"training.json", "timing.json", "latency.json", "index.html", ".made.json"}
@@ -66,6 +76,10 @@ class Checkout:
         change(value)
         (self.folder / path).write_text(yaml.safe_dump(value, sort_keys=False))  # results hold settings in their order
 
+    def use_dvc(self) -> None:
+        """Leave a dvc.lock without stages: Snakemake keeps one up to date where it exists."""
+        (self.folder / "dvc.lock").write_text("schema: '2.0'\n")
+
     def jobs(self, output: str) -> dict[str, int]:
         """Jobs that Snakemake counts in its table, by rule."""
         return {name: int(count) for name, count in re.findall(r"^([a-z_]+) +(\d+)$", output, re.MULTILINE)}
@@ -115,8 +129,8 @@ def make_checkout(folder: Path, binaries: Path = BINARIES) -> Checkout:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
-    (folder / "dvc.lock").write_text("schema: '2.0'\n")  # as after a `dvc repro`: Snakemake then keeps it up to date
     copy = Checkout(folder, binaries)
+    copy.use_dvc()
     copy("git", "init", "--quiet")
     copy("git", "add", "--all")
     copy("git", "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "--quiet", "-m", "copy")

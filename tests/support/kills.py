@@ -35,6 +35,7 @@ def watched(of: Checkout, folder: Path, *untracked: str) -> Iterator[Checkout]:
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(of.folder / name, project / name)
     checkout = Checkout(project, of.binaries)
+    checkout.use_dvc()
     checkout.environment |= {"PYTHONPATH": str(KILL_AT), "FAULT_LOG": str(folder / "events")}
     yield checkout
     for process in processes_in(project):  # what a failed test left running

@@ -104,7 +104,9 @@ def test_a_batch_that_devices_cannot_share_is_refused(monkeypatch):
     settings = {"batch_size": 16, "device_batch_size": 8}
     assert batches.pieces_of_step(settings) == 2
     monkeypatch.setattr(batches, "get_dist_info", lambda: (0, 4))
-    with pytest.raises(InputError, match="device_batch_size: found 8 on 4 devices, expected pieces .* of 16"):
+    with pytest.raises(
+        InputError, match="device_batch_size: found 8 on 4 devices, expected .* to divide the batch_size of 16"
+    ):
         batches.pieces_of_step(settings)
 
 
@@ -145,7 +147,7 @@ def test_no_gpu_is_held_twice_and_a_dead_run_frees_its_own():
         assert first.stdout.readline().split() == [zero]
         assert hold(2, zero, one, two).stdout.readline().split() == [one, two]
         third = hold(1, zero, one)
-        assert third.stdout.readline().startswith(f"waits for 1 of the GPUs {zero}, {one}")
+        assert third.stdout.readline().startswith(f"waiting for 1 of the GPUs {zero}, {one}")
         first.kill()
         first.wait()
         assert third.stdout.readline().split() == [zero]
@@ -172,7 +174,7 @@ def test_locks_that_others_prepared_are_refused(tmp_path, monkeypatch):
 def test_more_gpus_than_there_are_is_told(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
-    with pytest.raises(InputError, match="devices: found 3 in the scale, but 2 CUDA devices here"):
+    with pytest.raises(InputError, match="devices: found 3 in the scale, expected at most the 2 CUDA devices here"):
         devices.take("cuda", 3)
     monkeypatch.setattr(devices, "hold", lambda visible, count: visible[:count])
     assert devices.take("auto", 1) == "cuda" and os.environ["CUDA_VISIBLE_DEVICES"] == "4"

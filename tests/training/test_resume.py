@@ -175,7 +175,7 @@ def test_code_in_one_is_never_run(folder, tmp_path_factory, form):
     path = _named_after(content, 4, folder)  # the right checksum
     checkpoint, damaged = newest_checkpoint(folder)
     assert not mark.exists() and not path.exists()
-    assert checkpoint.state["epoch"] == 3 and damaged == ["epoch-0004 (it holds more than tensors and numbers)"]
+    assert checkpoint.state["epoch"] == 3 and damaged == ["epoch-0004 (it contains more than tensors and numbers)"]
 
 
 def test_a_whole_one_that_does_not_fit_is_refused_and_stays(folder):

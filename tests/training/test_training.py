@@ -87,7 +87,7 @@ def test_continued_from_the_checkpoint_before_a_damaged_one_equals_undisturbed(r
     capsys.readouterr()
     torn = _train(run, tmp_path / "torn")
     told = capsys.readouterr().out.splitlines()
-    assert told[0].startswith(f"{run.id}: damaged checkpoints are not used: epoch-0002 (its content has another")
+    assert told[0].startswith(f"{run.id}: damaged checkpoints are not used: epoch-0002 (the checksum of its content")
     assert told[1] == f"{run.id}: continues after epoch 1"
     assert _history(whole.pop("history.csv")) == _history(torn.pop("history.csv"))
     assert whole == torn

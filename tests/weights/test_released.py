@@ -54,7 +54,7 @@ def test_the_authors_format_gives_the_same_network(released, tmp_path, capsys, o
     source, destination = _save(content, tmp_path / "a.pth.tar", old=old), tmp_path / "b/w.safetensors"
     assert main(["import-checkpoint", str(source), str(destination), "--model", "resnet18"]) == 0
     told = capsys.readouterr().out
-    assert told.startswith("resnet18: 122 tensors; epoch 97, best accuracy 77.584, as the file says; written to ")
+    assert told.startswith("resnet18: 122 tensors; epoch 97, best accuracy 77.584, according to the file; written to ")
     images = torch.randn(2, 3, 64, 64)
     for weights in (destination, source):
         ours = load_classifier("resnet18", weights=weights)
@@ -102,8 +102,8 @@ def test_what_does_not_fit_is_named_and_nothing_is_overwritten(released, tmp_pat
     )
     assert "layer1.2.bn1.bias is missing" in refused(str(destination), "--model", "resnet34")
     assert "found model 'resnet49', expected one of resnet18" in refused(str(destination), "--model", "resnet49")
-    assert "expected with a detector alone" in refused(str(destination), "--model", "resnet18", "--classes", "a,b")
-    assert "expected a name that ends in .safetensors" in refused(str(tmp_path / "w.pth"), "--model", "resnet18")
+    assert "expected with a detector only" in refused(str(destination), "--model", "resnet18", "--classes", "a,b")
+    assert "expected a name that ends with .safetensors" in refused(str(tmp_path / "w.pth"), "--model", "resnet18")
     inside = str(destination / "w.safetensors")
     assert "cannot be written" in refused(inside, "--model", "resnet18")
 
@@ -125,7 +125,7 @@ def test_code_in_a_file_is_never_run(tmp_path, capsys, kind):
     path.write_bytes(pickle.dumps(content, protocol=2)) if kind == "pickle" else _save(content, path, old=kind == "old")
     assert main(["import-checkpoint", str(path), str(tmp_path / "w.safetensors"), "--model", "resnet18"]) == 2
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "it was not loaded, since that could run code" in error
+    assert error.count("\n") == 1 and "it was not loaded, because that could run code" in error
     assert not (tmp_path / "ran").exists() and not (tmp_path / "w.safetensors").exists()
     if kind == "pickle":
         pickle.loads(path.read_bytes())
@@ -134,7 +134,7 @@ def test_code_in_a_file_is_never_run(tmp_path, capsys, kind):
 
 def test_a_whole_pickled_model_is_refused(tmp_path):
     path = _save(torch.nn.Linear(2, 2), tmp_path / "model.pth")
-    with pytest.raises(InputError, match="holds torch.nn.modules.linear.Linear, expected tensors and plain values"):
+    with pytest.raises(InputError, match="found torch.nn.modules.linear.Linear, expected only tensors and plain"):
         read_released(path)
 
 
@@ -144,10 +144,10 @@ def test_a_whole_pickled_model_is_refused(tmp_path):
         (lambda path: None, "cannot be read (no such file or directory)"),
         (lambda path: path.mkdir(), "cannot be read (is a directory)"),
         (lambda path: path.write_bytes(b""), "is empty"),
-        (lambda path: path.write_text("<html>not found</html>"), "damaged, cut off or of another kind"),
-        (lambda path: save_weights(torch.nn.Linear(2, 2), path), "damaged, cut off or of another kind"),
-        (lambda path: _cut(path, old=False), "damaged, cut off or of another kind"),
-        (lambda path: _cut(path, old=True), "damaged, cut off or of another kind"),
+        (lambda path: path.write_text("<html>not found</html>"), "damaged, truncated or of another kind"),
+        (lambda path: save_weights(torch.nn.Linear(2, 2), path), "damaged, truncated or of another kind"),
+        (lambda path: _cut(path, old=False), "damaged, truncated or of another kind"),
+        (lambda path: _cut(path, old=True), "damaged, truncated or of another kind"),
         (lambda path: _save([torch.ones(1)], path), "found list, expected a checkpoint"),
         (lambda path: _save({}, path), "found {}, expected tensors by name"),
         (lambda path: _save({"model": {"a": torch.ones(1)}}, path), "found dict under 'model', expected a dense"),
@@ -163,8 +163,8 @@ def test_a_whole_pickled_model_is_refused(tmp_path):
         (lambda path: _zip_bomb(path), "an archive that unpacks to more than its"),
         (lambda path: _long_name(path, old=False), "found a name of 70,012 characters, expected those of tensors"),
         (lambda path: _long_name(path, old=True), "found a name of 70,012 characters, expected those of tensors"),
-        (lambda path: _long_name(path, old=False, letter=b"\xc3\xa9"), "found a name that is no text"),
-        (lambda path: os.mkfifo(path), "cannot be read (is no ordinary file)"),
+        (lambda path: _long_name(path, old=False, letter=b"\xc3\xa9"), "found a name that is not text"),
+        (lambda path: os.mkfifo(path), "cannot be read (is not a regular file)"),
         (lambda path: _save({"a": torch.tensor([1.0, float("nan")])}, path), "found Tensor under 'a', expected"),
     ],
 )

@@ -10,10 +10,8 @@ ROW = {"label": f'"{EVIL}"', "run": "a.b_c--1", "model": "resnet18"}
 COLUMN = {"id": "top1", "label": EVIL, "digits": 1}
 
 
-@pytest.fixture(scope="module")
-def hostile(new_checkout):
-    """A checkout in a folder of an evil name, with the environment under such a name, and evil texts in params/."""
-    checkout = new_checkout()
+def make_hostile(checkout):
+    """Give a checkout a folder of an evil name, the environment under such a name, and evil texts in params/."""
     above = checkout.folder.parent
     checkout.folder = checkout.folder.rename(above / FOLDER)
     (above / EVIL).symlink_to(checkout.binaries.parent)
@@ -24,8 +22,15 @@ def hostile(new_checkout):
         (checkout.folder / f"params/tables/{name}.yaml").write_text("{}")
     table = {"title": EVIL, "task": "classification", "columns": [COLUMN], "rows": [ROW]}
     checkout.edit("params/tables/evil.yaml", lambda value: value.update(table))
+    return checkout
+
+
+@pytest.fixture(scope="module")
+def hostile(new_checkout):
+    """A hostile checkout, in which the stub makes up results."""
+    checkout = make_hostile(new_checkout())
     yield checkout
-    assert not list(above.glob("**/ran"))
+    assert not list(checkout.folder.parent.glob("**/ran"))
 
 
 def snakemake(checkout, *arguments, status=0):
@@ -33,13 +38,25 @@ def snakemake(checkout, *arguments, status=0):
     return checkout(str(python), "-m", "snakemake", *arguments, status=status)
 
 
-def test_a_replication_under_evil_names_is_as_any_other(hostile):
+def check_replication(hostile):
+    """A replication under evil names is as any other."""
     output = snakemake(hostile, "--printshellcmds", "report")
     assert "sgenet train classification/a.b_c--1 --scale smoke --seed 0" in output
     page = (hostile.folder / "reports/smoke/index.html").read_text()
     assert "$(touch ran)" in page and "<b>" not in page.replace("<body", "")
     assert (hostile.folder / "results/smoke/evaluation/classification/a.b_c--1/seed-0/metrics.json").exists()
     assert "Nothing to be done" in snakemake(hostile, "--dry-run", "report")
+
+
+def test_a_replication_under_evil_names_is_as_any_other(hostile):
+    check_replication(hostile)
+
+
+@pytest.mark.slow
+def test_a_real_training_under_evil_names_is_as_any_other(new_real_checkout):
+    hostile = make_hostile(new_real_checkout())
+    check_replication(hostile)
+    assert not list(hostile.folder.parent.glob("**/ran"))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from support.checkout import ELSEWHERE
 from support.kills import EPOCHS, junk, kill, output_of, set_epochs, start, start_endless, wait_until_all_ended, watched
 
 
@@ -42,11 +43,12 @@ def is_whole(checkout, undisturbed, *command):
 PREPARE = r"after rename .*/data/smoke/classification$"  # nothing can be trained before
 PUBLISH = r"after replace .*results/smoke/classification/resnet50/seed-0/best.safetensors"
 EVALUATION = r"before replace .*/detections.json"
+REPORT = r"before replace .*reports/smoke/index.html"
 COMMIT = r"before replace .*\.dvc/cache"
 
 
 def test_snakemake_goes_on_after_kills(disturbed, undisturbed):
-    for at in (PREPARE, PUBLISH, EVALUATION, COMMIT):
+    for at in (PREPARE, PUBLISH, EVALUATION, REPORT, COMMIT):
         kill(disturbed, "snakemake", at=at)
     is_whole(disturbed, undisturbed, "snakemake")
 
@@ -56,13 +58,21 @@ def test_dvc_goes_on_after_a_kill(disturbed, undisturbed):
     is_whole(disturbed, undisturbed, "dvc", "repro")
 
 
+def test_another_environment_and_one_core_change_no_byte(undisturbed, new_checkout):
+    other = new_checkout()
+    other.choose_one_detector()
+    other.environment |= ELSEWHERE
+    other("snakemake", "--cores", "1")
+    other.same_results(undisturbed.folder, other.folder)
+
+
 @pytest.mark.parametrize(
-    ("door", "signals"),
+    ("command", "signals"),
     [(("snakemake",), (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)), (("dvc", "repro"), (signal.SIGTERM,))],
     ids=["snakemake", "dvc"],
 )
-def test_a_second_one_is_refused_and_all_ends_with_the_first(disturbed, undisturbed, door, signals):
-    process = start_endless(disturbed, *door)
+def test_a_second_one_is_refused_and_all_ends_with_the_first(disturbed, undisturbed, command, signals):
+    process = start_endless(disturbed, *command)
     for second in (("snakemake",), ("dvc", "repro")):
         found = subprocess.run(
             second, cwd=disturbed.folder, env=disturbed.environment, capture_output=True, text=True, timeout=600
@@ -70,37 +80,36 @@ def test_a_second_one_is_refused_and_all_ends_with_the_first(disturbed, undistur
         output = found.stdout + found.stderr
         assert found.returncode != 0 and "Traceback" not in output
         assert "Execute" not in output  # refused before any job began
-        assert "this checkout is in use" in output or door == second == ("dvc", "repro")  # DVC has a lock of its own
+        assert "this checkout is in use" in output or command == second == ("dvc", "repro")  # DVC has a lock of its own
         holders = {int(number) for number in re.findall(r"(?:process|PID) (\d+)", output)}
         assert holders & {process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))}
     for number in signals:
         if process.poll() is not None:
-            process = start_endless(disturbed, *door)
+            process = start_endless(disturbed, *command)
         if number == signal.SIGINT:  # a terminal sends it to all
             os.killpg(process.pid, number)
         else:
             process.send_signal(number)
         wait_until_all_ended(disturbed.folder)
         assert process.wait() != 0
-        told = "the same command continues" in output_of(disturbed)
-        assert told or number == signal.SIGKILL
+        assert number == signal.SIGKILL or "the same command continues" in output_of(disturbed)
     set_epochs(disturbed, EPOCHS)
     is_whole(disturbed, undisturbed, "snakemake")
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("door", [("snakemake",), ("dvc", "repro")], ids=" ".join)
+@pytest.mark.parametrize("command", [("snakemake",), ("dvc", "repro")], ids=" ".join)
 @pytest.mark.parametrize("round", range(3))
-def test_random_moments(really_disturbed, really_undisturbed, door, round):
-    chance = random.Random(f"{door} {round}")
+def test_random_moments(really_disturbed, really_undisturbed, command, round):
+    chance = random.Random(f"{command} {round}")
     for _ in range(20):
-        process = start(really_disturbed, *door)
+        process = start(really_disturbed, *command)
         try:
             process.wait(timeout=chance.uniform(1, 30))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-    is_whole(really_disturbed, really_undisturbed, *door)
+    is_whole(really_disturbed, really_undisturbed, *command)
 
 
 @pytest.mark.soak
@@ -117,7 +126,7 @@ def test_every_kind_of_write(really_disturbed, really_undisturbed):
     (really_disturbed.folder.parent / "events.json").write_text(json.dumps(events, indent=1))
     for name in ("data/smoke", "results", "reports/smoke", "logs", ".resume", ".snakemake", ".dvc/cache", ".dvc/tmp"):
         shutil.rmtree(really_disturbed.folder / name, ignore_errors=True)
-    (really_disturbed.folder / "dvc.lock").unlink()
+    really_disturbed.use_dvc()
     for at in events.values():
         kill(really_disturbed, "snakemake", at=at)
     is_whole(really_disturbed, really_undisturbed, "snakemake")

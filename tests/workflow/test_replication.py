@@ -1,15 +1,27 @@
 """The whole replication at scale `smoke`, as a user runs it: every row of every table is trained and evaluated."""
 
 import json
+import os
 import re
 import shutil
 import signal
 
+import numpy as np
 import pytest
 
 from support import stub
-from support.checkout import content, files_of
-from support.kills import EPOCHS, TRAINING, junk, kill, set_epochs, start_endless, wait_until_all_ended, watched
+from support.checkout import ELSEWHERE, content, files_of
+from support.kills import (
+    EPOCHS,
+    TRAINING,
+    junk,
+    kill,
+    output_of,
+    set_epochs,
+    start_endless,
+    wait_until_all_ended,
+    watched,
+)
 
 TABLES = [
     *("imagenet", "coco-two-stage", "coco-retinanet", "ablation-groups", "ablation-init", "ablation-normalization"),
@@ -92,25 +104,21 @@ def test_a_training_killed_in_its_second_epoch_and_a_killed_report_are_continued
 
 @pytest.mark.slow
 def test_a_training_ends_with_its_workflow_and_is_continued(one, replication):
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        process = start_endless(one, "snakemake")
-        process.send_signal(number)
+    snakemake, dvc = ("snakemake",), ("dvc", "repro")
+    for command, number in ((snakemake, signal.SIGINT), (dvc, signal.SIGTERM), (snakemake, signal.SIGKILL)):
+        process = start_endless(one, *command)
+        if number == signal.SIGINT:  # a terminal sends it to all
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
         wait_until_all_ended(one.folder)
         assert process.wait() != 0
+        assert number == signal.SIGKILL or "the same command continues" in output_of(one)
     shutil.rmtree(one.folder / ".resume")  # of other settings than those of the replication
     set_epochs(one, EPOCHS)
     check_continued(one, replication)
 
 
-ELSEWHERE = {
-    "LC_ALL": "C",
-    "TZ": "Asia/Kathmandu",
-    "PYTHONHASHSEED": "12345",
-    "OMP_NUM_THREADS": "2",
-    "MKL_NUM_THREADS": "2",
-    "OPENBLAS_NUM_THREADS": "2",
-    "OMP_DYNAMIC": "true",
-}
 FIRST = "results/smoke/evaluation/classification/resnet50/seed-0/metrics.json"  # before any scene is drawn
 
 
@@ -141,18 +149,41 @@ def keys(value, at=""):
     return {at}
 
 
+def history_columns(folder):
+    return (folder / "history.csv").read_text().splitlines()[0]
+
+
+def array_names(path):
+    with np.load(path) as arrays:
+        return {name: arrays[name].ndim for name in arrays}
+
+
 @pytest.mark.parametrize("run", PLAIN)
 def test_the_stub_writes_what_the_steps_write(replication, undisturbed, run):
     """Tests of the workflow rest on it."""
     for folder in (f"results/smoke/{run}/seed-0", f"results/smoke/evaluation/{run}/seed-0"):
         real, made_up = replication.folder / folder, undisturbed.folder / folder
         assert sorted(path.name for path in real.iterdir()) == sorted(path.name for path in made_up.iterdir())
+        for path in real.glob("*.npz"):
+            assert array_names(path) == array_names(made_up / path.name), path
         for path in real.glob("*.json"):
             documents = [json.loads((place / path.name).read_text()) for place in (real, made_up)]
-            if isinstance(documents[0], dict) and path.name != ".made.json":
+            if path.name == "detections.json":
+                documents = [found[0] for found in documents]
+            if path.name != ".made.json":
                 assert keys(documents[0]) == keys(documents[1]), path
+    if run == PLAIN[0]:
+        folder = f"results/smoke/{run}/seed-0"
+        assert history_columns(replication.folder / folder) == history_columns(undisturbed.folder / folder)
+    training = json.loads((undisturbed.folder / f"results/smoke/{run}/seed-0/training.json").read_text())
+    assert training["device"] == stub.DEVICE
+
+
+def test_the_stub_counts_and_times_what_the_steps_count_and_time(replication, new_checkout):
+    checkout = new_checkout()
+    train = ("train", "classification/sge-resnet50")
+    for command in (("prepare", "classification"), train, ("activations",), ("complexity",), ("latency",)):
+        checkout("sgenet", *command)
     for name in ("complexity.json", "evaluation/activations.json", "evaluation/latency.json"):
-        assert (replication.folder / "results/smoke" / name).exists()
-    assert json.loads((undisturbed.folder / f"results/smoke/{run}/seed-0/training.json").read_text())["device"] == (
-        stub.DEVICE
-    )
+        real, made_up = (json.loads((of.folder / "results/smoke" / name).read_text()) for of in (replication, checkout))
+        assert keys(real) == keys(made_up), name

@@ -85,12 +85,15 @@ def record_with_dvc():
     """
     from sgenet.config import params
 
+    if not (Path("dvc.lock").exists() and Path(".dvc").is_dir()):
+        UNRECORDED.unlink(missing_ok=True)
+        return
     whole = (
         set(workflow.dag_settings.targets or ["all"]) == {"all"}
         and not workflow.dag_settings.until
     )
     asked = params.load_pipeline()["scale"] == SCALE and not config
-    if whole and asked and "DVC_STAGE" not in os.environ and Path("dvc.lock").exists():
+    if whole and asked and "DVC_STAGE" not in os.environ:
         dvc = Path(sys.executable).with_name("dvc")
         if subprocess.run(
             [dvc, "commit", "--force", "--quiet"], check=False
@@ -106,7 +109,12 @@ def record_with_dvc():
 def record_after_all():
     """Record what a workflow made that was killed before it could, now that nothing is left to be made."""
     dag = workflow._dag  # none where Snakemake ended before it looked
-    if UNRECORDED.exists() and dag is not None and len(dag) == 0:
+    if (
+        UNRECORDED.exists()
+        and dag is not None
+        and len(dag) == 0
+        and not workflow.dryrun
+    ):
         record_jobs()
         record_with_dvc()
 

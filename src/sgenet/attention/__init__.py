@@ -1,13 +1,13 @@
-"""Attention modules, one a file; the folder is the registry, and nothing is imported before it is asked for.
+"""Attention modules, one per file; the folder is the registry, and a module is imported when it is first used.
 
-A module's name, in models (`sge-resnet50`), settings and state dicts, is that of its file; its class is the first of
-the file's `__all__`. It takes `channels` first and its settings as keywords, and returns a tensor of its input's shape.
-The class attribute `placement` says where it stands in a ResNet:
+A module's name, in models (`sge-resnet50`), settings and state dicts, is the name of its file; its class is the first
+in the file's `__all__`. The class takes `channels` first and its settings as keywords, and its output has the shape of
+its input. The class attribute `placement` defines the module's position in a ResNet:
 
-- `branch` (if there is none): at the end of each residual branch, after the last batch normalisation;
-- `conv`: inside each bottleneck, in place of the 3x3 convolution, its normalisation and ReLU; it takes `stride` too,
-  and all that it has is submodules, which stand in the block under their own names;
-- `stage`: after each of the first three stages, held by the network as `<name>1` to `<name>3`.
+- `branch` (the default): at the end of each residual branch, after the last batch normalisation;
+- `conv`: inside each bottleneck, in place of the 3x3 convolution, its normalisation and ReLU; the class also takes
+  `stride`, and consists of submodules only, which the block registers under their own names;
+- `stage`: after each of the first three stages, as the network's submodules `<name>1` to `<name>3`.
 """
 
 import inspect
@@ -29,17 +29,17 @@ def create(name: str, channels: int, /, **settings: Any) -> "nn.Module":
     """Build the attention module `name` for feature maps of `channels` channels.
 
     Raises:
-        ValueError: there is no such module, it does not take these settings, it cannot be built with them, or its
-            class stands elsewhere than its source told.
+        ValueError: the module is unknown, does not accept these settings, cannot be built with them, or the `placement`
+            of its class differs from the one read from its source.
     """
     if name not in names():
         raise ValueError(f"found attention module {name!r}, expected one of {', '.join(names())}")
     module = import_module(f"{__name__}.{name}")
     cls = getattr(module, module.__all__[0])
-    where, told = getattr(cls, "placement", "branch"), placement(name)
-    if where != told:
-        expected = f"expected {told!r}, as read from the text of its file; write it there as a plain word in the class"
-        raise ValueError(f"attention.{name}: {cls.__name__}.placement: found {where!r}, {expected}")
+    actual, declared = getattr(cls, "placement", "branch"), placement(name)
+    if actual != declared:
+        expected = f"expected {declared!r}, as read from its source file; assign a string literal in the class"
+        raise ValueError(f"attention.{name}: {cls.__name__}.placement: found {actual!r}, {expected}")
     try:
         inspect.signature(cls).bind(channels, **settings)
     except TypeError as error:

@@ -1,8 +1,9 @@
 """Bottleneck Attention Module (BAM), arXiv 1807.06514: one gate of channels and positions between two stages.
 
-The gate is the product of a channel and a position branch, as in the authors' networks (the paper adds them), and the
-names are theirs. So is the initialisation of the module; the rest of the network starts as torchvision's, where the
-authors start `fc` with kaiming normal and leave the downsample convolutions at torch's default.
+The gate is the product of a channel and a position branch, as in the SGE authors' networks (the paper adds them). The
+names and the initialisation of the module are also those of the authors' networks. The rest of the network is
+initialised as in torchvision; the authors initialise `fc` by kaiming normal and keep torch's default for the downsample
+convolutions.
 """
 
 from collections import OrderedDict
@@ -55,7 +56,7 @@ class _ChannelBranch(nn.Module):
         self.gate_c = nn.Sequential(OrderedDict(layers))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.gate_c(x.mean(dim=(2, 3)))[:, :, None, None]  # no pooling module: the authors' count has none
+        return self.gate_c(x.mean(dim=(2, 3)))[:, :, None, None]  # no pooling module, as in the authors' count
 
 
 class _PositionBranch(nn.Module):

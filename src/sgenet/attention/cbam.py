@@ -1,8 +1,9 @@
 """Convolutional Block Attention Module (CBAM), arXiv 1807.06521: a gate on channels, then one on positions.
 
-Names and initialisation of the module are those of the authors' networks: the spatial gate's normalisation starts at
-weight 0, so that every position starts scaled by sigmoid(0) = 0.5. The rest of the network starts as torchvision's,
-where the authors start `fc` with kaiming normal and leave the downsample convolutions at torch's default.
+The names and the initialisation of the module are those of the SGE authors' networks: the spatial gate's normalisation
+starts with weight 0, so that every position is initially scaled by sigmoid(0) = 0.5. The rest of the network is
+initialised as in torchvision; the authors initialise `fc` by kaiming normal and keep torch's default for the downsample
+convolutions.
 """
 
 from collections import OrderedDict
@@ -37,7 +38,7 @@ class ConvolutionalBlockAttention(nn.Module):
 
 
 class _ChannelGate(nn.Module):
-    """One small network on the mean and on the maximum of each channel; the sum of both answers scales the channel."""
+    """One small network on the mean and on the maximum of each channel; the sum of its outputs scales the channel."""
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()

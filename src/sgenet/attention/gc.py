@@ -1,7 +1,7 @@
 """Global Context (GC), arXiv 1904.11492: one weighted mean of all positions, transformed, is added to each of them.
 
-It stands in the SGE authors' detection configurations alone, without a published number. The weight
-of its last layer starts at 0, the bias does not, as in theirs: at first it adds a constant to each channel.
+The SGE authors use it in their detection configurations only, without a published result. As in their code, the weight
+of the last layer starts at 0 and the bias does not: initially the module adds a constant to each channel.
 """
 
 from torch import Tensor, nn

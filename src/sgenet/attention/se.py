@@ -1,6 +1,6 @@
-"""Squeeze-and-Excitation (SE), arXiv 1709.01507: each channel is scaled by what all channels' means tell.
+"""Squeeze-and-Excitation (SE), arXiv 1709.01507: each channel is scaled by a function of the means of all channels.
 
-As in the authors' networks both layers have a bias, and the module's names are `fc.0` and `fc.2`.
+As in the SGE authors' networks, both layers have a bias and are named `fc.0` and `fc.2`.
 """
 
 from torch import Tensor, nn

@@ -1,12 +1,12 @@
 """Spatial Group-wise Enhance (SGE), arXiv 1905.09646, section 3.
 
-The channels fall into `groups` contiguous groups. In each group, every position is scaled by how much its feature
-vector resembles the group's mean vector: g = mean_i x_i, c_i = <g, x_i>, normalised over the positions of that group
-and sample, then x_i * sigmoid(gamma * c_i + beta).
+The channels are divided into `groups` contiguous groups. In each group, every position is scaled by the similarity of
+its feature vector to the group's mean vector: g = mean_i x_i, c_i = <g, x_i>, normalised over the positions of that
+group and sample, then x_i * sigmoid(gamma * c_i + beta).
 
-The details follow the authors' code where the paper leaves them open: the standard deviation is the unbiased one,
-epsilon is added to it (outside the root), gamma starts at 0 and beta at 1, so that every branch starts scaled by
-sigmoid(1) = 0.731. Widely copied versions start beta at 0 or use the biased deviation; those differ.
+Details that the paper does not specify follow the authors' code: the standard deviation is unbiased, epsilon is added
+to it (outside the root), gamma starts at 0 and beta at 1, so that every branch is initially scaled by
+sigmoid(1) = 0.731. Other widely copied versions differ: they start beta at 0 or use the biased deviation.
 """
 
 import torch
@@ -18,14 +18,14 @@ __all__ = ["SpatialGroupEnhance"]
 
 
 class SpatialGroupEnhance(nn.Module):
-    """Scale each position of each channel group by its likeness to the group's global feature.
+    """Scale each position of each channel group by its similarity to the group's global feature.
 
     Args:
         channels: channels of the feature map, a multiple of `groups`; ValueError otherwise.
         groups: number of groups G; the module has 2G parameters, `weight` (gamma) and `bias` (beta), (1, G, 1, 1).
-        gamma: at which every `weight` starts.
-        beta: at which every `bias` starts.
-        normalize: whether the likeness is normalised over the positions (the paper's ablation leaves it as it is).
+        gamma: initial value of every `weight`.
+        beta: initial value of every `bias`.
+        normalize: whether the similarity is normalised over the positions (the paper's ablation does not normalise it).
         eps: added to the standard deviation.
 
     Shape: (N, C, H, W) -> (N, C, H, W), in the memory format of the input.

@@ -1,7 +1,7 @@
 """Selective Kernel (SK), arXiv 1903.06586, in the modified form of the SGE authors' networks.
 
-Beside the block's 3x3 convolution stands a second one of many groups; for each channel, a softmax over the two decides
-how much of either goes on. The original has a dilated convolution in place of the plain one.
+The block's 3x3 convolution is combined with a second, grouped one; for each channel, a softmax over the two gives
+their weights. The original has a dilated convolution in place of the plain one.
 """
 
 import torch
@@ -14,7 +14,7 @@ __all__ = ["SelectiveKernel"]
 
 
 class SelectiveKernel(nn.Module):
-    """Fuse a 3x3 convolution and a grouped one: w d1 + (1 - w) d2, with a weight w a channel.
+    """Fuse a 3x3 convolution and a grouped one: w d1 + (1 - w) d2, with a weight w per channel.
 
     In the authors' state dicts its layers are the block's own (`conv2`, `bn2`, `conv2g`, ...).
 
@@ -49,6 +49,6 @@ class SelectiveKernel(nn.Module):
         """Return the fused convolutions (N, P, H / stride, W / stride) of x (N, P, H, W)."""
         d1 = self.relu(self.bn2(self.conv2(x)))
         d2 = self.relu(self.bn2g(self.conv2g(x)))
-        pooled = self.pool(d1) + self.pool(d2)  # two pools, as the authors' count has them
+        pooled = self.pool(d1) + self.pool(d2)  # two pools, as in the authors' operation count
         first, second = self.conv_fc2(F.relu(self.bn_fc1(self.conv_fc1(pooled)))).chunk(2, dim=1)
-        return torch.lerp(d2, d1, (first - second).sigmoid())  # a softmax over two is a sigmoid of their difference
+        return torch.lerp(d2, d1, (first - second).sigmoid())  # a softmax over two is the sigmoid of their difference

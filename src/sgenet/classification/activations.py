@@ -1,16 +1,16 @@
-"""Figures 2, 3 and 4 of the paper: what SGE does to the feature vectors of a trained classifier.
+"""Figures 2, 3 and 4 of the paper: how SGE changes the feature vectors of a trained classifier.
 
-A group's feature vector x_i at position i enters the SGE module of a stage's last block and leaves it as
-x_i * sigmoid(a_i). Its length is taken before and after: as maps of a few images (figure 2), as a histogram (figure 3)
-and, group by group, as its variance over the positions of an image (figure 4).
+The SGE module of a stage's last block maps a group's feature vector x_i at position i to x_i * sigmoid(a_i). The length
+of the vector is measured before and after: as maps of a few images (figure 2), as a histogram (figure 3) and, for each
+group, as its variance over the positions of an image (figure 4).
 
-The paper does not define figure 4's variance of the activation values. Taken here is the variance of the lengths: a
-gate below 1 nearly always shrinks the variance of the values themselves, whose mean batch normalisation keeps near 0,
-while that of the lengths may grow or shrink. A gate equal everywhere shrinks it too; hence also the relative variance,
-over the squared mean length, which such a gate leaves alone.
+The paper does not define the variance of the activation values in figure 4. Here it is the variance of the lengths. A
+gate below 1 nearly always reduces the variance of the values themselves, because batch normalisation keeps their mean
+near 0, while the variance of the lengths may grow or shrink. A constant gate reduces it too, so the relative variance
+(variance over squared mean length), which a constant gate does not change, is reported as well.
 
-Background is, group by group, the half of an image's positions whose vectors are shortest before SGE. The other choice,
-positions unlike the group's mean vector, would assume the answer: those are what SGE damps wherever gamma is above 0.
+The background is, for each group, the half of an image's positions whose vectors are shortest before SGE. Defining it
+as the positions unlike the group's mean vector would be circular: SGE damps these wherever gamma is above 0.
 """
 
 import base64
@@ -38,11 +38,11 @@ from sgenet.errors import InputError
 from sgenet.training.batches import test_loader
 from sgenet.weights.checkpoints import load_weights
 
-BINS = 256  # at least half of them are used
-SAMPLES = 1000  # resamples of the images behind an interval
+BINS = 256  # at least half of the bins are used
+SAMPLES = 1000  # bootstrap resamples of the images for an interval
 CONFIDENCE = 0.95
 SIDES = ("before", "after")
-PIXELS = 128  # the longest side of an image that the report shows
+PIXELS = 128  # longest side of an image in the report
 
 DESCRIPTIONS = {
     "variance_ratio": "variance of a group's vector length over an image's positions, mean over images, after over"
@@ -66,17 +66,17 @@ def measure(
     Args:
         run: a classification run of an SGE network.
         data: folder of the prepared images.
-        manifest: what they are.
+        manifest: of the prepared images.
         weights: of the trained network.
         figures: `stage`; `groups` and number of `images` of figure 2.
         device: `cpu` or `cuda`.
 
     Returns:
-        stage, groups (how many), positions [H, W], images (how many), maps, histogram, variance and statistics, as
-        figures 2, 3, 4 and the claims need them; lengths are in the units of the activations.
+        stage, number of groups, positions [H, W], number of images, maps, histogram, variance and statistics, for
+        figures 2, 3, 4 and the claims; lengths are in the units of the activations.
     """
     settings = run.settings
-    dataset = build_dataset(data, manifest, "val", {**settings, "resident": False}, train=False)  # few are looked at
+    dataset = build_dataset(data, manifest, "val", {**settings, "resident": False}, train=False)  # read once
     loader = test_loader(dataset, settings, device)
     classifier = Classifier(build_network(run.model, settings, len(manifest["classes"])), settings).to(device).eval()
     load_weights(classifier.network, weights)
@@ -85,7 +85,7 @@ def measure(
     for images, labels in tqdm(loader, desc="activations", disable=None, leave=False):
         lengths = lengths_around(module, classifier, images.to(device), labels)
         if not np.isfinite(lengths).all():
-            raise InputError(f"{weights}: gives activations that are not finite, expected those of a trained network")
+            raise InputError(f"{weights}: found activations that are not finite, expected those of a trained network")
         histogram.add(lengths)
         batches.append(summarise(lengths))
     means, variances, halves = (np.concatenate(parts) for parts in zip(*batches, strict=True))
@@ -115,7 +115,7 @@ def measure(
 
 @torch.inference_mode()
 def lengths_around(module: SpatialGroupEnhance, network: Callable[..., Any], *inputs: Any) -> NDArray[np.float64]:
-    """Lengths of each group's feature vectors before and after `module` while `network` sees `inputs`.
+    """Lengths of each group's feature vectors before and after `module` in a forward pass of `network`.
 
     Returns:
         (2, N, G, H, W)
@@ -123,7 +123,7 @@ def lengths_around(module: SpatialGroupEnhance, network: Callable[..., Any], *in
     lengths: list[Tensor] = []
 
     def record(_: Any, given: tuple[Tensor], returned: Tensor) -> None:
-        for features in (given[0], returned):  # at once: what follows may work in place
+        for features in (given[0], returned):  # immediately: later layers may work in place
             lengths.append(features.unflatten(1, (module.groups, -1)).norm(dim=2))
 
     hook = module.register_forward_hook(record)
@@ -135,9 +135,10 @@ def lengths_around(module: SpatialGroupEnhance, network: Callable[..., Any], *in
 
 
 class PairedHistogram:
-    """Two rows of counts, before and after, in common bins from 0 up, whose width doubles until all lengths fit.
+    """Histograms of the lengths before and after SGE, with common bins from 0 up.
 
-    Widths are powers of two, so that the order of the images changes nothing. `counts` is (2, BINS).
+    The bin width doubles until all lengths fit. Widths are powers of two, so the result does not depend on the order
+    of the images. `counts` is (2, BINS).
     """
 
     def __init__(self) -> None:
@@ -154,15 +155,15 @@ class PairedHistogram:
 
 
 def summarise(lengths: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """What the statistics need of each image, so that 50,000 of them fit into memory.
+    """Summarise each image for the statistics, so that 50,000 images fit into memory.
 
     Args:
         lengths: (2, N, G, H, W), H * W above 1.
 
     Returns:
-        mean and variance over the positions, (N, 2, G) each, and the mean over groups and the background and over
-        groups and the other positions, (N, 2, 2). Of an odd number of positions the middle one is no background;
-        among equal lengths, the first positions are.
+        mean and variance over the positions, (N, 2, G) each, and the means over all groups of the background and of
+        the other positions, (N, 2, 2). If the number of positions is odd, the middle one is not background; among
+        equal lengths, the first positions are background.
     """
     flat = np.moveaxis(lengths.reshape(*lengths.shape[:3], -1), 0, 1)  # (N, 2, G, H*W)
     order = flat[:, :1].argsort(axis=3, kind="stable")
@@ -175,12 +176,12 @@ def summarise(lengths: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArra
 def statistics(
     means: NDArray[np.float64], variances: NDArray[np.float64], halves: NDArray[np.float64]
 ) -> dict[str, dict[str, Any]]:
-    """The statistics of DESCRIPTIONS, from what `summarise` gives; groups that are constant before SGE are left out.
+    """The statistics of DESCRIPTIONS, from the output of `summarise`; groups that are constant before SGE are left out.
 
-    Intervals are percentiles of a bootstrap that draws whole images, the same ones for before and after.
+    Intervals are percentiles of a bootstrap over whole images, with the same images for before and after.
 
     Raises:
-        ValueError: nothing varies or nothing is longer than 0.
+        ValueError: no group varies, or all vectors have length 0.
     """
     varying = variances[:, 0].any(0)
     variance, mean, half = resampled_means(variances[..., varying], means[..., varying], halves)
@@ -201,7 +202,8 @@ def statistics(
 def resampled_means(*arrays: NDArray[np.float64]) -> list[NDArray[np.float64]]:
     """Means over the images, the first axis of each array, in SAMPLES bootstrap resamples common to all arrays.
 
-    Each result is (1 + SAMPLES, ...): the mean of the images themselves stands first. Equal for equal arrays.
+    Each result is (1 + SAMPLES, ...): first the mean of the original images, then those of the resamples. The draw is
+    deterministic.
     """
     rng, n = np.random.default_rng(0), len(arrays[0])
     drawn = (np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(SAMPLES))
@@ -222,7 +224,7 @@ def first_of_each_class(labels: Sequence[int], count: int) -> list[int]:
 def _maps(
     dataset: PackedImages | ImageFiles, figures: Settings, lengths_of: Callable[[Tensor], NDArray[np.float64]]
 ) -> dict[str, Any]:
-    """Figure 2: images with the maps of the chosen groups, one (H, W) a group before and after."""
+    """Figure 2: images with the maps of the chosen groups, one (H, W) per group before and after SGE."""
     positions = first_of_each_class(dataset.targets.tolist(), figures["images"])
     images = torch.stack([dataset[position][0] for position in positions])
     lengths = np.moveaxis(lengths_of(images)[:, :, figures["groups"]], 0, 1)
@@ -241,7 +243,7 @@ def _maps(
 
 
 def _encode(image: Tensor) -> str:
-    """An image (3, H, W), uint8, as a data URL, small enough for a page."""
+    """Encode an image (3, H, W), uint8, as a data URL, reduced for a page of the report."""
     picture = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
     picture.thumbnail((PIXELS, PIXELS))
     file = io.BytesIO()
@@ -250,18 +252,18 @@ def _encode(image: Tensor) -> str:
 
 
 def _interval(values: NDArray[np.float64], n: int, description: str) -> dict[str, Any]:
-    """The value itself stands first, those of the resamples behind it."""
+    """Percentile interval; `values` are the estimate and then its resamples."""
     low, high = np.percentile(values[1:], [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)]).tolist()
     value = {"value": float(values[0]), "low": low, "high": high}
     return {**value, "confidence": CONFIDENCE, "n": n, "description": description}
 
 
 def _geometric_mean(ratios: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of the ratios in each line: one group doubled and another halved make 1."""
-    with np.errstate(divide="ignore"):  # a group that no longer varies makes 0
+    """Geometric mean of each row: a doubled and a halved group average to 1."""
+    with np.errstate(divide="ignore"):  # a group that no longer varies gives 0
         return np.exp(np.log(ratios).mean(1))
 
 
 def _short(values: NDArray[np.float64]) -> Any:
-    """Nested lists with four significant digits, as many as a picture can show."""
+    """Nested lists with four significant digits, enough for a figure."""
     return np.vectorize(lambda value: float(f"{value:.4g}"))(values).tolist()

@@ -1,4 +1,4 @@
-"""The classifier as mmengine trains it, and its images as the loader gives them."""
+"""The classifier as an mmengine model, and loaders of its images."""
 
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -24,7 +24,7 @@ Loader: TypeAlias = DataLoader[Any] | ResidentImages
 
 
 def build_network(model: str, settings: Settings, classes: int) -> AttentionResNet:
-    """The network of a classification run, for that many classes."""
+    """Build the network of a classification run for `classes` classes."""
     attention = attention_settings(model, settings)
     network = create_resnet(model, attention=attention, width=settings["width"], num_classes=classes)
     network.set_residual_gain(settings["residual_gain"])
@@ -34,9 +34,9 @@ def build_network(model: str, settings: Settings, classes: int) -> AttentionResN
 def build_dataset(
     folder: Path, manifest: dict[str, Any], split: str, settings: Settings, *, train: bool
 ) -> PackedImages | ImageFiles:
-    """Images of a split as uint8 tensors (3, S, S) with their class index; random crops and flips in training.
+    """Images of a split as uint8 tensors (3, S, S) with their class index; training adds random crops and flips.
 
-    Resident images are only decoded: (3, H, W).
+    Resident images are decoded only, without a transform: (3, H, W).
     """
     size = settings["image_size"]
     if settings["resident"]:
@@ -54,7 +54,7 @@ def build_dataset(
 def build_loaders(
     folder: Path, manifest: dict[str, Any], settings: Settings, seed: int, device: str
 ) -> tuple[Loader, Loader]:
-    """Batches of the training images, as this process takes its share of them, and of the validation images."""
+    """Loaders of this process's share of the training images, and of the validation images."""
     images = build_dataset(folder, manifest, "train", settings, train=True)
     drop_last = settings["drop_last"]
     pieces = BatchSampler(Order(images, seed), settings["device_batch_size"], drop_last)
@@ -67,7 +67,7 @@ def build_loaders(
 
 
 def build_test_loader(folder: Path, manifest: dict[str, Any], settings: Settings, device: str) -> Loader:
-    """Batches of the validation images, in order."""
+    """Loader of the validation images, in order."""
     images = build_dataset(folder, manifest, "val", settings, train=False)
     if settings["resident"]:
         rank, world = get_dist_info()
@@ -77,11 +77,11 @@ def build_test_loader(folder: Path, manifest: dict[str, Any], settings: Settings
 
 
 class Classifier(BaseModel):
-    """A network with its normalisation and loss.
+    """A network with the normalisation of its input and its loss.
 
     Args:
         network: images (N, 3, S, S) to logits (N, K).
-        settings: `mean`, `std`, `label_smoothing`, `precision` and `compile` are used.
+        settings: of the run; `mean`, `std`, `label_smoothing`, `precision` and `compile` are used.
     """
 
     def __init__(self, network: AttentionResNet, settings: Settings) -> None:
@@ -96,8 +96,8 @@ class Classifier(BaseModel):
             self.register_buffer(name, value, persistent=False)
 
     def forward(self, images: Tensor, labels: Tensor, mode: str = "tensor") -> Any:
-        """`images` uint8 (N, 3, S, S), `labels` (N,): the loss for mode "loss", otherwise the best classes first."""
-        images = images.to(memory_format=torch.channels_last)  # as the network's weights
+        """Loss in mode "loss", otherwise the top five classes; `images` uint8 (N, 3, S, S), `labels` (N,)."""
+        images = images.to(memory_format=torch.channels_last)  # the memory format of the weights
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             logits = self.network((images.float() / 255 - self.mean) / self.std).float()
         if mode == "loss":

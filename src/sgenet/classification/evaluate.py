@@ -1,4 +1,4 @@
-"""Evaluate a trained classifier: Top-1 and Top-5 of its best and its last epoch, and the prediction for each image."""
+"""Evaluate a trained classifier: Top-1 and Top-5 of the best and the last epoch, and predictions for each image."""
 
 from pathlib import Path
 from statistics import mean
@@ -48,7 +48,7 @@ def evaluate(
 
 
 def evaluate_weights(run: Run, data: Path, manifest: dict[str, Any], *, weights: Path, device: str) -> dict[str, Any]:
-    """Evaluate the network of a run with the weights of a file, which must fit it, on the validation images.
+    """Evaluate the network of a run with the weights in a file, which must fit it, on the validation images.
 
     Returns:
         top1 and top5 in percent, images.
@@ -66,7 +66,7 @@ def _prepare(run: Run, data: Path, manifest: dict[str, Any], device: str) -> tup
 
 
 def _predict(classifier: Classifier, loader: Loader, weights: Path, device: str) -> tuple[np.ndarray, np.ndarray]:
-    """The five best classes of each image by these weights, best first (N, 5), and its label (N,)."""
+    """Top-5 classes of each image with these weights, best first (N, 5), and its label (N,)."""
     load_weights(classifier.network, weights)
     top5, labels = [], []
     with torch.inference_mode():

@@ -1,8 +1,8 @@
-"""Images that stay on the device: decoded once, cropped and flipped in batches, for small images of one size.
+"""Resident images: decoded once, kept on the device, cropped and flipped in batches; for small images of one size.
 
-At 64 x 64 pixels a GPU trains faster than processors decode. mini-ImageNet (60,000 images) takes 737 MB in this form.
-Random crops are those of torchvision's RandomResizedCrop. They are resampled bilinearly without its low-pass filter, so
-they should not be shrunk: `image_size` is best that of the images, or more.
+At 64 x 64 pixels a GPU trains faster than CPU cores decode. mini-ImageNet (60,000 images) takes 737 MB in this form.
+Random crops are distributed as in torchvision's RandomResizedCrop, but resampled bilinearly without its low-pass
+filter. Crops should therefore not be reduced: set `image_size` to the size of the images or more.
 """
 
 import math
@@ -20,7 +20,7 @@ from sgenet.config.params import Settings
 from sgenet.errors import InputError
 from sgenet.training.batches import Pieces, entropy
 
-_TRIES = 10  # as torchvision, which then takes the whole width or height
+_TRIES = 10  # as in torchvision, which then crops the full width or height
 _RATIO = (3 / 4, 4 / 3)
 
 
@@ -29,16 +29,16 @@ class ResidentImages:
 
     Args:
         dataset: of uint8 tensors (3, H, W), all of one shape, with their label; InputError otherwise.
-        batches: indices of each batch, in turn.
+        batches: indices of each batch.
         settings: of the run.
-        device: where the images go.
+        device: that stores the images.
         seed: of the run, for random crops and flips; None for evaluation.
     """
 
     def __init__(
         self, dataset: Any, batches: Pieces | list[list[int]], settings: Settings, device: str, seed: int | None = None
     ) -> None:
-        self.dataset = self  # mmengine and the hook that seeds epochs look there
+        self.dataset = self  # mmengine and EpochHook use this attribute
         self.batch_sampler, self.settings, self.device, self.seed, self.epoch = batches, settings, device, seed, 0
         self.images, self.labels = load(dataset, settings["workers"], device)
 
@@ -61,7 +61,7 @@ class ResidentImages:
 
 
 def load(dataset: Any, workers: int, device: str) -> tuple[Tensor, Tensor]:
-    """All images, uint8 (N, 3, H, W), and labels, int64 (N,), on the device."""
+    """Load all images, uint8 (N, 3, H, W), and labels, int64 (N,), to the device."""
     images, labels = None, torch.empty(len(dataset), dtype=torch.int64)
     loader = DataLoader(dataset, batch_size=64, num_workers=workers, collate_fn=list)
     done = 0
@@ -80,13 +80,13 @@ def load(dataset: Any, workers: int, device: str) -> tuple[Tensor, Tensor]:
 
 
 def augment(images: Tensor, size: int, scale: list[float], flip: float, random: torch.Generator) -> Tensor:
-    """Random crops resized to `size`, some of them mirrored.
+    """Random crops resized to `size` and randomly mirrored.
 
     Args:
         images: uint8 (N, 3, H, W), on any device.
-        size: pixels a side of the result.
-        scale: smallest and largest share of the image that a crop takes.
-        flip: probability of a mirror image.
+        size: side of the result in pixels.
+        scale: smallest and largest area of a crop as a fraction of the image.
+        flip: probability of mirroring.
         random: on the CPU, so that every device draws the same crops.
 
     Returns:
@@ -106,14 +106,14 @@ def augment(images: Tensor, size: int, scale: list[float], flip: float, random: 
 
 
 def crops(count: int, rows: int, columns: int, scale: list[float], random: torch.Generator) -> Tensor:
-    """Top, left, height and width in pixels, (N, 4), distributed as those of torchvision's RandomResizedCrop."""
+    """Top, left, height and width in pixels, (N, 4), distributed as in torchvision's RandomResizedCrop."""
     draws = torch.rand(count, _TRIES, 2, generator=random, dtype=torch.float64)
     area = rows * columns * (scale[0] + (scale[1] - scale[0]) * draws[..., 0])
     low, high = (math.log(ratio) for ratio in _RATIO)
     ratio = torch.exp(low + (high - low) * draws[..., 1])
     width, height = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
     fits = (width > 0) & (width <= columns) & (height > 0) & (height <= rows)
-    first = fits.double().argmax(dim=1, keepdim=True)  # of the tries that fit
+    first = fits.double().argmax(dim=1, keepdim=True)  # the first try that fits
     size = torch.stack([height.gather(1, first), width.gather(1, first)], dim=-1).squeeze(1)
     whole = columns / rows
     fallback = [rows, round(rows * _RATIO[1])] if whole > _RATIO[1] else [round(columns / _RATIO[0]), columns]

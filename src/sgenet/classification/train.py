@@ -1,4 +1,4 @@
-"""Train a classifier: history, best and last weights (the authors report the best epoch on the validation set)."""
+"""Train a classifier; saves history, best and last weights (the authors report the best validation epoch)."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from sgenet.weights.checkpoints import load_weights
 
 
 class Accuracy(BaseMetric):
-    """Top-1 and Top-5 in percent, from the classes that the classifier puts first."""
+    """Top-1 and Top-5 in percent, from the top five classes of each image."""
 
     default_prefix = "val"
 
@@ -24,7 +24,7 @@ class Accuracy(BaseMetric):
         self.results.append((len(hits), int(hits[:, 0].sum()), int(hits.any(1).sum())))
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """Add up the shares of all processes; mmengine's own collection wants shares of one size."""
+        """Add up the counts of all processes; mmengine's own collection requires shares of equal size."""
         counts = torch.tensor(self.results).sum(dim=0)
         all_reduce(counts)
         self.results.clear()
@@ -55,12 +55,12 @@ def train(
     Args:
         run: a classification run.
         data: folder of the prepared images.
-        manifest: what they are.
-        folder: the run's unfinished state.
-        output: receives history.csv, and the weights of the best and the last epoch.
+        manifest: of the prepared images.
+        folder: of the run's checkpoints.
+        output: folder for history.csv and the weights of the best and the last epoch.
         seed: of initialisation, order and augmentation.
         device: `cpu` or `cuda`.
-        weights: to start from; None for a fresh network.
+        weights: initial weights; None for random initialisation.
         log: called with each epoch's row of the history.
     """
     settings = run.settings
@@ -83,7 +83,7 @@ def train(
         optim_wrapper=optimizer,
         param_scheduler=engine.schedulers(settings, [start] if end else [], steps),
         custom_hooks=[engine.EpochHook(run.id, folder, output, seed, classifier.network, best="top1", log=log)],
-        env_cfg={"cudnn_benchmark": True},  # images are of one size
+        env_cfg={"cudnn_benchmark": True},  # all images have one size
         **engine.runner_settings(folder, seed, settings["epochs"]),
     )
     runner.train()

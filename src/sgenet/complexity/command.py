@@ -1,4 +1,4 @@
-"""`sgenet complexity MODEL`: the counts of one full-size model, for a reader or a program."""
+"""`sgenet complexity MODEL`: the counts of one full-size model, as text or JSON."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ from sgenet.config import params
 from sgenet.config.names import parse_name
 from sgenet.errors import InputError
 
-SIDES = (32, 16384)  # pixels: the network halves its input five times; what is larger nobody feeds it
+SIDES = (32, 16384)  # pixels: the network halves its input five times; larger inputs are not used
 
 
 def describe(model: str, *, backbone: bool, size: tuple[int, int] | None, as_json: bool) -> str:
@@ -15,12 +15,12 @@ def describe(model: str, *, backbone: bool, size: tuple[int, int] | None, as_jso
 
     Args:
         model: such as `sk-resnet101`.
-        backbone: as detection tables count: without the last layer, by default on 800 x 1333 pixels.
+        backbone: as in the detection tables: without the last layer, by default on 800 x 1333 pixels.
         size: height and width in pixels.
-        as_json: one line of JSON, the values exact; otherwise lines to read.
+        as_json: one line of JSON with exact values; otherwise text.
 
     Raises:
-        InputError: there is no such model, or the size is out of range.
+        InputError: the model is unknown, or the size is out of range.
     """
     try:
         parse_name(model)
@@ -42,6 +42,6 @@ def _text(counted: dict[str, Any]) -> str:
         f"{counted['model']}, {counted['part']}, one image of {height} x {width} pixels",
         f"params  {counted['params'] / 1e6:11.3f} M  trainable parameters",
         f"gflops  {counted['gflops']:11.3f} G  operations by the authors' convention",
-        f"macs    {counted['macs'] / 1e9:11.3f} G  multiply-adds, and one for every other operation on an element",
+        f"macs    {counted['macs'] / 1e9:11.3f} G  multiply-adds, and one per element for every other operation",
     ]
     return "\n".join(lines)

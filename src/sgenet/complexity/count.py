@@ -1,6 +1,6 @@
-"""Parameters, GFLOPs by the authors' convention, and a plain count of multiply-adds.
+"""Parameters, GFLOPs by the authors' convention, and the number of multiply-adds.
 
-Nothing is computed: the network runs on torch's meta device, where tensors have shapes but no values.
+No values are computed: the network runs on torch's meta device, where tensors have shapes but no values.
 """
 
 from collections.abc import Callable
@@ -19,12 +19,12 @@ from sgenet.errors import InputError
 from sgenet.models.resnet import create_resnet
 
 NETWORK_INPUT = (224, 224)  # height, width of the paper's classification tables
-BACKBONE_INPUT = (800, 1333)  # of its detection tables
+BACKBONE_INPUT = (800, 1333)  # height, width of its detection tables
 
 _Rule = Callable[[Any, Tensor, Tensor], int]
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
-# What the authors' counter sees of a module: (module, input, output) -> operations in one forward pass. Functional
-# operations, element-wise arithmetic, sigmoid and softmax are not counted. SGE's count is its pooling's input.
+# Rules of the authors' counter: (module, input, output) -> operations in one forward pass. Functional
+# operations, element-wise arithmetic, sigmoid and softmax are not counted. SGE counts as its pooling layer.
 _AUTHORS_RULES: list[tuple[type[nn.Module] | tuple[type[nn.Module], ...], _Rule]] = [
     (nn.Conv2d, lambda m, x, y: y.numel() * (m.weight[0].numel() + (m.bias is not None))),
     (nn.Linear, lambda m, x, y: x.numel() * m.out_features),
@@ -73,7 +73,7 @@ def count_model(
 
     Returns:
         model, part, input [H, W], params (trainable), gflops (authors' convention, 1e9 operations) and macs
-        (multiply-adds: those of convolutions and matrix products, and one an element for all other arithmetic).
+        (multiply-adds of convolutions and matrix products, and one per element for all other arithmetic).
     """
     height, width_px = size or (BACKBONE_INPUT if backbone else NETWORK_INPUT)
     with torch.device("meta"):
@@ -107,7 +107,7 @@ def count_model(
 
 
 class _MultiplyAdds(TorchDispatchMode):
-    """Counts multiply-adds of every operation: torch's own formulas for products, one an element for the rest."""
+    """Count the multiply-adds of every operation: by torch's formulas for products, one per element for the rest."""
 
     _NO_ARITHMETIC = frozenset({"empty", "detach", "clone", "copy_", "_to_copy", "zeros", "full", "lift_fresh", "cat"})
 

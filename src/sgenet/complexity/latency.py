@@ -1,7 +1,7 @@
-"""Latency of the full-size networks on this machine: one image a forward pass, in eval mode.
+"""Latency of the full-size networks on this machine: batch size 1, in eval mode.
 
-A machine is never equally busy for long. So the networks that are compared take turns, in several rounds, and each
-round gives one ratio to the plain network; what is told is the median of the rounds with its quartiles.
+The load of a machine changes over time. Therefore the networks under comparison are timed alternately in several
+rounds, and each round gives one ratio to the plain network. The results are the median and the quartiles of the rounds.
 """
 
 import time
@@ -19,24 +19,24 @@ from sgenet.models.resnet import create_resnet
 def measure(
     networks: dict[str, tuple[str, Settings]], baselines: dict[str, str], *, size: int, rounds: int, device: str
 ) -> dict[str, dict[str, Any]]:
-    """Time networks against the ones they are compared with.
+    """Time networks and compare them with their baselines.
 
     Args:
         networks: name -> model such as `sge-resnet50` and its settings (`width`, `attention`).
-        baselines: name -> name of the network that its time is divided by; those without one are themselves baselines.
+        baselines: name -> name of the network that divides its time; a network without an entry is itself a baseline.
         size: height and width of the image in pixels.
-        rounds: how often each network is timed, after one pass that is not.
+        rounds: number of timed passes of each network, after one untimed pass.
         device: `cpu` or `cuda`.
 
     Returns:
-        by name: `model`; `latency` in milliseconds and, where there is a baseline, `latency_ratio`, each a mapping
+        by name: `model`; `latency` in milliseconds and, with a baseline, `latency_ratio`, each a mapping
         with `value` (the median), `low` and `high` (the quartiles).
     """
     families: dict[str, list[str]] = {}
     for name in networks:
         families.setdefault(baselines.get(name, name), []).append(name)
     found: dict[str, dict[str, Any]] = {}
-    for family in families.values():  # one after another, so that only one is in memory
+    for family in families.values():  # one family at a time, so that only one is in memory
         seconds = _time({name: _build(*networks[name], device) for name in family}, size, rounds, device)
         for name in family:
             found[name] = {"model": networks[name][0], "latency": _spread(1000 * seconds[name])}
@@ -68,7 +68,7 @@ def _finish(device: str) -> None:
 
 
 def _build(model: str, settings: Settings, device: str) -> nn.Module:
-    """The network with weights of a usual size. Their initialisation proper would take longer than the timing."""
+    """Build the network with weights of a typical scale; regular initialisation would take longer than the timing."""
     with torch.device("meta"):
         network = create_resnet(model, attention=attention_settings(model, settings), width=settings["width"]).eval()
     network.to_empty(device=device)

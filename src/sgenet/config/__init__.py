@@ -1,1 +1,1 @@
-"""What is asked for: parameters, tables, claims, and the runs and paths that follow from them."""
+"""Configuration: parameters, tables and claims, and the runs and paths derived from them."""

@@ -1,4 +1,4 @@
-"""The claims of the paper that are judged, read from params/claims.yaml."""
+"""The paper's claims that are tested, read from params/claims.yaml."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,20 +14,20 @@ PATH = params.PARAMS / "claims.yaml"
 
 @dataclass(frozen=True)
 class Condition:
-    """What must hold: a kind (gain, larger_gain, best, extra, statistic) and its settings, as the schema has them."""
+    """A condition of a claim: a kind (gain, larger_gain, best, extra, statistic) and its settings; see the schema."""
 
     kind: str
     settings: Settings
 
     @property
     def table(self) -> str | None:
-        """Id of the table that its rows stand in."""
+        """Id of the table that contains its rows."""
         return self.settings.get("table")
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence of the paper, where it stands there, how it is read, and the conditions of which all must hold."""
+    """A sentence of the paper, its place in the paper, its interpretation, and the conditions, which must all hold."""
 
     id: str
     sentence: str
@@ -38,9 +38,9 @@ class Claim:
 
 
 def load_claims(tables: Iterable[Table]) -> tuple[Claim, ...]:
-    """Read params/claims.yaml; InputError when a condition names what its table, one of `tables`, does not have.
+    """Read params/claims.yaml; InputError if a condition names a row or column that its table does not have.
 
-    Conditions on tables that are not chosen are left unchecked; such a table must exist.
+    Conditions on tables that are not in `tables` are not checked, but such a table must exist.
     """
     value = params.load(PATH, "claims")
     by_id = {table.id: table for table in tables}
@@ -50,14 +50,14 @@ def load_claims(tables: Iterable[Table]) -> tuple[Claim, ...]:
         for number, condition in enumerate(conditions):
             _check(condition, by_id, f"{PATH}: claims.{index}.conditions.{number}.{condition.kind}")
         if any(entry["id"] == other.id for other in claims):
-            raise InputError(f"{PATH}: claims.{index}.id: {entry['id']!r} stands there already, expected another")
+            raise InputError(f"{PATH}: claims.{index}.id: {entry['id']!r} is used twice, expected another id")
         texts = {key: entry.get(key, "") for key in ("sentence", "where", "note", "reading")}
         claims.append(Claim(id=entry["id"], conditions=tuple(conditions), **texts))
     return tuple(claims)
 
 
 def rows_of(condition: Condition, table: Table) -> tuple[Row, Row]:
-    """The row that a condition speaks of and the one it is held against."""
+    """Return the row of a condition and the row that it is compared with."""
     by_label = {row.label: row for row in table.rows}
     row = by_label[condition.settings["row"]]
     return row, by_label[condition.settings.get("over") or row.baseline or ""]
@@ -99,9 +99,9 @@ def _check_sizes(own: Settings, place: str) -> None:
         raise InputError(f"{place}.than: found {own['than']!r}, which is the column itself, expected another")
     if "than" in own and own["than"].startswith("mask_") != own["column"].startswith("mask_"):
         raise InputError(
-            f"{place}.than: found {own['than']!r} beside {own['column']!r}, expected both of boxes or masks"
+            f"{place}.than: found {own['than']!r} with {own['column']!r}, expected both of boxes or both of masks"
         )
     if "claimed" in own and own["claimed"][0] > own["claimed"][1]:
         raise InputError(f"{place}.claimed: found {own['claimed']}, expected the smallest gain first")
     if "claimed" in own and "above" in own:
-        raise InputError(f"{place}.claimed: found beside above, expected one of the two")
+        raise InputError(f"{place}.claimed: found together with above, expected one of the two")

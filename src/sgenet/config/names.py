@@ -18,14 +18,14 @@ _PLACEMENTS = ("branch", "conv", "stage")
 
 
 def _folders() -> list[str]:
-    """Folders of the attention modules; the package is not imported for them."""
+    """Return the folders of the attention modules without importing their package."""
     package = sys.modules.get("sgenet.attention")
     spec = None if package else find_spec("sgenet.attention")
     return [*(package.__path__ if package else (spec and spec.submodule_search_locations) or [])]
 
 
 def attention_names() -> list[str]:
-    """Names of the attention modules: those of the files in `sgenet/attention`, without a leading underscore."""
+    """Return the names of the attention modules: the files of `sgenet/attention` without a leading underscore."""
     return list(_names(*_folders()))
 
 
@@ -35,10 +35,12 @@ def _names(*folders: str) -> list[str]:
 
 
 def placement(name: str) -> str:
-    """Where the attention module `name` is placed in a ResNet, read from its source, so that torch is not imported.
+    """Return the placement of the attention module `name` in a ResNet: `branch`, `conv` or `stage`.
+
+    It is read from the module's source, so that torch is not imported.
 
     Raises:
-        ValueError: the source says something else than the three words above.
+        ValueError: the source sets another value.
     """
     return _placement(name, *_folders())
 
@@ -58,38 +60,36 @@ def parse_name(model: str) -> tuple[str | None, int]:
     """Split a model name into its attention module and depth: `sge-resnet50` -> ("sge", 50).
 
     Raises:
-        ValueError: the name is not of that form, there is no such module or depth, or the depth has no place for it.
+        ValueError: the name has another form, the module or depth does not exist, or they do not fit each other.
     """
     match = re.fullmatch(r"(?:([a-z0-9_]+)-)?resnet(\d+)", model)
     if not match or int(match[2]) not in DEPTHS or (match[1] and match[1] not in attention_names()):
         nets, modules = ", ".join(f"resnet{depth}" for depth in DEPTHS), ", ".join(attention_names())
-        raise ValueError(
-            f"found model {model!r}, expected one of {nets}, or such a name after one of {modules} and '-'"
-        )
+        raise ValueError(f"found model {model!r}, expected one of {nets}, or one of {modules}, '-' and such a name")
     name, depth = match[1], int(match[2])
     if name is not None and placement(name) == "conv" and not _has_bottlenecks(depth):
         deep = " or ".join(f"{name}-resnet{depth}" for depth in DEPTHS if _has_bottlenecks(depth))
-        raise ValueError(f"found model {model!r}, but {name} stands inside bottlenecks, expected {deep}")
+        raise ValueError(f"found model {model!r}, but {name} is placed inside bottlenecks, expected {deep}")
     return name, depth
 
 
 def stage_channels(depth: int, width: int) -> int:
-    """Channels of the first stage's output in a network whose stem has `width`; each later stage doubles them."""
+    """Return the channels of the first stage's output if the stem has `width`; each later stage doubles them."""
     return width * (4 if _has_bottlenecks(depth) else 1)
 
 
 def attention_settings(model: str, settings: dict[str, Any]) -> dict[str, Any] | None:
-    """Keyword arguments of the model's attention module in a network of the run's width; None for a plain model.
+    """Return the keyword arguments of a model's attention module at the run's width; None for a plain model.
 
-    `groups`, of any module, counts for the paper's width and falls with it, so that a group has as many channels as in
-    the paper: 64 groups are 8 at width 8.
+    `groups` is given for the paper's width of 64 and is scaled with the width, so that a group has as many channels as
+    in the paper: 64 groups become 8 at width 8.
 
     Args:
         model: such as `sge-resnet50`.
-        settings: of a run; `width` and `attention` are read.
+        settings: of a run; `width` and `attention` are used.
 
     Raises:
-        ValueError: `groups` or `reduction` does not fit the narrowest feature map, or see `parse_name`.
+        ValueError: `groups` or `reduction` does not fit the narrowest feature map; see also `parse_name`.
     """
     name, depth = parse_name(model)
     if name is None:
@@ -100,7 +100,7 @@ def attention_settings(model: str, settings: dict[str, Any]) -> dict[str, Any] |
     if "reduction" in own and own["reduction"] > channels:
         raise ValueError(
             f"attention.{name}.reduction: found {own['reduction']}, expected at most {channels}, "
-            f"the channels that {name} meets in the first stage at width {width}"
+            f"the input channels of {name} in the first stage at width {width}"
         )
     if "groups" in own:
         own["groups"] = _scaled_groups(name, own["groups"], channels, width)
@@ -109,12 +109,14 @@ def attention_settings(model: str, settings: dict[str, Any]) -> dict[str, Any] |
 
 def _scaled_groups(name: str, groups: int, channels: int, width: int) -> int:
     paper_channels = channels * PAPER_WIDTH // width
-    whole = PAPER_WIDTH // math.gcd(PAPER_WIDTH, width)  # so many groups of the paper make a whole number here
+    whole = PAPER_WIDTH // math.gcd(
+        PAPER_WIDTH, width
+    )  # `groups` must be a multiple of this, so that the scaled number is whole
     if paper_channels % groups or groups % whole:
         multiple = f" and a multiple of {whole}, for whole groups at width {width}" if whole > 1 else ""
         raise ValueError(
             f"attention.{name}.groups: found {groups}, expected a divisor of {paper_channels}, "
-            f"the channels that {name} meets in the first stage at width {PAPER_WIDTH}{multiple}"
+            f"the input channels of {name} in the first stage at width {PAPER_WIDTH}{multiple}"
         )
     return groups * width // PAPER_WIDTH
 

@@ -1,4 +1,4 @@
-"""The parameters in params/, read, merged and held against the schemas in workflow/schemas/."""
+"""Reading and merging the parameters in params/, and their validation with the schemas in workflow/schemas/."""
 
 import difflib
 import math
@@ -19,17 +19,17 @@ Settings = dict[str, Any]
 
 PARAMS = Path("params")
 SCHEMAS = Path("workflow/schemas")
-_LARGEST = 2.0**53  # up to here floating-point numbers hold every whole number
-_MOST_ERRORS = 1000  # of which one is told
-_GOOD: set[tuple[str, bool, str]] = set()  # what `check` found no error in: schema, whether partial, value
-_KINDS = dict.fromkeys(("folder", "imagenet", "packed"), "images")  # sources of data that have the same settings
+_LARGEST = 2.0**53  # every integer up to here is an exact floating-point number
+_MOST_ERRORS = 1000  # collected, of which one is reported
+_GOOD: set[tuple[str, bool, str]] = set()  # values that `check` accepted: schema, whether partial, value
+_KINDS = dict.fromkeys(("folder", "imagenet", "packed"), "images")  # sources of data with the same settings
 
 
 def merge(base: Settings, *overrides: Settings) -> Settings:
-    """Return `base` with the overrides laid over it, later ones last.
+    """Return `base` with the overrides applied in order.
 
-    Mappings merge key by key, except where `type` changes: then the override stands alone (an AdamW keeps no
-    momentum of the SGD it replaces). Everything else is replaced.
+    Mappings are merged key by key. If `type` changes, the override replaces the mapping: AdamW does not inherit the
+    momentum of the SGD that it replaces. All other values are replaced.
     """
     merged = dict(base)
     for override in overrides:
@@ -44,9 +44,9 @@ def merge(base: Settings, *overrides: Settings) -> Settings:
 
 
 def layers(settings: Settings, detector: str, model: str) -> Iterator[Settings]:
-    """The settings, then what they hold for this detector and for this model, in the order of their merging.
+    """Yield the common settings, then those for this detector and for this model, in the order of merging.
 
-    `detectors` maps a detector's name, `models` a pattern such as `*resnet101`, to settings of its own.
+    `detectors` maps the name of a detector to its settings; `models` maps a pattern such as `*resnet101`.
     """
     common = dict(settings)
     detectors, models = common.pop("detectors", {}), common.pop("models", {})
@@ -58,14 +58,14 @@ def layers(settings: Settings, detector: str, model: str) -> Iterator[Settings]:
 
 
 def load(path: str | Path, schema: str) -> Settings:
-    """Read a YAML file that must satisfy workflow/schemas/<schema>.schema.yaml; InputError in one sentence if not."""
+    """Read a YAML file that must satisfy workflow/schemas/<schema>.schema.yaml; InputError if it does not."""
     value = read_yaml(path)
     check(value, schema, path)
     return value
 
 
 def load_pipeline(scale: str | None = None, seeds: int | None = None, tables: list[str] | None = None) -> Settings:
-    """params/pipeline.yaml, with what the command line chose instead."""
+    """Read params/pipeline.yaml; arguments that are not None, from the command line, override it."""
     path = PARAMS / "pipeline.yaml"
     chosen = {"scale": scale, "seeds": seeds, "tables": tables}
     value = read_yaml(path)
@@ -76,7 +76,7 @@ def load_pipeline(scale: str | None = None, seeds: int | None = None, tables: li
 
 
 def load_scale(scale: str) -> Settings:
-    """params/scales/<scale>.yaml, its overrides checked as far as they go."""
+    """Read params/scales/<scale>.yaml; its overrides are checked with the schemas of the tasks."""
     path = _choose("scales", "scale", scale)
     value = load(path, "scale")
     for task in ("classification", "detection"):
@@ -88,7 +88,7 @@ def load_scale(scale: str) -> Settings:
 
 
 def load_recipe(task: str) -> Settings:
-    """params/recipes/<task>.yaml: the paper's hyper-parameters."""
+    """Read params/recipes/<task>.yaml: the paper's hyper-parameters."""
     path = PARAMS / "recipes" / f"{task}.yaml"
     value = load(path, task)
     check_overrides(value, task, path)
@@ -98,7 +98,7 @@ def load_recipe(task: str) -> Settings:
 
 
 def check_overrides(value: Settings, task: str, path: str | Path, at: tuple[str, ...] = ()) -> None:
-    """Hold some settings of a task's runs against its schema, those of attention modules against their own."""
+    """Check overrides of a task's settings with the task's schema, and those of attention modules with their own."""
     check(value, task, path, at, partial=True)
     modules, known = value.get("attention", {}), attention_names()
     for name in sorted(modules.keys() - set(known)):
@@ -110,12 +110,12 @@ def check_overrides(value: Settings, task: str, path: str | Path, at: tuple[str,
 
 
 def load_table(name: str) -> Settings:
-    """params/tables/<name>.yaml."""
+    """Read params/tables/<name>.yaml."""
     return load(_choose("tables", "tables", name), "table")
 
 
 def load_sources() -> dict[str, str]:
-    """params/sources.yaml: source letter -> what it is."""
+    """Read params/sources.yaml: source letter -> description."""
     path = PARAMS / "sources.yaml"
     value = read_yaml(path)
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
@@ -124,10 +124,10 @@ def load_sources() -> dict[str, str]:
 
 
 def check(value: Any, schema: str, path: str | Path, at: tuple[str, ...] = (), *, partial: bool = False) -> None:
-    """Hold `value`, found in file `path` under the keys `at`, against a schema.
+    """Validate `value`, from file `path` under the keys `at`, with a schema; `partial` ignores what it requires.
 
     Raises:
-        InputError: one sentence with file, field, what was found and what was expected.
+        InputError: the value does not fit; the message names file, field, what was found and what was expected.
     """
     _check_finite(value, path, at)
     seen = schema, partial, repr(value)  # many runs have the same settings
@@ -179,7 +179,7 @@ def _validator(schema: str, partial: bool) -> Any:
 
 
 def _unique(_: Any, wanted: bool, value: Any, __: Any) -> Iterator[jsonschema.ValidationError]:
-    """jsonschema's own compares each with each where the items are no texts or numbers, which `items` refuses."""
+    """Check `uniqueItems` of texts and numbers; jsonschema compares all pairs of other items, which `items` refuses."""
     items = [item for item in value if isinstance(item, str | int | float)] if isinstance(value, list) else []
     if wanted and len(set(items)) < len(items):
         yield jsonschema.ValidationError(f"{value!r:.60} has equal items")
@@ -196,7 +196,7 @@ _Validator = jsonschema.validators.extend(
 
 
 def _optional(schema: Any) -> Any:
-    """A schema in which nothing is required: for overrides."""
+    """Return the schema without `required`, to check overrides."""
     if isinstance(schema, dict):
         return {key: _optional(value) for key, value in schema.items() if key != "required"}
     return schema

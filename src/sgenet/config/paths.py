@@ -1,4 +1,4 @@
-"""Where each step's files stand, relative to the repository root."""
+"""Paths of each step's files, relative to the repository root."""
 
 from pathlib import Path
 
@@ -6,32 +6,32 @@ from sgenet.errors import InputError
 
 
 def data_folder(scale: str, task: str) -> Path:
-    """Images and annotations of a task."""
+    """Folder of the images and annotations of a task."""
     return Path("data", scale, task)
 
 
 def manifest(scale: str, task: str) -> Path:
-    """What the data are: counts, files, fingerprint."""
+    """Manifest of a task's data: counts, files, fingerprint."""
     return Path("data", scale, f"{task}.json")
 
 
 def checked_images(scale: str, task: str) -> Path:
-    """What is known of the images of a task's real data, so that they are checked once; no declared output."""
+    """Cache of the checks of a task's real images, so that each is checked once; not a declared output."""
     return Path(".resume", scale, f"prepare-{task}.sqlite")
 
 
 def training(scale: str, run_id: str, seed: int) -> Path:
-    """Weights, history.csv and training.json of a run."""
+    """Folder of a run's weights, history.csv and training.json."""
     return Path("results", scale, run_id, f"seed-{seed}")
 
 
 def evaluation(scale: str, run_id: str, seed: int) -> Path:
-    """metrics.json of a run, timing.json, and its predictions or detections."""
+    """Folder of a run's metrics.json, timing.json, and predictions or detections."""
     return Path("results", scale, "evaluation", run_id, f"seed-{seed}")
 
 
 def activations(scale: str) -> Path:
-    """What figures 2 to 4 show, measured on one trained run."""
+    """Data of figures 2 to 4, measured on one trained run."""
     return Path("results", scale, "evaluation", "activations.json")
 
 
@@ -41,7 +41,7 @@ def released(model: str) -> Path:
 
 
 def released_evaluation(scale: str, run_id: str) -> Path:
-    """What released weights reach in place of the run's own."""
+    """Metrics of the released weights, evaluated with the settings of a run."""
     return Path("results", scale, "evaluation", "released", run_id, "metrics.json")
 
 
@@ -61,17 +61,17 @@ def report(scale: str) -> Path:
 
 
 def log(scale: str, step: str) -> Path:
-    """What a step of the workflow printed."""
+    """Log of a step of the workflow."""
     return Path("logs", scale, f"{step}.log")
 
 
 def run_log(scale: str, step: str, run_id: str, seed: int | str) -> Path:
-    """What the step `train` or `evaluate` of a run printed; a rule has wildcards in place of name and seed."""
+    """Log of the step `train` or `evaluate` of a run; in a rule, id and seed are wildcards."""
     return log(scale, f"{step}/{run_id}-seed-{seed}")
 
 
 def require(path: Path, made_by: str) -> Path:
-    """Return `path`; InputError naming the command that makes it when it is not there."""
+    """Return `path`; if it does not exist, raise an InputError that names the command that creates it."""
     if not path.exists():
         raise InputError(f"{path}: missing, expected from `{made_by}`")
     return path

@@ -1,4 +1,4 @@
-"""Parameters as YAML of plain values: nothing is built of what is no text, number, list or mapping, or too much."""
+"""Reading YAML of plain values: text, numbers, lists and mappings of limited size and depth."""
 
 import re
 from collections.abc import Iterable
@@ -12,21 +12,22 @@ _LARGEST = 2**20  # bytes
 _MOST_NODES = 20_000
 _LONGEST_NUMBER = 40  # characters
 _PLAIN = ("str", "int", "float", "bool", "null", "seq", "map")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # all but tab and end of line
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # all except tab and line feed
 
 
 def read_yaml(path: str | Path) -> Any:
     """Return the content of a YAML file of plain values: text, numbers, true, false, null, lists, and mappings of text.
 
-    InputError when it is missing, unreadable, not YAML, or holds anything else: tags, dates, keys that are no text or
-    stand twice, control characters, or more than _MOST_NODES values, those that aliases repeat counted each time.
+    Raises:
+        InputError: the file is missing, unreadable or not YAML; or it contains a tag, a date, a key that is not text, a
+            repeated key, a control character, or more than _MOST_NODES values (each use of an alias counts).
     """
     import yaml
 
     text = ""
     try:
         text = read_text(path, _LARGEST)
-        # libyaml's parser where there is one: ten times as fast, and every step pays
+        # libyaml's parser, if available, is ten times as fast, and every step reads YAML
         kind = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         _check_events(yaml.parse(text, kind), path)
         loader = kind(text)
@@ -39,24 +40,24 @@ def read_yaml(path: str | Path) -> Any:
         raise InputError(f"{path}: cannot be read ({reason_of(error)}), expected a YAML file") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        line = f"line {min(mark.line, text.count(chr(10))) + 1} " if mark else ""  # not behind the end
+        line = f"line {min(mark.line, text.count(chr(10))) + 1} " if mark else ""  # not after the last line
         problem = getattr(error, "problem", None) or "unreadable text"
         raise InputError(f"{path}: {line}is not YAML ({problem})") from None
-    except ValueError:  # PyYAML's of numbers such as 0b_
-        raise InputError(f"{path}: holds a number that cannot be read, expected ordinary ones") from None
+    except ValueError:  # raised by PyYAML for numbers such as 0b_
+        raise InputError(f"{path}: contains a number that cannot be read, expected ordinary numbers") from None
 
 
 def _check_events(events: Iterable[Any], path: str | Path) -> None:
-    """Refuse, before anything is built, what would take PyYAML's stack or all memory, and any tag.
+    """Refuse tags, and any content that would exhaust PyYAML's stack or the memory, before values are constructed.
 
-    An alias counts as much as what it stands for.
+    An alias counts as much as the value that it repeats.
     """
 
     def refuse(event: Any, problem: str) -> NoReturn:
         raise InputError(f"{path}: line {event.start_mark.line + 1} {problem}")
 
-    anchors: dict[str | None, tuple[int, int]] = {}  # how many values, and how deep they stand in each other
-    around: list[tuple[str | None, int, int]] = [(None, 0, 0)]  # the same of the collections that are open
+    anchors: dict[str | None, tuple[int, int]] = {}  # number of values, and depth of nesting
+    around: list[tuple[str | None, int, int]] = [(None, 0, 0)]  # the same for the open collections
     for event in events:
         kind = type(event).__name__
         if getattr(event, "tag", None) is not None:
@@ -64,11 +65,11 @@ def _check_events(events: Iterable[Any], path: str | Path) -> None:
         if kind.endswith("StartEvent"):
             around.append((getattr(event, "anchor", None), 1, 1))
             if len(around) > DEEPEST:
-                refuse(event, f"stands too deep, expected at most {DEEPEST} lists and mappings in each other")
+                refuse(event, f"is nested too deeply, expected at most {DEEPEST} levels of lists and mappings")
             continue
         if kind == "AliasEvent":
             if event.anchor not in anchors:
-                refuse(event, f"is not YAML (*{event.anchor} stands for nothing that is complete before it)")
+                refuse(event, f"is not YAML (*{event.anchor} refers to no complete value before it)")
             count, depth = anchors[event.anchor]
         elif kind == "ScalarEvent":
             count, depth = 1, 0
@@ -79,36 +80,39 @@ def _check_events(events: Iterable[Any], path: str | Path) -> None:
         outer, before, deepest = around[-1]
         around[-1] = outer, before + count, max(deepest, depth + 1)
         if around[-1][1] > _MOST_NODES or around[-1][2] > DEEPEST:
-            found = "repeats by aliases" if kind == "AliasEvent" else "ends"
-            refuse(event, f"{found} too much, expected at most {_MOST_NODES:,} values, {DEEPEST} in each other")
+            found = "repeats by an alias" if kind == "AliasEvent" else "contains"
+            refuse(
+                event,
+                f"{found} too many values, expected at most {_MOST_NODES:,}, nested at most {DEEPEST} levels deep",
+            )
 
 
 def _check_nodes(root: Any, path: str | Path) -> None:
-    """Refuse what PyYAML would make more than plain values of, and repeated keys, of which it takes the last."""
+    """Refuse values that PyYAML would not construct as plain values, and repeated keys, of which it keeps the last."""
 
     def refuse(node: Any, problem: str) -> NoReturn:
         raise InputError(f"{path}: line {node.start_mark.line + 1}: {problem}")
 
-    nodes, looked_at = [root], set()
+    nodes, visited = [root], set()
     while nodes:
         node = nodes.pop()
-        if id(node) in looked_at:
+        if id(node) in visited:
             continue
-        looked_at.add(id(node))
+        visited.add(id(node))
         kind = node.tag.rpartition(":")[2]
         if kind not in _PLAIN:
-            refuse(node, f"found {node.value}, which YAML takes for a {kind}: put text in quotes")
+            refuse(node, f"found {node.value}, which YAML reads as a {kind}: put text in quotes")
         if kind in ("int", "float") and len(node.value) > _LONGEST_NUMBER:
             refuse(node, f"found a number of {len(node.value)} characters, expected an ordinary one")
         if kind == "str" and (found := _CONTROL.search(node.value)):
-            refuse(node, f"found the control character {found[0]!r}, expected text without any")
+            refuse(node, f"found the control character {found[0]!r}, expected text without control characters")
         if kind == "seq":
             nodes += node.value
         seen = set()
         for key, value in node.value if kind == "map" else ():
             if (kind_of_key := key.tag.rpartition(":")[2]) not in ("str", "merge"):
-                refuse(key, f"found a key that YAML takes for {kind_of_key}, expected text: put it in quotes")
+                refuse(key, f"found a key that YAML reads as {kind_of_key}, expected text: put it in quotes")
             if key.value in seen:
-                refuse(key, f"{key.value} stands twice, expected it once")
+                refuse(key, f"{key.value} is repeated, expected it once")
             seen.add(key.value)
             nodes += [value] if key.value == "<<" else [key, value]

@@ -1,4 +1,4 @@
-"""Runs: what is trained and evaluated once a seed, resolved from recipe, scale and the row of a table."""
+"""Runs, which are trained and evaluated once per seed, resolved from the recipe, the scale and the row of a table."""
 
 import fnmatch
 from collections.abc import Iterable
@@ -11,15 +11,15 @@ from sgenet.config.tables import Row, Table, load_table
 from sgenet.errors import InputError
 
 TASKS = ("classification", "detection")
-FIGURES_RUN = "classification/sge-resnet50"  # whose activations figures 2 to 4 show, with seed 0
+FIGURES_RUN = "classification/sge-resnet50"  # figures 2 to 4 show its activations, with seed 0
 
 
 @dataclass(frozen=True)
 class Run:
     """One training and its evaluation.
 
-    `name` is readable and unique in its task (`sge-resnet50`, `faster-rcnn/sge-resnet50`); `settings` are final;
-    `starts_from` is the classification run whose weights a detector's backbone starts from.
+    `name` is readable and unique in its task (`sge-resnet50`, `faster-rcnn/sge-resnet50`); `settings` are final.
+    `starts_from` is the classification run whose weights initialize the backbone of a detector.
     """
 
     task: str
@@ -36,7 +36,7 @@ class Run:
 
     @property
     def identity(self) -> Settings:
-        """All in params/ that decides the training: settings but those of the test, model, what it starts from."""
+        """All parameters that affect the training: the settings except the test's, the model, and `starts_from`."""
         trained = {key: value for key, value in self.settings.items() if key != "test"}
         if "rpn" in trained:
             trained["rpn"] = {key: value for key, value in trained["rpn"].items() if key != "test_proposals"}
@@ -44,7 +44,7 @@ class Run:
 
     @property
     def test_settings(self) -> Settings:
-        """Settings that a detector's evaluation alone reads."""
+        """Settings that only the evaluation of a detector uses."""
         found = {"test": self.settings["test"]} if "test" in self.settings else {}
         proposals = self.settings.get("rpn", {}).get("test_proposals")
         return found if proposals is None else {**found, "test_proposals": proposals}
@@ -52,7 +52,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Replication:
-    """What params/ asks for: the pipeline's settings, the scale's, the tables, and the union of their runs by id."""
+    """The content of params/: settings of the pipeline and the scale, the tables, and the union of their runs by id."""
 
     pipeline: Settings
     scale: Settings
@@ -70,9 +70,9 @@ class Replication:
         return range(self.pipeline["seeds"])
 
     def full_size(self) -> list[tuple[Run, Settings]]:
-        """Every run with its model's settings at the paper's size: its row's over the recipe, without the scale.
+        """Return every run with its model's settings at the paper's size: the recipe and the row, without the scale.
 
-        The models of tables of complexity, which nothing trains, are among them as runs of the task `complexity`.
+        Models in tables of complexity are not trained; they are included as runs of the task `complexity`.
         """
         own = {table.run_id(row): row.settings for table in self.tables for row in table.rows}
         recipes = {task: params.load_recipe(task) for task in TASKS}
@@ -83,7 +83,7 @@ class Replication:
             for row in table.rows
             if table.task == "complexity"
         }
-        keys = ("width", "attention")  # all that counts here
+        keys = ("width", "attention")  # the only settings of a model's size
         found = []
         for run in (*self.runs.values(), *bare.values()):
             full = merge(recipes[run.task], own.get(run.id, {}))
@@ -91,7 +91,7 @@ class Replication:
         return found
 
     def plain_of(self) -> dict[str, str]:
-        """In tables of complexity, id of a model -> id of the one that it is compared with."""
+        """Return, for tables of complexity: id of a model -> id of the model that it is compared with."""
         found = {}
         for table in self.tables:
             by_label = {row.label: row for row in table.rows}
@@ -101,7 +101,7 @@ class Replication:
         return found
 
     def released(self) -> list[Run]:
-        """Runs for which released weights are evaluated too: those of a plain model, at a scale that wants it."""
+        """Return the runs of plain models whose released weights are evaluated too, if the scale requests that."""
         if not self.scale["released"]:
             return []
         task, keys = "classification", ("width", "attention")
@@ -116,7 +116,7 @@ class Replication:
         ]
 
     def run(self, run_id: str) -> Run:
-        """The run of that id; InputError names those that exist."""
+        """Return the run with this id; the InputError of an unknown id lists the known ones."""
         if run_id not in self.runs:
             raise InputError(f"run: found {run_id!r}, expected one of {', '.join(sorted(self.runs))}")
         return self.runs[run_id]
@@ -125,7 +125,7 @@ class Replication:
 def load_replication(
     scale: str | None = None, seeds: int | None = None, tables: list[str] | None = None
 ) -> Replication:
-    """Read and check everything in params/ that the chosen tables touch; InputError in one sentence if it is bad."""
+    """Read and check all parameters that the chosen tables use; InputError if one is invalid."""
     pipeline = params.load_pipeline(scale, seeds, tables)
     scale_settings = params.load_scale(pipeline["scale"])
     chosen = tuple(load_table(name) for name in pipeline["tables"])
@@ -141,12 +141,15 @@ def load_replication(
 
 
 def collect_runs(tables: Iterable[Table], recipes: dict[str, Settings], scale: Settings) -> dict[str, Run]:
-    """The union of the tables' runs by id; InputError where a row is bad, or two rows name one run and mean two.
+    """Return the union of the tables' runs by id.
 
     Args:
         tables: whose rows name the runs.
         recipes: of both tasks.
-        scale: by task, what goes over the recipe; empty settings give the paper's own.
+        scale: by task, settings that override the recipe; empty settings give the paper's.
+
+    Raises:
+        InputError: a row is invalid, or two rows give one run different settings.
     """
     runs: dict[str, Run] = {}
     for table in tables:
@@ -158,14 +161,12 @@ def collect_runs(tables: Iterable[Table], recipes: dict[str, Settings], scale: S
                 raise InputError(f"{place}.run: {error}") from None
             for run in new:
                 if runs.setdefault(run.id, run) != run:
-                    raise InputError(
-                        f"{place}.run: {run.id} stands elsewhere with other settings, expected another name"
-                    )
+                    raise InputError(f"{place}.run: {run.id} has other settings in another row, expected another name")
     return runs
 
 
 def _runs_of(task: str, row: Row, recipes: dict[str, Settings], scale: Settings, place: str) -> list[Run]:
-    """The run behind a row; before a detector's, the classification run that it starts from. Nothing for complexity."""
+    """Return the run of a row, for a detector after the classification run it starts from; none for complexity."""
     parse_name(row.model)
     path, _, at = place.partition(": ")
     params.check_overrides(row.settings, "classification" if task == "complexity" else task, path, (at, "settings"))
@@ -188,7 +189,7 @@ def _runs_of(task: str, row: Row, recipes: dict[str, Settings], scale: Settings,
     merged = merge({}, *(layer for source in sources for layer in layers(source, detector, row.model)))
     settings = _of_model(row.model, merged)
     _check(settings, row.settings, task, row.model, place)
-    complete = {**settings, "detectors": {detector: settings}}  # the schema says what each detector needs
+    complete = {**settings, "detectors": {detector: settings}}  # the schema defines what each detector requires
     params.check(complete, task, params.PARAMS / "recipes/detection.yaml")
     start = Row(label=row.model, run=row.model, model=row.model)
     classifier = _runs_of("classification", start, recipes, scale, place)[0]
@@ -196,13 +197,13 @@ def _runs_of(task: str, row: Row, recipes: dict[str, Settings], scale: Settings,
 
 
 def _of_model(model: str, settings: Settings) -> Settings:
-    """Settings without those of attention modules that the model does not have: they decide nothing."""
+    """Return the settings without those of attention modules that the model does not have, which have no effect."""
     name, _ = parse_name(model)
     return {**settings, "attention": {name: settings["attention"].get(name, {})} if name else {}}
 
 
 def _check_names(settings: Settings, detectors: list[str], place: str) -> None:
-    """Refuse settings for detectors and models that do not exist: they would have no effect."""
+    """Refuse settings for unknown detectors and models, which would have no effect."""
     networks = [f"resnet{depth}" for depth in DEPTHS]
     networks += [f"{module}-{network}" for module in attention_names() for network in networks]
     for pattern in settings.get("models", {}):
@@ -230,7 +231,7 @@ def _check_figures(figures: Settings, run: Run, name: str) -> None:
         expected = f"expected 0 to {groups - 1}, the groups of {FIGURES_RUN}"
         raise InputError(f"{place}.groups: found {max(figures['groups'])}, {expected}")
     if size <= 2 ** (figures["stage"] + 1):
-        found = f"found {figures['stage']}, whose maps of {size} px images have one position"
+        found = f"found {figures['stage']}, whose feature maps of {size} px images have one position"
         raise InputError(f"{place}.stage: {found}, expected an earlier stage")
 
 
@@ -246,7 +247,7 @@ def _check(settings: Settings, own: Settings, task: str, model: str, place: str)
         raise InputError(f"{path}: {at}: device_batch_size: found {settings['device_batch_size']}, {expected}")
     optimizer = settings["optimizer"]
     if optimizer["type"] == "AdamW" and (unfit := optimizer.keys() & {"momentum", "nesterov"}):
-        raise InputError(f"{path}: optimizer.{min(unfit)}: found with AdamW, expected with SGD alone")
+        raise InputError(f"{path}: optimizer.{min(unfit)}: found with AdamW, expected only with SGD")
     try:
         attention_settings(model, settings)
     except ValueError as error:

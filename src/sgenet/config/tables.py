@@ -1,4 +1,4 @@
-"""The paper's tables: columns, rows, the run behind each row, and the published values with their source."""
+"""The paper's tables: columns, rows, the run of each row, and the published values with their source."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +15,9 @@ CLASSIFICATION = ("top1", "top5", "top1_last", "top1_mean10")
 
 @dataclass(frozen=True)
 class Published:
-    """A value of the paper: as printed, where it was read, and how sure it is that the paper prints it.
+    """A value of the paper as printed, where it was read, and the confidence that the paper prints it.
 
-    `difference` explains why a count differs from it; `note` tells what else is known.
+    `difference` explains why a count differs from it; `note` gives further information.
     """
 
     value: float
@@ -29,7 +29,7 @@ class Published:
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far, in the unit of its column, a value may lie from the published one at scale `paper`, and why so far."""
+    """The allowed difference from the published value at scale `paper`, in the column's unit, and the reason for it."""
 
     value: float
     reason: str
@@ -37,11 +37,11 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Column:
-    """A column: metric id, heading, unit, decimals, and how its values are made.
+    """A column: metric id, heading, unit, decimals, and how its values are obtained.
 
     `measured` is `static` (counted from the full-size model, at every scale), `trained`, `timed` (on this machine) or
-    `printed` (nothing to reproduce; it should repeat what the column `audits` prints). `only` names the detectors that
-    have such a value; empty: all.
+    `printed` (not reproduced; the published value should equal that of the column `audits`). `only` names the detectors
+    that have such a value; if it is empty, all have one.
     """
 
     id: str
@@ -72,9 +72,9 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """A row: its run, the row that gains are measured against, and what the paper prints, by column id.
+    """A row: its run, its baseline (the row that gains are relative to), and the published values by column id.
 
-    In a table of complexity nothing is trained, and `run` is the model's name.
+    In a table of complexity nothing is trained, and `run` is the name of the model.
     """
 
     label: str
@@ -102,12 +102,12 @@ class Table:
     note: str = ""
 
     def run_id(self, row: Row) -> str:
-        """Id of the row's run, or of its model where nothing is trained."""
+        """Return the id of the row's run, or of its model in a table of complexity."""
         return f"{self.task}/{row.run}"
 
 
 def load_table(name: str) -> Table:
-    """Read params/tables/<name>.yaml; InputError when a row names what does not exist."""
+    """Read params/tables/<name>.yaml; InputError if a row names an unknown model, column, source or baseline."""
     value = params.load_table(name)
     path = params.PARAMS / "tables" / f"{name}.yaml"
     columns = tuple(_column(entry) for entry in value["columns"])
@@ -119,7 +119,7 @@ def load_table(name: str) -> Table:
         _check_one_count(row, rows, value["task"], f"{path}: rows.{index}")
         if any(row.label == other.label for other in rows):
             raise InputError(
-                f"{path}: rows.{index}.label: {row.label!r} stands in the table already, expected another label"
+                f"{path}: rows.{index}.label: {row.label!r} is already in the table, expected another label"
             )
         rows.append(row)
     labels = [row.label for row in rows]
@@ -146,7 +146,7 @@ def _row(entry: dict[str, Any], task: str, columns: tuple[Column, ...], sources:
     if wanted not in entry:
         raise InputError(f"{place}.{wanted}: missing")
     if unwanted in entry:
-        raise InputError(f"{place}.{unwanted}: found in a table of complexity, expected {wanted} alone")
+        raise InputError(f"{place}.{unwanted}: found in a table of complexity, expected only {wanted}")
     published = {}
     for column, cell in entry.get("published", {}).items():
         if column not in {known.id for known in columns}:
@@ -164,11 +164,11 @@ def _check_one_count(row: Row, before: list[Row], task: str, place: str) -> None
     for other in before:
         if task == "complexity" and row.model == other.model and row.settings != other.settings:
             found = f"found other settings for {row.model} than {other.label!r} has"
-            raise InputError(f"{place}.settings: {found}, expected one count a model and table")
+            raise InputError(f"{place}.settings: {found}, expected the same settings in all rows of a model")
 
 
 def _check_plain(rows: list[Row], task: str, path: Path) -> None:
-    """In a table of complexity a model is timed against one that is itself held against none."""
+    """Check that in a table of complexity a baseline has no baseline itself."""
     by_label = {row.label: row for row in rows}
     for index, row in enumerate(rows):
         if task == "complexity" and row.baseline and by_label[row.baseline].baseline:
@@ -184,14 +184,14 @@ def _check_columns(columns: tuple[Column, ...], task: str, path: Path) -> None:
         if column.measured != expected:
             raise InputError(f"{place}.measured: found {column.measured!r} for {column.id}, expected {expected!r}")
         if column.tolerance and not column.trained:
-            raise InputError(f"{place}.tolerance: found for {column.id}, expected for trained columns alone")
+            raise InputError(f"{place}.tolerance: found for {column.id}, expected only for trained columns")
         owner = "classification" if column.id in (*CLASSIFICATION, *PRINTED) else "detection"
         owner = "complexity" if column.measured == "timed" else owner
         if not column.static and owner != task:
             raise InputError(f"{place}.id: found {column.id!r}, which {task} does not measure")
         ids = [other.id for other in columns]
         if column.id in ids[:index]:
-            raise InputError(f"{place}.id: {column.id!r} stands in the table already, expected another column")
+            raise InputError(f"{place}.id: {column.id!r} is already in the table, expected another column")
         if (column.audits is not None) != (column.measured == "printed") or column.audits not in (None, *ids):
             found = f"found {column.audits!r} for {column.id}"
-            raise InputError(f"{place}.audits: {found}, expected another column where, and only where, it is printed")
+            raise InputError(f"{place}.audits: {found}, expected another column if, and only if, it is printed")

@@ -1,1 +1,1 @@
-"""Data sets: the embedded one, image folders and packs, and annotations in COCO's format."""
+"""Data sets: the embedded data, image folders, packed images, and annotations in COCO's format."""

@@ -1,4 +1,4 @@
-"""COCO-format annotations: whatever cannot be trained on is found before training, entry by entry."""
+"""Validation of COCO-format annotations: entries that cannot be used are found before training."""
 
 import os
 import reprlib
@@ -12,20 +12,20 @@ from sgenet.data.roots import stays_below
 from sgenet.errors import InputError
 
 Entry = dict[str, Any]
-_SLACK = 1.0  # pixels that a box may stand out of its image
-_MOST = 2**53  # up to here floating-point numbers hold every whole number
+_SLACK = 1.0  # pixels by which a box may exceed its image
+_MOST = 2**53  # every integer up to here is an exact floating-point number
 
 
 def read_annotations(path: Path, name: str) -> Entry:
-    """Read a json file whose lists, ids, categories and file names can be relied on.
+    """Read a JSON file and check its lists, ids, categories and file names.
 
     Args:
         path: of the file.
-        name: below the data's root, for messages.
+        name: its path relative to the data's root, for messages.
 
     Raises:
-        InputError: no JSON, a list is missing, an id or a file name stands twice, a file name leaves the folder of
-            images, or a category has no name of its own: nothing that could be left out.
+        InputError: the file is not JSON, a list is missing, an id or a file name is repeated, a file name leaves the
+            folder of images, or a category has no unique name. Such defects cannot be skipped.
     """
     content = read_lists(path, name)
     for key in ("images", "annotations", "categories"):
@@ -35,7 +35,7 @@ def read_annotations(path: Path, name: str) -> Entry:
             if not _is_whole(number):
                 continue
             if number in seen:
-                raise InputError(f"{name}: {key}.{index}.id: found {number} once more, expected an id of its own")
+                raise InputError(f"{name}: {key}.{index}.id: found {number} again, expected a unique id")
             seen.add(number)
     names = set()
     for index, entry in enumerate(content["categories"]):
@@ -43,7 +43,7 @@ def read_annotations(path: Path, name: str) -> Entry:
         if not isinstance(entry, dict) or not _is_whole(entry.get("id")) or not _is_name(entry.get("name")):
             raise InputError(f"{place}: found {reprlib.repr(entry)}, expected an id and a name")
         if entry["name"] in names:
-            raise InputError(f"{place}.name: found {entry['name']!r} once more, expected a name of its own")
+            raise InputError(f"{place}.name: found {entry['name']!r} again, expected a unique name")
         names.add(entry["name"])
     files = set()
     for index, entry in enumerate(content["images"]):
@@ -51,22 +51,22 @@ def read_annotations(path: Path, name: str) -> Entry:
         if isinstance(found, str):
             place, file = f"{name}: images.{index}.file_name", PurePosixPath(found)
             if not stays_below(found):
-                raise InputError(f"{place}: found {found!r}, expected a name that stays in the folder of images")
+                raise InputError(f"{place}: found {found!r}, expected a path inside the folder of images")
             if file in files:
-                raise InputError(f"{place}: found {found!r} once more, expected a file of its own for each image")
+                raise InputError(f"{place}: found {found!r} again, expected a different file for each image")
             files.add(file)
     return content
 
 
 def check_images(content: Entry, name: str, folder: Path, shown: str, defects: list[Defect]) -> list[Entry]:
-    """Entries of images that are complete and whose files exist; `defects` gets one for each other.
+    """Return the entries of images that are complete and whose files exist.
 
     Args:
-        content: what `read_annotations` gave.
-        name: of the json file, for messages.
-        folder: that the images' file names start from.
-        shown: its name below the data's root.
-        defects: list that a defect is appended to for each image left out.
+        content: as returned by `read_annotations`.
+        name: of the JSON file, for messages.
+        folder: of the images; their file names are relative to it.
+        shown: path of `folder` relative to the data's root.
+        defects: a defect is appended for each other entry.
     """
     sound = []
     for index, entry in enumerate(content["images"]):
@@ -74,7 +74,7 @@ def check_images(content: Entry, name: str, folder: Path, shown: str, defects: l
         fields = {"id": _is_whole, "file_name": _is_name, "width": _is_side, "height": _is_side}
         if not _complete(entry, fields, place, defects):
             continue
-        if not os.path.isfile(folder / entry["file_name"]):  # false for a name that is too long, too
+        if not os.path.isfile(folder / entry["file_name"]):  # also false for a name that is too long
             text = f"{place}.file_name: found {entry['file_name']!r}, expected a file in {shown}"
             defects.append(Defect("missing image", text))
             continue
@@ -83,7 +83,7 @@ def check_images(content: Entry, name: str, folder: Path, shown: str, defects: l
 
 
 def check_objects(content: Entry, name: str, defects: list[Defect]) -> list[Entry]:
-    """Annotations that can be used, if their images can; `defects` gets one for each other."""
+    """Return the valid annotations; a defect is appended to `defects` for each other one."""
     sizes = {}
     for entry in content["images"]:
         if isinstance(entry, dict) and _is_whole(entry.get("id")):
@@ -104,7 +104,7 @@ def check_objects(content: Entry, name: str, defects: list[Defect]) -> list[Entr
 
 
 def _problem(entry: Entry, sizes: dict[int, tuple[Any, Any]], categories: set[int]) -> tuple[str, str] | None:
-    """Kind and sentence of the first thing that is wrong with a complete annotation."""
+    """Return kind and description of the first defect of a complete annotation; None if it has none."""
     x, y, wide, high = entry["bbox"]
     shown = f"found {entry['bbox']}"
     if entry["image_id"] not in sizes:
@@ -129,7 +129,7 @@ def _problem(entry: Entry, sizes: dict[int, tuple[Any, Any]], categories: set[in
 
 
 def _complete(entry: Any, fields: Mapping[str, Callable[[Any], bool]], place: str, defects: list[Defect]) -> bool:
-    """Whether an entry has all fields with fitting values; otherwise `defects` gets one."""
+    """Return whether an entry has all fields with valid values; otherwise a defect is appended to `defects`."""
     if not isinstance(entry, dict):
         defects.append(Defect("bad entry", f"{place}: found {reprlib.repr(entry)}, expected a mapping"))
         return False
@@ -153,7 +153,7 @@ def _is_side(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MOST  # neither is NaN
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MOST  # false for NaN
 
 
 def _is_name(value: Any) -> bool:
@@ -174,7 +174,7 @@ _EXPECTED: dict[Any, str] = {
 
 
 def _is_shape(shape: Any, size: Sequence[int]) -> bool:
-    """Whether a segmentation is a list of polygons, or a run-length mask of height and width `size`."""
+    """Return whether a segmentation is a list of polygons, or a run-length mask of height and width `size`."""
     if isinstance(shape, dict):
         return is_run_length(shape, size)
     return is_polygons(shape)

@@ -1,4 +1,4 @@
-"""Checking image files: each is read, hashed and decoded, on all cores; what is known is kept for the next time."""
+"""Checking image files: each is read, hashed and decoded, on all cores; the results are cached in a file."""
 
 import os
 import sqlite3
@@ -18,7 +18,7 @@ from sgenet.data.progress import progress
 from sgenet.errors import InputError
 from sgenet.runtime.files import writing
 
-VERSION = 1  # of the check: what another one found is found anew
+VERSION = 1  # of the check; results of other versions are recomputed
 _COLUMNS = "path TEXT PRIMARY KEY, size INTEGER, modified INTEGER, length INTEGER, xxhash BLOB, width INTEGER,"
 _COLUMNS += " height INTEGER, rotated INTEGER, problem TEXT"
 _COMMIT_SECONDS = 2.0
@@ -26,10 +26,10 @@ _COMMIT_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the bytes of an image are: a file, or `length` bytes of it from `offset`.
+    """The location of an image: a file, or `length` bytes of it from `offset`.
 
-    `name` is for messages and is what the file is known by: relative to the data's root, so that the data may move.
-    `size` and `modified` (nanoseconds) are the file's when it was listed.
+    `name` identifies the file, also in messages. It is relative to the data's root, so that the data can be moved.
+    `size` and `modified` (nanoseconds) are those of the file when it was listed.
     """
 
     name: str
@@ -47,9 +47,9 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What an image is: bytes, xxh3_128 digest, size in pixels (upright), whether EXIF turns it; or what is wrong.
+    """The result of a check: bytes, xxh3_128 digest, size in pixels (upright), whether EXIF rotates it; or a problem.
 
-    `problem` follows the image's name in a sentence; `lasting` is whether a second look would find the same.
+    `problem` is the message without the image's name; `lasting` is whether the result can be cached.
     """
 
     size: int
@@ -62,9 +62,9 @@ class Found:
 
 
 def check_images(sources: Sequence[Source], cache: Path, title: str) -> list[Found]:
-    """Check each image, in order. Those whose file has the size and time that `cache` knows are not read again.
+    """Check each image, in order. Images whose file has the size and time stored in `cache` are not read again.
 
-    An interrupted check has left what it found in `cache`, a file of its own.
+    The results of an interrupted check are kept in the file `cache`.
 
     Raises:
         InputError: `cache` is in use, or cannot be written.
@@ -75,12 +75,12 @@ def check_images(sources: Sequence[Source], cache: Path, title: str) -> list[Fou
         fresh = _check(known, [sources[position] for position in missing])
         done = len(sources) - len(missing)
         if done and missing:
-            print(f"{title}: {done:,} of {len(sources):,} images known from before", file=sys.stderr, flush=True)
+            print(f"{title}: {done:,} of {len(sources):,} images checked before", file=sys.stderr, flush=True)
         try:
             for position, found in zip(missing, progress(fresh, title, "image", len(sources), done), strict=True):
                 results[position] = found
         finally:
-            known.commit()  # when interrupted too
+            known.commit()  # also when interrupted
     return [result for result in results if result is not None]
 
 
@@ -99,7 +99,7 @@ def inspect(source: Source) -> Found:
 
 
 def read_source(source: Source) -> bytes:
-    """The bytes of an image; InputError where they cannot be read."""
+    """Return the bytes of an image; InputError if they cannot be read."""
     if source.length is None:
         return read_bytes(source.path, source.name)
     with open(source.path, "rb") as file:
@@ -111,7 +111,7 @@ def _without(name: str, error: InputError) -> str:
 
 
 def _check(known: sqlite3.Connection, sources: Sequence[Source]) -> Iterator[Found]:
-    """Inspect the images, and keep what was found every few seconds."""
+    """Inspect the images, and commit the results every few seconds."""
     last = time.monotonic()
     for source, found in zip(sources, map_on_cores(inspect, sources), strict=True):
         if found.lasting:
@@ -139,16 +139,20 @@ def _recall(known: sqlite3.Connection, source: Source) -> Found | None:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    """The cache, empty if there was none or one that cannot be used."""
+    """Open the cache; a new one is created if there is none or it is damaged."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         return _connect(path)
     except sqlite3.DatabaseError as error:
         if "locked" in str(error):
-            raise InputError(f"{path}: in use, expected no other `sgenet prepare` of these data at work") from None
-        if errors.cannot_write(path, error):  # what it knows is not lost
+            raise InputError(f"{path}: in use, expected no other running `sgenet prepare` of these data") from None
+        if errors.cannot_write(path, error):  # the content is not damaged
             raise
-        print(f"{path}: thrown away ({error}); all images are checked again", file=sys.stderr, flush=True)
+        print(
+            f"{path}: removed as unreadable ({error}); all images are checked again",
+            file=sys.stderr,
+            flush=True,
+        )
         for ending in ("", "-journal"):
             Path(f"{path}{ending}").unlink(missing_ok=True)
         return _connect(path)
@@ -157,7 +161,7 @@ def _open(path: Path) -> sqlite3.Connection:
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=0)
     try:
-        connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # kept from one commit to the next
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # the lock is kept between commits
         connection.execute("BEGIN EXCLUSIVE")
         if connection.execute("PRAGMA quick_check").fetchone() != ("ok",):
             raise sqlite3.DatabaseError("damaged")

@@ -1,4 +1,4 @@
-"""Classified images in a folder a class: what is there, before any image is opened."""
+"""Listing of classified images, with one folder per class; no image is opened."""
 
 import os
 import stat
@@ -10,14 +10,14 @@ from sgenet.data.checks import Source
 from sgenet.data.defects import Defect
 from sgenet.errors import InputError
 
-_NO_IMAGES = {"Thumbs.db", "desktop.ini"}  # what file managers leave; so are hidden files
+_NO_IMAGES = {"Thumbs.db", "desktop.ini"}  # written by file managers; ignored, as are hidden files
 
 
 @dataclass
 class Listing:
-    """Images of both splits by class, and what is wrong already.
+    """Images of both splits by class, and the defects of the listing.
 
-    `splits` maps split -> class -> images, each with the name that {split}.csv gives it.
+    `splits` maps split -> class -> images, each with its name in {split}.csv.
     """
 
     splits: dict[str, dict[str, list[tuple[str, Source]]]]
@@ -25,11 +25,11 @@ class Listing:
 
 
 def list_folders(root: Path, folders: dict[str, str]) -> Listing:
-    """Classes are the folders in root/<train> and root/<val>; images may lie deeper in them.
+    """List the classes, which are the folders in root/<train> and root/<val>; images may be in subfolders.
 
     Args:
         root: of the data.
-        folders: split -> its folder's name below `root`.
+        folders: split -> its folder, relative to `root`.
     """
     listing = Listing({})
     for split, folder in folders.items():
@@ -38,7 +38,7 @@ def list_folders(root: Path, folders: dict[str, str]) -> Listing:
 
 
 def list_classes(root: Path, folder: str, defects: list[Defect]) -> dict[str, list[tuple[str, Source]]]:
-    """Class -> its images, sorted; an empty folder is a class without images."""
+    """Return class -> its images, sorted; an empty folder is a class without images."""
     if not (root / folder).is_dir():
         raise InputError(f"{root / folder}: not found, expected a folder with a folder for each class")
     classes: dict[str, list[tuple[str, Source]]] = {}
@@ -46,7 +46,7 @@ def list_classes(root: Path, folder: str, defects: list[Defect]) -> dict[str, li
     for entry in _entries(root / folder, folder, defects):
         place = f"{folder}/{entry.name}"
         if not os.path.isdir(entry.path):
-            defects.append(Defect("stray file", f"{place}: found a file beside the class folders, expected it in one"))
+            defects.append(Defect("stray file", f"{place}: found a file next to the class folders, expected it in one"))
             continue
         images = classes[entry.name] = []
         for name, size, modified in _files(entry.path, place, defects, top):
@@ -57,7 +57,7 @@ def list_classes(root: Path, folder: str, defects: list[Defect]) -> dict[str, li
 
 
 def list_files(root: Path, folder: str, defects: list[Defect]) -> dict[str, Source]:
-    """Name -> image of a folder without classes."""
+    """Return name -> image for a folder without classes."""
     found = _files(str(root / folder), folder, defects, ())
     return {name[len(folder) + 1 :]: Source(name, str(root / name), size, modified) for name, size, modified in found}
 
@@ -65,17 +65,17 @@ def list_files(root: Path, folder: str, defects: list[Defect]) -> dict[str, Sour
 def _files(
     path: str, name: str, defects: list[Defect], above: tuple[tuple[int, int], ...]
 ) -> Iterator[tuple[str, int, int]]:
-    """Name, size and time of every file in a folder and those below it; `above` are the folders around it."""
+    """Yield name, size and time of every file in a folder and its subfolders; `above` are its parent folders."""
     here = _identity(path)
     if here in above:
-        defects.append(Defect("circular link", f"{name}: found a link to a folder around it, expected files"))
+        defects.append(Defect("circular link", f"{name}: found a link to one of its parent folders, expected files"))
         return
     for entry in _entries(path, name, defects):
         place = f"{name}/{entry.name}"
         try:
             status = entry.stat()
         except OSError:
-            defects.append(Defect("unreadable image", f"{place}: found a link to nothing, expected an image"))
+            defects.append(Defect("unreadable image", f"{place}: found a broken link, expected an image"))
             continue
         if stat.S_ISDIR(status.st_mode):
             yield from _files(entry.path, place, defects, (*above, here))
@@ -86,22 +86,22 @@ def _files(
 
 
 def _identity(path: str | Path) -> tuple[int, int]:
-    """What two names of one folder have in common."""
+    """Return device and inode of a folder, which are equal for all its names."""
     status = os.stat(path)
     return status.st_dev, status.st_ino
 
 
 def _entries(path: str | Path, name: str, defects: list[Defect]) -> list["os.DirEntry[str]"]:
-    """What is in a folder, sorted by name; hidden entries left out."""
+    """Return the entries of a folder, sorted by name, without hidden ones."""
     try:
         found = sorted(os.scandir(path), key=lambda entry: entry.name)
     except OSError as error:
-        raise InputError(f"{name}: cannot be read ({(error.strerror or 'no reason told').lower()})") from None
+        raise InputError(f"{name}: cannot be read ({(error.strerror or 'unknown reason').lower()})") from None
     entries = []
     for entry in found:
         if entry.name.startswith(".") or entry.name in _NO_IMAGES:
             continue
-        if not entry.name.isprintable():  # nor can it be written to a list
+        if not entry.name.isprintable():  # it could not be written to a list
             text = f"{name}: found the name {entry.name!r}, expected printable UTF-8 text"
             defects.append(Defect("file name", text))
             continue

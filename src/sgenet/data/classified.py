@@ -1,4 +1,4 @@
-"""Preparing real classified images: listed, limited, checked; leaves lists, defects and the parts of a manifest."""
+"""Preparation of real classified images: checks them and writes lists, defects and a manifest."""
 
 import csv
 import io
@@ -15,20 +15,20 @@ from sgenet.data.packed import PackedImages
 from sgenet.errors import InputError
 from sgenet.runtime.files import write_text
 
-Row = tuple[str, int, Source]  # name in the list, label, where
+Row = tuple[str, int, Source]  # name in the list, label, source
 
 
 def make_classification(folder: Path, settings: dict[str, Any], root: Path, cache: Path) -> dict[str, Any]:
-    """Check the images below `root` and leave `folder` (replaced as a whole) for training; return the manifest.
+    """Check the images below `root` and write `folder` (replaced as a whole) for training; return the manifest.
 
     Args:
-        folder: receives train.csv, val.csv and defects.txt.
+        folder: for train.csv, val.csv and defects.txt.
         settings: of the scale's `data.classification`.
         root: of the data.
-        cache: keeps what is known of the images.
+        cache: file that caches the checks of the images.
 
     Raises:
-        InputError: no such data, too few of them, or defects that are not to be skipped.
+        InputError: data are missing or too few, or have defects that must not be skipped.
     """
     settings = _resolve(settings, root)
     found = _list(root, settings)
@@ -57,7 +57,7 @@ def make_classification(folder: Path, settings: dict[str, Any], root: Path, cach
 
 
 def _check(rows: dict[str, list[Row]], cache: Path, defects: list[Defect]) -> dict[str, list[tuple[Row, Found]]]:
-    """What is found of the images that can be used; `defects` gets one for each other."""
+    """Return the usable images with their checks; a defect is appended to `defects` for each other one."""
     sources = {split: [source for _, _, source in rows[split]] for split in SPLITS}
     found, shared = check_splits(sources, cache, "classification", defects)
     return {
@@ -71,7 +71,7 @@ def _check(rows: dict[str, list[Row]], cache: Path, defects: list[Defect]) -> di
 
 
 def _resolve(settings: dict[str, Any], root: Path) -> dict[str, Any]:
-    """The settings with their defaults; for ImageNet, the folder of each split that is there."""
+    """Return the settings with their defaults; for ImageNet, the default of a split is the folder that exists."""
     defaults: dict[str, Any] = {"train": "train", "val": "val", "defects": "strict"}
     if settings["source"] == "imagenet":
         for split, names in imagenet.FOLDERS.items():
@@ -93,7 +93,7 @@ def _list_packed(root: Path, places: dict[str, str]) -> Listing:
         status = images.path.stat()
         classes: dict[str, list[tuple[str, Source]]] = {name: [] for name in images.classes}
         if len(classes) < len(images.classes):
-            raise InputError(f"{root / 'classes.txt'}: found a name twice, expected names that differ")
+            raise InputError(f"{root / 'classes.txt'}: found a repeated name, expected unique names")
         for position, (offset, length, label) in enumerate(images.index.tolist()):
             source = Source(
                 f"{name}.bin: image {position}", str(images.path), status.st_size, status.st_mtime_ns, offset, length
@@ -104,7 +104,7 @@ def _list_packed(root: Path, places: dict[str, str]) -> Listing:
 
 
 def choose_classes(found: Listing, settings: dict[str, Any]) -> list[str]:
-    """Classes that have training images; `found` gets a defect for each that lacks images in a split."""
+    """Return the classes with training images; each class without images in a split is added to the defects."""
 
     def complain(kind: str, split: str, name: str, text: str) -> None:
         place = f"{settings[split]}.bin: class " if settings["source"] == "packed" else f"{settings[split]}/"
@@ -115,33 +115,33 @@ def choose_classes(found: Listing, settings: dict[str, Any]) -> list[str]:
             if not images:
                 complain("empty class", split, name, "found no image, expected at least one")
     classes = [name for name, images in found.splits["train"].items() if images]
-    text = f"found a class that has no images in {settings['train']}, expected one that has"
+    text = f"found a class that has no images in {settings['train']}, expected a class that has some"
     for name, images in found.splits["val"].items():
         if images and name not in classes:
             complain("class without training images", "val", name, text)
     for name in sorted(set(classes) - found.splits["val"].keys()):
-        complain("class without validation images", "val", name, "not found, expected every class of training")
+        complain("class without validation images", "val", name, "not found, expected every training class")
     return classes
 
 
 def _choose(
     images: dict[str, list[tuple[str, Source]]], classes: list[str], settings: dict[str, Any], split: str
 ) -> list[Row]:
-    """The images of a split that are taken, by class and name."""
+    """Return the selected images of a split, by class and name."""
     limit = settings.get(f"{split}_images")
     if limit is not None and split == "train" and limit < len(classes):
-        expected = f"expected one or more for each of the {len(classes)} classes"
+        expected = f"expected at least one for each of the {len(classes)} classes"
         raise InputError(f"data.classification.train_images: found {limit}, {expected}")
     counts = [len(images.get(name, ())) for name in classes]
     rows = []
     for label, (name, count, share) in enumerate(zip(classes, counts, spread(counts, limit), strict=True)):
-        taken = (images[name][position] for position in pick(count, share))
-        rows += [(shown, label, source) for shown, source in taken]
+        selected = (images[name][position] for position in pick(count, share))
+        rows += [(shown, label, source) for shown, source in selected]
     return rows
 
 
 def _count(kept: list[tuple[Row, Found]], classes: list[str], split: str) -> dict[str, Any]:
-    """Images of a split, in all and by class; InputError where too few are left."""
+    """Count the images of a split, in all and by class; InputError if a split or a class has no image left."""
     counts = [0] * len(classes)
     for (_, label, _), _ in kept:
         counts[label] += 1

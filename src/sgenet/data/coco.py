@@ -1,4 +1,4 @@
-"""Preparing real detection data, any COCO-format json with its images: checked; leaves lists, defects, a manifest."""
+"""Preparation of real detection data in COCO's format: checks it and writes lists, defects and a manifest."""
 
 import codecs
 import csv
@@ -23,25 +23,25 @@ Checked = list[tuple[Entry, Found]]
 
 
 def make_detection(folder: Path, settings: dict[str, Any], root: Path, cache: Path) -> dict[str, Any]:
-    """Check annotations and images below `root` and leave `folder` (replaced as a whole) for training.
+    """Check annotations and images below `root` and write `folder` (replaced as a whole) for training.
 
     Args:
-        folder: receives train.csv, val.csv and defects.txt, and annotations/{split}.json where not all of the data's
-            own json is used.
+        folder: for train.csv, val.csv and defects.txt, and annotations/{split}.json if not all of the data's own JSON
+            file is used.
         settings: of the scale's `data.detection`.
         root: of the data.
-        cache: keeps what is known of the images.
+        cache: file that caches the checks of the images.
 
     Returns:
         the manifest.
 
     Raises:
-        InputError: no such data, too few of them, or defects that are not to be skipped.
+        InputError: data are missing or too few, or have defects that must not be skipped.
     """
     settings, defects = COCO_DEFAULTS | settings, list[Defect]()
     small, medium = settings["area_limits"]
     if small >= medium:
-        raise InputError(f"data.detection.area_limits: found {[small, medium]}, expected rising ones")
+        raise InputError(f"data.detection.area_limits: found {[small, medium]}, expected increasing ones")
     whole = {split: _read(root, settings, split) for split in SPLITS}
     _check_categories(whole, settings)
     taken = {split: _limit(whole[split], settings.get(f"{split}_images")) for split in SPLITS}
@@ -60,7 +60,7 @@ def make_detection(folder: Path, settings: dict[str, Any], root: Path, cache: Pa
             raise InputError(f"data.detection: {found}{first_of(defects)}")
     if all(entry.get("iscrowd") for entry in objects["train"]):
         raise InputError(
-            "data.detection: found no usable object in train, expected at least one beside crowds" + first_of(defects)
+            "data.detection: found no usable object in train, expected at least one besides crowds" + first_of(defects)
         )
     categories = whole["train"]["categories"]
     names = {entry["id"]: entry["name"] for entry in categories}
@@ -102,13 +102,13 @@ def _read(root: Path, settings: dict[str, Any], split: str) -> Entry:
 
 
 def _has_mark(path: Path) -> bool:
-    """Whether a file begins with a byte order mark, which mmdet cannot read."""
+    """Return whether a file begins with a byte order mark, which mmdet cannot read."""
     with open(path, "rb") as file:
         return file.read(3) == codecs.BOM_UTF8
 
 
 def _check_categories(contents: dict[str, Entry], settings: dict[str, Any]) -> None:
-    """The order of the categories may differ between the splits, ids and names may not."""
+    """Check that ids and names of the categories are equal in both splits; their order may differ."""
     train, val = ({entry["id"]: entry["name"] for entry in contents[split]["categories"]} for split in SPLITS)
     for number in sorted(train.keys() | val.keys()):
         if train.get(number) != val.get(number):
@@ -119,7 +119,7 @@ def _check_categories(contents: dict[str, Entry], settings: dict[str, Any]) -> N
 
 
 def _limit(content: Entry, limit: int | None) -> Entry:
-    """At most `limit` images, evenly apart, without the annotations of the others."""
+    """Return at most `limit` evenly spaced images, without the annotations of the others."""
     images = content["images"]
     if limit is None or limit >= len(images):
         return content
@@ -140,7 +140,7 @@ def _limit(content: Entry, limit: int | None) -> Entry:
 def _check_files(
     images: dict[str, list[Entry]], root: Path, settings: dict[str, Any], cache: Path, defects: list[Defect]
 ) -> dict[str, Checked]:
-    """The images that can be used, with what is found of them; `defects` gets one for each other."""
+    """Return the usable images with their checks; a defect is appended to `defects` for each other one."""
     sources = {split: [_source(root, settings[split]["images"], entry) for entry in images[split]] for split in SPLITS}
     found, shared = check_splits(sources, cache, "detection", defects)
     kept: dict[str, Checked] = {}
@@ -165,10 +165,10 @@ def _source(root: Path, folder: str, entry: Entry) -> Source:
 
 
 def _misfit(entry: Entry, source: Source, found: Found) -> str:
-    told, real = f"{entry['width']} x {entry['height']}", f"{found.width} x {found.height}"
+    stated, real = f"{entry['width']} x {entry['height']}", f"{found.width} x {found.height}"
     turned = found.rotated and (entry["height"], entry["width"]) == (found.width, found.height)
-    why = " (EXIF's orientation turns it, as it does in training)" if turned else ""
-    return f"found {told} pixels, expected the {real} of {source.name}{why}"
+    why = " (rotated by its EXIF orientation, as in training)" if turned else ""
+    return f"found {stated} pixels, expected the {real} of {source.name}{why}"
 
 
 def _count(kept: Checked, objects: list[Entry], names: dict[int, str], limits: list[float]) -> dict[str, Any]:

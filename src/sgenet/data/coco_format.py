@@ -1,7 +1,7 @@
-"""COCO's file format, as training and evaluation both read it: the lists of a file, and its run-length masks.
+"""COCO's file format, for training and evaluation: the lists of a file, and the check of its masks.
 
-Masks are checked before they are decoded: COCO's C library trusts the counts, and reads beyond them; of polygons it
-takes memory for every pixel of the outline.
+Masks are checked before they are decoded: COCO's C library does not check the counts of a run-length mask and may read
+out of bounds, and it allocates memory for every pixel of a polygon's outline.
 """
 
 from collections.abc import Sequence
@@ -11,15 +11,20 @@ from typing import Any
 from sgenet.errors import InputError
 from sgenet.runtime.files import read_json
 
-_LARGEST = 2**32  # a count is an unsigned 32-bit integer there
-_FARTHEST = 2**20  # pixels from an image's corner at which a polygon may have one
-_LONGEST = 2**20  # pixels of a polygon's outline
+_LARGEST = 2**32  # COCO's library stores a count as an unsigned 32-bit integer
+_FARTHEST = 2**20  # largest absolute coordinate of a polygon, in pixels
+_LONGEST = 2**20  # length of a polygon's outline, in pixels
 
 
 def read_lists(path: Path, name: str | Path) -> dict[str, Any]:
-    """The content of a json file that has images, annotations and categories as lists; `name` is for messages.
+    """Read a JSON file with the lists images, annotations and categories; their entries are not checked.
 
-    InputError where one is missing, or empty (annotations may be); the entries themselves are not looked at.
+    Args:
+        path: the file.
+        name: of the file, for messages.
+
+    Raises:
+        InputError: a list is missing, or is empty (annotations may be empty).
     """
     content = read_json(path, foreign=True)
     for key in ("images", "annotations", "categories"):
@@ -31,9 +36,9 @@ def read_lists(path: Path, name: str | Path) -> dict[str, Any]:
 
 
 def is_run_length(shape: Any, size: Sequence[int]) -> bool:
-    """Whether `shape` is a run-length mask of height and width `size` whose counts cover just these pixels.
+    """Return whether `shape` is a run-length mask of height and width `size` whose counts sum to the number of pixels.
 
-    `counts` are a list of whole numbers, or the text (or bytes) that COCO packs them into.
+    `counts` are a list of integers, or COCO's packed text or bytes.
     """
     sides = shape.get("size") if isinstance(shape, dict) else None
     if sides != list(size) or any(type(side) is not int for side in sides) or not 0 < size[0] * size[1] < _LARGEST:
@@ -47,14 +52,14 @@ def is_run_length(shape: Any, size: Sequence[int]) -> bool:
 
 
 def is_polygons(shape: Any) -> bool:
-    """Whether `shape` is a list of polygons [x, y, x, y, ...], in pixels, whose masks can be drawn."""
+    """Return whether `shape` is a list of polygons [x, y, x, y, ...], in pixels, that can be drawn as masks."""
     return isinstance(shape, list) and all(map(_is_polygon, shape))
 
 
 def _is_polygon(polygon: Any) -> bool:
     if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
         return False
-    if not all(isinstance(place, int | float) and abs(place) <= _FARTHEST for place in polygon):  # neither is NaN
+    if not all(isinstance(place, int | float) and abs(place) <= _FARTHEST for place in polygon):  # false for NaN
         return False
     corners = list(zip(polygon[::2], polygon[1::2], strict=True))
     sides = zip(corners, [*corners[1:], corners[0]], strict=True)
@@ -62,10 +67,11 @@ def _is_polygon(polygon: Any) -> bool:
 
 
 def unpack_counts(text: bytes) -> list[int]:
-    """The counts in pycocotools' packed form; none where the text is no such form.
+    """Unpack counts from pycocotools' packed format; the list is empty if the text is not valid.
 
-    Each character holds five bits of a number, the lowest first, and in its sixth bit whether more follow; the last
-    one's fifth bit is the sign. From the fourth on, numbers are differences to the count before the last.
+    Each character encodes five bits of a number, lowest bits first. Its sixth bit is set if another character follows;
+    the fifth bit of the last character is the sign. From the fourth number on, a number is the difference to the count
+    two places before it.
     """
     counts: list[int] = []
     number = place = 0

@@ -1,4 +1,4 @@
-"""Contact sheets: one picture that shows what a data set looks like."""
+"""Contact sheets: an image with samples of a data set."""
 
 from pathlib import Path
 from typing import Any
@@ -13,21 +13,21 @@ from sgenet.runtime.files import atomic_path, read_json
 
 GAP, TITLE = 4, 26  # pixels
 PAPER, INK = "#ffffff", "#222222"
-# Okabe and Ito's palette, told apart with every kind of colour vision.
+# Okabe and Ito's palette, distinguishable with every kind of colour vision.
 COLOURS = {"small": "#f0e442", "medium": "#56b4e9", "large": "#e69f00"}
-TILE = 192  # pixels a side of a scene's place
-MOST_TAGS = 8  # in a scene; where there are more objects, the largest of each class has its name
+TILE = 192  # side of a scene's tile, in pixels
+MOST_TAGS = 8  # names in a scene; with more objects, only the largest of each class gets its name
 
 
 def draw_contact_sheet(folder: Path, manifest: dict[str, Any], path: Path) -> None:
-    """Write a PNG that shows training samples of a prepared data set; `manifest` as `open_manifest` gives it."""
+    """Write a PNG with training samples of a prepared data set; `manifest` is returned by `open_manifest`."""
     sheet = (_draw_classes if manifest["task"] == "classification" else _draw_scenes)(folder, manifest)
     with atomic_path(path) as temporary:
         _reduce(sheet).save(temporary, format="PNG", optimize=True)
 
 
 def _reduce(sheet: Image.Image) -> Image.Image:
-    """The sheet in 256 colours, those of the boxes among them: photographs would leave none of the palette to these."""
+    """Return the sheet in 256 colours that include those of the boxes, which photographs would displace."""
     colours = sheet.quantize(251, dither=Image.Dither.NONE).getpalette() or []
     for colour in (*COLOURS.values(), PAPER, INK):
         colours += ImageColor.getrgb(colour)
@@ -44,7 +44,7 @@ def _sheet(title: str, width: int, height: int) -> tuple[Image.Image, ImageDraw.
 
 
 def _fit(image: Image.Image, side: int) -> Image.Image:
-    """An image brought to a longer side of `side` pixels; small ones grow by a whole number, pixel by pixel."""
+    """Resize the longer side of an image to `side` pixels; small images are enlarged by an integer factor."""
     longest = max(image.size)
     if longest * 2 <= side:
         factor = side // longest
@@ -146,7 +146,7 @@ def _frame(scene: Image.Image, item: dict[str, Any], colour: str, zoom: float) -
 def _tag(
     scene: Image.Image, item: dict[str, Any], name: str, colour: str, zoom: float, taken: list[tuple[float, ...]]
 ) -> tuple[float, ...]:
-    """Write the name on the upper or lower edge of the box, where no other tag is if possible; return its box."""
+    """Write the name on the upper or lower edge of the box, if possible where no other tag is; return the tag's box."""
     draw, font = ImageDraw.Draw(scene), ImageFont.load_default(11)
     x, y, width, height = (zoom * value for value in item["bbox"])
     wide, high = draw.textlength(name, font) + 4, 13

@@ -1,6 +1,6 @@
-"""The embedded data: scenes of handwritten digits, made on the spot, for classification and detection.
+"""The embedded data: generated scenes of handwritten digits, for classification and detection.
 
-Needs no download. The same settings give the same bytes. Training and validation scenes, their distractors
+They need no download. The same settings give the same bytes. Training and validation scenes, their distractors
 included, are drawn from different handwritten samples.
 """
 
@@ -28,7 +28,7 @@ CLASSIFICATION = {
     "image_size": 64,  # pixels a side
     "train_images": 6000,
     "val_images": 2000,
-    "digit_height": [26, 48],  # pixels, before the digit is turned and sheared
+    "digit_height": [26, 48],  # pixels, before the digit is rotated and sheared
     "clutter": 4,  # mean number of stroke fragments in a scene
     "seed": 0,
 }
@@ -39,11 +39,11 @@ DETECTION = {
     "objects": [1, 6],  # digits in a scene
     "area_range": [50, 1200],  # ink of a digit, square pixels
     "area_limits": [150, 400],  # the largest small and the largest medium digit, square pixels
-    "overlap": 0.2,  # the largest part of the smaller box that two boxes share
+    "overlap": 0.2,  # largest part of the smaller box that another box may overlap
     "clutter": 8,
     "seed": 0,
 }
-WHOLE = {"image_size", "train_images", "val_images", "objects", "seed"}  # settings that are whole numbers
+WHOLE = {"image_size", "train_images", "val_images", "objects", "seed"}  # settings that are integers
 FRAGMENTS = 600  # distinct stroke fragments of a split
 
 
@@ -77,7 +77,7 @@ def make_detection(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
     if not 20 <= areas[0] < areas[1] < areas[2] < areas[3] <= most:
         raise InputError(
             f"data settings: area_range and area_limits give the areas {areas}, "
-            f"expected rising ones from 20 to {most:g} square pixels"
+            f"expected increasing ones from 20 to {most:g} square pixels"
         )
     low, high = settings["objects"]
     if not 1 <= low <= high:
@@ -186,7 +186,7 @@ def _manifest(task: str, settings: dict[str, Any], splits: dict[str, Any], folde
 
 
 def _resolve(settings: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """Return the defaults, overridden by the checked settings; `source` may stand among these."""
+    """Return the defaults, overridden by the checked settings; `source` in these is ignored."""
     settings = {key: value for key, value in settings.items() if key != "source"}
     for key, value in settings.items():
         if key not in defaults:
@@ -208,7 +208,7 @@ def _areas(settings: dict[str, Any]) -> list[float]:
 
 
 def _rng(settings: dict[str, Any], split: str, use: str) -> Random:
-    """Return the generator for one use, a scene for instance: it doesn't depend on what was drawn before."""
+    """Return the random generator for one use, such as a scene; it is independent of all earlier draws."""
     return Random(f"{settings['seed']} {split} {use}")
 
 

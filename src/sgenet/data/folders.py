@@ -1,4 +1,4 @@
-"""The folder of a prepared data set: replaced as a whole, described file by file."""
+"""The folder of a prepared data set: its atomic replacement, and the description of its files."""
 
 import os
 import shutil
@@ -16,16 +16,19 @@ from sgenet.runtime.files import writing
 SPLITS = ("train", "val")
 _MADE = {f"{split}{ending}" for split in SPLITS for ending in ("", ".bin", "_index.npy", ".csv")}
 _MADE |= {"classes.txt", "annotations", "defects.txt"}
-# What may lie beside the data in a folder that is replaced; anything else is somebody's work.
+# Other files allowed in a folder that is replaced; the replacement of a folder with any further file is refused.
 _COMPANIONS = {"manifest.json", "contact_sheet.png", ".gitignore", ".snakemake_timestamp"}
 
 
 @contextmanager
 def fresh_folder(folder: Path) -> Iterator[Path]:
-    """Yield a new folder beside `folder` that takes its place when the block ends without an exception.
+    """Yield a new folder next to `folder` that replaces it when the block ends without an exception.
 
-    What a killed writer of `folder` left beside it is removed first; old data that it had moved away come back.
-    InputError when `folder` holds anything but a prepared data set: it would be lost.
+    Folders left by killed writers of `folder` are removed first; old data that they had moved away are restored.
+
+    Raises:
+        InputError: `folder` contains anything other than a prepared data set, which would be lost; or it cannot be
+            written.
     """
     folder = Path(folder).resolve()
     with writing(folder):
@@ -36,12 +39,12 @@ def fresh_folder(folder: Path) -> Iterator[Path]:
     if folder.exists():
         foreign = sorted({path.name for path in folder.iterdir()} - _MADE - _COMPANIONS)
         if foreign:
-            raise InputError(f"{folder}: holds {foreign[0]}, which is no prepared data; expected a folder to replace")
+            raise InputError(f"{folder}: found {foreign[0]}, which is not prepared data; expected a folder to replace")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         work, lock = temporaries.create(folder, folder=True)
     except OSError as error:
-        reason = (error.strerror or "no reason told").lower()
+        reason = (error.strerror or "unknown reason").lower()
         raise InputError(f"{folder}: cannot be made ({reason}), expected a place for a new folder") from None
     with writing(folder):
         try:
@@ -59,7 +62,7 @@ def fresh_folder(folder: Path) -> Iterator[Path]:
 
 
 def _clear(work: Path, folder: Path) -> None:
-    """Remove a writer's folder; one that stopped just before the new data took their place gives back the old ones."""
+    """Remove a writer's folder; if the writer stopped before the new data were in place, restore the old data first."""
     old = work / "old"
     if old.exists() and (work / "new").exists() and not folder.exists():
         old.rename(folder)
@@ -67,7 +70,7 @@ def _clear(work: Path, folder: Path) -> None:
 
 
 def describe_file(path: Path, name: str) -> dict[str, Any]:
-    """Name, size and xxh3_128 digest of a file."""
+    """Return name, size and xxh3_128 digest of a file."""
     digest, size = xxhash.xxh3_128(), 0
     with open(path, "rb") as file:
         while part := file.read(2**20):
@@ -77,9 +80,9 @@ def describe_file(path: Path, name: str) -> dict[str, Any]:
 
 
 def describe_files(folder: Path, *others: dict[str, Any]) -> tuple[list[dict[str, Any]], str]:
-    """Return path, size and xxh3_128 digest of every file below `folder`, and one digest over all of it.
+    """Return path, size and xxh3_128 digest of every file below `folder`, and one digest of all of them.
 
-    `others` are descriptions of files elsewhere that belong to the data too.
+    `others` are descriptions of files in other folders that belong to the data too.
     """
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     files = [describe_file(path, path.relative_to(folder).as_posix()) for path in paths] + list(others)

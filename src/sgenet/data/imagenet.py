@@ -1,4 +1,4 @@
-"""ImageNet as ILSVRC ships it: training images by synset; validation images by synset, or flat beside the devkit."""
+"""ImageNet as distributed by ILSVRC: images in folders by synset, or flat validation images with the devkit."""
 
 import gzip
 import io
@@ -17,15 +17,15 @@ FOLDERS = {"train": ("train", "ILSVRC2012_img_train"), "val": ("val", "ILSVRC201
 DEVKIT = "ILSVRC2012_devkit_t12"
 _META, _TRUTH = f"{DEVKIT}/data/meta.mat", f"{DEVKIT}/data/ILSVRC2012_validation_ground_truth.txt"
 _SYNSET = re.compile(r"n\d{8}")
-_LARGEST = 2**26  # bytes of the archive when unzipped; ILSVRC's has some 10 million
+_LARGEST = 2**26  # bytes of the unzipped archive; ILSVRC's has about 10 million
 
 
 def list_imagenet(root: Path, folders: dict[str, str]) -> Listing:
-    """Classes are the synsets, named as WordNet does (n01440764); their sorted order gives the labels.
+    """List the images by class. Classes are synsets, named as in WordNet (n01440764), and are labelled in sorted order.
 
     Args:
         root: of the data.
-        folders: split -> its folder's name below `root`.
+        folders: split -> its folder, relative to `root`.
     """
     listing = Listing({})
     listing.splits["train"] = _synsets(root, folders["train"], listing.defects)
@@ -41,7 +41,7 @@ def list_imagenet(root: Path, folders: dict[str, str]) -> Listing:
 
 
 def read_devkit(root: Path) -> list[str]:
-    """The synset of each validation image, from the devkit in `root`: a folder, or ILSVRC's archive, read in place."""
+    """Return the synset of each validation image, from the devkit in `root`: a folder, or ILSVRC's archive."""
     archive = root / f"{DEVKIT}.tar.gz"
     if (root / DEVKIT).is_dir():
         places = [str(root / name) for name in (_META, _TRUTH)]
@@ -52,7 +52,7 @@ def read_devkit(root: Path) -> list[str]:
         contents = [members[name] for name in (_META, _TRUTH)]
     else:
         found = f"found neither the folder {DEVKIT} nor {archive.name}"
-        raise InputError(f"{root}: {found}, expected one that tells the classes of flat validation images")
+        raise InputError(f"{root}: {found}, expected one of them for the classes of flat validation images")
     synsets = _synset_of_id(contents[0], places[0])
     labels = []
     for number, line in enumerate(contents[1].decode("ascii", "replace").split("\n"), 1):
@@ -75,7 +75,7 @@ def _synsets(root: Path, folder: str, defects: list[Defect]) -> dict[str, list[t
 def _by_truth(
     images: dict[str, Source], folder: str, labels: list[str], defects: list[Defect]
 ) -> dict[str, list[tuple[str, Source]]]:
-    """Sort flat validation images into classes; the k-th of ILSVRC's names has the k-th label."""
+    """Group flat validation images by class; the image with number k has the k-th label."""
     classes: dict[str, list[tuple[str, Source]]] = {}
     for number, label in enumerate(labels, 1):
         name = f"ILSVRC2012_val_{number:08d}.JPEG"
@@ -91,24 +91,24 @@ def _by_truth(
 
 
 def _synset_of_id(content: bytes, place: str) -> dict[int, str]:
-    """ILSVRC2012_ID -> synset, of the 1000 classes alone: their ancestors have children."""
+    """Return ILSVRC2012_ID -> synset for the 1000 classes, which are the synsets without children."""
     from scipy.io import loadmat
 
     try:
         rows: Any = loadmat(io.BytesIO(content), squeeze_me=True)["synsets"].reshape(-1)
         leaves = [row for row in rows if int(row["num_children"]) == 0]
         synsets = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in leaves}
-    except Exception as error:  # scipy meets bad bytes with every kind of exception
+    except Exception as error:  # scipy raises every kind of exception for bad bytes
         raise InputError(
             f"{place}: cannot be read ({type(error).__name__}), expected ILSVRC's table of synsets"
         ) from None
     if not synsets or not all(map(_SYNSET.fullmatch, synsets.values())):
-        raise InputError(f"{place}: found no synset or an odd name of one, expected ILSVRC's table of synsets")
+        raise InputError(f"{place}: found no synset, or one with an invalid name, expected ILSVRC's table of synsets")
     return synsets
 
 
 def _read_members(archive: Path) -> dict[str, bytes]:
-    """The two files of the devkit's archive; nothing is unpacked, and no member may point out of it."""
+    """Read the two files from the devkit's archive; no file is written, and no member may point outside the archive."""
     contents = {}
     try:
         with gzip.open(archive) as file:
@@ -119,9 +119,9 @@ def _read_members(archive: Path) -> dict[str, bytes]:
             for member in members:
                 name = PurePosixPath(member.name)
                 if name.is_absolute() or ".." in name.parts or not (member.isfile() or member.isdir()):
-                    expected = "expected files and folders inside the archive alone"
+                    expected = "expected only files and folders inside the archive"
                     raise InputError(f"{archive}: found {member.name!r}, {_kind(member)}, {expected}")
-                if not 0 <= member.size <= len(unzipped):  # one with holes may tell more than it has
+                if not 0 <= member.size <= len(unzipped):  # a sparse file may state a larger size
                     found = f"{member.name}: found a size of {member.size:,} bytes"
                     raise InputError(f"{archive}: {found}, expected at most the {len(unzipped):,} of the archive")
                 if name.as_posix() in (_META, _TRUTH) and (content := members.extractfile(member)):

@@ -1,4 +1,4 @@
-"""Reading image files: what they show as RGB pixels, or one sentence that says why not."""
+"""Reading image files as RGB pixels, with one clear error message for each defect."""
 
 import io
 import warnings
@@ -25,17 +25,17 @@ LARGEST_FILE = 2**30  # bytes
 
 
 def read_image(source: bytes | str | Path, name: str | Path = "") -> Image.Image:
-    """The RGB image that a file or its bytes hold, upright by its EXIF orientation.
+    """Read an RGB image from a file or its bytes, and apply its EXIF orientation.
 
-    Grey, palette and CMYK images are converted as torchvision's ImageFolder does (by PIL), alpha is dropped, 16 bits
-    become 8 by leaving out the lower half. The format is decided by the content.
+    Grey, palette and CMYK images are converted by PIL, as in torchvision's ImageFolder. The alpha channel is dropped.
+    Of 16 bits the upper 8 are kept. The format is detected from the content.
 
     Args:
         source: a path, or the bytes.
         name: for messages; by default the path.
 
     Raises:
-        InputError: no file, no such image, cut off, floating-point pixels, or more than PIL's limit of pixels.
+        InputError: the file is missing or not a complete image, or has floating-point or too many pixels.
     """
     if not isinstance(source, bytes):
         name = name or source
@@ -44,21 +44,21 @@ def read_image(source: bytes | str | Path, name: str | Path = "") -> Image.Image
 
 
 def read_bytes(path: str | Path, name: str | Path) -> bytes:
-    """The content of a file; InputError where it cannot be read or is larger than any image."""
+    """Return the content of a file; InputError if it cannot be read or exceeds LARGEST_FILE."""
     try:
         with open(path, "rb") as file:
             content = file.read(LARGEST_FILE + 1)
     except OSError as error:
-        raise InputError(f"{name}: cannot be read ({(error.strerror or 'no reason told').lower()})") from None
+        raise InputError(f"{name}: cannot be read ({(error.strerror or 'unknown reason').lower()})") from None
     if len(content) > LARGEST_FILE:
         raise InputError(f"{name}: found more than {LARGEST_FILE:,} bytes, expected an image file")
     return content
 
 
 def read_upright(content: bytes, name: str | Path) -> tuple[Image.Image, bool]:
-    """As `read_image`, and whether EXIF asked for the image to be turned or mirrored."""
+    """Return the image as `read_image` does, and whether it was rotated or mirrored by its EXIF orientation."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # PIL's on odd metadata, and on sizes, which are judged here
+        warnings.simplefilter("ignore")  # PIL warns about odd metadata, and about sizes, which are checked here
         image = open_image(content, name)
         try:
             image.load()
@@ -68,13 +68,13 @@ def read_upright(content: bytes, name: str | Path) -> tuple[Image.Image, bool]:
             return (image, False) if turn is None else (image.transpose(turn), True)
         except InputError:
             raise
-        except Exception as error:  # decoders meet bad bytes with every kind of exception
+        except Exception as error:  # decoders raise every kind of exception for bad bytes
             found = f"found a damaged or truncated image ({_reason(error)})"
             raise InputError(f"{name}: {found}, expected a whole one") from None
 
 
 def open_image(content: bytes, name: str | Path) -> Image.Image:
-    """The image as its head tells it, not decoded yet; InputError where there is none, or it has too many pixels."""
+    """Open an image without decoding it; InputError if its header cannot be read or it has too many pixels."""
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except Image.DecompressionBombError as error:
@@ -89,16 +89,16 @@ def open_image(content: bytes, name: str | Path) -> Image.Image:
 
 
 def _too_large(message: str) -> str:
-    """PIL refuses images of twice its limit by itself; it tells their size in words only."""
+    """Convert PIL's message for images larger than twice its limit; it gives the size only in this text."""
     found = next((word for word in message.replace("(", " ").split() if word.isdecimal()), "too many")
     return f"found {int(found):,} pixels, expected at most {Image.MAX_IMAGE_PIXELS:,}"
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF's orientation, 1 (upright) to 8; other values and damaged metadata count as upright.
+    """Return the EXIF orientation, 1 (upright) to 8; other values and damaged metadata count as upright.
 
-    Not by image.getexif(), which falls back on XMP: OpenCV, which reads for detectors, does not. PIL has already turned
-    a TIFF by its own tag.
+    image.getexif() is not used: it falls back to XMP, but OpenCV, which reads the images of detectors, does not. PIL
+    has already applied the orientation tag of a TIFF.
     """
     if "exif" not in image.info:
         return 1
@@ -126,5 +126,5 @@ def _to_rgb(image: Image.Image, name: str | Path) -> Image.Image:
 
 
 def _reason(error: Exception) -> str:
-    """The decoder's own words, without the count of bytes in brackets."""
+    """Return the decoder's message without the number of bytes in brackets."""
     return (str(error).split("(")[0].strip() or type(error).__name__).splitlines()[0][:80]

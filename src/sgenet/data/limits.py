@@ -1,10 +1,10 @@
-"""Taking part of a data set, evenly and the same part each time."""
+"""Deterministic, evenly spread subsets of a data set."""
 
 from collections.abc import Sequence
 
 
 def spread(counts: Sequence[int], limit: int | None) -> list[int]:
-    """How many of each class to take so that at most `limit` are taken in all, as evenly as the counts allow."""
+    """Return how many items of each class to use: at most `limit` in total, as evenly as the counts allow."""
     left, shares = sum(counts) if limit is None else limit, [0] * len(counts)
     order = sorted(range(len(counts)), key=lambda position: (counts[position], -position))
     for done, position in enumerate(order):
@@ -14,5 +14,5 @@ def spread(counts: Sequence[int], limit: int | None) -> list[int]:
 
 
 def pick(count: int, wanted: int) -> list[int]:
-    """Positions of `wanted` among `count` images, evenly apart."""
+    """Return `wanted` evenly spaced positions out of `count`."""
     return [(2 * index + 1) * count // (2 * wanted) for index in range(wanted)]

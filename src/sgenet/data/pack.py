@@ -1,4 +1,4 @@
-"""`sgenet data pack`: an image folder becomes a packed set."""
+"""`sgenet data pack`: conversion of an image folder into a packed image set."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -18,25 +18,25 @@ from sgenet.data.packed import PackedImages, encode, write_classes, write_packed
 from sgenet.data.progress import progress
 from sgenet.errors import InputError
 
-_LARGEST = 2**26  # pixels of an image that is brought to size as a whole
+_LARGEST = 2**26  # pixels of an image that is resized as a whole
 
 
 def pack(source: Path, destination: Path, size: int | None = None) -> str:
-    """Pack source/{train,val}/<class>/ into the new folder `destination`, whole or not at all; return what was done.
+    """Pack source/{train,val}/<class>/ into the new folder `destination`, atomically; return a line that describes it.
 
     Args:
-        source: an image folder; it is only read.
-        destination: not there yet, or empty.
-        size: shorter side in pixels that images are brought to, then cropped around their centre to a square and stored
-            as lossless WebP. None stores each file's own bytes.
+        source: an image folder; it is not changed.
+        destination: a new or empty folder.
+        size: length in pixels to which the shorter side is resized; the image is then cropped around its centre to a
+            square and stored as lossless WebP. None stores the bytes of each file unchanged.
 
     Raises:
-        InputError: a defect of the image folder, or a destination that holds something.
+        InputError: the image folder has defects, or the destination is not empty.
     """
     if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
-        raise InputError(f"{destination}: found something there, expected a new or empty folder")
+        raise InputError(f"{destination}: found a file or a folder with files, expected a new or empty folder")
     if destination.resolve().is_relative_to(source.resolve()):
-        raise InputError(f"{destination}: is inside {source}, expected another place: the source stays as it is")
+        raise InputError(f"{destination}: is inside {source}, expected a folder outside it: the source must not change")
     listing, defects = list_folders(source, {split: split for split in SPLITS}), list[Defect]()
     classes = choose_classes(listing, {"source": "folder", **{split: split for split in SPLITS}})
     refuse_all(listing.defects, source)
@@ -54,11 +54,11 @@ def pack(source: Path, destination: Path, size: int | None = None) -> str:
 
 
 def square(image: Image.Image, size: int) -> Image.Image:
-    """An image with its shorter side brought to `size` pixels, then cropped to the square around its centre."""
+    """Resize the shorter side of an image to `size` pixels, then crop the square around its centre."""
     short = min(image.size)
     width, height = (size * side // short for side in image.size)
     left, top = round((width - size) / 2), round((height - size) / 2)
-    if width * height > _LARGEST:  # long and thin: no more than the square is made
+    if width * height > _LARGEST:  # long and thin: resize only the square
         across, down = image.width / width, image.height / height
         box = (left * across, top * down, (left + size) * across, (top + size) * down)
         return image.resize((size, size), Image.Resampling.BILINEAR, box)
@@ -66,7 +66,7 @@ def square(image: Image.Image, size: int) -> Image.Image:
 
 
 def _flatten(found: dict[str, list[tuple[str, Source]]], classes: list[str]) -> tuple[list[Source], list[int]]:
-    """Images in the order of their classes, and their labels."""
+    """Return the images in the order of their classes, and their labels."""
     sources, labels = [], []
     for label, name in enumerate(classes):
         sources += [source for _, source in found[name]]
@@ -77,9 +77,9 @@ def _flatten(found: dict[str, list[tuple[str, Source]]], classes: list[str]) -> 
 def _encoded(
     sources: list[Source], size: int | None, split: str, digests: list[str], defects: list[Defect]
 ) -> Iterator[bytes]:
-    """Yield what is stored of each image, nothing of one that cannot be read.
+    """Yield the bytes stored for each image; no bytes if it cannot be read.
 
-    `digests` receives that of what must be read back, `defects` what is wrong.
+    The expected digest of each image is appended to `digests`, any problem to `defects`.
     """
     encoded = map_on_cores(partial(_encode, size=size), sources)
     for content, digest, problem in progress(encoded, f"pack {split}", "image", len(sources)):
@@ -90,7 +90,7 @@ def _encoded(
 
 
 def _encode(source: Source, size: int | None) -> tuple[bytes, str, str]:
-    """What is stored of an image, the digest of what must be read back, and what is wrong with it."""
+    """Return the bytes stored for an image, the digest expected when it is read back, and any problem."""
     try:
         content = read_source(source)
         image = read_image(content, source.name)
@@ -103,7 +103,7 @@ def _encode(source: Source, size: int | None) -> tuple[bytes, str, str]:
 
 
 def _compare(folder: Path, split: str, digests: list[str], labels: list[int], *, decoded: bool) -> None:
-    """Read what was written; InputError where it is not what was to be written."""
+    """Read the written files back; InputError if labels or images differ."""
     packed = PackedImages(folder, split)
     if packed.targets.tolist() != labels or len(digests) != len(labels):
         raise InputError(f"{split}_index.npy: found other labels when read back, expected those written")
@@ -111,4 +111,4 @@ def _compare(folder: Path, split: str, digests: list[str], labels: list[int], *,
         content = packed[position][0].tobytes() if decoded else packed.read(position)
         if xxhash.xxh3_128_hexdigest(content) != digest:
             found = f"{split}.bin: image {position}: found other bytes when read back"
-            raise InputError(f"{found}, expected those written: is the disk sound?")
+            raise InputError(f"{found}, expected those written; check the disk for errors")

@@ -1,10 +1,10 @@
-"""Packed image sets: few large files instead of many small ones, quick to hash, copy and read.
+"""Packed image sets: few large files instead of many small ones, fast to hash, copy and read.
 
 {split}.bin        the encoded images, one after another
 {split}_index.npy  int32 or int64 [N, 3]: offset and length in bytes, label
-classes.txt        label<TAB>name[<TAB>more], one line a class, labels 0..K-1 in order
+classes.txt        label<TAB>name[<TAB>more], one line per class, labels 0..K-1 in order
 
-docs/data.md says more.
+See also docs/data.md.
 """
 
 import io
@@ -20,13 +20,13 @@ from sgenet.data.images import read_image
 from sgenet.errors import InputError
 from sgenet.runtime.files import atomic_path, check_file, read_text, write_text
 
-_LARGEST = 2**29  # bytes of an index: 22 million images and more
+_LARGEST = 2**29  # bytes of an index, enough for 22 million images
 _LARGEST_LIST = 2**24  # bytes of a list of classes
 Reader = Callable[..., Any]  # read_image, or read_tensor of tensors.py
 
 
 def write_packed(folder: Path, split: str, images: Iterable[Image.Image | bytes], labels: Sequence[int]) -> None:
-    """Write `images` in their order, with one label each: bytes as they are, images as lossless WebP."""
+    """Write `images` in order, with one label each: bytes unchanged, PIL images as lossless WebP."""
     rows, offset = [], 0
     with atomic_path(folder / f"{split}.bin") as path, open(path, "wb") as file:
         for image, label in zip(images, labels, strict=True):
@@ -34,14 +34,14 @@ def write_packed(folder: Path, split: str, images: Iterable[Image.Image | bytes]
             rows.append((offset, len(encoded), label))
             offset += file.write(encoded)
         index = np.array(rows, dtype=np.int32 if offset < 2**31 else np.int64).reshape(-1, 3)
-    content = io.BytesIO()  # numpy.save does not see that a disk has no room for the end of a file
+    content = io.BytesIO()  # numpy.save does not report a disk that is full at the end of the file
     np.save(content, index)
     with atomic_path(folder / f"{split}_index.npy") as path:
         path.write_bytes(content.getvalue())
 
 
 def encode(image: Image.Image) -> bytes:
-    """An image as lossless WebP, quickly."""
+    """Encode an image as lossless WebP with the fastest settings."""
     encoded = io.BytesIO()
     image.save(encoded, format="WEBP", lossless=True, quality=0, method=0)
     return encoded.getvalue()
@@ -55,7 +55,7 @@ def write_classes(folder: Path, names: Sequence[str]) -> None:
 class PackedImages:
     """One split of a packed set as a map-style dataset of (RGB image, label), for torch's DataLoader.
 
-    `transform` is applied to what `reader` gives. `targets` are the labels, int64 [N]; `classes` are the names.
+    `transform` is applied to what `reader` returns. `targets` are the labels, int64 [N]; `classes` are the names.
     """
 
     def __init__(self, folder: str | Path, split: str, transform: Callable[[Any], Any] | None = None):
@@ -68,9 +68,10 @@ class PackedImages:
         self._bytes: mmap.mmap | None = None
 
     def select(self, positions: np.ndarray, targets: np.ndarray, classes: list[str], sizes: np.ndarray) -> None:
-        """Keep the images at `positions` alone, with these labels (int64 [N]) of these classes.
+        """Keep only the images at `positions`, with these labels (int64 [N]) of these classes.
 
-        InputError where the set's own classes, or sizes in bytes (int64 [N]), are others.
+        Raises:
+            InputError: the classes or sizes in bytes (int64 [N]) in the packed set differ from these.
         """
         again = "prepare the data again"
         if len(positions) and positions.max() >= len(self.index):
@@ -87,7 +88,7 @@ class PackedImages:
         return len(self.index)
 
     def read(self, position: int) -> bytes:
-        """The encoded image."""
+        """Return the encoded bytes of an image."""
         offset, length, _ = self.index[position].tolist()
         if self._bytes is None:
             with open(self.path, "rb") as file:
@@ -122,8 +123,8 @@ def _read_index(path: Path, images: Path, classes: int) -> np.ndarray:
     """Return the index, int64 [N, 3], after checking it against the images' file and the class list."""
     try:
         check_file(path, _LARGEST)
-        index = np.load(path, allow_pickle=False, mmap_mode="r")  # mapped: no header makes it take memory
-    except Exception as error:  # NumPy meets bad bytes with many kinds of exception
+        index = np.load(path, allow_pickle=False, mmap_mode="r")  # mapped: a false header allocates no memory
+    except Exception as error:  # NumPy raises many kinds of exceptions for bad bytes
         reason = f" ({error.strerror.lower()})" if isinstance(error, OSError) and error.strerror else ""
         raise InputError(f"{path}: cannot be read{reason}, expected an int32 or int64 array [N, 3]") from None
     if not isinstance(index, np.ndarray):
@@ -134,7 +135,7 @@ def _read_index(path: Path, images: Path, classes: int) -> np.ndarray:
         raise InputError(f"{images}: not found, expected the {len(index)} images that {path.name} lists")
     index = index.astype(np.int64)
     if index[:, 0].min() < 0 or index[:, 1].min() < 1 or index[:, :2].max() > 2**62:  # no sum overflows
-        raise InputError(f"{path}: found an odd offset or an empty image, expected pieces of {images.name}")
+        raise InputError(f"{path}: found an invalid offset or an empty image, expected parts of {images.name}")
     found, expected = images.stat().st_size, int((index[:, 0] + index[:, 1]).max())
     if found != expected:
         raise InputError(f"{images}: found {found} bytes, expected {expected} by {path.name}")

@@ -1,4 +1,4 @@
-"""What `sgenet prepare` makes of each kind of source."""
+"""`sgenet prepare`: preparation of the data of each kind of source."""
 
 from pathlib import Path
 from typing import Any
@@ -7,14 +7,14 @@ from sgenet.data.roots import resolve_root
 
 
 def make_data(task: str, folder: Path, settings: dict[str, Any], place: str, cache: Path) -> dict[str, Any]:
-    """Leave `folder` (replaced as a whole) for training; return its manifest.
+    """Write `folder` (replaced as a whole) for training; return its manifest.
 
     Args:
         task: `classification` or `detection`.
         folder: of the task's data.
-        settings: the scale's `data` of the task; `source` decides.
-        place: where `root` stands in the parameters, for messages.
-        cache: file that keeps what is known of real images.
+        settings: the scale's `data` of the task; `source` selects the kind.
+        place: file and field of `root` in the parameters, for messages.
+        cache: file that caches the checks of real images.
     """
     if settings["source"] == "embedded":
         from sgenet.data import embedded

@@ -1,4 +1,4 @@
-"""Telling how far a long step has come."""
+"""Progress output of long steps."""
 
 import sys
 import time
@@ -6,18 +6,18 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 Item = TypeVar("Item")
-SECONDS = 5.0  # between two lines where there is no terminal
+SECONDS = 5.0  # between two lines if the output is not a terminal
 
 
 def progress(items: Iterable[Item], title: str, unit: str, total: int, done: int = 0) -> Iterator[Item]:
-    """Yield the items, with a bar on a terminal, or a line every SECONDS elsewhere.
+    """Yield the items; show a progress bar on a terminal, otherwise print a line every SECONDS.
 
     Args:
-        items: what is counted.
+        items: to be counted.
         title: of the bar or line.
-        unit: what an item is, in the singular.
-        total: how many there are in all.
-        done: how many of them are not among `items`, because they were done before.
+        unit: name of an item, in the singular.
+        total: number of items in all.
+        done: number of items that are not in `items` because they were finished before.
     """
     if sys.stderr.isatty():
         from tqdm import tqdm

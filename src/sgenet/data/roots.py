@@ -1,4 +1,4 @@
-"""Where real data stand: `root` in a scale's settings, in which ${NAME} is an environment variable and ~ the home."""
+"""The folder of real data: `root` in a scale's settings, with environment variables as ${NAME} and the home as ~."""
 
 import os
 import re
@@ -7,7 +7,7 @@ from typing import Any
 
 from sgenet.errors import InputError
 
-COCO_DEFAULTS: dict[str, Any] = {  # as COCO 2017 ships
+COCO_DEFAULTS: dict[str, Any] = {  # paths of COCO 2017
     "train": {"annotations": "annotations/instances_train2017.json", "images": "train2017"},
     "val": {"annotations": "annotations/instances_val2017.json", "images": "val2017"},
     "defects": "strict",
@@ -17,35 +17,35 @@ _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
 def variables(root: str) -> list[str]:
-    """Names of the environment variables in `root`."""
+    """Return the names of the environment variables in `root`."""
     return _VARIABLE.findall(root)
 
 
 def unset_variables(root: str) -> list[str]:
-    """Names of the environment variables in `root` that are not set, or empty."""
+    """Return the names of the environment variables in `root` that are not set, or empty."""
     return [name for name in variables(root) if not os.environ.get(name)]
 
 
 def expand_root(root: str) -> str:
-    """`root` with its environment variables, those not set as they are, and ~ as the home folder."""
+    """Expand the environment variables that are set, and ~, in `root`."""
     return os.path.expanduser(_VARIABLE.sub(lambda match: os.environ.get(match[1]) or match[0], root))
 
 
 def stays_below(name: str) -> bool:
-    """Whether a name, as any system reads it, leads to no place but below the folder that it starts from.
+    """Return whether a relative path, as any operating system reads it, stays below the folder it is relative to.
 
-    Links there may lead elsewhere: they were made on this machine, and no file of the data makes one.
+    Symbolic links in that folder may lead elsewhere: they were created on this machine, not by a file of the data.
     """
     readings = (PurePosixPath(name), PureWindowsPath(name))
     leaves = any(path.is_absolute() or path.drive or ".." in path.parts for path in readings)
-    return not leaves and "\0" not in name and "://" not in name  # which mmengine takes for an address
+    return not leaves and "\0" not in name and "://" not in name  # mmengine reads "://" as a URL
 
 
 def resolve_root(root: str, place: str) -> Path:
-    """The folder that `root` names; InputError, beginning with `place`, where there is none."""
+    """Return the folder that `root` names; if it does not exist, the InputError starts with `place`."""
     for name in unset_variables(root):
-        raise InputError(f"{place}: environment variable {name} is not set, expected the folder of the data in it")
+        raise InputError(f"{place}: environment variable {name} is not set, expected the folder of the data")
     path = Path(expand_root(root))
     if not path.is_dir():
-        raise InputError(f"{place}: found {str(path)!r}, expected a folder that exists")
+        raise InputError(f"{place}: found {str(path)!r}, expected an existing folder")
     return path

@@ -1,12 +1,12 @@
 """Cluttered scenes: handwritten digits over a coloured texture, between fragments of other digits' strokes.
 
 The digits are the 1,797 samples of 8 x 8 pixels that scikit-learn ships. A sample is enlarged with bicubic
-interpolation, slightly turned, sheared and stretched, and cut out along its half-way grey level, which gives
-a smooth stroke with an anti-aliased edge. Distractors are made in the same way from pieces of samples, and
-in the same colours, so that only the shape tells a digit from clutter.
+interpolation, slightly rotated, sheared and stretched, and cut out along its half-way grey level, which gives
+a smooth stroke with an anti-aliased edge. Distractors are made in the same way from parts of samples, and
+in the same colours, so that a digit differs from clutter only by its shape.
 
-Everything is drawn with 8-bit pixels from the generator that the caller passes: the same generator state
-gives the same scene.
+Everything is drawn with 8-bit pixels and the random generator of the caller: the same generator state gives
+the same scene.
 """
 
 import math
@@ -25,12 +25,12 @@ Array: TypeAlias = np.ndarray
 Box: TypeAlias = tuple[int, int, int, int]  # left, top, right, bottom
 
 EDGE = 125  # grey level (of 240) along which an enlarged sample is cut out
-CONTRAST = 90  # how much brighter (luminance of 255) a stroke is than what it is painted on, at least
+CONTRAST = 90  # least difference in luminance (of 255) between a stroke and its background
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Handwritten samples: uint8 images [N, 8, 8] with values 0..240, and where those of each class are."""
+    """Handwritten samples: uint8 images [N, 8, 8] with values 0..240, and the positions of each class."""
 
     images: Array
     positions: dict[int, list[int]]
@@ -44,8 +44,8 @@ class Samples:
 def load_samples(split: str) -> Samples:
     """Return the handwritten samples of `split`: of each class the first 3/4 are "train", the rest "val".
 
-    The set is in its original order, where the sequence of labels begins anew about every 130 samples, as if
-    each writer had filled one sheet: taking the last quarter, most sheets behind "val" are new as well.
+    The set is in its original order, in which the sequence of labels restarts about every 130 samples, as if each
+    writer had filled one sheet. With the last quarter as "val", most of its sheets are not in "train".
     """
     table = _read_digits()
     images: list[Array] = []
@@ -61,7 +61,7 @@ def load_samples(split: str) -> Samples:
 
 @cache
 def _read_digits() -> Array:
-    """Return what load_digits reads, uint8 [1797, 65], without the seconds that importing scikit-learn takes."""
+    """Return the table of load_digits, uint8 [1797, 65], without importing scikit-learn, which takes seconds."""
     package = find_spec("sklearn")
     assert package and package.submodule_search_locations, "scikit-learn is not installed"
     path = Path(package.submodule_search_locations[0], "datasets", "data", "digits.csv.gz")
@@ -69,7 +69,7 @@ def _read_digits() -> Array:
 
 
 def draw_background(rng: Random, size: int) -> Image.Image:
-    """Return a `size` x `size` RGB texture: smooth, darkish coloured patches with finer grey noise on them."""
+    """Return a `size` x `size` RGB texture: smooth, dark coloured patches with finer grey noise."""
     hue, patches, grain = _noise(rng, 1, 1, 3), _noise(rng, 4, 4, 3), _noise(rng, 15, 15)
     coarse = Image.fromarray(hue // 3 + patches // 3).resize((size, size), Image.Resampling.BICUBIC)
     fine = Image.fromarray(grain).resize((size, size), Image.Resampling.BICUBIC).convert("RGB")
@@ -81,13 +81,13 @@ def _noise(rng: Random, *shape: int) -> Array:
 
 
 def draw_stroke(rng: Random, cells: Array, scale: float) -> Image.Image:
-    """Return the 8-bit coverage of `cells` (a sample or a piece of one) enlarged `scale` times, cut tight."""
+    """Return the 8-bit coverage of `cells` (a sample or a part of one) enlarged `scale` times and cropped tightly."""
     height, width = cells.shape
     framed = np.zeros((height + 4, width + 4), dtype=np.uint8)
     framed[2:-2, 2:-2] = cells
     angle, shear, stretch = rng.uniform(-0.2, 0.2), rng.uniform(-0.2, 0.2), rng.uniform(-0.15, 0.15)
     cos, sin, wide = math.cos(angle), math.sin(angle), math.exp(stretch)
-    # [[a, b], [c, d]] = scale * rotation * shear * stretch takes cells to pixels and keeps areas at scale**2.
+    # [[a, b], [c, d]] = scale * rotation * shear * stretch maps cells to pixels and scales areas by scale**2.
     a, b = scale * cos * wide, scale * (cos * shear - sin) / wide
     c, d = scale * sin * wide, scale * (sin * shear + cos) / wide
     canvas_width = math.ceil(abs(a) * (width + 2) + abs(b) * (height + 2))
@@ -107,7 +107,7 @@ def draw_stroke(rng: Random, cells: Array, scale: float) -> Image.Image:
 
 @cache
 def _edge_table(scale: float) -> Array:
-    """Return the lookup table from grey level to coverage, its edge about a pixel wide."""
+    """Return the lookup table from grey level to coverage; the edge is about a pixel wide."""
     return np.clip(128 + (np.arange(256) - EDGE) * scale, 0, 255).astype(np.uint8)
 
 
@@ -119,7 +119,7 @@ def draw_digit(rng: Random, cells: Array, area: float) -> Image.Image:
 
 
 def cut_fragments(rng: Random, samples: Samples, count: int, scales: Sequence[float]) -> list[Image.Image]:
-    """Return `count` enlarged pieces of random samples, 3 to 5 cells a side, partly ink and partly not."""
+    """Return `count` enlarged parts of random samples, 3 to 5 cells a side, partly ink and partly not."""
     fragments: list[Image.Image] = []
     while len(fragments) < count:
         row, column = rng.randrange(6), rng.randrange(6)
@@ -130,7 +130,7 @@ def cut_fragments(rng: Random, samples: Samples, count: int, scales: Sequence[fl
 
 
 def paint(rng: Random, scene: Image.Image, cover: Image.Image, x: int, y: int) -> None:
-    """Paint a stroke with its upper left corner at (x, y), in a random colour that stands out there."""
+    """Paint a stroke with its upper left corner at (x, y), in a random colour brighter than the background."""
     box = (x, y, x + cover.width, y + cover.height)
     ground = scene.resize((1, 1), Image.Resampling.BOX, _inside(box, scene))
     least = min(_luminance(ground.tobytes()) + CONTRAST, 225)
@@ -183,7 +183,7 @@ def draw_crowd(
     """Return a scene with several digits and, by their position in `wanted`, the masks of those that fit.
 
     `wanted` holds samples and their areas in square pixels. No two boxes share more than `overlap` of the
-    smaller one. A digit that finds no place is made smaller, and at last left out. A mask, bool
+    smaller one. A digit that does not fit is made smaller, and finally left out. A mask, bool
     [size, size], shows the pixels of a digit that are at least half covered and not hidden by another digit.
     """
     scene = draw_background(rng, size)
@@ -193,7 +193,7 @@ def draw_crowd(
     smallest = min(area for _, area in wanted)
     for index in sorted(range(len(wanted)), key=lambda i: -wanted[i][1]):  # small digits on top of large ones
         cells, area = wanted[index]
-        while area >= smallest or not masks:  # a scene has one digit at least
+        while area >= smallest or not masks:  # a scene has at least one digit
             digit = draw_digit(rng, cells, area)
             box = _find_place(rng, scene, digit, boxes, overlap)
             if box:
@@ -219,7 +219,7 @@ def _find_place(rng: Random, scene: Image.Image, digit: Image.Image, boxes: list
 
 
 def shared_part(one: Box, other: Box) -> float:
-    """Return the area that two boxes (left, top, right, bottom) share, as a part of the smaller one's."""
+    """Return the overlap of two boxes (left, top, right, bottom) as a fraction of the smaller one's area."""
     width = min(one[2], other[2]) - max(one[0], other[0])
     height = min(one[3], other[3]) - max(one[1], other[1])
     smaller = min((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))

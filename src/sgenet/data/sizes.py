@@ -1,4 +1,4 @@
-"""Small, medium and large objects, by their area."""
+"""Classification of objects as small, medium or large by their area."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Prepared data as training and evaluation open them: one way for every kind of source."""
+"""Opening prepared data for training and evaluation, with one interface for every kind of source."""
 
 import csv
 from collections.abc import Callable
@@ -20,12 +20,12 @@ _LARGEST_LIST = 2**31  # bytes; ImageNet's has 110 million
 
 
 def open_manifest(scale: str, task: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """The manifest of prepared data, with `root`, the folder of real data.
+    """Read the manifest of prepared data and add `root`, the folder of real data.
 
-    The file does not hold `root`: it stays as it is where the data move.
+    `root` is not in the file, so that the manifest does not change when the data are moved.
 
     Args:
-        scale: its name.
+        scale: name of the scale.
         task: `classification` or `detection`.
         settings: the scale's `data` of the task.
     """
@@ -44,7 +44,7 @@ def open_manifest(scale: str, task: str, settings: dict[str, Any]) -> dict[str, 
             raise InputError(f"{path}: settings.{key}: found {found!r}, expected {settings[key]!r} from `{again}`")
     for place in _places(manifest):
         if not isinstance(place, str) or not stays_below(place):
-            expected = f"a place below the root of the data, from `{again}`"
+            expected = f"a path below the root of the data, from `{again}`"
             raise InputError(f"{path}: settings: found {place!r}, expected {expected}")
     located = locate(manifest, settings, f"params/scales/{scale}.yaml: data.{task}.root")
     if manifest["source"] == "coco":
@@ -53,21 +53,21 @@ def open_manifest(scale: str, task: str, settings: dict[str, Any]) -> dict[str, 
 
 
 def _places(manifest: dict[str, Any]) -> list[Any]:
-    """Where the splits of real data stand below their root, as far as the manifest tells."""
+    """Return the paths of the splits of real data relative to their root, as given by the manifest."""
     found = [manifest["settings"][split] for split in SPLITS if split in manifest["settings"]]
     both = [list(place.values()) if isinstance(place, dict) else [place] for place in found]
     return [place for of_split in both for place in of_split]
 
 
 def locate(manifest: dict[str, Any], settings: dict[str, Any], place: str) -> dict[str, Any]:
-    """A manifest with the folder that `settings` names as root of the data, if they are real."""
+    """Return the manifest with the root of the data as given by `settings`; unchanged if the data are not real."""
     return {**manifest, "root": str(resolve_root(settings["root"], place))} if "root" in settings else manifest
 
 
 class ImageFiles:
     """Image files as a map-style dataset of (RGB image, label), for torch's DataLoader.
 
-    `transform` is applied to what `reader` gives. `targets` are the labels, int64 [N]; `classes` are the names.
+    `transform` is applied to what `reader` returns. `targets` are the labels, int64 [N]; `classes` are the names.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class ImageFiles:
     ):
         self.root, self.targets, self.classes, self.transform = root, targets, classes, transform
         self.reader: Reader = read_image
-        # One piece of memory, not a million objects: worker processes share it without ever copying it.
+        # One array instead of a million objects, so that worker processes share it without copying.
         self._paths = np.frombuffer("".join(paths).encode(), dtype=np.uint8)
         self._ends = np.cumsum([0] + [len(path.encode()) for path in paths])
 
@@ -83,7 +83,7 @@ class ImageFiles:
         return len(self.targets)
 
     def path(self, position: int) -> Path:
-        """The file of an image."""
+        """Return the path of an image."""
         if not 0 <= position < len(self):
             raise IndexError(position)
         return self.root / self._paths[self._ends[position] : self._ends[position + 1]].tobytes().decode()
@@ -96,11 +96,11 @@ class ImageFiles:
 def open_split(
     folder: Path, manifest: dict[str, Any], split: str, transform: Transform | None = None
 ) -> PackedImages | ImageFiles:
-    """A split of classified images: `.targets` (int64 [N]), `.classes`, len(), and [i] -> (RGB image, label).
+    """Open a split of classified images: `.targets` (int64 [N]), `.classes`, len(), and [i] -> (RGB image, label).
 
     Args:
-        folder: what `prepare` left.
-        manifest: of it, as `open_manifest` gives it.
+        folder: of the prepared data.
+        manifest: of the data, as returned by `open_manifest`.
         split: `train` or `val`.
         transform: applied to each image.
     """
@@ -112,14 +112,14 @@ def open_split(
     if manifest["source"] == "packed":
         images = PackedImages(root, place, transform)
         if not all(name.isdecimal() and len(name) < 10 for name in names):
-            raise InputError(f"{path}: found a position that is no whole number, expected those of {images.path}")
+            raise InputError(f"{path}: found a position that is not an integer, expected positions in {images.path}")
         images.select(np.array(names, dtype=np.int64), targets, classes, sizes)
         return images
     return ImageFiles(root / place, names, targets, classes, transform)
 
 
 def annotation_file(folder: Path, manifest: dict[str, Any], split: str) -> Path:
-    """The COCO-format annotations of a split: the data's own, or what `prepare` made of them."""
+    """Return the COCO-format annotations of a split: the data's own file, or the one written by `prepare`."""
     made = folder / "annotations" / f"{split}.json"
     if manifest["source"] == "embedded" or made.exists():
         return made
@@ -127,24 +127,24 @@ def annotation_file(folder: Path, manifest: dict[str, Any], split: str) -> Path:
 
 
 def image_folder(folder: Path, manifest: dict[str, Any], split: str) -> Path:
-    """The folder that the annotations' file names start from."""
+    """Return the folder that the file names in the annotations are relative to."""
     if manifest["source"] == "embedded":
         return folder / split
     return Path(manifest["root"]) / manifest["settings"][split]["images"]
 
 
 def _refuse_changed(folder: Path, manifest: dict[str, Any], again: str) -> None:
-    """InputError where a split's json is not the one that was checked."""
+    """Raise an InputError if the annotations of a split are not the file that was checked."""
     for split in SPLITS:
         path = annotation_file(folder, manifest, split)
         made = path.parent == folder / "annotations"
         name = path.relative_to(folder).as_posix() if made else manifest["settings"][split]["annotations"]
         if not path.is_file() or describe_file(path, name) not in manifest.get("files", ()):
-            raise InputError(f"{path}: not the file that was checked, expected it unchanged: `{again}` checks it again")
+            raise InputError(f"{path}: found changed content, expected the file that was checked: run `{again}`")
 
 
 def _read_list(path: Path, classes: int) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """First column of a split's list, its labels (0 to classes - 1), and sizes in bytes."""
+    """Return the first column of a split's list, the labels (0 to classes - 1), and the sizes in bytes."""
     try:
         check_file(path, _LARGEST_LIST)
         with open(path, newline="", encoding="utf-8") as file:
@@ -154,11 +154,11 @@ def _read_list(path: Path, classes: int) -> tuple[list[str], np.ndarray, np.ndar
             images = [(row[0], int(row[label]), int(row[size])) for row in rows]
         numbers = np.array([image[1:] for image in images], dtype=np.int64).reshape(-1, 2)
     except (OSError, ValueError, IndexError, StopIteration, OverflowError, csv.Error):
-        raise InputError(f"{path}: cannot be read, expected the list of images that `sgenet prepare` leaves") from None
+        raise InputError(f"{path}: cannot be read, expected a list of images written by `sgenet prepare`") from None
     if not len(images) or numbers[:, 0].min() < 0 or numbers[:, 0].max() >= classes:
-        raise InputError(f"{path}: found no image, or another label than 0 to {classes - 1}, expected some of each")
+        raise InputError(f"{path}: found no image or an unknown label, expected labels from 0 to {classes - 1}")
     names = [name for name, _, _ in images]
     for name in names:
         if name.startswith("/") or ("\0" in name or ".." in name) and not stays_below(name):
-            raise InputError(f"{path}: found {name!r}, expected names that stay below the root of the data")
+            raise InputError(f"{path}: found {name!r}, expected paths below the root of the data")
     return names, numbers[:, 0].copy(), numbers[:, 1].copy()

@@ -1,4 +1,4 @@
-"""Detectors and their data from mmdet's own configs, inherited and overridden by a run's settings."""
+"""Configurations of detectors and their data: mmdet's own configs with the settings of a run."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from sgenet.config.runs import Run
 from sgenet.data.splits import annotation_file, image_folder
 from sgenet.errors import InputError
 
-# Read directly: mmengine's get_config("mmdet::...") gives the same after going through the metadata of all configs.
+# Read directly: mmengine's get_config("mmdet::...") gives the same, but reads the metadata of all configs first.
 _CONFIGS = Path(mmdet.__file__).parent / ".mim" / "configs"
 _FILES = {
     "retinanet": "retinanet/retinanet_r50_fpn_1x_coco.py",
@@ -27,17 +27,17 @@ def detector_config(run: Run, data: Path, manifest: dict[str, Any], weights: Pat
     Args:
         run: a detection run.
         data: folder of the prepared data.
-        manifest: what they are; `classes` and `source` at least, which is enough where the model alone is wanted.
-        weights: classifier whose weights the backbone starts from.
+        manifest: of the prepared data; `classes` and `source` are sufficient if only the model is used.
+        weights: file of a classifier that initialises the backbone.
 
     Raises:
-        InputError: a detector with masks, on data that have not all of them.
+        InputError: the detector predicts masks, but some objects in the data have none.
     """
     assert run.detector is not None
     config = Config.fromfile(_CONFIGS / _FILES[run.detector])
     if "mask_head" in config.model.get("roi_head", {}) and not manifest.get("masks", True):
         raise InputError(
-            f"{run.id}: masks: found objects without one in {data}, expected a segmentation of each object"
+            f"{run.id}: masks: found objects without a mask in {data}, expected a segmentation of each object"
         )
     _set_model(config.model, run, len(manifest["classes"]), weights)
     for split in ("train", "val"):
@@ -87,7 +87,7 @@ def _head_init(std: float) -> dict[str, Any]:
 
 
 def _set_two_stage(model: ConfigDict, settings: dict[str, Any], classes: int) -> None:
-    """Set Faster, Mask and Cascade R-CNN; the Cascade's IoUs, deviations and weights of its stages are mmdet's own."""
+    """Set Faster, Mask and Cascade R-CNN; the IoUs, deviations and weights of the Cascade's stages remain mmdet's."""
     rpn, roi, channels = settings["rpn"], settings["roi"], settings["neck_channels"]
     model.rpn_head.update(in_channels=channels, feat_channels=channels, loss_bbox=_smooth_l1(rpn["box_loss_beta"]))
     model.rpn_head.anchor_generator.scales = [settings["anchor_scale"]]
@@ -131,19 +131,19 @@ def _set_extractor(extractor: ConfigDict, roi: dict[str, Any], channels: int) ->
 
 
 def _stages(part: Any) -> list[Any]:
-    """The stages of a Cascade R-CNN; of the other detectors, the one that they have."""
+    """The stages of a Cascade R-CNN, or the single stage of another detector, as a list."""
     return part if isinstance(part, list) else [part]
 
 
 def _use_legacy_boxes(part: Any) -> None:
-    """Make anchors, box coders and assigners those of mmdetection 1.x and before, wherever they stand in `part`."""
+    """Replace all anchors, box coders and assigners in `part` by those of mmdetection 1.x and earlier."""
     if isinstance(part, dict):
         if part.get("type") == "AnchorGenerator":
             part.update(type="LegacyAnchorGenerator", center_offset=0.5)
         elif part.get("type") == "DeltaXYWHBBoxCoder":
             part.update(type="LegacyDeltaXYWHBBoxCoder")
         elif part.get("type") == "MaxIoUAssigner":
-            part.update(match_low_quality=True)  # 0.6 had no such switch, and always did it
+            part.update(match_low_quality=True)  # 0.6 always did this
     for child in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
         _use_legacy_boxes(child)
 
@@ -163,9 +163,9 @@ def _set_data(dataset: ConfigDict, split: str, run: Run, data: Path, manifest: d
         ann_file=str(annotation_file(data, manifest, split)),
         data_prefix={"img": str(image_folder(data, manifest, split))},
         metainfo={"classes": tuple(manifest["classes"])},
-        serialize_data=run.settings["workers"] > 0,  # costs time, and saves memory where processes share the list
+        serialize_data=run.settings["workers"] > 0,  # slower, but saves memory where worker processes share the list
     )
-    if split == "val":  # what is to be found is the evaluation's business
+    if split == "val":  # the evaluation reads the annotations itself
         dataset.pipeline = [step for step in dataset.pipeline if step.type != "LoadAnnotations"]
     for step in dataset.pipeline:
         if step.type == "Resize":

@@ -1,4 +1,4 @@
-"""Evaluate a trained detector on the validation images: detections as COCO json, COCO's numbers, matches."""
+"""Evaluate a trained detector on the validation images: detections in COCO format, COCO's metrics, matches."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -27,7 +27,7 @@ from sgenet.models import backbone  # noqa: E402, F401  (registers the backbone)
 from sgenet.runtime.files import write_text  # noqa: E402
 from sgenet.weights.checkpoints import load_weights  # noqa: E402
 
-_AT_ONCE = 8  # images; more gain little
+_AT_ONCE = 8  # images; larger batches gain little
 
 
 def evaluate(
@@ -35,12 +35,12 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluate the last epoch's weights in `trained`.
 
-    Writes `detections.json` (COCO result format) and, for paired tests, `matches.npz` to `output`; of a detector with
-    masks the latter also holds what these match.
+    Writes `detections.json` (COCO result format) and, for paired tests, `matches.npz` to `output`. For a detector with
+    masks, `matches.npz` also contains the matches of the masks.
 
     Returns:
-        the twelve COCO numbers in percent, None where undefined, and the number of images; of a detector with masks
-        also the AP of these, as `mask_ap`, `mask_ap50` and so on.
+        the twelve COCO metrics in percent, None where undefined, and the number of images; for a detector with masks
+        also the AP metrics of the masks, as `mask_ap`, `mask_ap50` and so on.
     """
     init_default_scope("mmdet")
     config = detector_config(run, data, manifest)
@@ -68,8 +68,8 @@ def evaluate(
 def detect(detector: Any, samples: Iterable[dict[str, Any]], at_once: int) -> Iterator[Any]:
     """Yield mmdet's data samples with the detections of each image, in order.
 
-    Neighbouring images of one shape go through the detector together. Others do not: to pad them to a common shape
-    would change what is detected.
+    Consecutive images of equal shape form a batch. Images of different shapes are not batched: padding them to a common
+    shape would change the detections.
     """
     waiting: list[dict[str, Any]] = []
     for sample in samples:

@@ -1,16 +1,16 @@
-"""mmdet without a compiler: mmcv's compiled operators, answered by torchvision's.
+"""mmdet without a compiler: torchvision's operators in place of mmcv's compiled ones.
 
-mmdet's detectors call mmcv for three compiled operators: NMS, RoIAlign and the sigmoid focal loss. The
-package `mmcv-lite` comes without the module `mmcv._ext` that holds them. `install` puts one in its place,
-with the signatures of mmcv 2.1.0 (`mmcv/ops/csrc/pytorch/pybind.cpp`), where these three run on torchvision's
-operators and any other one raises an error that names it. A compiled mmcv, where there is one, is left alone.
+mmdet's detectors use three compiled operators of mmcv: NMS, RoIAlign and the sigmoid focal loss. The package
+`mmcv-lite` does not include the module `mmcv._ext` that contains them. `install` creates this module with the
+signatures of mmcv 2.1.0 (`mmcv/ops/csrc/pytorch/pybind.cpp`). These three operators then run on torchvision's, and
+any other operator raises an error that names it. A compiled mmcv, if installed, is used unchanged.
 
-What differs from mmcv's own kernels (float32 training is not affected; mmdet passes no class weights):
+Differences from mmcv's own kernels (float32 training is not affected; mmdet passes no class weights):
 
 - half and bfloat16 inputs are computed in float32 and rounded once, at the end;
-- on the CPU the gradient of RoIAlign is computed here, in a third of the time of torchvision's kernel;
-- the focal loss goes on growing beyond logits of +-87, where mmcv clamps the logarithm;
-- with class weights, background rows weigh 1 (mmcv reads past the end of the weights there).
+- on the CPU the gradient of RoIAlign is computed by `_spread`, in a third of the time of torchvision's kernel;
+- the focal loss keeps growing beyond logits of +-87, where mmcv clamps the logarithm;
+- with class weights, background rows have weight 1 (mmcv reads past the end of the weights).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def install() -> None:
 
 
 def describe() -> str:
-    """Say which operators mmcv runs on here; imports neither torch nor mmcv."""
+    """Describe the operators that mmcv uses; imports neither torch nor mmcv."""
     own = "mmcv's own compiled operators"
     return own if _compiled() else "torchvision's (nms, roi_align, sigmoid_focal_loss)"
 
@@ -66,9 +66,9 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
     boxes: (N, 4) as x1, y1, x2, y2; scores: (N,). A box's width is x2 - x1 + offset, its height likewise.
     """
     boxes, scores = _float(boxes), _float(scores)
-    if offset:  # x2 and y2 enter every width, height and overlap once, so moving them is the same
+    if offset:  # equivalent: x2 and y2 enter every width, height and overlap once
         boxes = boxes + boxes.new_tensor([0, 0, offset, offset])
-    # mmcv's threshold is a C float, as the overlaps are: an overlap of exactly 0.3 is not over 0.3.
+    # mmcv's threshold is a C float, like the overlaps: an overlap of exactly 0.3 does not exceed 0.3.
     threshold = ctypes.c_float(iou_threshold).value
     return _torchvision().nms(boxes, scores.to(boxes.dtype), threshold)
 
@@ -124,16 +124,16 @@ def roi_align_backward(
 
 
 def _spread(grad: Tensor, rois: Tensor, shape: tuple[int, ...], scale: float, samples: int, aligned: bool) -> Tensor:
-    """The gradient of RoIAlign by its input, of the given shape, on the CPU.
+    """The gradient of RoIAlign with respect to its input, of the given shape, on the CPU.
 
-    Adds all channels of a sample at once, where torchvision's kernel goes through them one by one, three times slower.
+    Adds all channels of a sample at once; torchvision's kernel adds them one by one and is three times slower.
 
     Args:
-        grad: by the output, (K, C, height, width).
+        grad: with respect to the output, (K, C, height, width).
         rois: image index and x1, y1, x2, y2 in pixels of the image, (K, 5).
         shape: of the input, (N, C, H, W).
-        scale: pixels of the input over pixels of the image.
-        samples: of a bin and side.
+        scale: pixels of the input per pixel of the image.
+        samples: per bin and side.
         aligned: whether the boxes are shifted by half a pixel of the input.
     """
     images, channels, height, width = shape
@@ -156,13 +156,13 @@ def _spread(grad: Tensor, rois: Tensor, shape: tuple[int, ...], scale: float, sa
 
 
 def _neighbours(start: Tensor, side: Tensor, bins: int, samples: int, length: int) -> list[tuple[Tensor, Tensor]]:
-    """The two neighbours of each sample along an axis of `length` positions, and their shares in the bin's mean.
+    """The two neighbours of each sample along an axis of `length` positions, and their weights in the bin's mean.
 
     Args:
         start: of K boxes, (K,), in positions.
         side: of the K boxes, (K,), in positions.
-        bins: of a box along the axis.
-        samples: of a bin along the axis.
+        bins: per box along the axis.
+        samples: per bin along the axis.
         length: positions of the axis.
 
     Returns:
@@ -198,7 +198,7 @@ def sigmoid_focal_loss_forward(
 def sigmoid_focal_loss_backward(
     input: Tensor, target: Tensor, weight: Tensor, grad_input: Tensor, gamma: float, alpha: float
 ) -> None:
-    """Write the derivative of each logit's focal loss by that logit into `grad_input` (N, C).
+    """Write the derivative of each logit's focal loss with respect to that logit into `grad_input` (N, C).
 
     With z = x for negatives and z = -x for positives, 1 - p_t = sigmoid(z) and the cross entropy CE is
     softplus(z), so d/dz (1 - p_t)^gamma CE = (1 - p_t)^gamma (1 - p_t + gamma p_t CE).
@@ -239,20 +239,20 @@ def _float(tensor: Tensor) -> Tensor:
 
 
 def _compiled() -> bool:
-    """Tell whether a compiled mmcv is installed, without importing mmcv."""
+    """Return whether a compiled mmcv is installed, without importing mmcv."""
     mmcv = importlib.util.find_spec("mmcv")
     return mmcv is not None and PathFinder.find_spec(NAME, mmcv.submodule_search_locations) is not None
 
 
 def _missing(operator: str) -> Callable[..., Any]:
-    """Answer for any operator that has no substitute: a function that raises when it is called."""
+    """For an operator without a substitute, return a function that raises when it is called."""
     if operator.startswith("__"):
         raise AttributeError(operator)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(
             f"mmcv's operator {operator} needs a compiled mmcv, and mmcv-lite is installed; replace it: "
-            "[uv] pip uninstall mmcv-lite, [uv] pip install --no-build-isolation mmcv==2.1.0 (compiles long)"
+            "[uv] pip uninstall mmcv-lite, [uv] pip install --no-build-isolation mmcv==2.1.0 (compilation takes long)"
         )
 
     return call

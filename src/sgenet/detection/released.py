@@ -1,9 +1,10 @@
-"""Detectors of mmdetection 0.6, brought to the names and the order of classes of mmdet 3.
+"""Conversion of detectors of mmdetection 0.6 to the parameter names and the order of classes of mmdet 3.
 
-0.6 kept the heads of the second stage at the top level, and the background as the first class: one row more in the
-classifier, four more in a box regression by class, one mask more. In mmdet 3 the background is the classifier's last
-row, and has no box and no mask. RetinaNet, with its sigmoid, never had a background. The checkpoints of 0.6 do not
-name their classes; those of COCO stand in the order of their ids, as in mmdet 3.
+mmdetection 0.6 has the heads of the second stage at the top level, and the background as the first class: one
+additional row in the classifier, four in a class-specific box regression, and one additional mask. In mmdet 3 the
+background is the classifier's last row, and has no box and no mask. RetinaNet uses a sigmoid and has no background
+class in either version. The checkpoints of 0.6 do not name their classes; those of COCO are in the order of their ids,
+as in mmdet 3.
 """
 
 import re
@@ -30,7 +31,7 @@ from sgenet.models import backbone  # noqa: E402, F401  (registers the backbone)
 from sgenet.weights.released import Released, fit_released  # noqa: E402
 
 _COCO: tuple[str, ...] = CocoDataset.METAINFO["classes"]
-_ANCHORS = 9  # of RetinaNet at each position: three scales, three ratios
+_ANCHORS = 9  # of RetinaNet per position: three scales, three ratios
 
 
 def create_detector(
@@ -39,13 +40,13 @@ def create_detector(
     """The full-size detector `model` (`faster-rcnn/sge-resnet50`) with the weights of a checkpoint of mmdetection 0.6.
 
     Args:
-        model: detector and backbone; params/recipes/detection.yaml gives the rest.
-        released: what the checkpoint holds.
-        path: its file, for messages.
-        classes: names in the order wanted; by default COCO's 80 in the order of their ids.
+        model: detector and backbone; params/recipes/detection.yaml defines the rest.
+        released: content of the checkpoint.
+        path: of the checkpoint, for messages.
+        classes: names in the requested order; by default COCO's 80 in the order of their ids.
 
     Raises:
-        InputError: there is no such model, the classes are others, or names or shapes differ from the model's.
+        InputError: the model is unknown, the classes differ, or names or shapes differ from the model's.
     """
     wanted = list(classes or _COCO)
     detector, _, network = model.partition("/")
@@ -65,12 +66,13 @@ def create_detector(
 
 
 def convert(released: Released, detector: str, classes: Sequence[str], path: str | Path) -> dict[str, Tensor]:
-    """The checkpoint's tensors under mmdet 3's names, those of classes in the order of `classes`.
+    """The checkpoint's tensors under mmdet 3's names, with class-specific rows in the order of `classes`.
 
-    A checkpoint that names no classes is taken to have COCO's 80.
+    A checkpoint that names no classes is assumed to have COCO's 80.
 
     Raises:
-        InputError: the checkpoint is of a later mmdetection, has other classes, or names none and has not 80.
+        InputError: the checkpoint is of a later mmdetection, has other classes, or does not name its classes and has
+            not 80 of them.
     """
     for name in released.state:
         if name.startswith("roi_head."):
@@ -88,20 +90,20 @@ def _check_coco(released: Released, detector: str, path: str | Path) -> None:
     kind, expected = ("retina_cls", _ANCHORS * classes) if retinanet else ("fc_cls", 1 + classes)
     for name, tensor in released.state.items():
         if re.search(rf"\.{kind}\.\w+$", name) and (rows := _rows(tensor)) != expected:
-            told = f"expected {expected} for COCO's {classes} classes, since meta.CLASSES is missing"
-            raise InputError(f"{path}: {name}: found {rows} rows, {told}")
+            reason = f"expected {expected} for COCO's {classes} classes, since meta.CLASSES is missing"
+            raise InputError(f"{path}: {name}: found {rows} rows, {reason}")
 
 
 def _order(found: Sequence[str] | None, wanted: Sequence[str], path: str | Path) -> Tensor:
-    """For each class wanted, its place in the checkpoint (K,)."""
-    field = "meta.CLASSES" if found is not None else "meta.CLASSES (missing, taken as COCO's)"
+    """For each requested class, its index in the checkpoint (K,)."""
+    field = "meta.CLASSES" if found is not None else "meta.CLASSES (missing, assumed to be COCO's)"
     names = [_class_name(name) for name in (_COCO if found is None else found)]
     asked = [_class_name(name) for name in wanted]
     missing, unknown = [name for name in asked if name not in names], [name for name in names if name not in asked]
     if missing or unknown or len(set(names)) < len(names) or len(set(asked)) < len(asked):
         differences = [f"{name} is missing" for name in missing[:3]] + [f"{name} is unknown" for name in unknown[:3]]
-        told = "; ".join(differences) or "a name stands twice"
-        raise InputError(f"{path}: {field}: found {len(names)} classes, expected {len(asked)}: {told}")
+        details = "; ".join(differences) or "a name occurs twice"
+        raise InputError(f"{path}: {field}: found {len(names)} classes, expected {len(asked)}: {details}")
     return torch.tensor([names.index(name) for name in asked], dtype=torch.long)
 
 
@@ -125,7 +127,7 @@ def _two_stage(name: str, tensor: Tensor, order: Tensor) -> tuple[str, Tensor]:
         tensor = tensor[4:].unflatten(0, (classes, 4))[order].flatten(0, 1)
     elif re.search(r"\.conv_logits\.\w+$", name) and rows == classes + 1:
         tensor = tensor[1:][order]
-    return f"roi_head.{name}", tensor  # rows that are too many or too few are named when it is loaded
+    return f"roi_head.{name}", tensor  # loading reports a wrong number of rows
 
 
 def _rows(tensor: Tensor) -> int:

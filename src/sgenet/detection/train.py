@@ -1,4 +1,4 @@
-"""Fine-tune a detector whose backbone starts from a classifier's weights; the last epoch counts, as in the paper."""
+"""Fine-tune a detector with a pretrained backbone; the last epoch is evaluated, as in the paper."""
 
 from pathlib import Path
 from typing import Any
@@ -37,12 +37,12 @@ def train(
     Args:
         run: a detection run.
         data: folder of images and COCO-format annotations.
-        manifest: what they are.
-        folder: the run's unfinished state.
-        output: receives history.csv, and the weights of the last epoch.
+        manifest: of the prepared data.
+        folder: of the run's checkpoints.
+        output: folder for history.csv and the weights of the last epoch.
         seed: of initialisation, order and augmentation.
         device: `cpu` or `cuda`.
-        weights: classifier that the backbone starts from.
+        weights: file of a classifier that initialises the backbone.
         log: called with each epoch's row of the history.
     """
     settings = run.settings

@@ -1,1 +1,1 @@
-"""Metrics of detection, resampling, and statistics."""
+"""Detection metrics, resampling and statistics."""

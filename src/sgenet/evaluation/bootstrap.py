@@ -1,4 +1,4 @@
-"""Average precision of runs on resamples of the images, and paired comparisons by it, in points of percent."""
+"""Average precision of runs on bootstrap resamples of the images, and paired comparisons, in percentage points."""
 
 import functools
 import hashlib
@@ -14,10 +14,10 @@ from sgenet.evaluation.statistics import Gain, check_confidence
 
 @dataclass(frozen=True, eq=False)
 class ResampledAP:
-    """AP of one run, by metric: of its images first, then of each resample of them (1 + samples,), in percent.
+    """AP of one run in percent, by metric: (1 + samples,), first on its images, then on each resample of them.
 
-    `truth` is a digest of what was to be found, so that two runs are compared on the same. Of several `trainings` it
-    is the mean.
+    `truth` is a digest of the ground truth, to ensure that runs are compared on the same objects. With several
+    `trainings`, the values are means over them.
     """
 
     ap: dict[str, NDArray[np.float64]]
@@ -29,7 +29,7 @@ class ResampledAP:
 def resample_ap(matches: Matches, metrics: Sequence[str], samples: int, seed: int = 0) -> ResampledAP:
     """AP of a run on resamples of its images: whole images drawn with replacement.
 
-    The draw depends on the number of images and the seed alone, so it is the same for every run on these images.
+    The draw depends only on the number of images and the seed, so it is the same for every run on these images.
 
     Raises:
         ValueError: an unknown metric, or no samples.
@@ -44,10 +44,10 @@ def resample_ap(matches: Matches, metrics: Sequence[str], samples: int, seed: in
 
 
 def mean_ap(runs: Sequence[ResampledAP]) -> ResampledAP:
-    """Mean over trainings of the AP metrics that all have: of the images, and of each resample of them.
+    """Mean over trainings of the AP metrics that all of them have: on the images, and on each resample of them.
 
     Raises:
-        ValueError: they were not matched against the same ground truth, or not drawn as often.
+        ValueError: the runs have different ground truths or numbers of resamples.
     """
     first = runs[0]
     for run in runs[1:]:
@@ -58,14 +58,14 @@ def mean_ap(runs: Sequence[ResampledAP]) -> ResampledAP:
 
 
 def ap_gain(baseline: ResampledAP, other: ResampledAP, metric: str, confidence: float) -> Gain | None:
-    """Difference of an AP metric that both have, on the same images; None where there is nothing to find.
+    """Difference of an AP metric between two runs on the same images; None if there are no objects to find.
 
     Interval: percentiles of a paired bootstrap, which draws the same images for both (Efron and Tibshirani 1993,
-    chapter 13). p: twice the share of resamples on the smaller side of zero, the data set itself counted as one more
-    on either side, so that it is never 0 (Davison and Hinkley 1997, section 4.2). Deterministic for a seed.
+    chapter 13). p: twice the fraction of resamples on the smaller side of zero; the data set itself is counted on both
+    sides, so that p is never 0 (Davison and Hinkley 1997, section 4.2). Deterministic for a seed.
 
     Raises:
-        ValueError: the two were not matched against the same ground truth, or not drawn as often.
+        ValueError: the runs have different ground truths or numbers of resamples.
     """
     return _gain(_difference(baseline, other, metric), other, confidence)
 
@@ -73,17 +73,17 @@ def ap_gain(baseline: ResampledAP, other: ResampledAP, metric: str, confidence: 
 def ap_gain_difference(
     baseline: ResampledAP, other: ResampledAP, metric: str, than: str, confidence: float
 ) -> Gain | None:
-    """How much larger the gain of one AP metric is than that of another, by the same paired bootstrap.
+    """Gain of AP metric `metric` minus the gain of AP metric `than`, by the same paired bootstrap.
 
-    None where one of them has nothing to find. Raises as `ap_gain` does.
+    None if one of them has no objects to find. Raises as `ap_gain` does.
     """
     difference = _difference(baseline, other, metric) - _difference(baseline, other, than)
     return _gain(difference, other, confidence)
 
 
-@functools.lru_cache(maxsize=1)  # one run after the other asks for the same
+@functools.lru_cache(maxsize=1)  # consecutive runs use the same weights
 def _weights(n: int, samples: int, seed: int) -> NDArray[np.int64]:
-    """How often each of n images counts (1 + samples, n): once in the data set itself, then in each resample."""
+    """Number of times that each of n images counts, (1 + samples, n): in the data set (once), then in each resample."""
     drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=samples)
     weights = np.concatenate([np.ones((1, n), dtype=drawn.dtype), drawn])
     weights.flags.writeable = False
@@ -100,7 +100,7 @@ def _check_resamples(one: ResampledAP, other: ResampledAP) -> None:
         raise ValueError("truths: the two differ, expected matches against the same ground truth")
     samples = [len(next(iter(run.ap.values()), ())) - 1 for run in (one, other)]
     if samples[0] != samples[1]:
-        raise ValueError(f"samples: found {samples[0]} and {samples[1]}, expected as many")
+        raise ValueError(f"samples: found {samples[0]} and {samples[1]}, expected equal numbers")
 
 
 def _gain(difference: NDArray[np.float64], other: ResampledAP, confidence: float) -> Gain | None:
@@ -111,7 +111,7 @@ def _gain(difference: NDArray[np.float64], other: ResampledAP, confidence: float
     method = f"paired bootstrap over images, percentiles of {len(resampled)} resamples"
     if other.trainings > 1:
         method = f"mean of {other.trainings} trainings, {method}"
-    # A resample may hold no object of a rare kind; then neither run has an AP, and neither is favoured.
+    # A resample may contain no object of a rare kind; the AP of both runs is then undefined.
     resampled = resampled[~np.isnan(resampled)]
     low, high, p = None, None, None
     if other.images > 1 and len(resampled):

@@ -1,7 +1,7 @@
-"""COCO evaluation: pycocotools' numbers, and the matches behind them, from which AP can be drawn again.
+"""COCO evaluation: pycocotools' metrics, and the matches from which AP can be recomputed for resampled images.
 
-Matching detections to ground truth is the slow part and looks at one image at a time, so it is done once.
-`Matches` keeps its outcome; `ap` and `bootstrap_ap` then give the AP of any re-weighting of the images.
+Matching detections to ground truth is the slow part and treats each image separately, so it is done once. `Matches`
+stores the result; `ap` and `bootstrap_ap` then compute the AP of any re-weighting of the images.
 """
 
 import contextlib
@@ -35,11 +35,11 @@ METRICS = (*AP_METRICS, "ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_lar
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """What COCO's matching found, for D detections of K categories in I images.
+    """Result of COCO's matching, for D detections of K categories in I images.
 
     The first axes are A = 4 area ranges (all, small, medium, large) and T = 10 IoU thresholds (0.50 to 0.95).
-    The detections (the best 100 an image and category) stand category by category, best score first, ties in
-    pycocotools' order. One is a true positive where matched and not ignored, a false positive where neither.
+    The detections (the best 100 per image and category) are sorted by category and descending score, ties in
+    pycocotools' order. A detection is a true positive if matched and not ignored, a false positive if neither.
     """
 
     image_ids: NDArray[np.int64]  # (I,)
@@ -52,7 +52,7 @@ class Matches:
     truths: NDArray[np.int32]  # (A, K, I) objects to be found
 
     def save(self, path: str | Path, masks: "Matches | None" = None) -> None:
-        """Write an .npz file, atomically; what `masks` match goes with it, `mask_` before the names of its arrays."""
+        """Write an .npz file atomically; arrays of `masks` are added with the prefix `mask_`."""
         kinds = {"": self} if masks is None else {"": self, "mask_": masks}
         arrays = {kind + field.name: getattr(one, field.name) for kind, one in kinds.items() for field in fields(one)}
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
@@ -60,7 +60,7 @@ class Matches:
 
     @classmethod
     def load(cls, path: str | Path, kind: str = "") -> "Matches":
-        """Read what `save` wrote, of `kind` "mask_" the masks'; InputError if the file is anything else."""
+        """Read a file of `save`; `kind` "mask_" reads the matches of masks. InputError if the file is not valid."""
         names = [field.name for field in fields(cls)]
         arrays = read_arrays(path, [kind + name for name in names], "the matches of an evaluation")
         matches = cls(**{name: arrays[kind + name] for name in names})
@@ -75,7 +75,7 @@ class Matches:
         return matches
 
     def _problem(self) -> str | None:
-        """What no evaluation gives: other types, an index to nothing, more matches in an image than objects."""
+        """Describe invalid content: wrong types, an index out of range, more matches in an image than objects."""
         kinds = {"image_ids": "i", "image": "i", "category": "i", "truths": "i", "matched": "b", "ignored": "b"}
         for name, wanted in (kinds | {"score": "f", "categories": "U"}).items():
             if (found := getattr(self, name).dtype).kind != wanted:
@@ -102,7 +102,7 @@ class Matches:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """The twelve COCO numbers and each category's AP in percent (None: nothing to find), and the matches."""
+    """The twelve COCO metrics and each category's AP in percent (None: no objects to find), and the matches."""
 
     metrics: dict[str, float | None]
     per_category: dict[str, float | None]
@@ -117,14 +117,14 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate detections with pycocotools.
 
-    A detection's area is that of its box for "bbox" and of its mask for "segm", also where it carries both
-    (as in mmdet; pycocotools' loadRes would take the box).
+    A detection's area is that of its box for "bbox" and of its mask for "segm", even if it has both (as in mmdet;
+    pycocotools' loadRes would use the box).
 
     Args:
         annotations: a COCO annotation file.
-        detections: a COCO result file, or what it holds.
+        detections: a COCO result file, or its content.
         iou_type: "bbox" or "segm".
-        area_limits: small ends and large begins here, in square pixels.
+        area_limits: upper limit of small and lower limit of large areas, in square pixels.
 
     Raises:
         InputError: a file cannot be read, or an entry cannot be evaluated.
@@ -155,7 +155,7 @@ def evaluate(
 
 
 def ap(matches: Matches, weights: NDArray[np.integer] | None = None, metric: str = "ap") -> float:
-    """AP in percent, NaN where there is nothing to find; `weights` (I,): how often each image counts."""
+    """AP in percent, NaN if there are no objects to find; `weights` (I,): number of times that each image counts."""
     if weights is None:
         weights = np.ones(len(matches.image_ids), dtype=np.int64)
     return float(bootstrap_ap(matches, np.asarray(weights)[None], (metric,))[metric][0])
@@ -164,9 +164,9 @@ def ap(matches: Matches, weights: NDArray[np.integer] | None = None, metric: str
 def bootstrap_ap(
     matches: Matches, weights: NDArray[np.integer], metrics: Sequence[str] = tuple(AP_METRICS)
 ) -> dict[str, NDArray[np.float64]]:
-    """AP in percent, (B,) for each metric, of B resamples of the images; NaN where there is nothing to find.
+    """AP in percent, (B,) for each metric, of B resamples of the images; NaN if there are no objects to find.
 
-    Each equals pycocotools' number for a data set that holds image i weights[b, i] times.
+    Each equals pycocotools' result for a data set that contains image i weights[b, i] times.
 
     Args:
         matches: of D detections in I images.
@@ -189,7 +189,7 @@ def bootstrap_ap(
         needed.setdefault(area, set()).update(range(10)[thresholds])
     total, present = np.zeros((4, 10, len(weights))), np.zeros((4, len(weights)))
     starts = np.searchsorted(matches.category, np.arange(len(matches.categories) + 1))
-    # Counts of detections and objects are exact in this type.
+    # This type represents the counts of detections and objects exactly.
     counts = max(len(matches.score), int(matches.truths[0].sum()))
     drawn: NDArray[np.floating] = weights.T.astype(
         np.float32 if int(weights.max(initial=0)) * counts < 2**24 else np.float64, order="C"
@@ -202,7 +202,7 @@ def bootstrap_ap(
             at = np.array(sorted(thresholds_of_area))
             matched, ignored = (of[area, at, start:stop] for of in (matches.matched, matches.ignored))
             total[area, at] += average_precision(drawn, image, matched, ignored, truths)
-    with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN that the docstring promises
+    with np.errstate(invalid="ignore"):  # 0 / 0 gives the NaN of the docstring
         return {
             metric: 100 * total[area, thresholds].mean(axis=0) / present[area]
             for metric, (area, thresholds) in ((metric, AP_METRICS[metric]) for metric in metrics)
@@ -212,8 +212,8 @@ def bootstrap_ap(
 def precision_recall(matches: Matches, iou: float = 0.5) -> NDArray[np.float64]:
     """Precision at COCO's 101 levels of recall, (101,): the mean over the categories with objects; NaN without any.
 
-    As pycocotools' for all areas; the mean over the levels is the AP at this IoU threshold, one of 0.50, 0.55 ... 0.95
-    (ValueError for another).
+    As in pycocotools for all areas; the mean over the levels is the AP at this IoU threshold. ValueError unless the
+    threshold is one of 0.50, 0.55 ... 0.95.
     """
     t = round(20 * iou) - 10
     if not 0 <= t < 10 or abs(iou - 0.5 - t / 20) > 1e-9:
@@ -222,7 +222,7 @@ def precision_recall(matches: Matches, iou: float = 0.5) -> NDArray[np.float64]:
     for k in np.flatnonzero(truths := matches.truths[0].sum(axis=1)):
         hits = np.cumsum(matches.matched[0, t, (matches.category == k) & ~matches.ignored[0, t]])
         precision = hits / (np.arange(1, len(hits) + 1) + np.spacing(1))
-        highest = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0)  # at this recall or beyond; then none is
+        highest = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0)  # at this recall or higher
         curves.append(highest[np.searchsorted(hits / truths[k], RECALLS)])
     return np.mean(curves, axis=0) if curves else np.full(len(RECALLS), np.nan)
 

@@ -1,4 +1,4 @@
-"""Reading COCO ground truth and detections: whatever cannot be evaluated is refused in one sentence."""
+"""Read and check COCO ground truth and detections; invalid content raises an InputError of one sentence."""
 
 import reprlib
 from numbers import Real
@@ -14,13 +14,13 @@ from sgenet.runtime.files import read_json
 _LARGEST_ID = 2**53
 _LARGEST_SIDE = 2**20  # pixels
 _MOST_CATEGORIES = 5000  # pycocotools takes 200 kB of memory for each
-_MOST_PAIRS = 10**8  # of a category and an image, each of which it looks at four times
+_MOST_PAIRS = 10**8  # of a category and an image; pycocotools processes each pair four times
 
 
 def read(
     annotations: Path, detections: Path | list[dict[str, Any]], iou_type: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Ground truth and detections as two COCO data sets, checked, with what `iou_type` needs and no more."""
+    """Ground truth and detections as two checked COCO data sets, with only the fields that `iou_type` needs."""
     from pycocotools import mask
 
     dataset = read_lists(annotations, annotations)
@@ -39,9 +39,9 @@ def read(
         names.add(name)
         categories[_new(entry, categories, place)] = name
     if len(categories) > _MOST_CATEGORIES or len(categories) * len(images) > _MOST_PAIRS:
-        told = f"found {len(categories):,} categories and {len(images):,} images"
+        counts = f"found {len(categories):,} categories and {len(images):,} images"
         expected = f"at most {_MOST_CATEGORIES:,}, and {_MOST_PAIRS:,} pairs of both"
-        raise InputError(f"{annotations}: {told}, expected {expected}")
+        raise InputError(f"{annotations}: {counts}, expected {expected}")
 
     def shaped(entry: Any, place: str, number: int, polygons: bool) -> dict[str, Any]:
         image, category = (_known(entry, key, known, place) for key, known in owners.items())
@@ -51,7 +51,7 @@ def read(
         return {**checked, "segmentation": _segmentation(entry, place, images[image], polygons)}
 
     owners: dict[str, dict[int, Any]] = {"image_id": images, "category_id": categories}
-    # Ids are given anew from 1: pycocotools takes a match to the id 0 for no match and merges equal ids.
+    # New ids from 1: pycocotools treats a match to the id 0 as no match, and merges equal ids.
     truth = []
     for number, entry in enumerate(dataset["annotations"], 1):
         place = f"{annotations}: annotations.{number - 1}"
@@ -101,7 +101,7 @@ def _side(entry: Any, key: str, place: str) -> int:
 
 def _new(entry: Any, known: dict[int, Any], place: str) -> int:
     if (value := _whole(entry, "id", place)) in known:
-        raise InputError(f"{place}.id: found {value} once more, expected an id of its own")
+        raise InputError(f"{place}.id: found {value} again, expected a unique id")
     return value
 
 

@@ -1,21 +1,21 @@
-"""`sgenet coco-eval`: COCO's twelve numbers of any result file, for a reader or a program."""
+"""`sgenet coco-eval`: COCO's twelve metrics of any result file, as text or JSON."""
 
 import json
 from pathlib import Path
 
 from sgenet.evaluation.coco_eval import METRICS, Evaluation, evaluate
 
-# What each number is over: IoU thresholds, objects' area, detections an image.
+# Definition of each metric: IoU thresholds, areas of objects, detections per image.
 _MEANING = {
-    "ap": "IoU 0.50 to 0.95, all areas, 100 detections an image",
+    "ap": "IoU 0.50 to 0.95, all areas, 100 detections per image",
     "ap50": "IoU 0.50",
     "ap75": "IoU 0.75",
     "ap_small": "area below 32 x 32 pixels",
     "ap_medium": "area from 32 x 32 to 96 x 96 pixels",
     "ap_large": "area above 96 x 96 pixels",
-    "ar1": "IoU 0.50 to 0.95, all areas, 1 detection an image",
-    "ar10": "10 detections an image",
-    "ar100": "100 detections an image",
+    "ar1": "IoU 0.50 to 0.95, all areas, 1 detection per image",
+    "ar10": "10 detections per image",
+    "ar100": "100 detections per image",
     "ar_small": "area below 32 x 32 pixels",
     "ar_medium": "area from 32 x 32 to 96 x 96 pixels",
     "ar_large": "area above 96 x 96 pixels",
@@ -29,8 +29,8 @@ def describe(annotations: Path, detections: Path, iou_type: str, *, as_json: boo
         annotations: a COCO annotation file.
         detections: a COCO result file.
         iou_type: "bbox" or "segm".
-        as_json: one line of JSON, the twelve numbers in percent, null where undefined; otherwise lines to read, with
-            the AP of each category.
+        as_json: one line of JSON with the twelve metrics in percent, null where undefined; otherwise a table that
+            also contains the AP of each category.
 
     Raises:
         InputError: a file cannot be read, or an entry cannot be evaluated.

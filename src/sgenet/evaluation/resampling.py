@@ -1,6 +1,6 @@
-"""AP of one category on many resamples of the images at once, as pycocotools would compute each.
+"""AP of one category on many resamples of the images at once, equal to pycocotools' result for each.
 
-The arrays have a resample a column: rows are then added, and compared, as a whole.
+Each column of the arrays is a resample, so that operations on rows are vectorised over the resamples.
 """
 
 import numpy as np
@@ -16,10 +16,10 @@ def average_precision(
     ignored: NDArray[np.bool_],
     truths: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """AP as a fraction, (T, B), at T IoU thresholds in B resamples; 0 where there is nothing to find.
+    """AP as a fraction, (T, B), at T IoU thresholds in B resamples; 0 if there are no objects to find.
 
     Args:
-        drawn: (I, B) how often each image was drawn; sums of its numbers over all detections must be exact.
+        drawn: (I, B) number of times that each image was drawn; sums over all detections must be exact in its type.
         image: (D,) of each detection, best score first.
         matched: (T, D) as in `coco_eval.Matches`.
         ignored: (T, D) as in `coco_eval.Matches`.
@@ -33,7 +33,7 @@ def average_precision(
     for same in alike.values():
         counted = ~ignored[same[0]]
         hits = np.flatnonzero(matched[same].any(axis=0) & counted)
-        columns = max(256, 2**17 // max(1, len(hits)))  # keeps the arrays below in cache
+        columns = max(256, 2**17 // max(1, len(hits)))  # so that the arrays below fit in the cache
         for first in range(0, drawn.shape[1] if len(hits) else 0, columns):
             chunk = slice(first, first + columns)
             seen = _seen(drawn[:, chunk], image, counted, hits)
@@ -49,15 +49,15 @@ def _area_under_curve(
 ) -> NDArray[np.float64]:
     """AP, (B,), from H true positives.
 
-    Interpolated precision, the highest one at this recall or beyond, is always reached at a true positive,
-    and by the last copy of one drawn several times. So true positives alone are looked at, each with its
-    copies in one step; its precision stands for the recall levels that it is the first to reach.
+    Interpolated precision, the highest precision at this recall or higher, is always attained at a true positive, and
+    at the last copy if an image was drawn several times. Therefore only true positives are processed, each with its
+    copies in one step; its precision counts for the recall levels that it is the first to reach.
 
     Args:
-        hits: (H, B) how often each true positive was drawn, best score first; overwritten.
-        seen: (H, B) how many detections were counted up to each.
+        hits: (H, B) number of times that each true positive was drawn, best score first; overwritten.
+        seen: (H, B) number of detections counted up to each.
         levels: flat table of recall levels, from `_recall_levels`.
-        offset: (B,) where each resample's row begins in `levels`.
+        offset: (B,) start of each resample's row in `levels`.
     """
     _accumulate(np.add, hits)
     precision = hits / (seen.astype(np.float64) + np.spacing(1))
@@ -68,7 +68,7 @@ def _area_under_curve(
 
 
 def _accumulate(operation: np.ufunc, rows: NDArray[np.floating]) -> None:
-    """Like operation.accumulate down the rows, in place; that one walks down each column, several times slower."""
+    """Accumulate down the rows, in place; operation.accumulate goes down each column and is several times slower."""
     for previous, row in zip(rows[:-1], rows[1:], strict=True):
         operation(row, previous, out=row)
 
@@ -76,7 +76,7 @@ def _accumulate(operation: np.ufunc, rows: NDArray[np.floating]) -> None:
 def _seen(
     drawn: NDArray[np.floating], image: NDArray[np.int32], counted: NDArray[np.bool_], hits: NDArray[np.intp]
 ) -> NDArray[np.floating]:
-    """How many counted detections stand up to each of these hits, (H, B), from (D,) `image` and `counted`."""
+    """Number of counted detections up to each of these hits, (H, B), from (D,) `image` and `counted`."""
     image = image[counted]
     ends = np.cumsum(counted)[hits].tolist()
     seen = np.empty((len(hits), drawn.shape[1]), dtype=drawn.dtype)
@@ -87,9 +87,9 @@ def _seen(
 
 
 def _recall_levels(truths: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """A table, how many recall levels h hits of n objects reach, and where in it each n of `truths` begins.
+    """Table of the number of recall levels that h hits of n objects reach, and the offset of each n of `truths` in it.
 
-    The division is pycocotools', so that a recall that falls on a level is rounded to the same side.
+    The division is the same as in pycocotools, so that a recall equal to a level is rounded in the same way.
     """
     distinct, row = np.unique(np.maximum(truths, 1), return_inverse=True)
     hits = np.arange(distinct[-1] + 1)

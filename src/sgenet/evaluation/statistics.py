@@ -1,7 +1,7 @@
-"""How sure a number is, and whether one run beats another: intervals and paired comparisons, in points.
+"""Confidence intervals and paired comparisons of runs, in percentage points.
 
-Points are points of percent. Two runs are always compared on the same images (or the same seeds): what makes
-an image hard is then common to both and drops out of the difference.
+Two runs are always compared on the same images (or the same seeds): the difficulty of an image is then common to both
+and cancels in the difference.
 """
 
 from collections.abc import Sequence
@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 FEWEST_SEEDS = 3  # for an interval: two leave one degree of freedom, where 95 % is 12.7 standard errors to either side
-MOST_NEEDED = 1_000_000  # images or seeds; beyond it no experiment is a plan
+MOST_NEEDED = 1_000_000  # images or seeds; larger experiments are not feasible
 
 
 @dataclass(frozen=True)
 class Gain:
-    """Other minus baseline in points of percent, its interval, and how it was judged.
+    """Other minus baseline in percentage points, its confidence interval, and the method.
 
-    `low`, `high` and `p` are None where the data allow no interval worth printing: over fewer than three seeds, or of
-    a single image for AP. `p` is two-sided, of no difference at all. `n` counts what was compared, `of` says what that
-    was, and so what the interval covers the choice of.
+    `low`, `high` and `p` are None if the data do not support an interval: with fewer than three seeds, or a single
+    image for AP. `p` is two-sided; the null hypothesis is no difference. `n` is the number of units compared and `of`
+    their kind; the interval covers the sampling error of these units.
     """
 
     value: float
@@ -35,16 +35,16 @@ class Gain:
 
     @property
     def direction(self) -> str:
-        """Where the interval lies: "higher" or "lower" than 0; "undecided" if it holds 0 or there is none."""
+        """Position of the interval: "higher" or "lower" than 0; "undecided" if it contains 0 or is None."""
         if self.low is None or self.high is None or self.low <= 0 <= self.high:
             return "undecided"
         return "higher" if self.low > 0 else "lower"
 
     @property
     def another(self) -> tuple[float, float] | None:
-        """The interval of what one more training could give.
+        """Prediction interval of the result of one more training.
 
-        Over seeds it is Student's prediction interval. Over images it is the interval itself, which does not cover
+        Over seeds it is Student's prediction interval. Over images it is the confidence interval, which does not cover
         the run-to-run variance.
         """
         if self.low is None or self.high is None:
@@ -71,11 +71,11 @@ def wilson(successes: int, n: int, confidence: float) -> tuple[float, float]:
 def accuracy_gain(baseline: NDArray[np.bool_], other: NDArray[np.bool_], confidence: float) -> Gain:
     """Difference of two accuracies on the same images.
 
-    Interval: adjusted Wald of Bonett and Price (2012, doi:10.3102/1076998611411915), which adds one image to
-    either kind of disagreement; one of those that Fagerland, Lydersen and Laake (2014, doi:10.1002/sim.6148)
-    recommend for paired proportions, and defined where the two never disagree. p: mid-p McNemar test, which the same
-    authors (2013, doi:10.1186/1471-2288-13-91) recommend over the exact one, whose p is too large. Near the border the
-    two may still disagree: verdicts go by the interval.
+    Interval: adjusted Wald of Bonett and Price (2012, doi:10.3102/1076998611411915), which adds one image to each kind
+    of disagreement. Fagerland, Lydersen and Laake (2014, doi:10.1002/sim.6148) recommend it among others for paired
+    proportions, and it is defined if the two never disagree. p: mid-p McNemar test, which the same authors (2013,
+    doi:10.1186/1471-2288-13-91) recommend over the exact test, which is conservative. Near the limit of significance,
+    interval and p may disagree; verdicts use the interval.
 
     Args:
         baseline: (n,) whether the baseline classified each image correctly.
@@ -87,7 +87,7 @@ def accuracy_gain(baseline: NDArray[np.bool_], other: NDArray[np.bool_], confide
     check_confidence(confidence)
     baseline, other = np.asarray(baseline), np.asarray(other)
     if baseline.dtype != bool or other.dtype != bool or baseline.ndim != 1:
-        raise ValueError("expected two vectors of booleans, one entry an image")
+        raise ValueError("expected two vectors of booleans, one entry per image")
     n = _paired(baseline, other)
     gained, lost = int((other & ~baseline).sum()), int((baseline & ~other).sum())
     up, down = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
@@ -106,9 +106,9 @@ def accuracy_gain(baseline: NDArray[np.bool_], other: NDArray[np.bool_], confide
 def mean_accuracy_gain(baseline: NDArray[np.bool_], other: NDArray[np.bool_], confidence: float) -> Gain:
     """Difference of two mean accuracies of the same few trainings each, on the same images.
 
-    Normal interval and test of the mean over images of the difference that an image makes, itself a mean over the
-    trainings: such a difference is no longer one of two outcomes, as those of `accuracy_gain` and McNemar's test are.
-    It covers the choice of the images and takes the trainings as they are. A single image gives none.
+    Normal interval and test of the mean over images of each image's difference, which is a mean over the trainings.
+    These differences are not binary, as `accuracy_gain` and McNemar's test require. The interval covers the sampling
+    error of the images; the trainings are treated as fixed. With a single image there is no interval.
 
     Args:
         baseline: (trainings, n) whether each training of the baseline classified each image correctly.
@@ -119,7 +119,7 @@ def mean_accuracy_gain(baseline: NDArray[np.bool_], other: NDArray[np.bool_], co
 
     check_confidence(confidence)
     if baseline.dtype != bool or other.dtype != bool or baseline.ndim != 2 or baseline.shape != other.shape:
-        raise ValueError("expected two tables of booleans of one shape, a row a training and a column an image")
+        raise ValueError("expected two tables of booleans of equal shape, a row per training and a column per image")
     trainings, n = baseline.shape
     if not trainings or not n:
         raise ValueError(f"found {trainings} trainings and {n} images, expected one or more of each")
@@ -136,11 +136,11 @@ def mean_accuracy_gain(baseline: NDArray[np.bool_], other: NDArray[np.bool_], co
 def seed_gain(baseline: Sequence[float], other: Sequence[float], confidence: float) -> Gain:
     """Difference of the means over seeds, paired by seed, with Student's t interval and test of the differences.
 
-    Fewer than FEWEST_SEEDS get neither.
+    With fewer than FEWEST_SEEDS there is neither interval nor test.
 
     Args:
-        baseline: one value in percent a seed.
-        other: one value in percent a seed, in the same order of seeds.
+        baseline: one value in percent per seed.
+        other: one value in percent per seed, in the same order of seeds.
         confidence: of the interval, a fraction between 0 and 1.
     """
     from scipy.special import stdtr
@@ -172,10 +172,10 @@ def seed_interval(values: ArrayLike, confidence: float) -> tuple[float, float] |
 
 
 def holm(p: Sequence[float | None]) -> list[float | None]:
-    """p values adjusted for being several: Holm's step-down procedure (1979, www.jstor.org/stable/4615733).
+    """p values adjusted for multiple comparisons: Holm's step-down procedure (1979, www.jstor.org/stable/4615733).
 
-    Rejecting where the adjusted value is at most alpha keeps the chance of any false rejection at alpha, however
-    the tests depend on each other. None, a comparison without a test, stays None and counts for nothing.
+    Rejecting hypotheses whose adjusted value is at most alpha bounds the family-wise error rate by alpha, for any
+    dependence between the tests. None (a comparison without a test) stays None and is not counted.
     """
     known = {index: value for index, value in enumerate(p) if value is not None}
     if not all(0 <= value <= 1 for value in known.values()):
@@ -189,15 +189,15 @@ def holm(p: Sequence[float | None]) -> list[float | None]:
 
 
 def needed(gain: Gain, published: float, power: float = 0.8) -> int | None:
-    """How many images, or seeds (`gain.of`), in all would tell the published gain from zero, with this power.
+    """Total number of images or seeds (`gain.of`) needed to detect the published gain with this power.
 
-    Two-sided at the gain's confidence, with the spread seen here: over images by the normal approximation to the
-    paired difference, over seeds by the paired t test's own distribution, the noncentral t. A result that is
-    significant with the wrong sign counts as missed.
+    The test is two-sided at the gain's confidence, with the observed variance: over images by the normal approximation
+    to the paired difference, over seeds by the noncentral t distribution of the paired t test. A significant result
+    with the wrong sign counts as missed.
 
     Returns:
-        the smallest such number; None above MOST_NEEDED, without an interval, where no spread was seen, or where
-        nothing is published to be told from zero.
+        the smallest such number; None above MOST_NEEDED, without an interval, with zero observed variance, or if the
+        published gain is zero.
     """
     if not 0 < power < 1:
         raise ValueError(f"power: found {power}, expected a fraction between 0 and 1")
@@ -209,7 +209,7 @@ def needed(gain: Gain, published: float, power: float = 0.8) -> int | None:
 
 
 def _needed_images(half: float, gain: Gain, power: float) -> int | None:
-    """`half`: half the width that the interval of one image would have, in published gains."""
+    """`half`: half the width of the interval for a single image, in units of the published gain."""
     from scipy.special import ndtri
 
     found = (half * (1 + ndtri(power) / ndtri((1 + gain.confidence) / 2))) ** 2
@@ -224,7 +224,7 @@ def _needed_seeds(half: float, gain: Gain, power: float) -> int | None:
 
     def enough(n: int) -> bool:
         missed = nctdtr(n - 1, effect * np.sqrt(n), stdtrit(n - 1, level))
-        return not missed > 1 - power  # NaN is a chance too small for nctdtr, below 1e-50
+        return not missed > 1 - power  # NaN: a probability too small for nctdtr, below 1e-50
 
     if not enough(MOST_NEEDED):
         return None
@@ -236,21 +236,21 @@ def _needed_seeds(half: float, gain: Gain, power: float) -> int | None:
 
 
 def _mid_p(gained: int, lost: int) -> float:
-    """Two-sided mid-p of McNemar's test: chance of a larger disagreement, and half that of one as large.
+    """Two-sided mid-p of McNemar's test: probability of a larger disagreement plus half that of an equal one.
 
-    1 where the two never disagree.
+    1 if the two never disagree.
     """
     from scipy.special import bdtr
 
     fewer, n = min(gained, lost), gained + lost
     if gained == lost:
         return 1 - float(bdtr(fewer, n, 0.5) - bdtr(fewer - 1, n, 0.5)) / 2 if n else 1.0
-    return float(bdtr(fewer, n, 0.5) + (bdtr(fewer - 1, n, 0.5) if fewer else 0.0))  # twice a tail, less its end once
+    return float(bdtr(fewer, n, 0.5) + (bdtr(fewer - 1, n, 0.5) if fewer else 0.0))  # twice the tail less its last term
 
 
 def _paired(baseline: NDArray, other: NDArray) -> int:
     if baseline.shape != other.shape or not len(baseline):
-        raise ValueError(f"found {len(baseline)} and {len(other)} values, expected as many, and one or more")
+        raise ValueError(f"found {len(baseline)} and {len(other)} values, expected equal numbers of one or more")
     return len(baseline)
 
 

@@ -1,19 +1,19 @@
-"""The operation of SGE in the form that is fastest on a tensor's device, as an operator of torch.
+"""The SGE operation as a torch operator, with the fastest implementation for the tensor's device.
 
-For one sample and one group of m channels at S positions, with x_c,i a number of the map (arXiv 1905.09646, section 3):
+For one sample and one group of m channels at S positions, with element x_c,i of the map (arXiv 1905.09646, section 3):
 
-    mu_c = mean_i x_c,i           s_i = sum_c mu_c x_c,i          mean vector, likeness to it
+    mu_c = mean_i x_c,i           s_i = sum_c mu_c x_c,i          mean vector, similarity to it
     z_i = (s_i - mean(s)) / (d + eps)                             d: unbiased deviation of s
     a_i = sigmoid(gamma z_i + beta)           y_c,i = x_c,i a_i
 
-and backwards, from G_c,i, the gradient of y, with r = 1 / (d + eps):
+and backward, from G_c,i, the gradient of y, with r = 1 / (d + eps):
 
     t_i = a_i (1 - a_i) sum_c G_c,i x_c,i     dgamma = sum_i t_i z_i          dbeta = sum_i t_i
     q_i = gamma r (t_i - mean(t)) - k (s_i - mean(s)),  k = gamma r dgamma / ((S - 1) d), or 0 where d is 0
     dx_c,i = G_c,i a_i + mu_c q_i + mean_j(q_j x_c,j)
 
-The map alone is large: beside it, mu, mean(s) and d are all that is kept for the way back. `reference`
-is the definition in plain torch; `cpu` and `cuda` walk through the map as few times as it takes.
+Only the map is large: the backward pass needs the map, mu, mean(s) and d. `reference` is the definition in plain torch;
+`cpu` and `cuda` read the map as few times as possible.
 """
 
 import contextlib
@@ -40,13 +40,13 @@ _form: Form = "fused"
 def spatial_group_enhance(
     x: Tensor, weight: Tensor, bias: Tensor, groups: int, normalize: bool = True, eps: float = 1e-5
 ) -> Tensor:
-    """`reference`, computed by fused kernels where `x` lies on a device that has such.
+    """Compute `reference` with fused kernels if the device of `x` has them.
 
-    Equal to the reference within 1e-5 of its largest number in float32, and so are the gradients of x, weight and bias.
-    It can be differentiated once. Shapes, types and errors as `reference`; the result of one seed and device does not
-    depend on the number of threads.
+    The result and the gradients of x, weight and bias equal those of the reference within 1e-5 of its largest value in
+    float32. It can be differentiated once. Shapes, types and errors are those of `reference`. For a given seed and
+    device the result does not depend on the number of threads.
     """
-    alone = normalize and x.shape[2:].numel() == 1  # one position is like nothing else: its gate is sigmoid(beta)
+    alone = normalize and x.shape[2:].numel() == 1  # for a single position the gate is sigmoid(beta)
     if _form == "fused" and not alone and _available(x.device.type):
         y: Tensor = torch.ops.sgenet.spatial_group_enhance(x, weight, bias, groups, normalize, eps)[0]
         return y
@@ -55,7 +55,7 @@ def spatial_group_enhance(
 
 @contextlib.contextmanager
 def use(form: Form) -> Iterator[None]:
-    """Within it, `spatial_group_enhance` takes this form: to compare, and where gradients of gradients are wanted."""
+    """Context in which `spatial_group_enhance` uses this form: for comparisons, and for higher-order gradients."""
     global _form
     before, _form = _form, form
     try:
@@ -65,29 +65,29 @@ def use(form: Form) -> Iterator[None]:
 
 
 def _available(device: str) -> bool:
-    # While torch.compile looks at it nothing can be imported, nor need it be: the operator imports its kernels.
+    # Under torch.compile's tracing imports are not possible, and not needed: the operator imports its kernels.
     return device in _INSTALLED and (torch.compiler.is_compiling() or _kernels(device) is not None)
 
 
 @functools.cache
 def _kernels(device: str) -> ModuleType | None:
-    """The module for a device; imported when the first map lies there, for it brings a compiler."""
+    """The kernel module of a device; imported at its first use, since it imports a compiler."""
     try:
         importlib.import_module(_NEEDS[device])
-    except ImportError:  # of no use on this machine: the plain form serves
+    except ImportError:  # not usable on this machine: the reference is used
         return None
     return importlib.import_module(f"sgenet.kernels.{device}")
 
 
 def _dense(x: Tensor) -> tuple[Tensor, torch.memory_format]:
-    """The map with its numbers side by side: as it is, where it is contiguous in either memory format."""
+    """Return the map in dense memory: unchanged if it is contiguous in either memory format."""
     last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
     memory_format = torch.channels_last if last else torch.contiguous_format
     return x.contiguous(memory_format=memory_format), memory_format
 
 
 def _ready(x: Tensor, *parameters: Tensor) -> tuple[Any, torch.memory_format, list[Tensor]]:
-    """The kernels for a map's device; its memory format; the map dense, and parameters in the type of sums."""
+    """Return the kernels for the map's device; its memory format; the dense map, and parameters in `sum_type`."""
     kernels = _kernels(x.device.type)
     assert kernels is not None
     x, memory_format = _dense(x)
@@ -108,7 +108,7 @@ torch.library.define(
 def _forward(
     x: Tensor, weight: Tensor, bias: Tensor, groups: int, normalize: bool, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns y; the mean vector (N, C); mean and deviation of the likeness (N, groups, 2); these in `sum_type`."""
+    """Return y; the mean vector (N, C); mean and deviation of the similarity (N, groups, 2); these in `sum_type`."""
     kernels, _, tensors = _ready(x, weight, bias)
     found: tuple[Tensor, Tensor, Tensor] = kernels.forward(*tensors, groups, normalize, eps)
     return found
@@ -136,7 +136,7 @@ def _backward(
     normalize: bool,
     eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns the gradients of x, weight and bias, the latter two in `sum_type`."""
+    """Return the gradients of x, weight and bias, the latter two in `sum_type`."""
     kernels, memory_format, tensors = _ready(x, weight, bias)
     grad = grad.contiguous(memory_format=memory_format)
     found: tuple[Tensor, Tensor, Tensor] = kernels.backward(

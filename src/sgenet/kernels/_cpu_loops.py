@@ -1,8 +1,8 @@
 """The loops that numba compiles for `sgenet.kernels.cpu`.
 
-All in one file, for numba keeps compiled code until the file of the function that was asked for changes, and looks at
-no other. A job, which `run` in `cpu` hands over by its address, is a row of 64-bit numbers: what is to be done, and the
-addresses of tensors. Each thread takes unit after unit of it.
+They are in one file because numba's cache of a compiled function depends only on the file of that function. A job,
+which `_run` in `cpu` passes by its address, is an array of 64-bit numbers: the sizes of the work, and the addresses of
+tensors. Each thread processes one unit of it after another.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from llvmlite import ir
 from numba import carray, int64, njit, types
 from numba.extending import intrinsic, overload
 
-# Sums may be reordered, so that they become vector instructions; NaN and infinity keep their meaning.
+# Sums may be reordered so that they are vectorised; NaN and infinity keep their meaning.
 _FAST = {"reassoc", "nsz", "contract", "arcp", "afn"}
 _SPAN = 512  # rows of a partial sum, where a sum over positions has a single accumulator
 
@@ -21,7 +21,7 @@ FIELDS = 20
 
 @intrinsic
 def _pointer(context, address):
-    """A number as the address that it is."""
+    """Convert a number to the address that it represents."""
 
     def generate(context, builder, signature, arguments):
         return builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
@@ -31,7 +31,7 @@ def _pointer(context, address):
 
 @intrinsic
 def _take(context, job):
-    """Count the first number at an address up by one, against all other threads; returns what it was."""
+    """Atomically increment the number at an address by one; returns the previous value."""
 
     def generate(context, builder, signature, arguments):
         number = builder.bitcast(arguments[0], ir.IntType(64).as_pointer())
@@ -49,7 +49,7 @@ def _float_of_bits(context, bits):
 
 
 def _sigmoid(value):
-    """1 / (1 + exp(-value)); in compiled code alone. In float32 within 2e-7 of it, relatively, for |value| < 87."""
+    """1 / (1 + exp(-value)); in compiled code only. In float32 within 2e-7 of it, relatively, for |value| < 87."""
     raise NotImplementedError
 
 
@@ -63,12 +63,12 @@ def _sigmoid64(value):
 
 
 def _sigmoid32(value):
-    """Plain arithmetic, so that a loop over it becomes vector instructions.
+    """Sigmoid in plain arithmetic, so that a loop over it is vectorised.
 
     exp(e) = 2^n exp(f) with |f| <= ln(2) / 2, where the Taylor polynomial of degree 7 is exact to 6e-9.
     """
     e = -value
-    e = np.float32(-87.0) if e < np.float32(-87.0) else e  # so written, NaN stays NaN
+    e = np.float32(-87.0) if e < np.float32(-87.0) else e  # in this form, NaN stays NaN
     e = np.float32(87.0) if e > np.float32(87.0) else e
     n = np.floor(e * np.float32(1.4426950408889634) + np.float32(0.5))
     f = e - n * np.float32(0.693359375)  # ln 2 in two parts, the first short, so that its product with n is exact
@@ -117,7 +117,7 @@ def _products(x, grad, out):
 
 @njit(fastmath=_FAST, error_model="numpy")
 def _mean(s):
-    """Of at least one number, all in one row."""
+    """Mean of a row of at least one number."""
     total = s.dtype.type(0)
     for i in range(s.size):
         total += s[i]
@@ -126,9 +126,9 @@ def _mean(s):
 
 @njit(fastmath=_FAST, error_model="numpy")
 def _centre(s, mean):
-    """Take the mean off `s`, in place; returns what rounding left of it, which is to be taken off as well.
+    """Subtract the mean from `s`, in place; returns the rounding error of it, which must be subtracted as well.
 
-    Of a map of equal numbers nothing else is left, and normalised it would be all there is.
+    For a constant map only the rounding error remains, and normalisation would amplify it.
     """
     rest = s.dtype.type(0)
     for i in range(s.size):
@@ -139,7 +139,7 @@ def _centre(s, mean):
 
 @njit(fastmath=_FAST, error_model="numpy")
 def _to_gates(s, gamma, beta, normalize, eps, statistics):
-    """Turn the likeness of one group into its gates, in place; its mean and unbiased deviation to `statistics`."""
+    """Convert the similarity of one group to its gates, in place; write mean and unbiased deviation to `statistics`."""
     mean = rest = squares = s.dtype.type(0)
     if normalize:
         mean = _mean(s)
@@ -154,9 +154,9 @@ def _to_gates(s, gamma, beta, normalize, eps, statistics):
 
 @njit(fastmath=_FAST, error_model="numpy")
 def _to_gradients(s, products, gates, gamma, beta, normalize, eps, deviation):
-    """Turn the likeness of one group into its gradient, in place, with the gates beside it.
+    """Convert the similarity of one group to its gradient, in place, and compute the gates.
 
-    Returns the gradients of gamma and beta; `products` are used up.
+    Returns the gradients of gamma and beta; `products` is overwritten.
     """
     zero, one = s.dtype.type(0), s.dtype.type(1)
     inverse = one / (deviation + eps) if normalize else one
@@ -185,7 +185,7 @@ def _to_gradients(s, products, gates, gamma, beta, normalize, eps, deviation):
 
 @njit(fastmath=_FAST, error_model="numpy")
 def _forward_plane(x, y, vector, statistics, gamma, beta, normalize, eps, s):
-    """One group of one sample, (channels, positions)."""
+    """Forward pass of one group of one sample, (channels, positions)."""
     channels, positions = x.shape
     for c in range(channels):
         vector[c] = _mean(x[c])
@@ -198,7 +198,7 @@ def _forward_plane(x, y, vector, statistics, gamma, beta, normalize, eps, s):
 
 @njit(fastmath=_FAST, error_model="numpy")
 def _backward_plane(x, grad, grad_x, vector, statistics, gamma, beta, normalize, eps, s, products, gates):
-    """One group of one sample; returns the gradients of gamma and beta."""
+    """Backward pass of one group of one sample; returns the gradients of gamma and beta."""
     channels, positions = x.shape
     _likeness(x, vector, s)
     _products(x, grad, products)
@@ -224,7 +224,7 @@ def _products_of_quads(row, other, quads):
 
 @njit(fastmath=_FAST, error_model="numpy")
 def _sum_quads(quads, out):
-    """Sums of the quads of each group; all but the last case become vector instructions."""
+    """Sums of the quads of each group; all cases but the last are vectorised."""
     size = quads.size // out.size
     if size == 1:
         for g in range(out.size):
@@ -245,7 +245,7 @@ def _sum_quads(quads, out):
 
 @njit(fastmath=_FAST, error_model="numpy")
 def _to_quads(values, quads):
-    """Each group's value for all of its quads; all but the last case become vector instructions."""
+    """Copy each group's value to all of its quads; all cases but the last are vectorised."""
     size = quads.size // values.size
     if size == 1:
         for g in range(values.size):
@@ -265,9 +265,9 @@ def _to_quads(values, quads):
 
 @njit(fastmath=_FAST, error_model="numpy")
 def _strip_likeness(x, vector, quads, square, total, s):
-    """The likeness of groups to their mean vectors, less the mean vector's square, and the sum of that.
+    """The similarity of groups to their mean vectors, minus the square of the mean vector, and the sum of that.
 
-    That square is the likeness's mean but for rounding, which `total` puts right.
+    The square is the mean of the similarity up to rounding, which `total` corrects.
     """
     _products_of_quads(vector, vector, quads)
     _sum_quads(quads, square)
@@ -284,7 +284,7 @@ def _strip_likeness(x, vector, quads, square, total, s):
 
 @njit(fastmath=_FAST, error_model="numpy")
 def _tile(values, out):
-    """Copies of `values` side by side."""
+    """Fill `out` with repeated copies of `values`."""
     for begin in range(0, out.size, values.size):
         for i in range(values.size):
             out[begin + i] = values[i]
@@ -292,7 +292,7 @@ def _tile(values, out):
 
 @njit(fastmath=_FAST, error_model="numpy")
 def _fold(values, size):
-    """Add up `values` to its first `size` numbers: each becomes the sum of those a multiple of `size` behind it."""
+    """Fold `values` into its first `size` numbers: add to each the numbers at multiples of `size` after it."""
     for begin in range(size, values.size, size):
         for i in range(size):
             values[i] += values[begin + i]
@@ -300,11 +300,11 @@ def _fold(values, size):
 
 @njit(fastmath=_FAST, error_model="numpy")
 def _forward_strip(x, y, vector, statistics, weight, bias, normalize, eps, repeats, rows, sums, room):
-    """Neighbouring groups of one sample, first in (positions, all channels).
+    """Forward pass of neighbouring groups of one sample, first in (positions, all channels).
 
-    A row of `x` is `repeats` positions, more than one only where the strip has all channels: then their groups count
-    as so many more, and what is summed over rows is folded in the end. `rows` and `sums` are room for a number a
-    channel of a row, `room` for one a position and group.
+    A row of `x` contains `repeats` positions, more than one only if the strip has all channels. The groups then count
+    `repeats` times, and sums over rows are folded at the end. `rows` and `sums` are buffers with a number per channel
+    of a row, `room` is one with a number per position and group.
     """
     lines, size, groups = x.shape[0], vector.size, weight.size
     positions, wide, many = lines * repeats, size * repeats, groups * repeats
@@ -336,7 +336,7 @@ def _forward_strip(x, y, vector, statistics, weight, bias, normalize, eps, repea
         variance = max(squares[g] - rest * total[g], 0.0) / max(positions - 1, 1)
         statistics[g, 0], statistics[g, 1] = shift[g] + rest, np.sqrt(variance)
         slope[g] = weight[g] / (statistics[g, 1] + eps) if normalize else weight[g]
-        shift[g] = rest if normalize else -shift[g]  # what is still to be taken off, or to be given back
+        shift[g] = rest if normalize else -shift[g]  # remaining shift: still to be subtracted, or added back
     _tile(slope[:groups], slope)
     _tile(shift[:groups], shift)
     _tile(bias, beta)
@@ -355,7 +355,7 @@ def _backward_strip(
     x, grad, grad_x, vector, statistics, weight, bias, normalize, eps, repeats, grad_weight, grad_bias,
     rows, sums, rooms,
 ):  # fmt: skip
-    """Neighbouring groups of one sample; see `_forward_strip`."""
+    """Backward pass of neighbouring groups of one sample; see `_forward_strip`."""
     zero, one = x.dtype.type(0), x.dtype.type(1)
     lines, size, groups = x.shape[0], vector.size, weight.size
     positions, wide, many = lines * repeats, size * repeats, groups * repeats
@@ -432,13 +432,13 @@ def _backward_strip(
 
 @njit
 def _at(job, field, offset, shape, dtype):
-    """Array over what lies `offset` numbers behind a tensor's start."""
+    """Array that starts `offset` numbers after a tensor's start."""
     return carray(_pointer(job[field] + offset * job[ITEMSIZE]), shape, dtype)
 
 
 @njit
 def _place(job, unit):
-    """A unit's sample, its first group, and how many groups it has."""
+    """A unit's sample, its first group, and its number of groups."""
     groups, width = job[GROUPS], job[UNIT_GROUPS]
     units = (groups + width - 1) // width
     first = unit % units * width
@@ -447,7 +447,7 @@ def _place(job, unit):
 
 @njit
 def _map(job, field, n, first, dtype):
-    """The map from a unit's first number on: (rows, all channels of each) of a strip, else (channels, positions)."""
+    """The map from a unit's first number on: (rows, all channels of a row) for a strip, else (channels, positions)."""
     channels, positions, repeats = job[CHANNELS], job[POSITIONS], job[REPEATS]
     size = channels // job[GROUPS]
     if repeats:

@@ -1,4 +1,4 @@
-"""Kernels for larger planes, which walk tiles of positions in several passes: all in one launch, or a launch each."""
+"""Kernels for larger planes: several passes over tiles of positions, in a single launch or one launch per pass."""
 
 import triton
 import triton.language as tl
@@ -18,7 +18,7 @@ from sgenet.kernels._cuda_tiles import (
 
 __all__ = ["ALL", "LIKENESS", "MEAN", "SUMS", "WRITE", "backward_looped", "forward_looped"]
 
-# STEP, what a launch does: one pass, or ALL.
+# STEP: the pass of a launch, or ALL.
 MEAN, LIKENESS, SUMS, WRITE, ALL = (tl.constexpr(bits) for bits in (1, 2, 4, 8, 15))
 
 
@@ -36,7 +36,7 @@ def forward_looped(
     LAST: tl.constexpr, EVEN: tl.constexpr, LONG: tl.constexpr, NORMALIZE: tl.constexpr, EPS: tl.constexpr,
     STEP: tl.constexpr, PARTS: tl.constexpr,
 ):  # fmt: skip
-    """Walks the `tiles` tiles of chunk program_id(1): up, down and up again."""
+    """Process the `tiles` tiles of chunk program_id(1) in three passes: up, down and up."""
     REAL: tl.constexpr = mean_vector.dtype.element_ty
     positions, channels = units * ALIGN, groups * SIZE
     sample, group, channel, there = block_of(groups, SIZE, GROUPS, ROWS)
@@ -106,7 +106,7 @@ def backward_looped(
     LAST: tl.constexpr, EVEN: tl.constexpr, LONG: tl.constexpr, NORMALIZE: tl.constexpr, EPS: tl.constexpr,
     STEP: tl.constexpr, PARTS: tl.constexpr,
 ):  # fmt: skip
-    """Walks the `tiles` tiles of chunk program_id(1): up and down."""
+    """Process the `tiles` tiles of chunk program_id(1) in two passes: up and down."""
     REAL: tl.constexpr = mean_vector.dtype.element_ty
     positions, channels = units * ALIGN, groups * SIZE
     sample, group, channel, there = block_of(groups, SIZE, GROUPS, ROWS)

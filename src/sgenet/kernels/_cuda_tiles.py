@@ -1,9 +1,9 @@
-"""What the Triton kernels of SGE share; forms: `sgenet.kernels.cuda`, equations: `sgenet.kernels`.
+"""Helpers of the Triton kernels of SGE; forms: `sgenet.kernels.cuda`, equations: `sgenet.kernels`.
 
 A program's block is GROUPS neighbouring groups of one sample, each of SIZE channels, in ROWS >= SIZE rows; a tile is
 that block at TILE positions, (GROUPS * ROWS, TILE), in either memory format (LAST: channels_last). The number of
 positions is `units` times ALIGN, so that the compiler knows how rows are aligned. EVEN: no row of any block is empty.
-LONG: a sample has more numbers than 32 bits count. `one` is the number of a group among the groups of all samples.
+LONG: a sample needs 64-bit offsets. `one` is the index of a group among the groups of all samples.
 """
 
 import triton
@@ -29,7 +29,7 @@ def block_of(groups, SIZE: tl.constexpr, GROUPS: tl.constexpr, ROWS: tl.constexp
     blocks = tl.cdiv(groups, GROUPS)
     first = tl.program_id(0) % blocks * GROUPS
     row = tl.arange(0, GROUPS * ROWS)
-    channel = first * SIZE + row  # so that the compiler sees that neighbouring rows are neighbouring channels
+    channel = first * SIZE + row  # shows the compiler that neighbouring rows are neighbouring channels
     if SIZE != ROWS:
         channel = (first + row // ROWS) * SIZE + row % ROWS
     there = (row % ROWS < SIZE) & (first + row // ROWS < groups)
@@ -38,7 +38,7 @@ def block_of(groups, SIZE: tl.constexpr, GROUPS: tl.constexpr, ROWS: tl.constexp
 
 @triton.jit
 def tile_at(channel, there, position, channels, positions, LAST: tl.constexpr, EVEN: tl.constexpr, LONG: tl.constexpr):
-    """Offsets within the sample and mask of a tile; `there` is left out where no row is empty (EVEN)."""
+    """Offsets within the sample and mask of a tile; `there` is not used if no row is empty (EVEN)."""
     if LONG:
         channel, position = channel.to(tl.int64), position.to(tl.int64)
     if LAST:
@@ -59,14 +59,14 @@ def group_sum(tile, GROUPS: tl.constexpr, ROWS: tl.constexpr):
 
 @triton.jit
 def spread(value, GROUPS: tl.constexpr, ROWS: tl.constexpr):
-    """(GROUPS, positions) -> (GROUPS * ROWS, positions): each group's row for all its channels."""
+    """(GROUPS, positions) -> (GROUPS * ROWS, positions): each group's row is copied to all its channels."""
     wide = tl.broadcast_to(value[:, None, :], (GROUPS, ROWS, value.shape[1]))
     return tl.reshape(wide, (GROUPS * ROWS, value.shape[1]))
 
 
 @triton.jit
 def square_of(mu, GROUPS: tl.constexpr, ROWS: tl.constexpr):
-    """<mu, mu>, the mean of the likeness <mu, x_i> up to rounding; (GROUPS)."""
+    """<mu, mu>, the mean of the similarity <mu, x_i> up to rounding; (GROUPS)."""
     return tl.sum(tl.reshape(mu * mu, (GROUPS, ROWS)), 1)
 
 
@@ -79,7 +79,7 @@ def mean_and_deviation(about, drift, square, positions):
 
 @triton.jit
 def scale_of(deviation, positions, NORMALIZE: tl.constexpr, EPS: tl.constexpr):
-    """By which the centred likeness is multiplied: 1 where it is not normalised, 0 over a single position."""
+    """Factor of the centred similarity: 1 if it is not normalised, 0 for a single position."""
     scale = tl.full(deviation.shape, 1, deviation.dtype)
     if NORMALIZE:
         scale = tl.where(positions > 1, scale / (deviation + EPS), 0)
@@ -88,7 +88,7 @@ def scale_of(deviation, positions, NORMALIZE: tl.constexpr, EPS: tl.constexpr):
 
 @triton.jit
 def saved_of(weight, bias, statistics, one, group, grouped, positions, NORMALIZE: tl.constexpr, EPS: tl.constexpr):
-    """Mean, deviation and scale of the block's likeness, gamma times that scale, and beta; each (GROUPS)."""
+    """Mean, deviation and scale of the block's similarity, gamma times that scale, and beta; each (GROUPS)."""
     REAL: tl.constexpr = statistics.dtype.element_ty
     mean = tl.load(statistics + 2 * one, grouped, 0)
     deviation = tl.load(statistics + 2 * one + 1, grouped, 0)
@@ -99,7 +99,7 @@ def saved_of(weight, bias, statistics, one, group, grouped, positions, NORMALIZE
 
 @triton.jit
 def before_gate(tile, slope, mu, mean, factor, beta, GROUPS: tl.constexpr, ROWS: tl.constexpr):
-    """Centred likeness, gate, and the gradient of what the gate's sigmoid is of; each (GROUPS, positions)."""
+    """Centred similarity, gate, and the gradient with respect to the sigmoid's argument; each (GROUPS, positions)."""
     centred = group_sum(tile * mu[:, None], GROUPS, ROWS) - mean[:, None]
     gate = tl.sigmoid(factor[:, None] * centred + beta[:, None])
     return centred, gate, group_sum(tile * slope, GROUPS, ROWS) * gate * (1 - gate)
@@ -107,7 +107,7 @@ def before_gate(tile, slope, mu, mean, factor, beta, GROUPS: tl.constexpr, ROWS:
 
 @triton.jit
 def through_statistics(sum_dt, sum_dz, factor, deviation, positions, NORMALIZE: tl.constexpr):
-    """What mean and deviation take from the likeness's gradient: ds = factor dt - shift - k centred."""
+    """Terms of the similarity's gradient through mean and deviation: ds = factor dt - shift - k centred."""
     shift, k = tl.zeros_like(sum_dt), tl.zeros_like(sum_dt)
     if NORMALIZE:
         shift = factor * sum_dt / positions

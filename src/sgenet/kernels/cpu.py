@@ -1,9 +1,10 @@
-"""SGE on the CPU: native loops, compiled by numba when they are first needed.
+"""SGE on the CPU: native loops, compiled by numba at their first use.
 
-A unit of work is walked through several times: one group of one sample where the map is contiguous, a strip of
-neighbouring groups where it is channels_last. A group mostly stays in a core's cache, so that the map comes from memory
-once (forward: 1 read and 1 write; backward: 2 reads and 1 write); strips are wide, for long rows, and may not. Every
-sum belongs to one unit: results do not depend on the number of threads. The equations stand in `sgenet.kernels`.
+A unit of work is processed in several passes. It is one group of one sample if the map is contiguous, and a strip of
+neighbouring groups if it is channels_last. A group usually fits in a core's cache, so that the map is read from memory
+once (forward: 1 read and 1 write; backward: 2 reads and 1 write). Strips are wider, to have long rows, and may not fit.
+Each sum is computed within one unit, so results do not depend on the number of threads. The equations are in
+`sgenet.kernels`.
 """
 
 import contextlib
@@ -20,9 +21,9 @@ from torch import Tensor
 
 from sgenet.kernels import _cpu_loops as loops
 
-_ROW = 1 << 12  # bytes of neighbouring channels that a strip is wide: less comes slowly from memory
-_SHORT = 1 << 10  # bytes of a short row: strips get no narrower, and rows of fewer channels hold several positions
-_UNITS = 4  # strips are narrower than _ROW where there are so few samples that threads would have nothing to do
+_ROW = 1 << 12  # width of a strip in bytes of neighbouring channels: narrower ones read memory slowly
+_SHORT = 1 << 10  # bytes of a short row: lower limit of strips; shorter rows combine several positions
+_UNITS = 4  # narrower strips than _ROW are used if there would be fewer units, to occupy the threads
 _FORWARD = {torch.float32: loops.forward32, torch.float64: loops.forward64}
 _BACKWARD = {torch.float32: loops.backward32, torch.float64: loops.backward64}
 
@@ -30,7 +31,7 @@ _BACKWARD = {torch.float32: loops.backward32, torch.float64: loops.backward64}
 def forward(
     x: Tensor, weight: Tensor, bias: Tensor, groups: int, normalize: bool, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """As the operator in `sgenet.kernels`; `x` is dense in its memory format, the others of the type of sums."""
+    """Forward pass of the operator in `sgenet.kernels`; `x` is dense in its memory format, the rest in `sum_type`."""
     n, channels = x.shape[:2]
     wide, memory_format = _ready(x, groups, weight.dtype)
     y = torch.empty_like(wide)
@@ -58,7 +59,7 @@ def backward(
     normalize: bool,
     eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """As the operator in `sgenet.kernels`; `grad` and `x` are dense in the same memory format."""
+    """Backward pass of the operator in `sgenet.kernels`; `grad` and `x` are dense in the same memory format."""
     wide, memory_format = _ready(x, groups, weight.dtype)
     wide_grad, _ = _ready(grad, groups, weight.dtype)
     grad_x = torch.empty_like(wide)
@@ -76,13 +77,13 @@ def backward(
 
 
 def load() -> None:
-    """Compile the kernels of float32 ahead of their first use, or take them from disk; forks then have them."""
+    """Compile the float32 kernels before their first use, or load them from disk; forked processes then share them."""
     for kernels in (_FORWARD, _BACKWARD):
         _compiled(kernels[torch.float32])
 
 
 def _ready(x: Tensor, groups: int, dtype: torch.dtype) -> tuple[Tensor, torch.memory_format]:
-    """The map in the sums' type, and contiguous where a strip's groups do not divide into quads of channels."""
+    """The map in `sum_type`, and contiguous if the channels of a group are not a multiple of four."""
     memory_format = torch.contiguous_format if x.is_contiguous() else torch.channels_last
     if x.shape[1] // groups % 4:
         x = x.contiguous()
@@ -121,7 +122,7 @@ def _run(
 
 
 def _strip_groups(n: int, groups: int, size: int, itemsize: int) -> int:
-    """Groups of a strip, of `size` channels each."""
+    """Number of groups of a strip; `size` is the number of channels of a group."""
     width = max(1, min(groups, _ROW // (size * itemsize)))
     while n * -(-groups // width) < _UNITS and width * size * itemsize > _SHORT and width > 1:
         width = -(-width // 2)
@@ -130,23 +131,23 @@ def _strip_groups(n: int, groups: int, size: int, itemsize: int) -> int:
 
 @functools.cache
 def _repeats(positions: int, size: int) -> int:
-    """Positions of `size` bytes that make up a row of a strip: loops over short rows are slow."""
+    """Number of positions, of `size` bytes each, in a row of a strip: loops over short rows are slow."""
     return max(count for count in range(1, max(1, _SHORT // size) + 1) if positions % count == 0)
 
 
 @functools.cache
 def _compiled(function: Callable[[Any], None]) -> Any:
-    """Compile a function of one address for C to call; kept on disk beside the module or in the user's cache."""
-    with contextlib.suppress(OSError, RuntimeError):  # no room, or no folder that may be written: compiled each time
+    """Compile a function of one address to a C function, cached on disk next to the module or in the user's cache."""
+    with contextlib.suppress(OSError, RuntimeError):  # full disk, or no writable folder: compile without the cache
         return cfunc(types.void(types.voidptr), cache=True)(function)
     return cfunc(types.void(types.voidptr))(function)
 
 
 @functools.cache
 def _parallel() -> Any:
-    """libgomp's way to run a function on all threads, of the very library that torch brought; None elsewhere.
+    """libgomp's function to run code on all threads, from the library that torch loads; None if there is none.
 
-    Other threads than torch's would compete with them: those wait for work spinning.
+    Separate threads would compete with torch's, which spin while waiting for work.
     """
     library = Path(torch.__file__).parent / "lib/libtorch_cpu.so"
     try:

@@ -1,23 +1,23 @@
 """SGE on CUDA: Triton kernels, forward and backward.
 
-A group of one sample is a plane of m = C/G channels by S = H*W positions. A program takes a block of neighbouring
+A group of one sample is a plane of m = C/G channels by S = H*W positions. A program processes a block of neighbouring
 groups of one sample, in either memory format, and works on tiles of (channels of the block) x (positions).
 
     form      chosen where                      forward                      backward
     on chip   a block's planes fit registers    reads x once, writes y       reads x and grad once, writes grad_x
     looped    planes are larger                 reads x three times (mean,   reads x and grad twice (sums; write)
-                                                likeness, write)
+                                                similarity, write)
     split     looped, and too few blocks to     as looped, but a launch for each pass and several programs
               occupy the device                 for each block, whose partial sums the next launch adds
 
-Looped, one program makes all the passes over its planes, each pass in the opposite direction of the one before: what
-was read last is read again first, from a cache, and device memory is to see little more than the traffic of the form on
-chip. Split gives this up where most of the device would be idle otherwise, as with the few, large maps of a detector.
-Between forward and backward only the mean vectors and two statistics for each group are kept; the likeness is computed
-again. Sums are in fp32 (fp64 for fp64), without atomics: equal inputs give equal bits on the same device.
+In the looped form, one program makes all passes over its planes, each in the opposite direction of the previous one.
+The data read last is then read first, from a cache, so that the traffic to device memory is close to that of the form
+on chip. The split form gives this up where most of the device would otherwise be idle, as with the few, large maps of a
+detector. Only the mean vectors and two statistics per group are kept from forward to backward; the similarity is
+recomputed. Sums are in fp32 (fp64 for fp64), without atomics: equal inputs give equal bits on the same device.
 
-In channels_last a group is m neighbouring numbers, often fewer than the 32 bytes that memory hands out at once, so that
-a block is as many groups as fill 64 bytes, or 32 where that makes it fit on chip.
+In channels_last a group is m neighbouring numbers, often fewer than the 32 bytes of a memory transaction. A block
+therefore has as many groups as fill 64 bytes, or 32 if that makes it fit on chip.
 """
 
 from typing import Any, NamedTuple
@@ -32,24 +32,24 @@ from sgenet.kernels.reference import sum_type
 
 __all__ = ["backward", "forward"]
 
-_ON_CHIP = 16384  # numbers of a tile that is held in registers, 32 for each thread of 16 warps
-_LOOPED = 16384  # numbers of each tile in which a larger plane is walked, of all the maps that are read
-_LEAST = 2048  # numbers of a tile below which a program takes more groups, for enough bytes under way
-_LONG = 2**31  # numbers of a sample from which on they are counted in 64 bits
-_CHUNKS = 64  # at most, into which a plane is split
+_ON_CHIP = 16384  # elements of a tile in registers, 32 for each thread of 16 warps
+_LOOPED = 16384  # elements of each tile of a larger plane, over all maps that are read
+_LEAST = 2048  # elements of a tile below which a program processes more groups, for enough memory traffic
+_LONG = 2**31  # elements of a sample from which 64-bit offsets are used
+_CHUNKS = 64  # largest number of chunks of a plane
 
 
 class _Plan(NamedTuple):
-    """How a map is cut."""
+    """How a map is divided into blocks and tiles."""
 
     grid: tuple[int, int]  # blocks of all samples, and chunks of positions
-    sizes: tuple[int, ...]  # arguments of the kernels
-    constants: dict[str, Any]  # and their constants
+    sizes: tuple[int, ...]  # arguments of the kernels: sizes
+    constants: dict[str, Any]  # arguments of the kernels: constants
     looped: bool
 
 
 def _plan(x: Tensor, reads: int, groups: int, normalize: bool, eps: float) -> _Plan:
-    """The form for `reads` maps like `x`, and its tiles: by shape, type, memory format and device alone."""
+    """Select form and tiles for `reads` maps like `x`, by shape, type, memory format and device only."""
     last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
     size, positions = x.shape[1] // groups, x.shape[2] * x.shape[3]
     rows, tile = triton.next_power_of_2(size), triton.next_power_of_2(positions)
@@ -89,7 +89,7 @@ def _processors(x: Tensor) -> int:
 
 
 def _chunks(tiles: int, programs: int, x: Tensor) -> tuple[int, int]:
-    """Tiles in a chunk, and chunks: more than one where programs of one chunk would leave half the device idle."""
+    """Tiles per chunk, and number of chunks: more than one if single chunks would leave half of the device idle."""
     processors = _processors(x)
     wanted = min(_CHUNKS, 4 * processors // programs) if 2 * programs <= processors else 1
     in_a_chunk = triton.cdiv(tiles, wanted)
@@ -99,17 +99,17 @@ def _chunks(tiles: int, programs: int, x: Tensor) -> tuple[int, int]:
 def forward(
     x: Tensor, weight: Tensor, bias: Tensor, groups: int, normalize: bool, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The operator of `sgenet.kernels`, on a CUDA device.
+    """Forward pass of the operator of `sgenet.kernels`, on a CUDA device.
 
     Args:
         x: (N, C, H, W), fp32, bf16, fp16 or fp64, contiguous or channels_last.
         weight: (G), contiguous.
         bias: (G), contiguous.
         groups: G, a divisor of C.
-        normalize: whether the likeness is normalised over the positions.
+        normalize: whether the similarity is normalised over the positions.
         eps: added to its deviation.
 
-    Returns: y, like `x`; the mean vectors (N, C); mean and unbiased deviation of the likeness (N, G, 2), zeros where it
+    Returns: y, like `x`; the mean vectors (N, C); mean and unbiased deviation of the similarity (N, G, 2), zeros if it
         is not normalised. The latter two are in fp32 (fp64 for fp64).
     """
     real = sum_type(x)
@@ -140,7 +140,7 @@ def backward(
     normalize: bool,
     eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of x, weight and bias: `grad` like `x`, the rest as `forward` took and gave it."""
+    """The gradients of x, weight and bias: `grad` is like `x`, the rest are inputs and outputs of `forward`."""
     grad_x = torch.empty_like(x)
     if not x.numel():
         return grad_x, torch.zeros_like(weight), torch.zeros_like(bias)

@@ -1,4 +1,4 @@
-"""SGE in plain torch: the definition, to read and to test the fast forms against."""
+"""SGE in plain torch: the definition, and the reference for tests of the fused kernels."""
 
 import torch
 from torch import Tensor
@@ -7,18 +7,18 @@ from torch import Tensor
 def reference(
     x: Tensor, weight: Tensor, bias: Tensor, groups: int, normalize: bool = True, eps: float = 1e-5
 ) -> Tensor:
-    """Spatial Group-wise Enhance, arXiv 1905.09646, section 3; half precision is computed in float32.
+    """Spatial Group-wise Enhance, arXiv 1905.09646, section 3; half precision inputs are computed in float32.
 
     Args:
         x: feature map (N, C, H, W).
         weight: gamma of each group, (groups).
         bias: beta of each group, (groups).
         groups: number of contiguous groups of channels; divides C.
-        normalize: whether the likeness is normalised over the positions.
+        normalize: whether the similarity is normalised over the positions.
         eps: added to the standard deviation, which is the unbiased one.
 
     Returns:
-        The scaled map, of the shape, type and memory format of `x`.
+        The scaled map, with the shape, type and memory format of `x`.
     """
     wide = x.to(sum_type(x))
     gamma, beta = (parameter.to(wide.dtype).view(1, groups, 1, 1) for parameter in (weight, bias))
@@ -32,12 +32,12 @@ def reference(
 
 
 def sum_type(x: Tensor) -> torch.dtype:
-    """The type in which sums over a map are taken: float32 at least."""
+    """The type of sums over a map: at least float32."""
     return torch.promote_types(x.dtype, torch.float32)
 
 
 def _normalized(likeness: Tensor, eps: float) -> Tensor:
-    if likeness.shape[2:].numel() == 1:  # over one position it is its own mean, and its deviation undefined
+    if likeness.shape[2:].numel() == 1:  # for one position, the deviation is undefined
         return torch.zeros_like(likeness)
     deviation, mean = torch.std_mean(likeness, dim=(2, 3), keepdim=True)
     return (likeness - mean) / (deviation + eps)

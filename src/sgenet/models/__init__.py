@@ -12,13 +12,14 @@ def load_classifier(name: str, weights: str | Path) -> "AttentionResNet":
 
     Args:
         name: a model name such as `sge-resnet50`.
-        weights: a safetensors file, or a released checkpoint (.pth.tar) as it is; its last layer tells the classes.
+        weights: a safetensors file, or an unmodified released checkpoint (.pth.tar); its last layer gives the number
+            of classes.
 
     Raises:
-        InputError: there is no such model, or the file cannot be read or does not fit it.
+        InputError: the model is unknown, or the file cannot be read or does not fit it.
     """
     from sgenet.models.released import create_classifier
-    from sgenet.weights.checkpoints import read_weights  # here, since the names of models must be known without torch
+    from sgenet.weights.checkpoints import read_weights  # imported here: model names must be available without torch
     from sgenet.weights.released import read_released
 
     state = read_weights(weights) if Path(weights).suffix == ".safetensors" else read_released(weights).state

@@ -14,17 +14,17 @@ from sgenet.weights.checkpoints import load_weights
 class AttentionResNetBackbone(AttentionResNet):
     """ResNet without its classifier, as mmdet expects a backbone.
 
-    As in the authors' detection backbone, a stage's feature map is handed on after the module that follows the stage
-    (BAM), and that module trains where its stage is frozen.
+    As in the authors' detection backbone, a stage's output includes the module that follows the stage (BAM), and that
+    module is trained even if its stage is frozen.
 
     Args:
         model: a model name such as `sge-resnet50`.
-        attention: settings of the attention module, as this width needs them.
+        attention: settings of the attention module for this width.
         width: channels of the stem (64 in the paper).
         frozen_stages: -1 trains everything, 0 freezes the stem, k the stem and the first k stages with the attention
             inside their blocks.
         norm_eval: keep every batch normalisation in eval mode while training.
-        weights: safetensors file of a classifier to start from; its last layer is left out, all else must match.
+        weights: safetensors file of a classifier as initialisation; its last layer is ignored, the rest must match.
 
     Shape: (N, 3, H, W) -> four maps of stride 4, 8, 16, 32.
     """
@@ -49,7 +49,7 @@ class AttentionResNetBackbone(AttentionResNet):
             module.requires_grad_(False)
 
     def init_weights(self) -> None:
-        """Load the classifier's weights, once the detector is built (mmengine calls this)."""
+        """Load the classifier's weights; mmengine calls this after building the detector."""
         if self.weights is not None:
             load_weights(self, self.weights, leave_out=("fc.",))
 

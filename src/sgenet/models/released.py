@@ -10,10 +10,10 @@ from sgenet.weights.released import fit_released
 
 
 def create_classifier(model: str, state: dict[str, Tensor], path: str | Path) -> AttentionResNet:
-    """The full-size classifier `model` with these tensors, from file `path`; its last layer tells how many classes.
+    """Full-size classifier `model` with these tensors, from file `path`; the last layer gives the number of classes.
 
     Raises:
-        InputError: there is no such model, or names or shapes differ from the model's.
+        InputError: the model is unknown, or names or shapes differ from the model's.
     """
     last = state.get("fc.weight")
     try:

@@ -1,7 +1,7 @@
-"""torchvision's ResNet with an attention module at the place that the module asks for (`sgenet.attention`).
+"""torchvision's ResNet with an attention module at the module's `placement` (`sgenet.attention`).
 
-Each stands under its own name in the state dict (`layer1.0.sge.weight`), as in the authors' code; so their weights load
-strictly. Initialisation is torchvision's (kaiming, fan-out), without zero-initialised last normalisations.
+Modules have their own names in the state dict (`layer1.0.sge.weight`), as in the authors' code, so that the authors'
+weights load strictly. Initialisation is torchvision's (kaiming, fan-out), without zero-initialised last normalisations.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from sgenet.errors import InputError
 
 
 class BasicBlock(torchvision_resnet.BasicBlock):
-    """torchvision's basic block, its residual branch ending in the module that `attention` names."""
+    """torchvision's basic block; its residual branch ends with the module named by `attention`."""
 
     attention: str | None = None
 
@@ -28,7 +28,7 @@ class BasicBlock(torchvision_resnet.BasicBlock):
 
 
 class Bottleneck(torchvision_resnet.Bottleneck):
-    """torchvision's bottleneck (stride in the 3x3 convolution) with a module inside it, or at its branch's end."""
+    """torchvision's bottleneck (stride in the 3x3 convolution) with a module inside, or at the end of its branch."""
 
     attention: str | None = None
     inner: nn.Module | None = None
@@ -41,10 +41,10 @@ class Bottleneck(torchvision_resnet.Bottleneck):
         return self.relu(out + (x if self.downsample is None else self.downsample(x)))
 
     def replace_conv2(self, module: nn.Module) -> None:
-        """Let `module` do what conv2, bn2 and relu did; its layers stand in the block under their own names.
+        """Replace conv2, bn2 and relu by `module`; the block registers its layers under their own names.
 
-        The block holds the layers alone, as the authors' state dicts do; the module, which only calls them, is kept
-        out of the block's submodules.
+        As in the authors' state dicts, only the layers are submodules of the block; `module` itself, which only calls
+        them, is not.
         """
         for name, layer in module.named_children():
             setattr(self, name, layer)
@@ -73,7 +73,7 @@ class AttentionResNet(torchvision_resnet.ResNet):
     Args:
         depth: 18, 34, 50 or 101.
         attention: a name of `sgenet.attention`, or None for the plain network; InputError if it cannot be built.
-        attention_settings: keyword arguments of the attention module (SGE: `groups`), as this width needs them.
+        attention_settings: keyword arguments of the attention module (SGE: `groups`) for this width.
         width: channels of the stem; the paper's network has 64. The stages scale with it.
         num_classes: outputs of the last layer.
 
@@ -88,7 +88,7 @@ class AttentionResNet(torchvision_resnet.ResNet):
         width: int = 64,
         num_classes: int = 1000,
     ) -> None:
-        nn.Module.__init__(self)  # torchvision's own __init__ fixes the width at 64; the rest is its own
+        nn.Module.__init__(self)  # torchvision's __init__ fixes the width at 64; the rest is the same
         block, layers = _LAYERS[depth]
         self._norm_layer = nn.BatchNorm2d
         self.inplanes, self.dilation, self.groups, self.base_width = width, 1, 1, 64
@@ -105,7 +105,7 @@ class AttentionResNet(torchvision_resnet.ResNet):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        self.between: str | None = None  # the attention module that stands between the stages
+        self.between: str | None = None  # name of the attention module between the stages
         if attention is not None:
             try:
                 self._add_attention(attention, attention_settings or {})
@@ -124,7 +124,7 @@ class AttentionResNet(torchvision_resnet.ResNet):
             return
         for block in [module for module in self.modules() if isinstance(module, BasicBlock | Bottleneck)]:
             if placement == "conv":
-                assert isinstance(block, Bottleneck)  # names.parse_name refuses other depths
+                assert isinstance(block, Bottleneck)  # ensured by names.parse_name
                 channels, stride = block.conv2.out_channels, block.conv2.stride[0]
                 block.replace_conv2(registry.create(name, channels, stride=stride, **settings))
             else:
@@ -132,7 +132,7 @@ class AttentionResNet(torchvision_resnet.ResNet):
                 block.add_module(name, registry.create(name, _last_norm(block).num_features, **settings))
 
     def stage_outputs(self, x: Tensor) -> list[Tensor]:
-        """The feature maps of the four stages; a module between two stages belongs to the former.
+        """The feature maps of the four stages; a module between two stages belongs to the first of them.
 
         Shape: (N, 3, H, W) -> four maps of stride 4, 8, 16, 32.
         """
@@ -150,7 +150,7 @@ class AttentionResNet(torchvision_resnet.ResNet):
         return self.fc(torch.flatten(self.avgpool(self.stage_outputs(x)[-1]), 1))
 
     def set_residual_gain(self, gain: float) -> None:
-        """Start each block's last normalisation at `gain` (1 in the paper; small networks learn sooner from less)."""
+        """Set the weight of each block's last normalisation to `gain` (1 in the paper; less helps small networks)."""
         for module in self.modules():
             if isinstance(module, BasicBlock | Bottleneck):
                 nn.init.constant_(_last_norm(module).weight, gain)
@@ -159,6 +159,6 @@ class AttentionResNet(torchvision_resnet.ResNet):
 def create_resnet(
     model: str, *, attention: dict[str, Any] | None = None, width: int = 64, num_classes: int = 1000
 ) -> AttentionResNet:
-    """Build the network `model` names (`resnet50`, `sge-resnet50`); `attention` holds its module's settings."""
+    """Build the network `model` (`resnet50`, `sge-resnet50`); `attention` are the settings of its module."""
     name, depth = parse_name(model)
     return AttentionResNet(depth, name, attention, width, num_classes)

@@ -1,11 +1,11 @@
-"""What a run's training and evaluation cost on this machine: a few steps of its own network on synthetic images.
+"""Cost of a run's training and evaluation on this machine, measured with a few steps on synthetic images.
 
-The images are noise of the run's size, the objects of a detector's images random boxes (with masks); reading,
-decoding and augmenting real ones is not part of it. Nothing is written.
+The images are noise of the run's size, and the objects of a detector's images are random boxes with masks. Reading,
+decoding and augmenting real images is not included. Nothing is written.
 
-On a CPU a full-size batch would take minutes. There fewer images go through, and where not even one or two of them
-fit in CPU_PIXELS, they have half the sides, a quarter and so on. All the work of a network grows with the pixels of its
-images, save what a detector does for each region that it looks at: of these there are as many fewer.
+On a CPU a full-size batch would take minutes. Therefore fewer images are timed there, and if even one or two of them
+exceed CPU_PIXELS, their sides are reduced to a half, a quarter and so on. The work of a network is proportional to the
+pixels of its images, except for a detector's work per region; the number of regions is reduced in proportion.
 """
 
 import json
@@ -25,11 +25,11 @@ from sgenet.config.runs import Run
 from sgenet.data.progress import progress
 from sgenet.training.devices import describe_device
 
-OBJECTS = 7  # of an image: COCO's train2017 has 860,001 on 118,287 images
-CPU_PIXELS = 40_000  # of a step
-TIMED = 5  # steps at most; the quickest counts: what else the machine does only slows
+OBJECTS = 7  # per image: COCO's train2017 has 860,001 on 118,287 images
+CPU_PIXELS = 40_000  # per step
+TIMED = 5  # steps at most; the fastest counts, since other load only slows a step down
 ENOUGH = 1.0  # seconds, after which no further step is timed
-# Settings that leave the work of a step as it is.
+# Settings that do not change the work of a step.
 FREE = {
     "epochs", "schedule", "warmup", "warmup_epochs", "gradient_clip", "flip", "crop_scale", "resize", "residual_gain",
     "label_smoothing", "mean", "std", "drop_last", "workers",
@@ -38,10 +38,10 @@ FREE = {
 
 @dataclass(frozen=True)
 class Cost:
-    """What was measured on one network.
+    """Measurements of one network.
 
-    `train` and `test` are seconds an image of the run's size; `weights` and `checkpoint` (what a training keeps to
-    continue) are bytes; `images`, `height` and `width` are those of a timed step.
+    `train` and `test` are seconds per image of the run's size; `weights` and `checkpoint` (a checkpoint to continue
+    from) are bytes; `images`, `height` and `width` are those of a timed step.
     """
 
     train: float
@@ -58,11 +58,11 @@ def calibrate(runs: Iterable[Run], classes: Mapping[str, int], device: str) -> t
 
     Args:
         runs: of either task.
-        classes: their number, by task.
+        classes: number of classes, by task.
         device: `cpu` or `cuda`.
 
     Returns:
-        costs by id of run, and how they were measured: device, its name, networks, timed steps, and the distinct ways
+        costs by run id, and how they were measured: device, its name, networks, timed steps, and the distinct ways
         (task, precision, images, height and width of a run's step and of a timed one).
     """
     alike: dict[str, list[Run]] = {}
@@ -84,7 +84,7 @@ def calibrate(runs: Iterable[Run], classes: Mapping[str, int], device: str) -> t
 
 
 def _costly(settings: Settings) -> Settings:
-    """Settings without FREE ones, and what optimiser and attention only start from."""
+    """Settings without FREE ones and without initial values of optimiser and attention."""
     kept = {key: value for key, value in settings.items() if key not in FREE}
     start = ("gamma", "beta")
     attention = {
@@ -95,15 +95,15 @@ def _costly(settings: Settings) -> Settings:
 
 
 def measure(run: Run, classes: int, device: str) -> Cost:
-    """Time the run's network; a step of the optimiser is shared by the images of a whole batch, however few are timed.
+    """Time the run's network; the time of an optimiser step is divided by the full batch size.
 
     Args:
         run: a run of either task.
-        classes: of its data.
+        classes: number of classes of its data.
         device: `cpu` or `cuda`.
     """
     settings, full = run.settings, image_size(run)
-    least = 2 if run.task == "classification" else 1  # two for batch normalisation, which a detector's backbone freezes
+    least = 2 if run.task == "classification" else 1  # two for batch normalisation, which detectors freeze
     images, height, width = shape = timed_shape(settings["device_batch_size"], full, device, least)
     torch.backends.cudnn.benchmark = run.task == "classification"  # as in training
     build = _classifier if run.task == "classification" else _detector
@@ -130,7 +130,7 @@ def measure(run: Run, classes: int, device: str) -> Cost:
 
 
 def image_size(run: Run) -> tuple[int, int]:
-    """Height and width in pixels of a run's images; of detection the largest."""
+    """Height and width of a run's images in pixels; for detection, the maximum."""
     if run.task == "classification":
         return (run.settings["image_size"],) * 2
     longer, shorter = run.settings["image_scale"]
@@ -138,9 +138,9 @@ def image_size(run: Run) -> tuple[int, int]:
 
 
 def timed_shape(batch: int, size: tuple[int, int], device: str, least: int) -> tuple[int, int, int]:
-    """Images, height and width of a timed step: what a device takes at once, on a CPU at most CPU_PIXELS.
+    """Images, height and width of a timed step: a micro-batch, on a CPU limited to CPU_PIXELS.
 
-    `least` is how many images there must be, where the batch has as many.
+    `least` is the minimum number of images, unless the batch has fewer.
     """
     height, width = size
     if device != "cpu" or batch * height * width <= CPU_PIXELS:
@@ -207,16 +207,16 @@ def _detector(run: Run, classes: int, shape: tuple[int, int, int]) -> tuple[Any,
     manifest = {"classes": [str(index) for index in range(classes)], "source": "embedded"}
     config = detector_config(fewer, Path("unused"), manifest)
     model = MODELS.build(config.model).to(memory_format=torch.channels_last)
-    logging.disable(logging.INFO)  # mmengine tells of each weight
+    logging.disable(logging.INFO)  # mmengine logs each weight
     model.init_weights()
     logging.disable(logging.NOTSET)
-    model.backbone.set_residual_gain(0.2)  # fresh statistics do not keep its features from growing with each block
+    model.backbone.set_residual_gain(0.2)  # untrained statistics let the features grow with each block
     samples = [_sample(height, width, classes) for _ in range(images)]
     return model, {"inputs": [_noise(3, height, width) for _ in range(images)], "data_samples": samples}
 
 
 def _fewer_regions(settings: Settings, part: float) -> Settings:
-    """Settings with that part of the proposals, sampled regions and detections."""
+    """Settings with the fraction `part` of the proposals, sampled regions and detections."""
     counts = {
         "rpn": ("samples", "train_candidates", "train_proposals", "test_proposals"),
         "roi": ("samples",),
@@ -231,7 +231,7 @@ def _fewer_regions(settings: Settings, part: float) -> Settings:
 
 
 def _sample(height: int, width: int, classes: int) -> Any:
-    """What mmdet knows of an image: its size, and OBJECTS random boxes that fill their masks."""
+    """mmdet's data sample of an image: its size, and OBJECTS random boxes with filled masks."""
     from mmdet.structures import DetDataSample
     from mmdet.structures.mask import BitmapMasks
     from mmengine.structures import InstanceData

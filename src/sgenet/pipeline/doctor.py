@@ -1,4 +1,4 @@
-"""`sgenet doctor`: one screen on what is installed, which device, where the data are, what each scale still needs."""
+"""`sgenet doctor`: print installed packages, devices, data folders, and missing inputs of each scale on one screen."""
 
 import os
 import platform
@@ -16,7 +16,7 @@ _TOOLS = ("torch", "torchvision", "mmengine", "mmcv-lite", "mmcv", "mmdet", "pyc
 
 
 def doctor() -> int:
-    """Print the survey; 0 when the default replication can run here, otherwise 1."""
+    """Print the survey; returns 0 if the default replication can run here, otherwise 1."""
     missing = _installed()
     _device()
     broken = _scales()
@@ -30,13 +30,13 @@ def doctor() -> int:
 
 
 def _installed() -> list[str]:
-    """Print versions; return what is missing."""
+    """Print versions; return the missing packages."""
     found, missing = [], []
     for name in _TOOLS:
         try:
             found.append(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
-            if name != "mmcv":  # mmcv-lite does
+            if name != "mmcv":  # mmcv-lite is sufficient
                 missing.append(name)
     print(f"code       sgenet {metadata.version('sgenet')}, commit {commit() or 'unknown (no git checkout)'}")
     print(f"python     {platform.python_version()} on {platform.system()} {platform.machine()}")
@@ -62,7 +62,7 @@ def _device() -> None:
 
 
 def _scales() -> list[str]:
-    """Print a line for each scale; return what is wrong with the chosen one."""
+    """Print a line for each scale; return the problems of the chosen one."""
     try:
         chosen = params.load_pipeline()["scale"]
     except InputError as error:
@@ -87,11 +87,11 @@ def _scales() -> list[str]:
 
 
 def _data_state(scale: str, task: str, settings: params.Settings) -> tuple[str, str]:
-    """Where the data are, and whether they are ready; and what is missing to find them, of real data, or nothing."""
+    """State of a task's data, and the problem that prevents finding real data ("" if there is none)."""
     made = paths.manifest(scale, task).exists()
     if "root" not in settings:
         folder: Path = paths.data_folder(scale, task)
-        return (f"data in {folder}" if made else f"data not made yet (into {folder})"), ""
+        return (f"data in {folder}" if made else f"data not prepared yet (will be in {folder})"), ""
     root = settings["root"]
     if names := unset_variables(root):
         return f"data in {root} ({names[0]} is not set)", f"{names[0]} is not set"

@@ -18,18 +18,18 @@ def import_checkpoint(
 
     Args:
         source: file of torch.save.
-        destination: name that ends in .safetensors; written whole, or left as it was.
+        destination: name that ends in .safetensors; written atomically.
         model: a classifier (`sge-resnet50`) or a detector (`faster-rcnn/sge-resnet50`), full-size.
-        classes: a detector's classes in the order wanted; COCO's 80 by default.
+        classes: a detector's classes in the requested order; COCO's 80 by default.
 
     Returns:
-        one line about what was converted.
+        a one-line summary of the conversion.
 
     Raises:
         InputError: the file cannot be used, or does not fit the model.
     """
     if Path(destination).suffix != ".safetensors":
-        raise InputError(f"{destination}: found as destination, expected a name that ends in .safetensors")
+        raise InputError(f"{destination}: found as destination, expected a name that ends with .safetensors")
     released = read_released(source)
     network: nn.Module
     if "/" in model:
@@ -37,12 +37,12 @@ def import_checkpoint(
 
         network = create_detector(model, released, source, classes)
     elif classes is not None:
-        raise InputError(f"--classes: found with the classifier {model}, expected with a detector alone")
+        raise InputError(f"--classes: found with the classifier {model}, expected with a detector only")
     else:
         network = create_classifier(model, released.state, source)
     save_weights(network, destination)
-    epoch, accuracy = ("not told" if value is None else f"{value:g}" for value in (released.epoch, released.accuracy))
-    told = f"epoch {epoch}, best accuracy {accuracy}, as the file says"
+    epoch, accuracy = ("unknown" if value is None else f"{value:g}" for value in (released.epoch, released.accuracy))
+    details = f"epoch {epoch}, best accuracy {accuracy}, according to the file"
     if "/" in model and released.classes is None:
-        told += "; classes not told, taken as COCO's 80 in the order of their ids"
-    return f"{model}: {len(network.state_dict())} tensors; {told}; written to {destination}"
+        details += "; classes not named, assumed to be COCO's 80 in the order of their ids"
+    return f"{model}: {len(network.state_dict())} tensors; {details}; written to {destination}"

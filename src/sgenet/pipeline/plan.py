@@ -1,4 +1,4 @@
-"""`sgenet plan`: what a replication will cost, before anything of it runs. An estimate, and called one throughout."""
+"""`sgenet plan`: estimate the cost of a replication before it runs."""
 
 import json
 import shutil
@@ -14,26 +14,26 @@ from sgenet.runtime.files import read_json
 
 SHIPPED = {"imagenet": (1_281_167, 50_000), "coco": (118_287, 5_000)}  # images of ILSVRC 2012 and of COCO 2017
 CLASSES = {"embedded": 10, "imagenet": 1000, "coco": 80}
-BOX = 110  # bytes of a detection in detections.json
-MASK = 330  # bytes more with a run-length mask: the mean of COCO's own example of mask results is 275 for its counts
-KEPT = {"classification": 2, "detection": 1}  # files of weights: best and last, or last
-PASSES = {"classification": 2, "detection": 1}  # over the validation images in evaluation, one a file of weights
+BOX = 110  # bytes per detection in detections.json
+MASK = 330  # additional bytes with a run-length mask; in COCO's example of mask results the mean of the counts is 275
+KEPT = {"classification": 2, "detection": 1}  # weight files: best and last, or last only
+PASSES = {"classification": 2, "detection": 1}  # over the validation images in evaluation, one per weight file
 
 
 class Cost(Protocol):
-    """What one network costs on this machine: see `calibration.Cost`."""
+    """Cost of one network on this machine; see `calibration.Cost`."""
 
     @property
     def train(self) -> float:
-        """Seconds of training an image."""
+        """Seconds of training per image."""
 
     @property
     def test(self) -> float:
-        """Seconds of inference an image."""
+        """Seconds of inference per image."""
 
     @property
     def weights(self) -> int:
-        """Bytes of a file of weights."""
+        """Bytes of a weight file."""
 
     @property
     def checkpoint(self) -> int:
@@ -42,7 +42,7 @@ class Cost(Protocol):
 
 @dataclass(frozen=True)
 class Images:
-    """Images of a task, its number of classes, and where these numbers were read."""
+    """Number of images and classes of a task, and the source of these numbers."""
 
     train: int
     val: int
@@ -51,7 +51,7 @@ class Images:
 
 
 def images_of(replication: Replication) -> dict[str, Images]:
-    """The images of each task that has runs; InputError where only `sgenet prepare` can tell their number."""
+    """The images of each task that has runs; InputError if their number is not known before `sgenet prepare`."""
     return {task: _images(replication, task) for task in dict.fromkeys(run.task for run in replication.runs.values())}
 
 
@@ -76,11 +76,11 @@ def _images(replication: Replication, task: str) -> Images:
             f"{place}: the number of images is not known, expected `sgenet prepare {task} --scale {scale}`"
         )
     classes = CLASSES.get(source, CLASSES["imagenet"])
-    return Images(train, val, classes, place if any(limits) else f"{source} as it ships, not prepared yet")
+    return Images(train, val, classes, place if any(limits) else f"{source} as published, not prepared yet")
 
 
 def is_coco_2017(settings: dict[str, Any]) -> bool:
-    """Whether the annotation files are those of COCO 2017, by name."""
+    """Whether the annotation files have the names of COCO 2017."""
     return all(
         settings.get(split, {}).get("annotations", name).endswith(name)
         for split, name in (("train", "instances_train2017.json"), ("val", "instances_val2017.json"))
@@ -88,7 +88,7 @@ def is_coco_2017(settings: dict[str, Any]) -> bool:
 
 
 def done(replication: Replication, run: Run, seed: int) -> bool:
-    """Whether a training with the present settings, and on the present data, has finished."""
+    """Whether a training with the current settings and data has finished."""
     path = paths.training(replication.scale_name, run.id, seed) / "training.json"
     if not path.exists():
         return False
@@ -102,13 +102,13 @@ def done(replication: Replication, run: Run, seed: int) -> bool:
 
 
 def evaluated(replication: Replication, run: Run, seed: int) -> bool:
-    """Whether a training that is `done` has been evaluated too."""
+    """Whether a training is `done` and has been evaluated."""
     metrics = paths.evaluation(replication.scale_name, run.id, seed) / "metrics.json"
     return metrics.exists() and done(replication, run, seed)
 
 
 def remaining(replication: Replication) -> list[Run]:
-    """Runs of which not every seed has been trained and evaluated."""
+    """Runs with at least one seed that is not trained and evaluated."""
     runs = replication.runs.values()
     return [run for run in runs if not all(evaluated(replication, run, seed) for seed in replication.seeds)]
 
@@ -116,16 +116,16 @@ def remaining(replication: Replication) -> list[Run]:
 def make(
     replication: Replication, images: Mapping[str, Images], costs: Mapping[str, Cost], measured: dict[str, Any]
 ) -> dict[str, Any]:
-    """The plan as plain numbers.
+    """Compute the plan.
 
     Args:
-        replication: what is asked for.
-        images: as from `images_of`.
-        costs: by id of run, for those of `remaining`.
-        measured: how the costs were, as `calibrate` tells, and the `wanted` device of the scale.
+        replication: the replication to estimate.
+        images: result of `images_of`.
+        costs: by run id, for the runs of `remaining`.
+        measured: how the costs were measured, as returned by `calibrate`, and the `wanted` device of the scale.
 
     Returns:
-        work (a row a kind of work), total, order, disk (bytes), images, measured; hours are those of remaining runs.
+        work (a row per kind of work), total, order, disk (bytes), images, measured; hours are for the remaining runs.
     """
     groups: dict[tuple[Any, ...], list[Run]] = {}
     for run in replication.runs.values():
@@ -149,7 +149,7 @@ def make(
 
 
 def _row(replication: Replication, runs: list[Run], images: Images, costs: Mapping[str, Cost]) -> dict[str, Any]:
-    """One kind of work: its runs times seeds, those trained, and hours of what is left."""
+    """One kind of work: number of runs times seeds, number of trained ones, and remaining hours."""
     first, seeds = runs[0], replication.seeds
     epochs = first.settings["epochs"]
     training = evaluation = 0.0
@@ -176,7 +176,7 @@ def _row(replication: Replication, runs: list[Run], images: Images, costs: Mappi
         "training_hours": training,
         "evaluation_hours": evaluation,
         "device_hours": training + evaluation,
-        "hours": training / replication.scale["devices"] + evaluation,  # evaluation takes one device
+        "hours": training / replication.scale["devices"] + evaluation,  # evaluation uses one device
     }
 
 
@@ -198,7 +198,7 @@ def _order(work: list[dict[str, Any]], images: Mapping[str, Images]) -> list[str
 
 
 def _disk(replication: Replication, images: Mapping[str, Images], costs: Mapping[str, Cost]) -> dict[str, int]:
-    """Bytes that remaining runs add."""
+    """Bytes that the remaining runs add."""
     weights = detections = 0
     for run in remaining(replication):
         missing = sum(not done(replication, run, seed) for seed in replication.seeds)
@@ -216,7 +216,7 @@ def _disk(replication: Replication, images: Mapping[str, Images], costs: Mapping
 
 
 def to_text(plan: dict[str, Any]) -> str:
-    """The plan for a reader."""
+    """The plan as text."""
     measured, total, disk, devices = plan["measured"], plan["total"], plan["disk"], plan["devices"]
     unit = "GPU-hours" if measured["device"] == "cuda" else "device-hours"
     heading = ("work", "runs", "done", "epochs", "train images", "s/image", unit, "hours")
@@ -241,9 +241,9 @@ def to_text(plan: dict[str, Any]) -> str:
             "",
             *_table([*cells, ("total", *sums)]),
             "",
-            f"Hours are those of what is left, one run after another, devices of a training: {devices}. They hold",
-            "if images are read and decoded as fast as the device takes them. Preparing the data, the start of each",
-            "step, figures, latencies and the report are not counted.",
+            f"Hours are for the remaining runs, one after another, devices per training: {devices}. They assume",
+            "that images are read and decoded as fast as the device processes them. Data preparation, the start-up of",
+            "each step, figures, latencies and the report are not included.",
             "",
             "order",
             *(f"  {number}. {step}" for number, step in enumerate(plan["order"], 1)),
@@ -253,10 +253,10 @@ def to_text(plan: dict[str, Any]) -> str:
             "",
             f"disk ({size['free']} free here)",
             f"  {size['weights']} weights: best and last of a classifier, last of a detector",
-            f"  {size['detections']} detections at most: as many an image as the test keeps, {BOX} bytes each, "
+            f"  {size['detections']} detections at most: the largest number per image, {BOX} bytes each, "
             f"{BOX + MASK} with a mask",
-            f"  {size['cache']} once more in DVC's cache, where its links are copies",
-            f"  {size['checkpoint']} while a training runs: weights and the optimiser's state, to continue from",
+            f"  {size['cache']} additionally in DVC's cache, if it copies files instead of linking them",
+            f"  {size['checkpoint']} during a training: checkpoint of weights and optimiser state",
             "",
             "measured",
             *(f"  {line}" for line in _how(measured)),
@@ -268,14 +268,14 @@ def _how(measured: dict[str, Any]) -> list[str]:
     lines = [measured["name"]]
     lines.append(
         f"{measured['networks']} networks on synthetic images, each with up to {measured['steps']} timed steps after"
-        " untimed ones; the quickest counts"
+        " untimed ones; the fastest counts"
     )
     if measured["wanted"] == "cuda" and measured["device"] == "cpu":
-        lines.append("The scale asks for cuda, which this machine has not: these are hours of its processor.")
+        lines.append("The scale requires cuda, which this machine does not have: the hours are for its CPU.")
     for way in measured["ways"]:
         asked, timed = ("{images} x {height} x {width}".format(**way[key]) for key in ("run", "timed"))
         less = "" if asked == timed else f" in place of {asked}, scaled by the number of pixels"
-        lines.append(f"{way['task']} in {way['precision']}: {timed} pixels a step{less}")
+        lines.append(f"{way['task']} in {way['precision']}: {timed} pixels per step{less}")
     return lines
 
 
@@ -299,5 +299,5 @@ def _size(count: int) -> str:
 
 
 def to_json(plan: dict[str, Any]) -> str:
-    """The plan for a program."""
+    """The plan as JSON."""
     return json.dumps(plan, indent=1, allow_nan=False)

@@ -1,4 +1,4 @@
-"""What the steps of a workflow share: imported once in the fork server, before it forks them."""
+"""Preload modules shared by the steps of a workflow: the fork server imports them once, before it forks."""
 
 import contextlib
 from functools import cache
@@ -6,7 +6,7 @@ from importlib import import_module
 
 from sgenet.provenance.origin import commit
 
-_PRELOAD = {  # what steps of a task import, in their course too: runs need jsonschema, and wandb.init its launch
+_PRELOAD = {  # imports of a task's steps, including late ones: jsonschema for runs, wandb.sdk.launch for wandb.init
     "classification": ("sgenet.pipeline.steps", "sgenet.config.runs", "jsonschema", "wandb.sdk.launch",
                        "sgenet.classification.train", "sgenet.classification.evaluate"),
     "detection": ("sgenet.detection.train", "sgenet.detection.evaluate", "mmdet.models", "mmdet.datasets"),
@@ -18,18 +18,18 @@ def preload(arguments: list[str]) -> None:
     tasks = ("classification", "detection") if any("detection/" in word for word in arguments) else ("classification",)
     for task in tasks:
         for name in _PRELOAD[task]:
-            with contextlib.suppress(Exception):  # the step itself says what is wrong
+            with contextlib.suppress(Exception):  # the step itself reports the error
                 import_module(name)
     with contextlib.suppress(Exception):
         import_module("sgenet.kernels.cpu").load()
     with contextlib.suppress(Exception):
         _check_params(*arguments[arguments.index("--scale") + 1 :][:1])
-    commit()  # kept: that of the code which the forks run, whatever is committed meanwhile
+    commit()  # cached: forks run the code of this commit, even if HEAD changes later
 
 
 @cache
 def _check_params(scale: str) -> None:
-    """Check the parameters once: forks keep what was found valid, and read their files again."""
+    """Check the parameters once: forks inherit the result of validation, and read the files again."""
     from sgenet.config.runs import load_replication
 
     load_replication(scale)

@@ -1,4 +1,4 @@
-"""The pipeline's steps as functions: each reads its inputs, writes its outputs whole, and records their origin."""
+"""Steps of the pipeline: each reads its inputs, writes its outputs atomically, and records their provenance."""
 
 import hashlib
 import json
@@ -31,17 +31,18 @@ def prepare(replication: Replication, task: str) -> None:
         manifest = make_data(task, target, settings, place, paths.checked_images(scale, task))
         draw_contact_sheet(target, locate(manifest, settings, place), path.with_suffix(".png"))
         written.write_text(to_json(manifest), encoding="utf-8")
-        path.unlink(missing_ok=True)  # an old manifest never stands beside new data
+        path.unlink(missing_ok=True)  # the manifest must never describe older data
     counts = " + ".join(f"{entry['images']:,}" for entry in manifest["splits"].values())
     left_out = sum(manifest.get("defects", {}).get("by_kind", {}).values())
-    told = f"; {left_out:,} defects, see {folder / 'defects.txt'}" if left_out else ""
-    print(f"{task}: {counts} images, {len(manifest['classes'])} classes{told}; some in {path.with_suffix('.png')}")
+    defects = f"; {left_out:,} defects, see {folder / 'defects.txt'}" if left_out else ""
+    sheet = path.with_suffix(".png")
+    print(f"{task}: {counts} images, {len(manifest['classes'])} classes{defects}; contact sheet: {sheet}")
 
 
 def train(replication: Replication, run: Run, seed: int) -> None:
     """Train a run with a seed, continuing where it stopped; writes weights, history.csv and training.json.
 
-    Where the scale gives a run several devices, as many processes train it together.
+    If the scale sets several devices per run, one process per device trains it.
     """
     scale, started = replication.scale_name, time.monotonic()
     data, manifest = _manifest(replication, run.task)
@@ -69,13 +70,13 @@ def train(replication: Replication, run: Run, seed: int) -> None:
         command = f"sgenet train {run.id} --scale {scale} --seed {seed}"
         training = origin(command, run.identity, data, started, described) | {"devices": devices.world()}
         epochs = sum(row["seconds"] for row in resume.read_history(output / "history.csv"))
-        training["seconds"] = round(max(training["seconds"], epochs), 1)  # those of interrupted attempts included
+        training["seconds"] = round(max(training["seconds"], epochs), 1)  # includes interrupted attempts
         write_json(output / "training.json", training)
         resume.forget(folder)
 
 
 def _train(replication: Replication, run: Run, manifest: dict[str, Any], *, seed: int, **how: Any) -> None:
-    """Train a run with the function of its task, which gets `how`; its course goes to W&B."""
+    """Train a run with the function of its task, which receives `how`; its learning curves are logged to W&B."""
     from sgenet.training.tracking import wandb_run
 
     if run.task == "classification":
@@ -155,7 +156,7 @@ def complexity(replication: Replication) -> None:
     from sgenet.complexity.count import count_run
 
     counts: dict[str, dict[str, Any]] = {}
-    known: dict[str, dict[str, Any]] = {}  # a network that several runs have is counted once
+    known: dict[str, dict[str, Any]] = {}  # a network shared by several runs is counted once
     for run, settings in replication.full_size():
         network = json.dumps([run.model, run.task == "detection", settings], sort_keys=True)
         if network not in known:
@@ -182,9 +183,9 @@ def latency(replication: Replication) -> None:
 
 
 def plan(replication: Replication, as_json: bool) -> str:
-    """What the replication will cost, estimated from a short calibration on this machine; nothing is written.
+    """Estimate the cost of the replication from a short calibration on this machine; nothing is written.
 
-    A machine without the GPU that the scale asks for is measured as it is.
+    If the scale requires a GPU and this machine has none, its CPU is measured.
     """
     from sgenet.pipeline import plan
 
@@ -202,7 +203,7 @@ def plan(replication: Replication, as_json: bool) -> str:
 
 
 def _manifest(replication: Replication, task: str) -> tuple[Path, dict[str, Any]]:
-    """The manifest's file, and the manifest."""
+    """The path of the manifest, and the manifest."""
     from sgenet.data.splits import open_manifest
 
     scale = replication.scale_name
@@ -210,7 +211,7 @@ def _manifest(replication: Replication, task: str) -> tuple[Path, dict[str, Any]
 
 
 def _trained(replication: Replication, run: Run, seed: int) -> tuple[Path, Path, dict[str, Any], dict[str, Any]]:
-    """The run's manifest file, the folder of its weights, the manifest, and the training's origin, all checked."""
+    """The path of the run's manifest, the folder of its weights, the manifest, and training.json, all checked."""
     scale = replication.scale_name
     data, manifest = _manifest(replication, run.task)
     trained = paths.training(scale, run.id, seed)
@@ -222,7 +223,7 @@ def _trained(replication: Replication, run: Run, seed: int) -> tuple[Path, Path,
 
 
 def _device(replication: Replication, count: int = 1) -> str:
-    """The scale's device, of which `count` are taken; torch takes as many threads as the scale allows."""
+    """Lock `count` of the scale's devices, set torch's number of threads to the scale's, and return the device."""
     import torch
 
     device = devices.take(replication.scale["device"], count)
@@ -231,7 +232,7 @@ def _device(replication: Replication, count: int = 1) -> str:
 
 
 def _tables_of(replication: Replication, run: Run) -> list[str]:
-    """The tables that show a run, then those with detectors that start from it, each in the order of the pipeline."""
+    """Tables that contain a run, then those with detectors initialised from it, each in the order of the pipeline."""
     of = {table.id: [table.run_id(row) for row in table.rows] for table in replication.tables}
     shown = [table for table, ids in of.items() if run.id in ids]
     starts = {other.id for other in replication.runs.values() if other.starts_from == run.id}
@@ -239,7 +240,7 @@ def _tables_of(replication: Replication, run: Run) -> list[str]:
 
 
 def _check_origin(training: dict[str, Any], run: Run, manifest: dict[str, Any], trained: Path) -> None:
-    """Refuse weights that other settings or other data made than those asked for now."""
+    """Raise an InputError if weights were trained with other settings or other data than the current ones."""
     settings = run.identity
     again = f"train {run.id} again"
     for key in sorted(settings.keys() | training["settings"].keys()):
@@ -247,7 +248,8 @@ def _check_origin(training: dict[str, Any], run: Run, manifest: dict[str, Any], 
         if found != expected:
             raise InputError(f"{trained}/training.json: settings.{key}: found {found}, expected {expected}: {again}")
     if training["data"]["fingerprint"] != manifest["fingerprint"]:
-        raise InputError(f"{trained}/training.json: data.fingerprint: found other data than the present: {again}")
+        found, expected = "other data", "the current data"
+        raise InputError(f"{trained}/training.json: data.fingerprint: found {found}, expected {expected}: {again}")
 
 
 def _starting_weights(replication: Replication, run: Run, seed: int) -> Path | None:

@@ -1,1 +1,1 @@
-"""Where a result comes from."""
+"""Provenance of results."""

@@ -1,4 +1,4 @@
-"""Where a number comes from: command, settings, data, commit, versions, device, duration, memory."""
+"""The provenance of a result: command, settings, data, commit, versions, device, duration, memory."""
 
 import platform
 import resource
@@ -14,20 +14,20 @@ from typing import Any
 from sgenet.errors import InputError
 from sgenet.runtime.files import read_json
 
-TIMES = ("seconds", "peak_memory_mib", "finished")  # of an origin: what equal runs do not share
+TIMES = ("seconds", "peak_memory_mib", "finished")  # entries of an origin that differ between equal runs
 
 _PACKAGES = ("torch", "torchvision", "mmengine", "mmcv-lite", "mmdet", "pycocotools", "numpy")
 
 
 def origin(command: str, settings: dict[str, Any], manifest: Path, started: float, device: str) -> dict[str, Any]:
-    """The origin of a result just made.
+    """Return the origin (provenance) of a result that has just been computed.
 
     Args:
-        command: the one command that makes it again.
+        command: the command that recomputes it.
         settings: the resolved settings of the run.
         manifest: the manifest of its data.
         started: `time.monotonic()` at its start.
-        device: as `describe_device` names it.
+        device: as `describe_device` returns it.
     """
     data = read_json(manifest)
     made = {"settings": settings, "data": {key: data[key] for key in ("source", "fingerprint")}}
@@ -35,7 +35,7 @@ def origin(command: str, settings: dict[str, Any], manifest: Path, started: floa
 
 
 def stamp(command: str, started: float, device: str) -> dict[str, Any]:
-    """By what code, when and on what something was made just now; the arguments are those of `origin`."""
+    """Return the command, code, time and device of a new result; the arguments are those of `origin`."""
     return {
         "command": command,
         "commit": commit(),
@@ -48,7 +48,7 @@ def stamp(command: str, started: float, device: str) -> dict[str, Any]:
 
 
 def split(origin: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """An origin as equal runs share it, and its times."""
+    """Split an origin into the entries that equal runs share and the others, its times and memory."""
     return (
         {key: value for key, value in origin.items() if key not in TIMES},
         {key: value for key, value in origin.items() if key in TIMES},
@@ -56,18 +56,18 @@ def split(origin: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def read_training(path: Path) -> dict[str, Any]:
-    """Read a training.json: the origin of weights, with their settings and data; InputError where it tells neither."""
+    """Read a training.json: the origin of weights; InputError if their settings or data are missing."""
     value = read_json(path)
     data = value.get("data") if isinstance(value, dict) else None
     if not isinstance(data, dict) or not isinstance(data.get("fingerprint"), str):
-        raise InputError(f"{path}: data.fingerprint: missing, expected what `sgenet train` leaves")
+        raise InputError(f"{path}: data.fingerprint: missing, expected a file written by `sgenet train`")
     if not isinstance(value.get("settings"), dict):
-        raise InputError(f"{path}: settings: missing, expected what `sgenet train` leaves")
+        raise InputError(f"{path}: settings: missing, expected a file written by `sgenet train`")
     return value
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that a number depends on; those not installed are left out."""
+    """Return the versions of the packages that results depend on; packages that are not installed are left out."""
     found = {}
     for package in _PACKAGES:
         try:
@@ -79,11 +79,11 @@ def versions() -> dict[str, str]:
 
 @cache
 def commit() -> str | None:
-    """Commit of the code when it was first asked for, `+` behind it when tracked files differ; None outside git."""
+    """Return the commit at the first call, followed by `+` if tracked files are modified; None outside git."""
     try:
         git = {"check": True, "capture_output": True, "text": True}
         head = subprocess.run(["git", "rev-parse", "HEAD"], **git).stdout.strip()  # type: ignore[call-overload]
-        changed = subprocess.run(  # dvc.lock, where it is tracked, changes while `dvc repro` runs
+        changed = subprocess.run(  # dvc.lock, if it is tracked, changes while `dvc repro` runs
             ["git", "status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)dvc.lock"],
             **git,  # type: ignore[call-overload]
         ).stdout.strip()
@@ -93,7 +93,7 @@ def commit() -> str | None:
 
 
 def cpu_name() -> str:
-    """Model name of the CPU as the system tells it, otherwise its architecture."""
+    """Return the CPU's model name as the system reports it, otherwise its architecture."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -104,6 +104,6 @@ def cpu_name() -> str:
 
 
 def peak_memory_mib() -> int:
-    """Largest resident memory of this process so far, in MiB."""
+    """Return the peak resident memory of this process so far, in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (1024 * 1024 if sys.platform == "darwin" else 1024))

@@ -1,4 +1,4 @@
-"""Arrays in .npz files, read from files that may hold anything."""
+"""Reading arrays from .npz files that are not trusted."""
 
 import zipfile
 from collections.abc import Sequence
@@ -13,10 +13,15 @@ _LARGEST = 2**30  # bytes, unpacked
 
 
 def read_arrays(path: str | Path, names: Sequence[str], expected: str) -> dict[str, np.ndarray]:
-    """Read arrays by name from an .npz file; no objects are unpickled, and no more is unpacked than a result has.
+    """Read arrays by name from an .npz file. No objects are unpickled, and the unpacked size is limited.
+
+    Args:
+        path: the file.
+        names: of the arrays.
+        expected: what the file should be; it ends the error message.
 
     Raises:
-        InputError: they are not all there, or cannot be read; it ends with what was `expected`.
+        InputError: an array is missing or cannot be read.
     """
     try:
         check_file(path, _LARGEST)
@@ -33,7 +38,7 @@ def read_arrays(path: str | Path, names: Sequence[str], expected: str) -> dict[s
         raise InputError(f"{path}: cannot be read ({reason.lower()}), expected {expected}") from None
     except KeyError as error:
         raise InputError(f"{path}: {error.args[0]}, expected {expected}") from None
-    except Exception as error:  # zipfile, zlib and numpy each have their own
+    except Exception as error:  # zipfile, zlib and numpy each raise their own types
         raise InputError(f"{path}: cannot be read ({type(error).__name__}), expected {expected}") from None
     for name, array in arrays.items():
         if array.dtype.hasobject or array.dtype.names or not array.dtype.isnative:

@@ -1,4 +1,4 @@
-"""Reading and writing files: whole or not at all, and one clear sentence when the input is bad."""
+"""Atomic writing of files, and reading with one clear error message when the input is bad."""
 
 import errno
 import json
@@ -16,7 +16,7 @@ from sgenet import errors
 from sgenet.errors import InputError
 from sgenet.runtime import temporaries
 
-DEEPEST = 40  # lists and mappings in each other
+DEEPEST = 40  # levels of nested lists and mappings
 _LARGEST, _LARGEST_FOREIGN = 2**25, 2**31  # bytes of a JSON file; COCO's has 470 million
 _ODD = object()
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
@@ -24,23 +24,26 @@ _SURROGATES = re.compile(r"[\ud800-\udfff]")
 
 @contextmanager
 def writing(path: str | Path) -> Iterator[None]:
-    """Turn what the system or a library raises where `path` cannot be written into an InputError that says why."""
+    """Turn an error raised because `path` cannot be written into an InputError that gives the reason."""
     try:
         yield
     except InputError:
         raise
     except Exception as error:
-        if (told := errors.cannot_write(Path(path), error)) is None:
+        if (text := errors.cannot_write(Path(path), error)) is None:
             raise
-        raise InputError(told) from None
+        raise InputError(text) from None
 
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success bring it to disk and rename it to `path`.
+    """Yield a temporary path next to `path`; on success sync it to disk and rename it to `path`.
 
-    On any exception the temporary file is removed and `path` stays as it was. What a killed writer of `path` left
-    beside it is removed first. InputError where the disk is full, the folder read-only, or the like.
+    On any exception the temporary file is removed and `path` is unchanged. Temporary files of killed writers of `path`
+    are removed first.
+
+    Raises:
+        InputError: the file cannot be written, for example because the disk is full or the folder is read-only.
     """
     with temporary_path(path) as temporary:
         yield temporary
@@ -49,7 +52,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def temporary_path(path: str | Path) -> Iterator[Path]:
-    """Yield a new empty file beside `path`, which is removed in the end if it was not `put` into its place."""
+    """Yield a new empty file next to `path`. It is removed at the end unless `put` has renamed it."""
     path = Path(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,11 +69,11 @@ def temporary_path(path: str | Path) -> Iterator[Path]:
 
 
 def put(temporary: Path, path: str | Path) -> None:
-    """Bring a written file to disk and give it its name in the same folder, whatever had that name."""
+    """Sync a written file to disk and rename it to `path` in the same folder, replacing any older file."""
     temporaries.sync(temporary)
     umask = os.umask(0)
     os.umask(umask)
-    temporary.chmod(0o666 & ~umask)  # it was made private
+    temporary.chmod(0o666 & ~umask)  # mkstemp makes it private
     temporary.replace(path)
     temporaries.sync(temporary.parent)
 
@@ -82,34 +85,36 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write `value` to `path` as JSON atomically; NaN and infinities are refused with a ValueError."""
+    """Write `value` to `path` as JSON, atomically; ValueError for NaN and infinities."""
     write_text(path, to_json(value))
 
 
 def to_json(value: Any) -> str:
-    """JSON as `write_json` writes it."""
+    """Return the text that `write_json` writes."""
     return json.dumps(value, indent=1, allow_nan=False) + "\n"
 
 
 def check_file(path: str | Path, largest: int) -> None:
-    """OSError unless `path` is an ordinary file of at most `largest` bytes: pipes and devices may never end."""
+    """Raise an OSError unless `path` is a regular file of at most `largest` bytes: pipes and devices may never end."""
     try:
         found = os.stat(path)
-    except ValueError:  # of a name that no file can have
-        raise OSError(errno.EINVAL, "not the name of a file") from None
+    except ValueError:  # no file can have such a name
+        raise OSError(errno.EINVAL, "not a valid file name") from None
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not stat.S_ISREG(found.st_mode):
-        raise OSError(errno.EINVAL, "is no ordinary file")
+        raise OSError(errno.EINVAL, "is not a regular file")
     if found.st_size > largest:
         raise OSError(errno.EFBIG, f"is larger than {largest:,} bytes")
 
 
 def read_json(path: str | Path, *, foreign: bool = False) -> Any:
-    """Return the content of a JSON file; InputError where there is none.
+    """Return the content of a JSON file; InputError if it cannot be read.
 
-    One that other programs wrote, `foreign`, may be as large as COCO's, and hold NaN and infinities as Python writes
-    them; otherwise it may hold nothing that `write_json` could not write again.
+    Args:
+        path: the file.
+        foreign: the file is from another program. It may be as large as COCO's and may contain NaN and infinities, as
+            Python writes them. Other files may contain only values that `write_json` can write.
     """
     try:
         value = json.loads(read_text(path, _LARGEST_FOREIGN if foreign else _LARGEST))
@@ -120,7 +125,7 @@ def read_json(path: str | Path, *, foreign: bool = False) -> Any:
     except (RecursionError, ValueError):
         value = _ODD
     if value is _ODD or _is_deep(value):
-        found = "found lists in lists too deep, or a number too long, to be read"
+        found = "found lists nested too deeply, or a number that is too long"
         raise InputError(f"{path}: {found}, expected an ordinary JSON file")
     if not foreign:
         _refuse_odd(value, path)
@@ -128,13 +133,13 @@ def read_json(path: str | Path, *, foreign: bool = False) -> Any:
 
 
 def read_text(path: str | Path, largest: int) -> str:
-    """The UTF-8 text of an ordinary file; OSError or UnicodeDecodeError where there is none."""
+    """Return the UTF-8 text of a regular file; OSError or UnicodeDecodeError if it cannot be read."""
     check_file(path, largest)
-    return Path(path).read_text(encoding="utf-8-sig")  # some editors begin with a byte order mark
+    return Path(path).read_text(encoding="utf-8-sig")  # some editors write a byte order mark
 
 
 def _is_deep(value: Any) -> bool:
-    """Whether lists and mappings stand in each other so deep that what walks through them would run out of stack."""
+    """Return whether lists and mappings are nested so deeply that recursive functions would overflow the stack."""
     level = [value]
     for _ in range(DEEPEST):
         members = (one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list))
@@ -145,7 +150,7 @@ def _is_deep(value: Any) -> bool:
 
 
 def _refuse_odd(value: Any, path: str | Path) -> None:
-    """InputError where a value holds what `write_json` does not write: nan, infinities, halves of surrogate pairs."""
+    """Raise an InputError if `value` contains NaN, an infinity or half a surrogate pair, which `write_json` refuses."""
     try:
         json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
     except ValueError:
@@ -162,5 +167,5 @@ def _refuse_odd(value: Any, path: str | Path) -> None:
 
 
 def reason_of(error: Exception) -> str:
-    """What kept a file from being read as text, in words."""
+    """Return, in words, why a file cannot be read as text."""
     return (getattr(error, "strerror", None) or "not UTF-8 text").lower()

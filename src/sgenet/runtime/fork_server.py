@@ -1,10 +1,11 @@
-"""Steps without their start-up: one process imports torch and mmdet, and every step of a workflow is a fork of it.
+"""A server process that imports torch and mmdet once and forks for every step of a workflow.
 
-Importing costs five to ten seconds a step, and a replication has a hundred steps. Under Snakemake (environment variable
-SGENET_WARM: a folder of its own; set it to nothing to do without) the first step starts the process, later ones hand it
-their arguments, environment, working folder and open files. A fork is alone in its process, so steps stay independent
-of one another. It ends when its command ends, and the process itself when Snakemake does. Where it cannot be had, a
-step starts by itself; so it does where a step may use a GPU, since CUDA does not survive a fork.
+Imports take five to ten seconds per step, and a replication has a hundred steps. Under Snakemake, the environment
+variable SGENET_WARM names the folder of the server; an empty value disables it. The first step starts the server. Each
+step sends it its arguments, environment, working folder and open files. Every step runs in a fork of its own, so steps
+are independent of one another. A fork ends when its command ends, and the server when Snakemake ends. If the server
+cannot be reached, a step runs in its own process. So does a step that may use a GPU, because CUDA does not support
+forks.
 """
 
 import contextlib
@@ -28,24 +29,26 @@ from typing import Any, NoReturn
 
 from sgenet.runtime.processes import alive
 
-SERVE = "--fork-server"  # first argument of `sgenet`, before a folder: be the process that is forked
+SERVE = "--fork-server"  # first argument of `sgenet`, followed by a folder: run as the server
 _NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}
-_LOST = 137  # as a shell tells of a command that was killed
+_LOST = 137  # exit status that a shell reports for a killed command
 
 
 def folder_of(owner: int) -> str:
-    """SGENET_WARM for the steps of the Snakemake process `owner`: the folder of their common process.
+    """Return the value of SGENET_WARM for the steps of the Snakemake process `owner`: the folder of their server.
 
-    Relative to the working folder, which steps share: a socket's path has room for about a hundred characters. The
-    machine's name keeps steps that a cluster runs elsewhere from taking another process for the owner.
+    The path is relative to the working folder, which the steps share, because a socket's path is limited to about a
+    hundred characters. It contains the host name, because `owner` is a process id of this host: steps that a cluster
+    runs on other hosts must not use it.
     """
     return f".snakemake/sgenet-{socket.gethostname()}-{owner}"
 
 
 def run(arguments: list[str]) -> int | None:
-    """Run `sgenet` with these arguments in a fork of the warm process; None where there is none to be had.
+    """Run `sgenet` with these arguments in a fork of the server; SIGINT and SIGTERM are passed on to it.
 
-    SIGINT and SIGTERM are passed on. Returns the exit status.
+    Returns:
+        the exit status; None if there is no server.
     """
     folder = os.environ.get("SGENET_WARM")
     owner = _owner(Path(folder or ""))
@@ -66,13 +69,13 @@ def run(arguments: list[str]) -> int | None:
                 for number in (signal.SIGINT, signal.SIGTERM):
                     signal.signal(number, lambda number, _: os.kill(child, number))
                 return int(answers.readline() or _LOST)
-    except OSError:  # the process is gone: before it forked, the step runs by itself
+    except OSError:  # the server ended; if it has not forked yet, the step runs in its own process
         return _LOST if child else None
     return None
 
 
 def serve(folder: Path, main: Callable[[list[str]], int], preload: Callable[[list[str]], None]) -> None:
-    """Answer requests until the owner of `folder` is gone.
+    """Serve requests until the owner of `folder` has ended.
 
     Args:
         folder: see `folder_of`.
@@ -81,17 +84,17 @@ def serve(folder: Path, main: Callable[[list[str]], int], preload: Callable[[lis
     """
     owner = _owner(folder)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # forks are reaped by the system
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system reaps the forks
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(folder / "starting"))
     listener.listen(64)
-    (folder / "starting").rename(folder / "socket")  # from here on it answers
+    (folder / "starting").rename(folder / "socket")  # now clients can connect
     while alive(owner):
         if not select.select([listener], [], [], 1.0)[0]:
             continue
         connection, _ = listener.accept()
         with connection:
-            connection.settimeout(10)  # one command that is stuck must not stop the others
+            connection.settimeout(10)  # one command that hangs must not block the others
             files: list[int] = []
             try:
                 head, files, _, _ = socket.recv_fds(connection, 4, 3)
@@ -99,12 +102,12 @@ def serve(folder: Path, main: Callable[[list[str]], int], preload: Callable[[lis
                 connection.settimeout(None)
                 preload(request["arguments"])
                 gc.collect()
-                gc.freeze()  # so that collections in the forks leave these pages shared
+                gc.freeze()  # so that garbage collection in the forks does not copy these pages
                 if os.fork() == 0:
                     listener.close()
                     _be_step(connection, files, request, main)
             except (OSError, ValueError):
-                traceback.print_exc()  # to the log; the command runs by itself
+                traceback.print_exc()  # to the log; the command runs in its own process
             for file in files:
                 os.close(file)
     shutil.rmtree(folder, ignore_errors=True)
@@ -113,7 +116,7 @@ def serve(folder: Path, main: Callable[[list[str]], int], preload: Callable[[lis
 def _be_step(
     connection: socket.socket, files: list[int], request: dict[str, Any], main: Callable[[list[str]], int]
 ) -> NoReturn:
-    """In the fork: become the step, tell its exit status, end."""
+    """Run the step in the fork, send its exit status, and exit."""
     status = 1
     try:
         connection.sendall(f"{os.getpid()}\n".encode())
@@ -139,7 +142,7 @@ def _be_step(
 
 
 def _end_with(connection: socket.socket) -> None:
-    """End this process when the command that it works for was killed: its connection closes."""
+    """End this process when its command was killed, which closes the connection."""
     try:
         connection.recv(1)
     finally:
@@ -147,7 +150,7 @@ def _end_with(connection: socket.socket) -> None:
 
 
 def _connect(folder: Path) -> socket.socket | None:
-    """A connection to the folder's process, which is started where there is none yet."""
+    """Connect to the server of the folder; start it if it does not run."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not _is_private(folder):
         return None
@@ -160,7 +163,7 @@ def _connect(folder: Path) -> socket.socket | None:
                 process = subprocess.Popen(
                     [sys.executable, "-m", "sgenet.cli", SERVE, str(folder)],
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                    env=os.environ | _NO_GPU,  # mmengine settles on a device when it is imported
+                    env=os.environ | _NO_GPU,  # mmengine chooses a device when it is imported
                 )  # fmt: skip
             while connection is None and process.poll() is None:
                 time.sleep(0.02)
@@ -169,7 +172,7 @@ def _connect(folder: Path) -> socket.socket | None:
 
 
 def _is_private(folder: Path) -> bool:
-    """Whether the folder is this user's and closed to others, who could answer in it, or ask for any command."""
+    """Return whether only this user can access the folder: others could pose as the server or run any command."""
     status = folder.lstat()
     return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077
 
@@ -189,7 +192,7 @@ def _receive(connection: socket.socket, length: int) -> bytes:
     while len(received) < length:
         part = connection.recv(length - len(received))
         if not part:
-            raise ConnectionError("the command went away while it was asking")
+            raise ConnectionError("the command closed the connection during its request")
         received += part
     return received
 

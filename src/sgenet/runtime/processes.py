@@ -1,4 +1,4 @@
-"""Processes of a replication: one workflow at a time in a checkout, and no step that outlives its workflow."""
+"""Processes of a replication: a checkout runs one workflow at a time, and steps end when their workflow ends."""
 
 import fcntl
 import json
@@ -17,35 +17,38 @@ import psutil
 from sgenet.errors import InputError
 from sgenet.runtime.files import writing
 
-LOCK = Path(".snakemake/sgenet.lock")  # of a checkout, while a workflow works in it
-WORKFLOW = "SGENET_WORKFLOW"  # set for steps: host and process id of the workflow that started them
-_PATIENCE = 6  # seconds in which a process that was asked to end may clean up
-_held: list[int] = []  # locks, kept to the end of this process
+LOCK = Path(".snakemake/sgenet.lock")  # of a checkout, locked while a workflow runs in it
+WORKFLOW = "SGENET_WORKFLOW"  # environment variable of steps: host and process id of their workflow
+_PATIENCE = 6  # seconds that a process has for its clean-up after SIGTERM
+_held: list[int] = []  # file descriptors of the locks of this process
 
 
 def hold(path: Path, what: str, patience: float = 0) -> int:
-    """Lock the file `path` until this process ends, however it ends, or calls `release` with what is returned.
+    """Lock the file `path` until this process ends or calls `release`. Locks of crashed processes are released too.
 
-    Forks of this process, such as a loader's workers, do not keep the lock.
+    Forks of this process, such as the workers of a data loader, do not inherit the lock.
 
     Args:
-        path: of the lock; it holds who holds it, and stays, unless the holder removes it in the end.
-        what: is locked, for the message.
-        patience: seconds to wait for another holder to end.
+        path: of the lock file. It names the process that locked it, and is not removed by this module.
+        what: name of the locked resource, for the error message.
+        patience: seconds to wait while another process has the lock.
+
+    Returns:
+        the lock, for `release`.
 
     Raises:
-        InputError: another process holds it, the message tells which; or it cannot be written.
+        InputError: another process, which the message names, has the lock; or the file cannot be written.
     """
     with writing(path):
         lock = _open(path)
         end = time.monotonic() + patience
         while not _locked(lock):
             if time.monotonic() >= end:
-                holder = os.pread(lock, 1000, 0).decode(errors="replace").strip() or "a process that just began"
+                holder = os.pread(lock, 1000, 0).decode(errors="replace").strip() or "a process that just started"
                 os.close(lock)
-                raise InputError(f"{what} is in use by {holder}; wait for it, or end it")
+                raise InputError(f"{what} is in use by {holder}; wait until it ends, or stop it")
             time.sleep(0.1)
-        if not path.exists() or not os.path.samestat(path.stat(), os.fstat(lock)):  # removed by one that just ended
+        if not path.exists() or not os.path.samestat(path.stat(), os.fstat(lock)):  # removed by a process that ended
             os.close(lock)
             return hold(path, what, patience)
         os.ftruncate(lock, 0)
@@ -58,14 +61,14 @@ def _open(path: Path, once_more: bool = True) -> int:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except FileNotFoundError:  # a holder that just ended removed the folder in between
+    except FileNotFoundError:  # a process that just ended has removed the folder
         if not once_more:
             raise
         return _open(path, once_more=False)
 
 
 def release(lock: int) -> None:
-    """Give back a lock that `hold` took."""
+    """Release a lock that `hold` returned."""
     _held.remove(lock)
     os.close(lock)
 
@@ -75,7 +78,7 @@ def _release_all() -> None:
         release(_held[0])
 
 
-os.register_at_fork(after_in_child=_release_all)  # a fork has the same locks, and would keep them
+os.register_at_fork(after_in_child=_release_all)  # a fork inherits the locks and would keep them locked
 
 
 def _locked(lock: int) -> bool:
@@ -83,16 +86,20 @@ def _locked(lock: int) -> bool:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # a file system that knows no locks
+    except OSError:  # a file system without locks
         return True
     return True
 
 
 def dvc_at_work(root: Path, patience: float = 0) -> int | None:
-    """Id of a process of DVC that works in this repository, None where there is none.
+    """Return the id of a DVC process that runs in this repository; None if there is none.
 
-    DVC holds `lock` while it thinks, and is named in `rwlock` while a stage's command runs; what dead processes left
-    there does not count. One that only thinks is waited for, `patience` seconds at most.
+    DVC locks `lock` during its own work and lists its process id in `rwlock` while the command of a stage runs. Entries
+    of processes that have ended are ignored.
+
+    Args:
+        root: of the repository.
+        patience: seconds to wait for the process to end.
     """
     folder = root / ".dvc" / "tmp"
     end = time.monotonic() + patience
@@ -109,28 +116,28 @@ def _dvc_in(folder: Path) -> int | None:
             if alive(number) and "dvc" in _command(psutil.Process(number)):
                 return number
     except json.JSONDecodeError:
-        if _holder(folder / "rwlock.lock") is None:  # a DVC that was killed left it half-written: DVC would refuse it
+        if _holder(folder / "rwlock.lock") is None:  # left half-written by a killed DVC, which would refuse it
             (folder / "rwlock").unlink()
     except (OSError, ValueError, AttributeError, KeyError, TypeError, psutil.Error):
-        pass  # there is none
+        pass  # no such process
     return _holder(folder / "lock")
 
 
 def _holder(path: Path) -> int | None:
-    """Id of the process that holds a lock of DVC, which writes it there; None where none does."""
+    """Return the id of the process that has locked a lock file of DVC, read from the file; None if it is not locked."""
     try:
         lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        told = os.read(lock, 100).split()
-        return int(told[0]) if not _locked(lock) and told and told[0].isdigit() else None
+        words = os.read(lock, 100).split()
+        return int(words[0]) if not _locked(lock) and words and words[0].isdigit() else None
     finally:
         os.close(lock)
 
 
 def dvc_of_stage() -> int | None:
-    """Id of the process of DVC that runs this one as the command of a stage; None outside of one."""
+    """Return the id of the DVC process that runs this process as the command of a stage; None outside of a stage."""
     if "DVC_STAGE" not in os.environ:
         return None
     callers = psutil.Process().parents()
@@ -138,7 +145,7 @@ def dvc_of_stage() -> int | None:
 
 
 def follow(process: int) -> None:
-    """Have this process stopped, as by SIGTERM, when another one of this machine is gone."""
+    """Stop this process with SIGTERM when another process of this machine has ended."""
 
     def wait() -> None:
         while alive(process):
@@ -149,18 +156,18 @@ def follow(process: int) -> None:
 
 
 def follow_workflow() -> None:
-    """Have this step stopped when the workflow that started it is gone, on this machine, even by SIGKILL."""
+    """Stop this step when its workflow, on the same machine, has ended, even if it was killed by SIGKILL."""
     host, _, process = os.environ.get(WORKFLOW, "").rpartition(":")
     if host == socket.gethostname() and process.isdecimal():
         follow(int(process))
 
 
 def stop_on_signals() -> None:
-    """Let SIGTERM and SIGINT unwind this process once, so that it cleans up; more of them change nothing."""
+    """Turn the first SIGTERM or SIGINT into an exception, so that this process cleans up; ignore later ones."""
 
     def stop(number: int, _: object) -> None:
         for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, lambda *_: None)  # not SIG_IGN, which Python reports where a signal is on its way
+            signal.signal(each, lambda *_: None)  # not SIG_IGN: Python reports a signal that is already pending
         if number == signal.SIGINT:
             raise KeyboardInterrupt
         raise SystemExit(128 + number)
@@ -170,7 +177,7 @@ def stop_on_signals() -> None:
 
 
 def stop_steps() -> None:
-    """Ask the steps below this process to end, in the background; those that do not in time are killed."""
+    """Terminate the steps started by this process, in the background; kill those that do not end in time."""
     threading.Thread(target=_stop, args=(list(_steps(psutil.Process().children())),)).start()
 
 
@@ -182,7 +189,7 @@ def _stop(steps: list[psutil.Process]) -> None:
 
 
 def _steps(processes: Iterable[psutil.Process]) -> Iterable[psutil.Process]:
-    """The topmost processes of `sgenet`: their own workers are theirs to end."""
+    """Yield the topmost processes of `sgenet`, which end their own workers."""
     for process in processes:
         if {"sgenet", "sgenet.cli"} & set(_command(process)):
             yield process
@@ -191,7 +198,7 @@ def _steps(processes: Iterable[psutil.Process]) -> Iterable[psutil.Process]:
 
 
 def _command(process: psutil.Process) -> list[str]:
-    """What a process was started as: interpreter, options, program."""
+    """Return the first words of a process's command line: interpreter, options, program."""
     try:
         return [Path(word).name for word in process.cmdline()[:3]]
     except psutil.Error:
@@ -210,11 +217,11 @@ def _each(processes: Iterable[psutil.Process], act: Callable[[psutil.Process], N
         try:
             act(process)
         except psutil.Error:
-            continue  # it is gone already
+            continue  # it has ended
 
 
 def alive(process: int) -> bool:
-    """Whether a process of this id works on this machine: one that ended and was not yet told of does not."""
+    """Return whether a process with this id runs on this machine; a zombie does not."""
     try:
         return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
     except psutil.Error:

@@ -1,7 +1,7 @@
-"""Temporary files and folders beside what they will become.
+"""Temporary files and folders, created next to their target.
 
-Each is locked while its writer lives. What a killed writer left behind can be locked by the next writer of the same
-target, which removes it. On a file system without locks it stays.
+Each is locked while its writer runs. The lock of a killed writer is released, so the next writer of the same target can
+lock the file that was left behind and remove it. On a file system without locks such files are kept.
 """
 
 import errno
@@ -14,14 +14,14 @@ from pathlib import Path
 
 
 def create(path: Path, *, folder: bool = False) -> tuple[Path, int]:
-    """Make a new empty file or folder beside `path`; returns it and the descriptor that locks it until it is closed."""
+    """Create an empty file or folder next to `path`; return it and the descriptor that locks it until it is closed."""
     prefix, suffix = _affixes(path)
     while True:
         if folder:
             made = tempfile.mkdtemp(dir=path.parent, prefix=prefix, suffix=suffix)
             try:
                 lock = os.open(made, os.O_RDONLY)
-            except FileNotFoundError:  # another writer took it for an abandoned one
+            except FileNotFoundError:  # another writer removed it as an abandoned one
                 continue
         else:
             lock, made = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=suffix)
@@ -31,18 +31,18 @@ def create(path: Path, *, folder: bool = False) -> tuple[Path, int]:
 
 
 def abandoned(path: Path, *, folder: bool = False) -> Iterator[Path]:
-    """Yield the files or folders that killed writers of `path` left, each locked until the next one is asked for."""
+    """Yield the files or folders left by killed writers of `path`; each is locked until the next one is requested."""
     prefix, suffix = (re.escape(affix) for affix in _affixes(path))
     name = re.compile(f"{prefix}[a-z0-9_]{{8}}{suffix}")
     try:
         found = [path.parent / entry for entry in os.listdir(path.parent) if name.fullmatch(entry)]
-    except OSError:  # may be written to, not listed
+    except OSError:  # the folder may be writable but not readable
         return
     kind = os.O_RDONLY | os.O_DIRECTORY if folder else os.O_RDWR
     for left in found:
         try:
             lock = os.open(left, kind | os.O_NOFOLLOW)
-        except OSError:  # gone, of the other kind, or another user's
+        except OSError:  # removed, of the other kind, or owned by another user
             continue
         try:
             if _lock(lock) and left.exists():
@@ -52,7 +52,7 @@ def abandoned(path: Path, *, folder: bool = False) -> Iterator[Path]:
 
 
 def sync(path: Path) -> None:
-    """Bring to disk the content of a file, or the names in a folder where its file system can do that."""
+    """Sync to disk the content of a file, or the entries of a folder if the file system supports that."""
     file = os.open(path, os.O_RDONLY)
     try:
         os.fsync(file)
@@ -64,11 +64,11 @@ def sync(path: Path) -> None:
 
 
 def _affixes(path: Path) -> tuple[str, str]:
-    return f".{path.name}.tmp-", path.suffix  # by which writers choose their format
+    return f".{path.name}.tmp-", path.suffix  # writers choose the format by the suffix
 
 
 def _lock(file: int) -> bool | None:
-    """Whether the lock was taken; None where there are no locks."""
+    """Return whether the file was locked; None if the file system has no locks."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

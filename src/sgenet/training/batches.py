@@ -1,8 +1,8 @@
-"""Which images a training step takes, and their random numbers: the same for any number of processes and workers.
+"""Samplers and seeds of training batches: independent of the number of processes and workers.
 
-A step's batch is cut into pieces of `device_batch_size` images, each of which goes through a device at once, so that
-batch normalisation sees no more. The processes of a run take the pieces in turn and add up gradients until the batch is
-whole.
+A step's batch consists of micro-batches of `device_batch_size` images. Each micro-batch goes through one device in one
+pass, so batch normalisation computes its statistics over that many images. The processes of a run take the
+micro-batches in turn and accumulate gradients until the batch is complete.
 """
 
 import random
@@ -20,14 +20,14 @@ from sgenet.errors import InputError
 
 
 def entropy(*numbers: int) -> int:
-    """A seed of 32 bits out of several whole numbers."""
+    """Combine several whole numbers into one 32-bit seed."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 def seed_everything(seed: int) -> None:
-    """Seed the generators of Python, numpy and torch, the GPU's too where it is in use.
+    """Seed the generators of Python, numpy and torch, and the GPU's if CUDA is initialised.
 
-    torch.manual_seed would keep a stack trace at each call for a GPU that is not.
+    Without an initialised GPU, torch.manual_seed would store a stack trace at each call.
     """
     random.seed(seed)
     np.random.seed(seed)
@@ -37,21 +37,26 @@ def seed_everything(seed: int) -> None:
 
 
 def pieces_of_step(settings: Settings, world: int | None = None) -> int:
-    """Pieces of `device_batch_size` that make up a step's batch over all processes; InputError if they don't fit.
+    """Number of micro-batches in a step's batch over all processes.
 
-    `world` is the number of processes, by default of those that this one belongs to.
+    Args:
+        settings: `batch_size` and `device_batch_size` are used.
+        world: number of processes; by default the world size of this process's group.
+
+    Raises:
+        InputError: `batch_size` is not a multiple of `device_batch_size` x `world`.
     """
     batch, piece, world = settings["batch_size"], settings["device_batch_size"], world or get_dist_info()[1]
     if batch % (piece * world):
         raise InputError(
             f"device_batch_size: found {piece} on {world} device{'s' * (world > 1)}, "
-            f"expected pieces that make up the batch_size of {batch} in whole rounds"
+            f"expected `device_batch_size` x `devices` to divide the batch_size of {batch}"
         )
     return batch // piece
 
 
 class Order(Sampler[int]):
-    """All indices of a dataset, in an order drawn from the run's seed and the epoch."""
+    """All indices of a dataset, in a random order given by the run's seed and the epoch."""
 
     def __init__(self, dataset: Any, seed: int) -> None:
         self.dataset, self.seed, self.epoch = dataset, seed, 0
@@ -69,14 +74,14 @@ class Order(Sampler[int]):
 
 
 class Pieces(Sampler[list[int]]):
-    """This process's share of the pieces: every `world`-th, of whole steps.
+    """This process's share of the micro-batches: every `world`-th one, in complete steps only.
 
-    What is left of the last step is dropped, or filled up with the epoch's first pieces.
+    An incomplete last step is dropped, or filled up with the first micro-batches of the epoch.
     """
 
     def __init__(self, pieces: BatchSampler, a_step: int, drop_last: bool) -> None:
         self.pieces, self.a_step, self.drop_last = pieces, a_step, drop_last
-        self.sampler = pieces.sampler  # whose epoch mmengine sets
+        self.sampler = pieces.sampler  # mmengine calls its set_epoch
         self.rank, self.world = get_dist_info()
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -90,7 +95,7 @@ class Pieces(Sampler[list[int]]):
 
 
 class Seeded(Dataset[Any]):
-    """A dataset each of whose items is made with random numbers of its own, by the run's seed, epoch and index."""
+    """A dataset that seeds the random generators for each item from the run's seed, the epoch and the index."""
 
     def __init__(self, dataset: Any, seed: int) -> None:
         self.dataset, self.seed, self.epoch = dataset, seed, 0
@@ -104,7 +109,7 @@ class Seeded(Dataset[Any]):
 
 
 def own_pieces(pieces: BatchSampler, settings: Settings, drop_last: bool) -> Pieces:
-    """This process's share of the pieces of an epoch; InputError where there is no whole step in it."""
+    """This process's share of the micro-batches of an epoch; InputError if they make up no complete step."""
     own = Pieces(pieces, pieces_of_step(settings), drop_last)
     if not len(own):
         images = len(own.sampler)  # type: ignore[arg-type]
@@ -115,7 +120,7 @@ def own_pieces(pieces: BatchSampler, settings: Settings, drop_last: bool) -> Pie
 def train_loader(
     pieces: BatchSampler, settings: Settings, device: str, *, drop_last: bool, **more: Any
 ) -> DataLoader[Any]:
-    """Training batches of this process, out of the pieces of an epoch, whose sampler must be an Order."""
+    """Loader of this process's micro-batches of an epoch; the sampler of `pieces` must be an Order."""
     order = pieces.sampler
     assert isinstance(order, Order)
     own = own_pieces(pieces, settings, drop_last)
@@ -123,13 +128,13 @@ def train_loader(
 
 
 def test_loader(dataset: Any, settings: Settings, device: str) -> DataLoader[Any]:
-    """This process's share of the images, in order, for evaluation."""
+    """Loader of this process's share of the images for evaluation, in order."""
     rank, world = get_dist_info()
     share = range(rank, len(dataset), world)
     return _loader(dataset, settings, device, batch_size=settings["batch_size"], sampler=share)
 
 
 def _loader(dataset: Any, settings: Settings, device: str, **more: Any) -> DataLoader[Any]:
-    """A DataLoader with the run's worker processes, whose memory is pinned where a GPU takes the batches."""
-    warnings.filterwarnings("ignore", message="This DataLoader will create")  # as was asked for
+    """A DataLoader with the run's number of workers; its memory is pinned if the device is a GPU."""
+    warnings.filterwarnings("ignore", message="This DataLoader will create")  # the settings give the number of workers
     return DataLoader(dataset, num_workers=settings["workers"], pin_memory=device == "cuda", **more)

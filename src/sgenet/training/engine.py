@@ -1,4 +1,4 @@
-"""What training of classifiers and detectors has in common, on mmengine's Runner: schedule, seeds, history."""
+"""Training on mmengine's Runner, shared by classifiers and detectors: schedule, seeds, history, checkpoints."""
 
 import math
 import sys
@@ -25,13 +25,13 @@ from sgenet.weights.checkpoints import copy_weights, save_tensors, save_weights
 
 Log = Callable[[dict[str, float]], None]
 _LOSSES_AT_ONCE = 50
-_SILENCE = 60  # seconds without a word where there is no terminal for a bar
+_SILENCE = 60  # seconds between lines of progress where there is no terminal for a bar
 
 
 def schedulers(settings: Settings, warmup: list[dict[str, Any]], iterations: int) -> list[dict[str, Any]]:
-    """mmengine's configuration of the learning rate's course: warm-up first, then steps or a cosine to the last epoch.
+    """mmengine's configuration of the learning rate schedule: warm-up, then steps or a cosine to the last epoch.
 
-    `iterations` is the number of steps an epoch; the cosine falls a little with each.
+    `iterations` is the number of steps per epoch; the cosine is updated after each step.
     """
     schedule, epochs = settings["schedule"], settings["epochs"]
     if schedule["type"] == "step":
@@ -42,9 +42,10 @@ def schedulers(settings: Settings, warmup: list[dict[str, Any]], iterations: int
 
 
 class QuietRunner(Runner):
-    """mmengine's Runner without its survey of compilers and environment, which costs seconds: origins record those.
+    """mmengine's Runner without its report on the environment, its log file and its configuration file.
 
-    And without its files, a log and its configuration, which nobody reads and a full disk would take amiss.
+    The report takes seconds, and this project records the environment in its own provenance files. The two files are
+    not used, and writing them would fail on a full disk.
     """
 
     def _log_env(self, env_cfg: dict[str, Any]) -> None:
@@ -59,7 +60,7 @@ class QuietRunner(Runner):
 
 
 def optim_wrapper(settings: Settings, **more: Any) -> dict[str, Any]:
-    """mmengine's configuration of the optimiser and of the adding up of gradients."""
+    """mmengine's configuration of the optimiser and of gradient accumulation."""
     return {
         "type": "OptimWrapper",
         "optimizer": settings["optimizer"] | {"fused": True},
@@ -69,7 +70,7 @@ def optim_wrapper(settings: Settings, **more: Any) -> dict[str, Any]:
 
 
 class StepSchedulerHook(ParamSchedulerHook):
-    """Schedules that count iterations count steps of the optimiser, whatever the number of devices."""
+    """Make schedules that count iterations count optimiser steps, independently of the number of devices."""
 
     def after_train_iter(self, runner: Runner, batch_idx: int, *data: Any, **more: Any) -> None:
         """After the last micro-batch of an optimiser step: advance the schedules that count iterations."""
@@ -78,25 +79,25 @@ class StepSchedulerHook(ParamSchedulerHook):
 
 
 class EpochHook(Hook):
-    """Seeds each batch, shows progress, keeps checkpoints to continue from; in the end writes history and weights.
+    """Seed each micro-batch, show progress, save checkpoints; after training, write the history and the weights.
 
-    Random numbers depend on the run's seed, the epoch and the batch alone, so a run continued at the start of an epoch
-    goes through the same ones as one that was never interrupted, and several processes through the same as one.
+    Random numbers depend only on the run's seed, the epoch and the micro-batch. A run that continues from a checkpoint
+    therefore draws the same numbers as an uninterrupted one, and several processes draw the same numbers as one.
 
-    Of a step's pieces the first alone moves the running statistics of batch normalisation, as in the authors'
-    DataParallel, which keeps those of its first device.
+    Only the first micro-batch of a step updates the running statistics of batch normalisation. The authors'
+    DataParallel does the same: it keeps the statistics of its first device.
 
     Args:
         run_id: for messages.
-        folder: the run's unfinished state.
+        folder: of the run's checkpoints.
         output: receives `history.csv`, `last.safetensors` and, if `best` is given, `best.safetensors`.
         seed: of the run.
-        network: what the weights are saved of.
-        best: column of the validation metrics whose highest epoch counts as best.
+        network: module whose weights are saved.
+        best: validation metric whose highest value selects the best epoch; None to save the last epoch only.
         log: called with each epoch's row.
     """
 
-    priority = "LOW"  # behind mmengine's ParamSchedulerHook, whose step the checkpoint must hold
+    priority = "LOW"  # after mmengine's ParamSchedulerHook: the checkpoint must include its step
 
     def __init__(
         self,
@@ -120,31 +121,31 @@ class EpochHook(Hook):
         self._last_finite = math.nan
         self._lr = math.nan
         self._started = 0.0
-        self._told = time.monotonic()
+        self._last_output = time.monotonic()
         self._bar: Any = None
 
     def before_train(self, runner: Runner) -> None:
-        """Before the first epoch: load the newest whole checkpoint and report where training continues."""
+        """Before the first epoch: load the newest intact checkpoint and report where training continues."""
         if self._rank:
-            barrier()  # behind the first process, which removes what is damaged
+            barrier()  # wait for rank 0, which removes damaged checkpoints
         checkpoint, damaged = newest_checkpoint(self.folder)
         if not self._rank:
             barrier()
         if damaged:
-            self._tell(f"damaged checkpoints are not used: {', '.join(damaged)}")
+            self._print(f"damaged checkpoints are not used: {', '.join(damaged)}")
         if checkpoint:
             load_checkpoint(runner, checkpoint)
             self.history, self._best_weights = checkpoint.state["history"], checkpoint.state["best"]
-            self._tell(f"continues after epoch {runner.epoch}")
+            self._print(f"continues after epoch {runner.epoch}")
             if self.log:
                 for row in self.history:
                     self.log(row)
         elif damaged:
-            self._tell("starts from the beginning")
+            self._print("starts from the beginning")
 
         where = f"{self._world} device{'s' * (self._world > 1)}"
         steps = len(runner.train_dataloader) // runner.optim_wrapper._accumulative_counts
-        self._tell(f"{runner.max_epochs - runner.epoch} epochs of {steps} steps, on {where}")
+        self._print(f"{runner.max_epochs - runner.epoch} epochs of {steps} steps, on {where}")
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Before an epoch: pass its number to the data set, reset the sums, open the progress bar."""
@@ -169,14 +170,14 @@ class EpochHook(Hook):
         """After a micro-batch: collect its losses and report progress."""
         self._losses.append({name: value.detach() for name, value in (outputs or {}).items() if "loss" in name})
         self._bar.update()
-        if time.monotonic() - self._told > _SILENCE and not sys.stderr.isatty():
-            self._told = time.monotonic()
-            self._tell(f"epoch {runner.epoch + 1}, iteration {batch_idx + 1} of {len(runner.train_dataloader)}")
+        if time.monotonic() - self._last_output > _SILENCE and not sys.stderr.isatty():
+            self._last_output = time.monotonic()
+            self._print(f"epoch {runner.epoch + 1}, iteration {batch_idx + 1} of {len(runner.train_dataloader)}")
         if len(self._losses) >= (_LOSSES_AT_ONCE if torch.cuda.is_initialized() else 1):
             self._count_losses(runner)
 
     def _count_losses(self, runner: Runner) -> None:
-        """Add up the losses that were not looked at yet: each look waits for the GPU."""
+        """Add the collected losses to the sums of the epoch; done rarely, since it waits for the GPU."""
         for named in self._losses:
             losses = dict(zip(named, torch.stack(list(named.values())).tolist(), strict=True))
             self._iterations += 1
@@ -189,7 +190,7 @@ class EpochHook(Hook):
         self._losses = []
 
     def _check_weights(self, runner: Runner) -> None:
-        """Refuse weights that are not finite, as the last step of an epoch may leave them: no checkpoint takes them."""
+        """Raise an InputError for weights that are not finite, so that no checkpoint contains them."""
         floating = {name: value for name, value in self.network.state_dict().items() if value.is_floating_point()}
         finite = torch.stack([value.isfinite().all() for value in floating.values()]).tolist()
         for name, good in zip(floating, finite, strict=True):
@@ -235,25 +236,25 @@ class EpochHook(Hook):
         if self.log:
             self.log(row)
         shown = ", ".join(f"{name} {row[name]:.4g}" for name in ("loss", *metrics, "lr", "seconds"))
-        self._tell(f"epoch {epoch}/{runner.max_epochs}: {shown}")
+        self._print(f"epoch {epoch}/{runner.max_epochs}: {shown}")
 
     def after_train(self, runner: Runner) -> None:
         """After the last epoch: write the weights and the history, in the first process."""
         if self._rank:
             return
-        (self.output / "training.json").unlink(missing_ok=True)  # an old origin never stands beside new weights
+        (self.output / "training.json").unlink(missing_ok=True)  # training.json must never describe older weights
         if self._best_weights is not None:
             save_tensors(self._best_weights, self.output / "best.safetensors")
         save_weights(self.network, self.output / "last.safetensors")
         write_history(self.history, self.output / "history.csv")
 
-    def _tell(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         if self._rank == 0:
             print(f"{self.run_id}: {text}", flush=True)
 
 
 def runner_settings(folder: Path, seed: int, epochs: int) -> dict[str, Any]:
-    """What both tasks pass to the Runner: our own progress and checkpoints in place of its files and long logs."""
+    """Arguments of the Runner common to both tasks; EpochHook replaces its checkpoints and logs."""
     return {
         "work_dir": str(folder / "mmengine"),
         "randomness": {"seed": seed},
@@ -263,7 +264,7 @@ def runner_settings(folder: Path, seed: int, epochs: int) -> dict[str, Any]:
         "cfg": {
             "model_wrapper_cfg": {
                 "type": "MMDistributedDataParallel",
-                "device_ids": None,  # where the model lies; mmengine would name a GPU on the CPU too
+                "device_ids": None,  # the model's device; mmengine would select a GPU for a model on the CPU
                 "broadcast_buffers": False,
             }
         },

@@ -1,4 +1,4 @@
-"""Curves and settings to Weights & Biases: offline unless asked, never a prompt, never an account needed."""
+"""Log learning curves and settings to Weights & Biases: offline by default, without prompts or an account."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -18,14 +18,14 @@ def wandb_run(
 ) -> Iterator[Callable[[dict[str, float]], None] | None]:
     """Open a W&B run and yield the function that logs a row of the history; None when W&B is disabled.
 
-    Where W&B fails, on a full disk for instance, that is said once and the function does nothing.
+    If W&B fails, for instance on a full disk, the failure is reported once and further rows are not logged.
 
     Args:
-        settings: `wandb` of params/pipeline.yaml; the environment variable WANDB_MODE goes before its mode.
+        settings: `wandb` of params/pipeline.yaml; the environment variable WANDB_MODE overrides its mode.
         name: of the run.
-        scale: of the run; those of different scales never stand in one group.
+        scale: of the run; runs of different scales are never in the same group.
         task: of the run.
-        tables: that the run belongs to: the first one's runs are a group, and each is a tag.
+        tables: that contain the run: the first one is the W&B group, and each is a tag.
         config: settings to record.
 
     Raises:
@@ -47,7 +47,7 @@ def wandb_run(
 
 
 class _Run:
-    """A W&B run, or none from where W&B fails: that is said once, and the training goes on without it."""
+    """A W&B run that is abandoned when W&B fails; the failure is reported once and the training continues."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self._run = self._try(make)
@@ -65,7 +65,7 @@ class _Run:
             return act()
         except Exception as error:
             self._run = None
-            print(f"wandb: {type(error).__name__}: {error!s:.200}; the training goes on without W&B", flush=True)
+            print(f"wandb: {type(error).__name__}: {error!s:.200}; the training continues without W&B", flush=True)
 
 
 def _open(mode: str, project: str, name: str, scale: str, task: str, tables: list[str], config: Settings) -> Any:

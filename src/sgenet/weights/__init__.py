@@ -1,1 +1,1 @@
-"""Weights in files: safetensors, checkpoints that others released, safe unpickling."""
+"""Files of weights: safetensors, released checkpoints of other projects, safe unpickling."""

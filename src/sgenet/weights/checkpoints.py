@@ -1,4 +1,4 @@
-"""Weights on disk: safetensors, written whole or not at all, loaded strictly. Nothing is ever unpickled."""
+"""Weights in safetensors files, written atomically and loaded strictly. Nothing is unpickled."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ _LARGEST = 2**36  # bytes of a file
 
 
 def copy_weights(model: nn.Module) -> dict[str, Tensor]:
-    """The state dict of `model` as it is now, in the CPU's memory."""
+    """Return a copy of the state dict of `model` in the CPU's memory."""
     return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in model.state_dict().items()}
 
 
@@ -23,14 +23,14 @@ def save_weights(model: nn.Module, path: str | Path) -> None:
 
 
 def save_tensors(state: dict[str, Tensor], path: str | Path) -> None:
-    """Write tensors of the CPU, such as `copy_weights` gives, to a safetensors file, atomically."""
+    """Write tensors on the CPU, such as those of `copy_weights`, to a safetensors file, atomically."""
     content = save(state)
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file by name; InputError when it cannot be read."""
+    """Return the tensors of a safetensors file by name; InputError if it cannot be read."""
     try:
         check_file(path, _LARGEST)
         return load_file(path)
@@ -42,7 +42,7 @@ def load_weights(model: nn.Module, path: str | Path, leave_out: tuple[str, ...] 
     """Load a safetensors file into `model`, strictly.
 
     Args:
-        model: receives the weights.
+        model: its weights are replaced.
         path: the file.
         leave_out: prefixes of the file's names that the model does not have (`fc.`).
 
@@ -54,7 +54,7 @@ def load_weights(model: nn.Module, path: str | Path, leave_out: tuple[str, ...] 
 
 
 def fit_weights(model: nn.Module, state: dict[str, Tensor], path: str | Path) -> None:
-    """Give `model` exactly these tensors; InputError naming `path` and the first names that do not match."""
+    """Load exactly these tensors into `model`; the InputError names `path` and the first names that do not match."""
     expected = model.state_dict()
     missing, unknown = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
     shapes = [

@@ -1,4 +1,4 @@
-"""Files of torch.save, looked at before torch reads them: what would fill the memory, or take hours, is refused."""
+"""Checks of files of torch.save before torch reads them: refuses those that would take all memory, or hours."""
 
 import io
 import os
@@ -15,13 +15,13 @@ _PICKLES = 5  # in a file without an archive: magic number, protocol, system, co
 
 
 def check_pickles(file: IO[bytes], path: str | Path) -> None:
-    """Refuse what torch.load cannot be trusted with although it runs no code; leaves `file` at its beginning.
+    """Refuse files that torch.load does not handle safely although it runs no code; `file` is rewound to its start.
 
-    An archive may unpack to more than fits into memory, though torch.save never compresses. And torch looks for reasons
-    in its own refusal of a name, which takes time by the square of the name's length.
+    An archive may unpack to more than fits into memory, although torch.save never compresses. And the error message of
+    torch for a refused name takes time proportional to the square of the name's length.
 
     Raises:
-        InputError: the file is such a one; `path` is named. Whatever else is wrong, torch tells.
+        InputError: the file is refused; the message names `path`. Other defects are left for torch to report.
     """
     size = os.fstat(file.fileno()).st_size
     try:
@@ -30,7 +30,7 @@ def check_pickles(file: IO[bytes], path: str | Path) -> None:
             entries = zipfile.ZipFile(file).infolist()
             if any(entry.compress_type for entry in entries) or sum(entry.file_size for entry in entries) > size:
                 found = f"found an archive that unpacks to more than its {size:,} bytes"
-                raise InputError(f"{path}: {found}, expected one as torch.save writes it")
+                raise InputError(f"{path}: {found}, expected an archive written by torch.save")
         for stream in _of_archive(file) if archive else _of_file(file):
             for code, argument, _ in pickletools.genops(stream):
                 if code.name == "GLOBAL" and isinstance(argument, str) and len(argument) > _LONGEST:
@@ -39,8 +39,8 @@ def check_pickles(file: IO[bytes], path: str | Path) -> None:
     except InputError:
         raise
     except UnicodeDecodeError:
-        raise InputError(f"{path}: found a name that is no text, expected those of tensors and plain values") from None
-    except Exception:  # zipfile and pickletools meet bad bytes with many kinds of exception
+        raise InputError(f"{path}: found a name that is not text, expected those of tensors and plain values") from None
+    except Exception:  # zipfile and pickletools raise many kinds of exceptions for bad bytes
         pass
     file.seek(0)
 

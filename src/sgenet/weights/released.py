@@ -1,7 +1,7 @@
-"""Checkpoints that others released, in the format of torch.save: read without running any code in them, and converted.
+"""Released checkpoints of other projects, in the format of torch.save, read without running any code in them.
 
-Two kinds are known: the authors' ImageNet classifiers (`state_dict`, `epoch`, `best_acc`, `optimizer`) and detectors of
-mmdetection 0.6 (`state_dict`, `meta`). Both may come from a torch of 2019, whose files are no zip archives.
+Two kinds are supported: the authors' ImageNet classifiers (`state_dict`, `epoch`, `best_acc`, `optimizer`) and
+detectors of mmdetection 0.6 (`state_dict`, `meta`). Both may be from a torch of 2019, whose files are not zip archives.
 """
 
 import os
@@ -25,10 +25,10 @@ from sgenet.weights.pickles import check_pickles
 
 @dataclass(frozen=True)
 class Released:
-    """What a checkpoint holds: tensors by name, and what it tells of itself (None where it does not).
+    """The content of a checkpoint: tensors by name, and metadata (None if the file does not contain it).
 
-    `epoch` and `accuracy` stand here as they stand in the file; `classes` are those of a detector, which mmdetection
-    0.6.rc0 did not write.
+    `epoch` and `accuracy` have the values in the file; `classes` are those of a detector, which mmdetection 0.6.rc0 did
+    not write.
     """
 
     state: dict[str, Tensor]
@@ -38,12 +38,12 @@ class Released:
 
 
 def read_released(path: str | Path) -> Released:
-    """Read a checkpoint, or a bare state dict, that torch.save wrote; tensors come to the CPU.
+    """Read a checkpoint, or a bare state dict, written by torch.save; tensors are loaded to the CPU.
 
-    The prefix `module.` of DataParallel is taken off where every name has it.
+    The prefix `module.` of DataParallel is removed if every name has it.
 
     Raises:
-        InputError: the file cannot be read, holds more than tensors and plain values, or holds no state dict.
+        InputError: the file cannot be read, contains more than tensors and plain values, or has no state dict.
     """
     content = _load(path)
     if not isinstance(content, dict):
@@ -51,7 +51,7 @@ def read_released(path: str | Path) -> Released:
     state = content.get("state_dict", content)
     if not isinstance(state, dict) or not state:
         raise InputError(f"{path}: state_dict: found {reprlib.repr(state)}, expected tensors by name")
-    left = 2 * os.path.getsize(path)  # bytes; two names may share a tensor
+    left = 2 * os.path.getsize(path)  # remaining bytes; two names may share a tensor
     for name, tensor in state.items():
         left -= tensor.nbytes if isinstance(tensor, Tensor) and tensor.layout == torch.strided else 0
         if not isinstance(name, str) or left < 0 or not _is_plain(tensor):
@@ -68,13 +68,13 @@ def read_released(path: str | Path) -> Released:
 
 
 def fit_released(model: nn.Module, state: dict[str, Tensor], path: str | Path) -> None:
-    """Give `model` these tensors, strictly; the counters of batches, which torch once did not keep, start at 0."""
+    """Load these tensors into `model`, strictly; counters of batches, which old torch did not save, start at 0."""
     counters = {name: tensor for name, tensor in model.state_dict().items() if name.endswith("num_batches_tracked")}
     fit_weights(model, {name: torch.zeros_like(tensor) for name, tensor in counters.items()} | state, path)
 
 
 class _NumpyType:
-    """Stands in for numpy.dtype when a numpy number is unpickled; numpy's own never sees what the file says."""
+    """Replaces numpy.dtype when a numpy number is unpickled; numpy.dtype never receives content of the file."""
 
     def __init__(self, code: str, *_: Any) -> None:
         if not re.fullmatch(r"[fiub][1248]", code):
@@ -86,11 +86,11 @@ class _NumpyType:
 
 
 def _numpy_number(kind: _NumpyType, data: bytes) -> float:
-    """Stands in for numpy's function that makes a number of its type and bytes."""
+    """Replaces numpy's function that creates a number from its type and bytes."""
     return np.frombuffer(data, np.dtype(kind.order + kind.code), count=1)[0].item()
 
 
-# The best accuracy or the learning rate may be a numpy number: beside tensors and plain values, all that is let in.
+# Besides tensors and plain values, only numpy numbers are allowed: the best accuracy or the learning rate may be one.
 _HARMLESS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     (_NumpyType, "numpy.dtype"),
     (_numpy_number, "numpy.core.multiarray.scalar"),
@@ -117,12 +117,12 @@ def _unpickle(file: IO[bytes], path: str | Path) -> Any:
     try:
         with torch.serialization.safe_globals(_HARMLESS):
             return torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # of torch, zip and pickle, and whatever damaged bytes lead to
+    except Exception as error:  # from torch, zip and pickle: damaged bytes raise many kinds
         if found := re.search(r"GLOBAL (\S+)", str(error)):
-            told = f"{path}: holds {found[1]}, expected tensors and plain values alone"
-            raise InputError(f"{told}; it was not loaded, since that could run code") from None
-        told = f"{path}: cannot be read as a checkpoint of torch.save ({type(error).__name__})"
-        raise InputError(f"{told}; it is damaged, cut off or of another kind") from None
+            text = f"{path}: found {found[1]}, expected only tensors and plain values"
+            raise InputError(f"{text}; it was not loaded, because that could run code") from None
+        text = f"{path}: cannot be read as a checkpoint of torch.save ({type(error).__name__})"
+        raise InputError(f"{text}; it is damaged, truncated or of another kind") from None
 
 
 def _is_plain(value: Any) -> bool:
@@ -132,7 +132,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _number(value: Any) -> float | None:
-    """A number as the file holds it, plain or as a tensor of one element; None for anything else."""
+    """Return a number, given as such or as a tensor of one element; None for anything else."""
     if _is_plain(value) and value.numel() == 1:
         value = value.item()
     number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -142,7 +142,7 @@ def _number(value: Any) -> float | None:
 def _names(value: Any, path: str | Path) -> tuple[str, ...] | None:
     if value is None:
         return None
-    names = (value,) if isinstance(value, str) else value  # ("digit") is a text, not a tuple
+    names = (value,) if isinstance(value, str) else value  # ("digit") is a string, not a tuple
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise InputError(f"{path}: meta.CLASSES: found {reprlib.repr(value)}, expected the names of the classes")
     return tuple(names)

@@ -125,11 +125,11 @@ def test_real_data(data: Replication, tmp_path: Path) -> None:
     made = _manifest(source="coco", settings={"train": place, "val": leaving}, files=files)
     make.write(paths.manifest("demo", "detection"), made)
     drawn, _ = _read(real)
-    assert not drawn.scenes and "expected a place below the root of the data" in _render(drawn)
+    assert not drawn.scenes and "expected a path below the root of the data" in _render(drawn)
     make.write(paths.manifest("demo", "detection"), manifest)
     root.rename(tmp_path / "unmounted")
     drawn, problem = _read(real)
-    assert problem is None and "expected a folder that exists" in _render(drawn).replace("\n", " ")
+    assert problem is None and "expected an existing folder" in _render(drawn).replace("\n", " ")
 
 
 @pytest.mark.parametrize(
