@@ -13,8 +13,9 @@ UV := $(or $(shell command -v uv 2>/dev/null),$(CURDIR)/.uv/bin/uv)
 # Written when the environment is complete. It is no target of make, which splits a path at its spaces.
 STAMP := $(ENV)/.sgenet-complete
 PYTEST = pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
-# Processes that run tests at a time, each with one thread.
-WORKERS ?= 2
+# Processes that run tests at a time, each with one thread: three keep two cores busy, since tests of the workflow wait
+# for files and for other processes.
+WORKERS ?= 3
 
 .PHONY: setup replicate test test-all soak coverage lint bench browser clean lock
 .DEFAULT_GOAL := replicate
@@ -73,4 +74,4 @@ lock: ## rewrite requirements.lock from pyproject.toml
 
 clean: ## everything that was made, the environment aside
 	rm -rf results $(filter-out reports/published,$(wildcard reports/*)) $(filter-out data/released,$(wildcard data/*)) logs wandb dvc_plots .resume .snakemake dvc.lock \
-	  .dvc/cache .dvc/tmp .hypothesis .import_linter_cache .pytest_cache .mypy_cache .ruff_cache .coverage* build dist
+	  .dvc/cache .dvc/tmp .hypothesis .import_linter_cache .pytest_cache .mypy_cache .ruff_cache .coverage* build dist src/*.egg-info

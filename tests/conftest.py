@@ -16,7 +16,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one thread each; torch reads this whe
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with the files that take longest, so that two processes end at about the same time."""
+    """Begin with the files that take longest, so that all processes end at about the same time."""
     order = {"workflow": 0, "training": 1, "runtime": 1, "pipeline": 1}
     items.sort(key=lambda item: order.get(item.path.parent.name, 2))
 

@@ -150,7 +150,7 @@ def test_missing_results_and_failures_are_no_error_to_partial(
     assert count_missing(replication) == (3, 6)
     assert main(["report"]) == 1
     told = capsys.readouterr()
-    assert "sgenet: 3 of 6 results are missing" in told.err and "3 of 6 results were found" in told.out
+    assert "sgenet: 3 of 6 results are missing" in told.err and "3 of 6 results found" in told.out
     whole = Path("reports/demo/index.html").read_text()
     assert main(["report", "--partial"]) == 0
     assert capsys.readouterr().err == "" and Path("reports/demo/index.html").read_text() == whole
