@@ -17,8 +17,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one thread each; torch reads this whe
 
 def pytest_collection_modifyitems(items):
     """Begin with the files that take longest, so that all processes end at about the same time."""
-    order = {"workflow": 0, "training": 1, "runtime": 1, "pipeline": 1}
-    items.sort(key=lambda item: order.get(item.path.parent.name, 2))
+    order = {"test_replication.py": 0, "workflow": 1, "training": 2, "runtime": 2, "pipeline": 2}
+    items.sort(key=lambda item: min(order.get(name, 3) for name in (item.path.name, item.path.parent.name)))
 
 
 @pytest.fixture

@@ -230,7 +230,7 @@ def test_what_is_missing_is_named_with_the_command_that_makes_it(trained, capsys
     [
         ({"groups": [1, 8]}, "figures.groups: found 8, expected 0 to 7, the groups of classification/sge-resnet50"),
         ({"groups": []}, r"figures.groups: found \[\], expected minItems 1"),
-        ({"stage": 4}, "figures.stage: found 4, whose feature maps of 32 px images have one position, expected an earlier"),
+        ({"stage": 4}, "figures.stage: found 4, whose feature maps of 32 px images have one position, expected"),
         ({"image": 9}, r"figures.image: unknown key, did you mean images\?"),
     ],
 )
