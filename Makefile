@@ -13,9 +13,8 @@ UV := $(or $(shell command -v uv 2>/dev/null),$(CURDIR)/.uv/bin/uv)
 # Written when the environment is complete. It is no target of make, which splits a path at its spaces.
 STAMP := $(ENV)/.sgenet-complete
 PYTEST = pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
-# Processes that run tests at a time, each with one thread: three keep two cores busy, since tests of the workflow wait
-# for files and for other processes.
-WORKERS ?= 3
+# Processes that run tests at a time, each with one thread.
+WORKERS ?= 2
 
 .PHONY: setup replicate test test-all soak coverage lint bench browser clean lock
 .DEFAULT_GOAL := replicate

@@ -39,7 +39,7 @@ def step(command, environment):
     return subprocess.run(command.split(), env=environment, capture_output=True, text=True, timeout=120)
 
 
-def test_a_warm_step_gives_what_a_step_by_itself_gives(project, owner):
+def test_a_forked_step_gives_what_a_step_by_itself_gives_and_a_server_that_died_is_replaced(project, owner):
     project("params/scales/smoke.yaml", lambda scale: scale["classification"].update(epochs=1))
     _, environment, folder = owner
     alone = {key: value for key, value in environment.items() if key != "SGENET_WARM"}
@@ -58,6 +58,11 @@ def test_a_warm_step_gives_what_a_step_by_itself_gives(project, owner):
         done = step(bad, one)
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.startswith("sgenet: run: found 'classification/nothing'")
+    server.kill()
+    assert psutil.wait_procs([server], timeout=60)[1] == []  # until then it may take a connection
+    (folder / "log").unlink()
+    assert step(bad, environment).returncode == 2  # by itself, or in a fork of a new process
+    assert (folder / "log").exists()  # of the new one
 
 
 def test_a_step_ends_with_its_command_and_all_ends_with_the_owner(project, owner):
@@ -80,19 +85,6 @@ def step_processes(folder):
     found = psutil.process_iter(["cmdline", "ppid"])
     servers = [process for process in found if (process.info["cmdline"] or [])[-1:] == [str(folder)]]
     return [process for process in servers if process.info["ppid"] in {other.pid for other in servers}]
-
-
-@pytest.mark.slow
-def test_a_step_whose_warm_process_died_runs_by_itself(project, owner):
-    _, environment, folder = owner
-    assert step("sgenet evaluate classification/nothing --scale smoke", environment).returncode == 2
-    servers = [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [])[-1:] == [str(folder)]]
-    for process in servers:
-        process.kill()
-    assert psutil.wait_procs(servers, timeout=60)[1] == []  # until then it may take a connection
-    (folder / "log").unlink()
-    assert step("sgenet evaluate classification/nothing --scale smoke", environment).returncode == 2
-    assert (folder / "log").exists()  # of a new one
 
 
 @pytest.mark.parametrize("name", ["nothing", ".snakemake/sgenet-elsewhere-1"])

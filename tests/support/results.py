@@ -14,6 +14,7 @@ from sgenet.config import paths
 from sgenet.config.runs import FIGURES_RUN, TASKS, Replication, Run, load_replication
 from sgenet.evaluation.coco_eval import AP_METRICS, METRICS, Matches, ap
 from sgenet.runtime.files import atomic_path
+from support.history import make_history
 
 ROOT = Path(__file__).parents[2]
 IMAGES = 400
@@ -226,16 +227,6 @@ def make_evaluation(folder: Path, run: Run, images: int, skill: float) -> dict[s
     if masks:
         metrics |= {f"mask_{name}": ap(masks, metric=name) for name in AP_METRICS}
     return metrics | {"images": images}
-
-
-def make_history(metrics: dict[str, Any], epochs: int, skill: float) -> str:
-    """A made-up history.csv; a classifier's Top-1 is highest in the last epoch but one."""
-    top = ["top1", "top5"] if "top1" in metrics else []
-    lines: list[list[Any]] = [["epoch", "loss", "lr", *top, "seconds"]]
-    for epoch in range(1, epochs + 1):
-        accuracy = [metrics["top1"] - (epoch - epochs + 1) ** 2, metrics["top5"]] if top else []
-        lines.append([epoch, round(2.3 * (1 - skill) ** (epoch / 5), 4), 0.001, *accuracy, 3.2])
-    return "".join(",".join(map(str, line)) + "\n" for line in lines)
 
 
 def _classification(folder: Path, images: int, skill: float) -> dict[str, float]:

@@ -23,7 +23,7 @@ from sgenet.errors import InputError
 from sgenet.pipeline import steps
 from sgenet.provenance.origin import origin, stamp
 from sgenet.runtime.files import to_json, write_json, write_text
-from support import results
+from support.history import make_history
 
 STORE = "SGENET_STUB_STORE"  # environment variable: folder of embedded data that were prepared before
 DEVICE = "a stub"
@@ -90,7 +90,7 @@ def train(replication: Replication, run: Run, seed: int) -> None:
     metrics = {"top1": 50.0, "top5": 90.0} if run.detector is None else {}
     for name in ("best", "last") if run.detector is None else ("last",):
         write_text(output / f"{name}.safetensors", weights)
-    write_text(output / "history.csv", results.make_history(metrics, settings["epochs"], _skill(weights)))
+    write_text(output / "history.csv", make_history(metrics, settings["epochs"], _skill(weights)))
     command = f"sgenet train {run.id} --scale {scale} --seed {seed}"
     write_json(output / "training.json", origin(command, settings, data, started, DEVICE) | {"devices": 1})
 
@@ -103,6 +103,8 @@ def evaluate(
     run: Run, data: Path, manifest: dict[str, Any], *, trained: Path, output: Path, device: str
 ) -> dict[str, Any]:
     """As the functions of both tasks."""
+    from support import results  # here, since other steps need none of what it imports
+
     weights = _digest((trained / "last.safetensors").read_text(), run.test_settings)
     if run.detector is not None:
         annotations = json.loads((data / "annotations/val.json").read_text()) if (data / "annotations").exists() else {}
@@ -118,12 +120,16 @@ def evaluate_weights(run: Run, data: Path, manifest: dict[str, Any], *, weights:
 
 def measure_activations(run: Run, data: Path, manifest: dict[str, Any], **how: Any) -> dict[str, Any]:
     """As the function of classification."""
+    from support import results
+
     head = ("run", "scale", "seed", "fingerprint", "origin")
     return {key: value for key, value in results.activations().items() if key not in head}
 
 
 def complexity(replication: Replication) -> None:
     """One count for every network."""
+    from support import results
+
     counts = {run.id: results.count(run) for run, _ in replication.full_size()}
     write_json(paths.complexity(replication.scale_name), counts)
 
