@@ -35,6 +35,7 @@ def is_whole(checkout, undisturbed, *command):
     output = checkout(*command)
     assert "unlock" not in output.lower()
     assert "Traceback" not in output
+    assert "is not up to date" not in output, output  # dvc.lock
     checkout.same_results(undisturbed.folder, checkout.folder)
     assert not list(junk(checkout.folder))
     checkout.nothing_to_do()
