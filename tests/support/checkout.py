@@ -1,6 +1,7 @@
 """A copy of the project, in which whole replications run at scale `smoke`."""
 
 import csv
+import json
 import os
 import re
 import shutil
@@ -16,6 +17,10 @@ ROOT = Path(__file__).parents[2]
 BINARIES = Path(sys.executable).parent  # python, snakemake, dvc, sgenet
 
 
+TABLES = [
+    *("imagenet", "coco-two-stage", "coco-retinanet", "ablation-groups", "ablation-init", "ablation-normalization"),
+    *("author-logs", "complexity"),
+]
 # Another environment, which changes no result.
 ELSEWHERE = {
     "LC_ALL": "C",
@@ -89,6 +94,24 @@ class Checkout:
         assert "Nothing to be done" in self("snakemake", "--dry-run")
         output = self("dvc", "repro")
         assert "Running stage" not in output and "Data and pipelines are up to date" in output, output[-8000:]
+
+    def check_complete(self, runs: dict[str, int]) -> None:
+        """Check that so many runs of each task were evaluated, and that the report shows them in every table."""
+        results, report = self.folder / "results/smoke", self.folder / "reports/smoke"
+        for task, count in runs.items():
+            evaluated = sorted((results / "evaluation" / task).rglob("seed-0/metrics.json"))
+            assert len(evaluated) == count
+            for path in evaluated:
+                origin = json.loads(path.read_text())["origin"]["train"]
+                run = path.parents[1].relative_to(results / "evaluation")
+                assert origin["command"] == f"sgenet train {run} --scale smoke --seed 0"
+                assert len(origin["versions"]) > 5
+        comparison = json.loads((report / "comparison.json").read_text())
+        assert [table["id"] for table in comparison["tables"]] == TABLES
+        cells = [cell for t in comparison["tables"] for row in t["rows"] for cell in row["cells"].values()]
+        unmeasured = {"not measured", "not applicable", "equals the log", "differs from the log"}
+        assert all(cell["reproduced"] or cell["verdict"] in unmeasured for cell in cells)
+        assert "<html" in (report / "index.html").read_text()
 
     def choose_rows(self) -> None:
         """Of each table, keep the first row and those that a claim names, with their baselines: every kind of step."""

@@ -1,6 +1,7 @@
 """Replications that are killed at a chosen moment, or stopped."""
 
 import contextlib
+import os
 import shutil
 import signal
 import subprocess
@@ -79,6 +80,17 @@ def start_endless(checkout: Checkout, *command: str) -> subprocess.Popen[bytes]:
 def set_epochs(checkout: Checkout, epochs: int) -> None:
     """Set the epochs of classifiers."""
     checkout.edit("params/scales/smoke.yaml", lambda value: value["classification"].update(epochs=epochs))
+
+
+def stop(checkout: Checkout, process: subprocess.Popen[bytes], number: int) -> None:
+    """Send a signal to a command that `start` has started; all processes of the checkout must end, and it must fail."""
+    if number == signal.SIGINT:  # a terminal sends it to all
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+    wait_until_all_ended(checkout.folder)
+    assert process.wait() != 0
+    assert number == signal.SIGKILL or "the same command continues" in output_of(checkout)
 
 
 def wait_until_all_ended(folder: Path) -> None:

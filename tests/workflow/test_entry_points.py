@@ -8,10 +8,6 @@ import pytest
 
 from sgenet.data.packed import PackedImages
 
-TABLES = [
-    *("imagenet", "coco-two-stage", "coco-retinanet", "ablation-groups", "ablation-init", "ablation-normalization"),
-    *("author-logs", "complexity"),
-]
 RUNS = {"classification": 9, "detection": 10}  # of the chosen rows
 
 
@@ -32,20 +28,7 @@ def test_bad_parameters_stop_snakemake_before_anything_runs(checkout):
 
 def test_dvc_makes_everything_and_leaves_snakemake_nothing(checkout):
     checkout("dvc", "repro")
-    results, report = checkout.folder / "results/smoke", checkout.folder / "reports/smoke"
-    for task, count in RUNS.items():
-        evaluated = sorted((results / "evaluation" / task).rglob("seed-0/metrics.json"))
-        assert len(evaluated) == count
-        for path in evaluated:
-            metrics, run = json.loads(path.read_text()), path.parents[1].relative_to(results / "evaluation")
-            assert metrics["origin"]["train"]["command"] == f"sgenet train {run} --scale smoke --seed 0"
-            assert len(metrics["origin"]["train"]["versions"]) > 5
-    comparison = json.loads((report / "comparison.json").read_text())
-    assert [table["id"] for table in comparison["tables"]] == TABLES
-    cells = [cell for t in comparison["tables"] for row in t["rows"] for cell in row["cells"].values()]
-    unmeasured = {"not measured", "not applicable", "equals the log", "differs from the log"}
-    assert all(cell["reproduced"] or cell["verdict"] in unmeasured for cell in cells)
-    assert "<html" in (report / "index.html").read_text()
+    checkout.check_complete(RUNS)
     checkout.nothing_to_do()
 
 

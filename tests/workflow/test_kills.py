@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from support.checkout import ELSEWHERE
-from support.kills import EPOCHS, junk, kill, output_of, set_epochs, start, start_endless, wait_until_all_ended, watched
+from support.kills import EPOCHS, junk, kill, set_epochs, start, start_endless, stop, watched
 
 
 @pytest.fixture
@@ -87,13 +87,7 @@ def test_a_second_one_is_refused_and_all_ends_with_the_first(disturbed, undistur
     for number in signals:
         if process.poll() is not None:
             process = start_endless(disturbed, *command)
-        if number == signal.SIGINT:  # a terminal sends it to all
-            os.killpg(process.pid, number)
-        else:
-            process.send_signal(number)
-        wait_until_all_ended(disturbed.folder)
-        assert process.wait() != 0
-        assert number == signal.SIGKILL or "the same command continues" in output_of(disturbed)
+        stop(disturbed, process, number)
     set_epochs(disturbed, EPOCHS)
     is_whole(disturbed, undisturbed, "snakemake")
 

@@ -1,7 +1,6 @@
 """The whole replication at scale `smoke`, as a user runs it: every row of every table is trained and evaluated."""
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -16,37 +15,18 @@ from support.kills import (
     TRAINING,
     junk,
     kill,
-    output_of,
     set_epochs,
     start_endless,
-    wait_until_all_ended,
+    stop,
     watched,
 )
 
-TABLES = [
-    *("imagenet", "coco-two-stage", "coco-retinanet", "ablation-groups", "ablation-init", "ablation-normalization"),
-    *("author-logs", "complexity"),
-]
 RUNS = {"classification": 21, "detection": 21}
 PLAIN = ("classification/resnet50", "detection/retinanet/resnet50")  # the runs of the one row that is killed
 
 
 def test_snakemake_makes_everything(replication):
-    results, report = replication.folder / "results/smoke", replication.folder / "reports/smoke"
-    for task, count in RUNS.items():
-        evaluated = sorted((results / "evaluation" / task).rglob("seed-0/metrics.json"))
-        assert len(evaluated) == count
-        for path in evaluated:
-            origin = json.loads(path.read_text())["origin"]["train"]
-            run = path.parents[1].relative_to(results / "evaluation")
-            assert origin["command"] == f"sgenet train {run} --scale smoke --seed 0"
-            assert len(origin["versions"]) > 5
-    comparison = json.loads((report / "comparison.json").read_text())
-    assert [table["id"] for table in comparison["tables"]] == TABLES
-    cells = [cell for t in comparison["tables"] for row in t["rows"] for cell in row["cells"].values()]
-    unmeasured = {"not measured", "not applicable", "equals the log", "differs from the log"}
-    assert all(cell["reproduced"] or cell["verdict"] in unmeasured for cell in cells)
-    assert "<html" in (report / "index.html").read_text()
+    replication.check_complete(RUNS)
     assert list((replication.folder / "wandb").glob("offline-run-*"))
     assert not list(junk(replication.folder))
 
@@ -107,13 +87,7 @@ def test_a_training_ends_with_its_workflow_and_is_continued(one, replication):
     snakemake, dvc = ("snakemake",), ("dvc", "repro")
     for command, number in ((snakemake, signal.SIGINT), (dvc, signal.SIGTERM), (snakemake, signal.SIGKILL)):
         process = start_endless(one, *command)
-        if number == signal.SIGINT:  # a terminal sends it to all
-            os.killpg(process.pid, number)
-        else:
-            process.send_signal(number)
-        wait_until_all_ended(one.folder)
-        assert process.wait() != 0
-        assert number == signal.SIGKILL or "the same command continues" in output_of(one)
+        stop(one, process, number)
     shutil.rmtree(one.folder / ".resume")  # of other settings than those of the replication
     set_epochs(one, EPOCHS)
     check_continued(one, replication)
