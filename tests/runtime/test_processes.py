@@ -25,14 +25,17 @@ def test_a_lock_names_its_holder_and_ends_with_it(tmp_path):
     processes.release(processes.hold(tmp_path / "lock", "it"))
 
 
-def test_what_a_dead_dvc_left_does_not_count_and_a_torn_list_is_removed(tmp_path):
+def test_what_a_killed_dvc_left_does_not_count_and_is_removed(tmp_path):
     folder = tmp_path / ".dvc/tmp"
     folder.mkdir(parents=True)
     assert processes.dvc_at_work(tmp_path) is None
-    gone = subprocess.Popen(["true"])
-    gone.wait()
-    (folder / "rwlock").write_text(json.dumps({"write": {"data": {"pid": gone.pid, "cmd": "dvc repro"}}}))
-    assert processes.dvc_at_work(tmp_path) is None and (folder / "rwlock").exists()
+    (folder / "rwlock.lock").touch()
+    zombie = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+    for pid in (zombie.pid, os.getpid()):  # this one has got the id of a DVC that ended
+        (folder / "rwlock").write_text(json.dumps({"write": {"data": {"pid": pid, "cmd": "dvc repro"}}}))
+        assert processes.dvc_at_work(tmp_path) is None and not (folder / "rwlock").exists()
+    zombie.wait()
     for torn in ("", '{"write": {'):
         (folder / "rwlock").write_text(torn)
         assert processes.dvc_at_work(tmp_path) is None and not (folder / "rwlock").exists()

@@ -65,9 +65,9 @@ def check_results(checkout, replication):
         assert content(checkout.folder / path) == content(replication.folder / path), path
 
 
-def check_continued(checkout, replication):
+def check_continued(checkout, replication, *options):
     """The same command completes the replication as if nothing had happened."""
-    output = checkout("snakemake")
+    output = checkout("snakemake", *options)
     assert "unlock" not in output.lower()
     assert "Traceback" not in output
     check_results(checkout, replication)
@@ -82,26 +82,21 @@ def test_a_training_killed_in_its_second_epoch_and_a_killed_report_are_continued
     check_continued(one, replication)
 
 
-@pytest.mark.slow
-def test_a_training_ends_with_its_workflow_and_is_continued(one, replication):
-    snakemake, dvc = ("snakemake",), ("dvc", "repro")
-    for command, number in ((snakemake, signal.SIGINT), (dvc, signal.SIGTERM), (snakemake, signal.SIGKILL)):
-        process = start_endless(one, *command)
-        stop(one, process, number)
-    shutil.rmtree(one.folder / ".resume")  # of other settings than those of the replication
-    set_epochs(one, EPOCHS)
-    check_continued(one, replication)
-
-
 FIRST = "results/smoke/evaluation/classification/resnet50/seed-0/metrics.json"  # before any scene is drawn
 
 
 @pytest.mark.slow
-def test_cores_order_place_and_environment_change_no_byte(one, replication):
+def test_a_training_ends_with_its_workflow_and_neither_cores_nor_order_nor_environment_change_a_byte(one, replication):
     one.environment |= ELSEWHERE
+    snakemake, dvc = ("snakemake",), ("dvc", "repro")
+    for command, number in ((snakemake, signal.SIGINT), (dvc, signal.SIGTERM), (snakemake, signal.SIGKILL)):
+        process = start_endless(one, *command)
+        stop(one, process, number)
+    for made in (".resume", "data/smoke"):  # of other settings than those of the replication, and in another order
+        shutil.rmtree(one.folder / made)
+    set_epochs(one, EPOCHS)
     one("env", "SGENET_WARM=", "snakemake", "--cores", "1", FIRST)  # each step by itself, no fork
-    one("snakemake", "--cores", "1")
-    check_results(one, replication)
+    check_continued(one, replication, "--cores", "1")
     for name in ("data/smoke/classification.json", "data/smoke/detection.json"):
         assert (one.folder / name).read_bytes() == (replication.folder / name).read_bytes()
 

@@ -1,5 +1,6 @@
 """Processes of a replication: a checkout runs one workflow at a time, and steps end when their workflow ends."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -94,8 +95,9 @@ def _locked(lock: int) -> bool:
 def dvc_at_work(root: Path, patience: float = 0) -> int | None:
     """Return the id of a DVC process that runs in this repository; None if there is none.
 
-    DVC locks `lock` during its own work and lists its process id in `rwlock` while the command of a stage runs. Entries
-    of processes that have ended are ignored.
+    DVC locks `lock` during its own work and lists its process id in `rwlock` while the command of a stage runs. A
+    killed DVC leaves `rwlock` behind, perhaps half-written; the next DVC would refuse it while the killed process is a
+    zombie or another process has got its id, so it is removed.
 
     Args:
         root: of the repository.
@@ -110,16 +112,27 @@ def dvc_at_work(root: Path, patience: float = 0) -> int | None:
 
 def _dvc_in(folder: Path) -> int | None:
     try:
-        busy = json.loads((folder / "rwlock").read_text())
-        entries = [*busy.get("write", {}).values(), *(entry for of in busy.get("read", {}).values() for entry in of)]
-        for number in sorted({int(entry["pid"]) for entry in entries}):
-            if alive(number) and "dvc" in _command(psutil.Process(number)):
-                return number
-    except json.JSONDecodeError:
-        if _holder(folder / "rwlock.lock") is None:  # left half-written by a killed DVC, which would refuse it
-            (folder / "rwlock").unlink()
-    except (OSError, ValueError, AttributeError, KeyError, TypeError, psutil.Error):
-        pass  # no such process
+        guard = os.open(folder / "rwlock.lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:  # no DVC has run a stage here
+        return _holder(folder / "lock")
+    try:
+        free = _locked(guard)
+        listed: set[int] = set()
+        with contextlib.suppress(OSError, ValueError, AttributeError, KeyError, TypeError):  # absent, or half-written
+            busy = json.loads((folder / "rwlock").read_text())
+            entries = [
+                *busy.get("write", {}).values(),
+                *(entry for of in busy.get("read", {}).values() for entry in of),
+            ]
+            listed = {int(entry["pid"]) for entry in entries}
+        for number in sorted(listed):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if alive(number) and "dvc" in _command(psutil.Process(number)):
+                    return number
+        if free:
+            (folder / "rwlock").unlink(missing_ok=True)
+    finally:
+        os.close(guard)
     return _holder(folder / "lock")
 
 
