@@ -96,9 +96,7 @@ def record_with_dvc():
     if whole and asked and "DVC_STAGE" not in os.environ:
         processes.dvc_at_work(Path(), patience=3)  # removes what a killed one left
         dvc = Path(sys.executable).with_name("dvc")
-        if subprocess.run(
-            [dvc, "commit", "--force"], check=False
-        ).returncode:
+        if subprocess.run([dvc, "commit", "--force"], check=False).returncode:
             print(
                 "dvc.lock is not up to date: `dvc commit --force` failed, see above",
                 file=sys.stderr,
