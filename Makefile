@@ -16,7 +16,7 @@ PYTEST = pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Processes that run tests at a time, each with one thread.
 WORKERS ?= 2
 
-.PHONY: setup replicate test test-all soak coverage lint bench browser clean lock
+.PHONY: setup replicate test test-all soak coverage lint bench schemas browser clean lock
 .DEFAULT_GOAL := replicate
 
 setup:
@@ -58,6 +58,9 @@ lint: setup
 	codespell *.md docs params profiles src tests workflow bench Snakefile dvc.yaml Makefile pyproject.toml .github
 	snakefmt --check Snakefile workflow
 	snakemake --lint
+
+schemas: setup ## rewrite workflow/schemas and docs/parameters.md from the models
+	python -m sgenet.pipeline.schemas
 
 bench: setup
 	python -m bench

@@ -24,22 +24,22 @@ rule all:
 
 rule prepare:
     input:
-        expand(DATA / "{task}.json", task=tasks()),
+        expand(DATA / "{task}.json", task=REPLICATION.tasks),
 
 
 rule classify:
     input:
-        [f"{path}/training.json" for path in trainings("classification")],
+        WORKFLOW.trainings(Task.CLASSIFICATION),
 
 
 rule detect:
     input:
-        [f"{path}/training.json" for path in trainings("detection")],
+        WORKFLOW.trainings(Task.DETECTION),
 
 
 rule evaluate:
     input:
-        evaluations(),
+        WORKFLOW.evaluations(),
         RESULTS / "complexity.json",
 
 

@@ -15,12 +15,15 @@ from torchvision.transforms import v2
 from bench.common import Row, device_name, finish, row, take_turns
 from bench.output import write
 from sgenet.classification.resident import ResidentImages
+from sgenet.config import params
+from sgenet.config.recipes import Classification
 from sgenet.data.splits import ImageFiles
 from sgenet.data.tensors import read_tensor
 from sgenet.training.batches import Order, own_pieces, train_loader
 from sgenet.training.devices import take
 
 TURNS = 5
+_RECIPE = Path(__file__).parents[1] / params.PARAMS / "recipes/classification.yaml"
 IMAGES = {  # what -> height and width, side of the crop, number of images, format
     "500 x 375 px as JPEG, crops of 224 px": ((375, 500), 224, 192, "jpg"),
     "64 x 64 px as WebP, crops of 64 px": ((64, 64), 64, 2048, "webp"),
@@ -59,7 +62,8 @@ def measure(what: str, sides: tuple[int, int], crop: int, count: int, ending: st
 
 
 def _loaders(folder: Path, files: list[str], sides: tuple[int, int], crop: int, device: str) -> dict[str, Any]:
-    settings = {"workers": 2, "batch_size": 32, "device_batch_size": 32, "image_size": crop, "flip": 0.5}
+    changes = {"workers": 2, "batch_size": 32, "device_batch_size": 32, "image_size": crop, "flip": 0.5}
+    settings = params.load(_RECIPE, Classification).model_copy(update=changes)
     steps = [v2.RandomResizedCrop(crop), v2.RandomHorizontalFlip()]
     plain = ImageFolder(folder, v2.Compose([*steps, v2.PILToTensor()]))
     labels = np.zeros(len(files), np.int64)
@@ -72,8 +76,7 @@ def _loaders(folder: Path, files: list[str], sides: tuple[int, int], crop: int, 
     }
     if sides == (crop, crop):
         own = own_pieces(pieces, settings, True)
-        crops = {**settings, "crop_scale": [0.08, 1.0]}
-        loaders[f"ours, resident ({device})"] = ResidentImages(bare, own, crops, device, 0)
+        loaders[f"ours, resident ({device})"] = ResidentImages(bare, own, settings, device, 0)
     return loaders
 
 

@@ -86,7 +86,7 @@ def _copy_project(folder: Path) -> None:
         if Path(name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(name, folder / name)
-    write_json(folder / "params/pipeline.yaml", load_pipeline("smoke", 1, TABLES))  # JSON is YAML
+    write_json(folder / "params/pipeline.yaml", load_pipeline("smoke", 1, TABLES).plain())  # JSON is YAML
     author = ["-c", "user.name=bench", "-c", "user.email=bench@localhost"]
     for command in (["init", "--quiet"], ["add", "--all"], [*author, "commit", "--quiet", "--message", "copy"]):
         _run(["git", *command], folder)

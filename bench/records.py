@@ -38,7 +38,7 @@ def share_of_demo() -> list[Row]:
     Raises:
         InputError: a timing.json is damaged.
     """
-    threads = load_scale(SCALE)["threads"]
+    threads = load_scale(SCALE).threads
     busy, finished = 0.0, []
     for path in Path("results", SCALE, "evaluation").glob("*/**/seed-*/timing.json"):
         try:

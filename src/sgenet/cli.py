@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sgenet import errors
 from sgenet.config import paths
+from sgenet.config.tasks import TASKS
 from sgenet.errors import InputError
 from sgenet.runtime import fork_server, processes
 
@@ -212,7 +213,7 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("--json", action="store_true", help="print JSON")
     prepare = steps.add_parser("prepare", parents=[scaled], help="prepare and check the data of a task")
     prepare.set_defaults(function=_prepare)
-    prepare.add_argument("task", choices=["classification", "detection"])
+    prepare.add_argument("task", choices=[task.value for task in TASKS])
     train = steps.add_parser("train", parents=[of_run], help="train a run; continues an interrupted training")
     train.set_defaults(function=_train)
     evaluate = steps.add_parser("evaluate", parents=[of_run], help="evaluate a trained run")

@@ -12,6 +12,7 @@ import sgenet.attention
 from sgenet.cli import main
 from sgenet.complexity.count import count_full_size
 from sgenet.config import paths
+from sgenet.config.recipes import Attention, Network
 from sgenet.config.runs import load_replication
 from sgenet.errors import InputError
 from sgenet.models.resnet import create_resnet
@@ -46,7 +47,9 @@ def test_the_module_counts_as_the_document_shows(blocks, capsys):
     assert main(command.removeprefix("$ sgenet ").split()) == 0
     assert capsys.readouterr().out == shown
     # 16 blocks of 256, 512, 1024, 2048 channels: kernels of 5, 5, 5, 7 (log2(C) 8 to 11, plus 1, halved, next odd)
-    extra = count_full_size("eca-resnet50", {"width": 64, "attention": {}}, backbone=False)["params"] - 25557032
+    extra = (
+        count_full_size("eca-resnet50", Network(width=64, attention=Attention()), backbone=False)["params"] - 25557032
+    )
     assert extra == 3 * 5 + 4 * 5 + 6 * 5 + 3 * 7
 
 
@@ -58,8 +61,8 @@ def test_the_module_trains_and_stands_in_the_report(blocks):
         assert main(command.split()) == 0
     trained = paths.training("smoke", "classification/eca-resnet50", 0)
     assert len(read_history(trained / "history.csv")) == 2
-    run, settings = next(pair for pair in replication.full_size() if pair[0].model == "eca-resnet50")
-    write_json(paths.complexity("smoke"), {run.id: count_full_size(run.model, settings, backbone=False)})
+    run = next(run for run in replication.full_size() if run.model == "eca-resnet50")
+    write_json(paths.complexity("smoke"), {run.id: count_full_size(run.model, run.network, backbone=False)})
     build(replication)
     rows = json.loads((paths.report("smoke") / "comparison.json").read_text())["tables"][0]["rows"]
     assert rows[-1]["label"] == "ECA-ResNet50"
@@ -69,7 +72,7 @@ def test_the_module_trains_and_stands_in_the_report(blocks):
 def test_its_settings_reach_the_module_and_wrong_ones_are_refused(blocks, capsys):
     TABLE.write_text(TABLE.read_text() + blocks["yaml"][1])
     run = load_replication("smoke", tables=["imagenet"]).run("classification/eca-resnet50-k3")
-    network = create_resnet(run.model, attention=run.settings["attention"]["eca"], width=8)
+    network = create_resnet(run.model, attention=run.settings.attention.of("eca"), width=8)
     assert network.state_dict()["layer1.0.eca.conv.weight"].shape == (1, 1, 3)
     with pytest.raises(InputError, match="attention.eca: got an unexpected keyword argument 'kernel'"):
         create_resnet(run.model, attention={"kernel": 3}, width=8)

@@ -13,10 +13,12 @@ from sgenet.attention import SpatialGroupEnhance
 from sgenet.classification import activations
 from sgenet.classification.classifier import build_network
 from sgenet.cli import main
-from sgenet.config import params, paths
+from sgenet.config import paths
+from sgenet.config.model import validate
 from sgenet.config.runs import FIGURES_RUN, load_replication
 from sgenet.data.packed import PackedImages, write_classes, write_packed
 from sgenet.errors import InputError
+from sgenet.evaluation.activations import MeasuredActivations
 from sgenet.pipeline import steps
 from sgenet.runtime.files import write_json
 from sgenet.weights.checkpoints import load_weights, save_weights
@@ -140,8 +142,9 @@ def trained(project):
     noise = np.random.default_rng(0).integers(0, 256, (IMAGES, 32, 32, 3), dtype=np.uint8)
     write_packed(folder, "val", map(Image.fromarray, noise), [index % 3 for index in range(IMAGES)])
     write_classes(folder, CLASSES)
-    settings = replication.scale["data"]["classification"]
-    manifest = {"classes": CLASSES, "source": "embedded", "settings": settings, "fingerprint": "f1"}
+    settings = replication.scale.data.classification.plain()
+    manifest = {"task": "classification", "source": "embedded", "fingerprint": "f1", "settings": settings, "files": []}
+    manifest |= {"classes": CLASSES, "splits": {split: {"images": IMAGES} for split in ("train", "val")}}
     write_json(paths.manifest("smoke", "classification"), manifest)
     torch.manual_seed(0)
     network = build_network(run.model, run.settings, 3)
@@ -162,13 +165,13 @@ def test_the_step_measures_all_validation_images(trained):
     assert main(["activations"]) == 0
     path = paths.activations("smoke")
     found = json.loads(path.read_text())
-    params.check(found, "activations", path)
+    validate(MeasuredActivations, found, path)
     assert (found["run"], found["seed"], found["images"], found["groups"]) == (FIGURES_RUN, 0, IMAGES, 8)
     assert found["origin"]["activations"]["command"] == "sgenet activations --scale smoke"
     # the same by hand: the network up to the last block of stage 2, then its module alone
     settings = replication.run(FIGURES_RUN).settings
     images = PackedImages(paths.data_folder("smoke", "classification"), "val")
-    mean, std = (torch.tensor(settings[name]).view(3, 1, 1) for name in ("mean", "std"))
+    mean, std = (torch.tensor(getattr(settings, name)).view(3, 1, 1) for name in ("mean", "std"))
     pixels = [torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255 for image, _ in images]
     with torch.inference_mode():
         maps = network.maxpool(
@@ -229,7 +232,7 @@ def test_what_is_missing_is_named_with_the_command_that_makes_it(trained, capsys
     ("change", "sentence"),
     [
         ({"groups": [1, 8]}, "figures.groups: found 8, expected 0 to 7, the groups of classification/sge-resnet50"),
-        ({"groups": []}, r"figures.groups: found \[\], expected minItems 1"),
+        ({"groups": []}, r"figures.groups: found \[\], expected at least 1 entry"),
         ({"stage": 4}, "figures.stage: found 4, whose feature maps of 32 px images have one position, expected"),
         ({"image": 9}, r"figures.image: unknown key, did you mean images\?"),
     ],

@@ -7,6 +7,7 @@ from torch.utils.data import BatchSampler
 from torchvision.transforms import v2
 
 from sgenet.classification.resident import ResidentImages, augment, crops
+from sgenet.config.recipes import Classification
 from sgenet.errors import InputError
 from sgenet.training.batches import Order, Pieces
 
@@ -54,7 +55,7 @@ class Images:
         return self.items[index], index % 3
 
 
-SETTINGS = {"workers": 0, "image_size": 16, "resize": 20, "crop_scale": [0.5, 1.0], "flip": 0.5}
+SETTINGS = Classification.model_construct(workers=0, image_size=16, resize=20, crop_scale=(0.5, 1.0), flip=0.5)
 
 
 def test_batches_are_those_of_the_sampler_and_depend_on_seed_and_epoch_alone():

@@ -5,9 +5,15 @@ import pytest
 
 from sgenet.cli import main
 from sgenet.complexity import latency
+from sgenet.config.recipes import BAM, SGE, SK, Attention, Network
 from sgenet.runtime.files import read_json
 
-SETTINGS = {"width": 8, "attention": {"sge": {"groups": 64}}}
+ATTENTION = Attention(
+    bam=BAM(reduction=16, dilation=4),
+    sge=SGE(groups=64, gamma=0.0, beta=1.0, normalize=True),
+    sk=SK(reduction=16, groups=32),
+)
+SETTINGS = Network(width=8, attention=ATTENTION)
 
 
 def test_rounds_are_told_by_median_and_quartiles(monkeypatch):
@@ -31,8 +37,7 @@ def test_rounds_are_told_by_median_and_quartiles(monkeypatch):
 def test_networks_to_time_are_whole_and_finite(model):
     import torch
 
-    settings = {"width": 16, "attention": {"bam": {"reduction": 16}, "sk": {"reduction": 16, "groups": 32}}}
-    network = latency._build(model, settings, "cpu")
+    network = latency._build(model, Network(width=16, attention=ATTENTION), "cpu")
     logits = network(torch.randn(1, 3, 32, 32))
     assert logits.shape == (1, 1000) and torch.isfinite(logits).all() and not network.training
 

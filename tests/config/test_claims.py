@@ -138,15 +138,18 @@ def test_the_best_of_all_rows_is_no_claim(project):
         (_at(0, 0, "gain", table="x" * 300), r"gain.table: found 'xxx.*, expected a file of params/tables/"),
         (_at(0, 0, "gain", abov=1), r"claims.0.conditions.0.gain.abov: unknown key, did you mean above\?"),
         (_at(0, 0, "gain", over="SGE-ResNet50"), r"gain.over: found 'SGE-ResNet50', which is the row itself, expected"),
-        (_at(0, 0, "gain", claimed=[2, 1]), r"gain.claimed: found \[2, 1\], expected the smallest gain first"),
+        (_at(0, 0, "gain", claimed=[2, 1]), r"gain.claimed: found \[2.0, 1.0\], expected the smallest gain first"),
         (_at(0, 0, "gain", above=1), r"gain.claimed: found together with above, expected one of the two"),
         (_at(3, 0, "larger_gain", than="ap_small"), r"larger_gain.than: found 'ap_small', which is the column itself"),
         (_at(5, 0, "statistic", name="variance"), r"statistic.name: found 'variance', expected one of variance_ratio"),
-        (_at(5, 0, "statistic", below=1), r"conditions.0.statistic: found .*, expected oneOf"),
+        (
+            _at(5, 0, "statistic", below=1),
+            r"0.statistic.above: found .* with below 1.*, expected one of the two",
+        ),
         (_at(2, 0, "extra", columns=["top1"]), r"extra.columns.0: found 'top1', expected one of params, gflops, macs"),
         (_at(3, 0, "larger_gain", than="top1"), r"larger_gain.than: found 'top1', expected one of ap, ap_small"),
         (_at(4, 1, "best", rows=["G = 7"]), r"best.rows.0: found 'G = 7', expected the label of a row of ablation-gro"),
-        (lambda value: value["claims"][1].update(id="C1"), r"claims.1.id: 'C1' is used twice, expected another"),
+        (lambda value: value["claims"][1].update(id="C1"), r"claims: found id 'C1' twice, expected unique ones"),
     ],
 )
 def test_bad_claims_are_told_in_one_sentence(project, change, sentence):

@@ -2,7 +2,16 @@
 
 import pytest
 
+from sgenet.config import params
 from sgenet.config.names import attention_settings, parse_name
+from sgenet.config.recipes import Network
+
+
+def of_width(width, module, own):
+    """The recipe's settings with changes to a module."""
+    recipe = params.load_recipe("classification")
+    attention = {module: recipe["attention"][module] | own}
+    return Network.model_validate({"width": width, "attention": attention})
 
 
 @pytest.mark.parametrize("name", ["resnet49", "sgx-resnet50", "ResNet50", "sge-resnet50-g32", "_parts-resnet50", ""])
@@ -20,8 +29,10 @@ def test_names_are_a_module_and_a_depth():
 
 @pytest.mark.parametrize(("width", "groups"), [(64, 64), (32, 32), (8, 8), (128, 128)])
 def test_groups_keep_their_channels_in_a_network_of_another_width(width, groups):
-    settings = {"width": width, "attention": {"sge": {"groups": 64, "gamma": 1}, "sk": {"groups": 16, "reduction": 4}}}
-    assert attention_settings("sge-resnet50", settings) == {"groups": groups, "gamma": 1}
+    sge = {"groups": 64, "gamma": 1, "beta": 0, "normalize": True}
+    attention = {"sge": sge, "sk": {"groups": 16, "reduction": 4}}
+    settings = Network.model_validate({"width": width, "attention": attention})
+    assert attention_settings("sge-resnet50", settings) == {**sge, "groups": groups}
     assert attention_settings("sk-resnet101", settings) == {"groups": groups // 4, "reduction": 4}
     assert attention_settings("resnet50", settings) is None
     assert attention_settings("se-resnet50", settings) == {}
@@ -55,4 +66,4 @@ def test_groups_keep_their_channels_in_a_network_of_another_width(width, groups)
 )
 def test_settings_that_no_feature_map_can_hold_are_refused(model, width, own, sentence):
     with pytest.raises(ValueError, match=sentence):
-        attention_settings(model, {"width": width, "attention": {model.partition("-")[0]: own}})
+        attention_settings(model, of_width(width, model.partition("-")[0], own))

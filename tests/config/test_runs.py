@@ -38,9 +38,10 @@ def test_settings_are_recipe_then_scale_then_row(project):
     project(IMAGENET, change)
     runs = load_replication("demo", tables=["imagenet"]).runs
     row, plain = runs["classification/sge-resnet50"].settings, runs["classification/resnet50"].settings
-    assert row["attention"] == {"sge": {"groups": 32, "gamma": 0, "beta": 1, "normalize": True}} and row["epochs"] == 77
-    assert plain["attention"] == {} and plain["epochs"] != 77  # what another model's module is set to is not its own
-    assert "momentum" not in row["optimizer"]  # AdamW of the scale, not SGD of the recipe
+    assert row.attention.plain() == {"sge": {"groups": 32, "gamma": 0, "beta": 1, "normalize": True}}
+    assert row.epochs == 77
+    assert plain.attention.plain() == {} and plain.epochs != 77  # what another model's module is set to is not its own
+    assert row.optimizer.momentum is None  # AdamW of the scale, not SGD of the recipe
 
 
 def test_all_tables_are_42_runs(project):
@@ -51,7 +52,7 @@ def test_all_tables_are_42_runs(project):
     groups = {f"sge-resnet50-g{groups}" for groups in (8, 16, 32, 128, 256)}
     starts = {f"sge-resnet50-gamma{gamma}-beta{beta}" for gamma, beta in ((0, 0), (1, 0), (1, 1))}
     assert names == groups | starts | {"sge-resnet50-no-norm"}
-    sge = {name: runs[f"classification/{name}"].settings["attention"]["sge"] for name in (*names, "sge-resnet50")}
+    sge = {name: runs[f"classification/{name}"].settings.attention.of("sge") for name in (*names, "sge-resnet50")}
     assert sge["sge-resnet50"] == {"groups": 64, "gamma": 0, "beta": 1, "normalize": True}
     assert sge["sge-resnet50-g8"]["groups"] == 8 and not sge["sge-resnet50-no-norm"]["normalize"]
     assert (sge["sge-resnet50-gamma1-beta0"]["gamma"], sge["sge-resnet50-gamma1-beta0"]["beta"]) == (1, 0)
@@ -59,7 +60,7 @@ def test_all_tables_are_42_runs(project):
 
 def test_full_size_settings_leave_the_scale_out(project):
     replication = load_replication("demo")
-    sizes = {run.id: settings["width"] for run, settings in replication.full_size()}
+    sizes = {run.id: run.network.width for run in replication.full_size()}
     bare = {run_id for run_id in sizes if run_id.startswith("complexity/")}
     assert set(sizes.values()) == {64} and sizes.keys() - bare == replication.runs.keys()
     assert len(bare) == 14 and "complexity/gc-resnet101" in bare
@@ -83,14 +84,14 @@ BAD = [
         r"pipeline.yaml or the command line: scale: found 'dmo', expected one of demo, paper, smoke, subset",
     ),
     (PIPELINE, _set("tables", to=["imagnet"]), r"tables: found 'imagnet', expected one of ablation-groups"),
-    (PIPELINE, _set("seeds", to="three"), r"params/pipeline.yaml: seeds: found 'three', expected integer"),
-    (PIPELINE, _set("seeds", to=0), r"params/pipeline.yaml: seeds: found 0, expected minimum 1"),
+    (PIPELINE, _set("seeds", to="three"), r"params/pipeline.yaml: seeds: found 'three', expected an integer"),
+    (PIPELINE, _set("seeds", to=0), r"params/pipeline.yaml: seeds: found 0, expected at least 1"),
     (PIPELINE, _set("sedes", to=1), r"params/pipeline.yaml: sedes: unknown key, did you mean seeds\?"),
     (PIPELINE, lambda value: value.pop("report"), r"params/pipeline.yaml: report: missing"),
     (
         DEMO,
         _set("classification", "epochs", to="ten"),
-        r"demo.yaml: classification.epochs: found 'ten', expected integer",
+        r"demo.yaml: classification.epochs: found 'ten', expected an integer",
     ),
     (DEMO, _set("detection", "epoch", to=1), r"demo.yaml: detection.epoch: unknown key, did you mean epochs\?"),
     (DEMO, _set("detection", "detectors", "retinanet", "foo", to=1), r"detection.detectors.retinanet.foo: unknown key"),
@@ -117,7 +118,7 @@ BAD = [
     (IMAGENET, _set("rows", 1, "label", to="ResNet50"), r"rows.1.label: 'ResNet50' is already in the table"),
     (IMAGENET, _set("rows", 0, "published", "ap", to={"value": 1, "source": ["H"]}), r"published.ap: no such column"),
     (IMAGENET, _set("rows", 0, "published", "top1", "source", to=["Z"]), r"top1.source: found 'Z', expected H, A"),
-    (IMAGENET, _set("rows", 0, "settings", to={"epochs": 0}), r"rows.0.settings.epochs: found 0, expected minimum 1"),
+    (IMAGENET, _set("rows", 0, "settings", to={"epochs": 0}), r"rows.0.settings.epochs: found 0, expected at least 1"),
     (
         "params/tables/coco-retinanet.yaml",
         _set("rows", 0, "run", to="retina/resnet50"),
@@ -129,10 +130,10 @@ BAD = [
 BAD += [
     (PIPELINE, _set("scale", to=float("nan")), r"pipeline.yaml: scale: found nan, expected a finite number"),
     (PIPELINE, lambda value: value.update({1: 1}), r"line 18: found a key that YAML reads as int, expected text"),
-    (PIPELINE, _set("seeds", to=2.0), r"pipeline.yaml: seeds: found 2.0, expected integer"),
-    (PIPELINE, _set("seeds", to=10**9), r"pipeline.yaml: seeds: found 1000000000, expected maximum 1000"),
+    (PIPELINE, _set("seeds", to=2.0), r"pipeline.yaml: seeds: found 2.0, expected an integer"),
+    (PIPELINE, _set("seeds", to=10**9), r"pipeline.yaml: seeds: found 1000000000, expected at most 1000"),
     (PIPELINE, _set("seeds", to=10**20), r"pipeline.yaml: seeds: found 1000.*, expected a number up to 9.*e.15"),
-    (PIPELINE, _set("tables", to=[{} for _ in range(5000)]), r"pipeline.yaml: tables.\d+: found {}, expected string"),
+    (PIPELINE, _set("tables", to=[{} for _ in range(5000)]), r"pipeline.yaml: tables.\d+: found {}, expected text"),
     ("params/recipes/detection.yaml", lambda value: value.pop("detectors"), r"detection.yaml: detectors: missing"),
     ("params/recipes/detection.yaml", lambda value: value.pop("width"), r"detection.yaml: width: missing"),
     (
@@ -177,7 +178,7 @@ BAD += [
     (LOGS, _set("columns", 3, "audits", to="top5"), r"columns.3.audits: found 'top5' for readme_top1, expected"),
     (LOGS, _set("columns", 3, "measured", to="trained"), r"columns.3.measured: found 'trained' for readme_top1"),
     (TWO_STAGE, _set("columns", 5, "only", to=["mask-rcn"]), r"columns.5.only: found 'mask-rcn', which no row has"),
-    (DEMO, _set("latency", "rounds", to=0), r"demo.yaml: latency.rounds: found 0, expected minimum 1"),
+    (DEMO, _set("latency", "rounds", to=0), r"demo.yaml: latency.rounds: found 0, expected at least 1"),
 ]
 
 
@@ -195,7 +196,7 @@ def test_bad_parameters_are_told_in_one_sentence(project, capsys, path, change, 
     ("text", "sentence"),
     [
         ("scale: [demo", "params/pipeline.yaml: line 1 is not YAML"),
-        ("- demo", "params/pipeline.yaml: the whole file: found .* expected object"),
+        ("- demo", "params/pipeline.yaml: the whole file: found .* expected a mapping"),
         ("scale: !!python/object/apply:os.system ['true']", "params/pipeline.yaml: line 1 is not YAML"),
         ("seeds: 1\nseeds: 2", "params/pipeline.yaml: line 2: seeds is repeated, expected it once"),
         (None, "params/pipeline.yaml: cannot be read .no such file or directory., expected a YAML file"),

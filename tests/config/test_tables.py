@@ -142,4 +142,4 @@ def test_optional_parts_of_a_published_value(project):
 
     project("params/tables/imagenet.yaml", change)
     row = load_replication("demo", tables=["imagenet"]).tables[0].rows[0]
-    assert row.published["top1"] == Published(76.384, ("H", "A", "C", "L"), "medium")
+    assert row.published["top1"] == Published(value=76.384, source=("H", "A", "C", "L"), confidence="medium")

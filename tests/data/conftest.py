@@ -2,6 +2,8 @@
 
 import pytest
 
+from sgenet.config.model import validate
+from sgenet.config.scales import CocoData, ImageData
 from sgenet.data.prepare import make_data
 from support.sources import Source
 
@@ -18,7 +20,8 @@ def prepare(source, tmp_path):
     def run(kind, **settings):
         task = "detection" if kind == "coco" else "classification"
         settings = {"source": kind, "root": str(source.root), **settings}
-        return make_data(task, run.folder, settings, f"data.{task}.root", tmp_path / "state/known.sqlite")
+        model = validate(CocoData if kind == "coco" else ImageData, settings, "scale.yaml", ("data", task))
+        return make_data(run.folder, model, f"data.{task}.root", tmp_path / "state/known.sqlite")
 
     run.folder = tmp_path / "made"
     return run

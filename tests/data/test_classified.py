@@ -11,8 +11,8 @@ from torchvision.datasets import ImageFolder
 
 from sgenet.data import checks, cores
 from sgenet.data.limits import pick, spread
-from sgenet.data.packed import write_classes, write_packed
-from sgenet.data.splits import locate, open_split
+from sgenet.data.packed import PackedImages, write_classes, write_packed
+from sgenet.data.splits import open_split
 from sgenet.errors import InputError
 
 
@@ -31,7 +31,7 @@ def check_both(prepare, kind, texts, **settings):
     assert not prepare.folder.exists()
     manifest = prepare(kind, defects="skip", **settings)
     assert (prepare.folder / "defects.txt").read_text().splitlines() == texts
-    assert sum(manifest["defects"]["by_kind"].values()) == len(texts)
+    assert sum(manifest.defects.by_kind.values()) == len(texts)
     return manifest
 
 
@@ -40,10 +40,10 @@ def test_a_folder_as_torchvision_sees_it(source, prepare):
     source.image("train/cat/deep/er.jpg", format="JPEG")
     source.bytes("train/cat/.hidden", b"not looked at")
     manifest = prepare("folder")
-    assert manifest["classes"] == ["ant", "cat"]
-    assert manifest["splits"]["train"] == {"images": 6, "per_class": {"ant": 2, "cat": 4}}
-    assert manifest["defects"] == {"policy": "strict", "by_kind": {}}
-    located = locate(manifest, {"root": str(source.root)}, "root")
+    assert manifest.classes == ["ant", "cat"]
+    assert manifest.splits["train"].plain() == {"images": 6, "per_class": {"ant": 2, "cat": 4}}
+    assert manifest.defects.plain() == {"policy": "strict", "by_kind": {}}
+    located = manifest.model_copy(update={"root": source.root})
     for split in ("train", "val"):
         ours, theirs = open_split(prepare.folder, located, split), ImageFolder(source.root / split)
         assert (ours.classes, ours.targets.tolist(), len(ours)) == (theirs.classes, theirs.targets, len(theirs))
@@ -63,16 +63,16 @@ def test_the_same_data_leave_the_same_bytes_wherever_they_stand(source, prepare,
         return {path.name: path.read_bytes() for path in prepare.folder.iterdir()}
 
     source.folders(train_cat=3, train_ant=2, val_cat=1, val_ant=1)
-    manifest, files = json.dumps(prepare("folder")), left()
-    assert json.dumps(prepare("folder")) == manifest and left() == files
+    manifest, files = json.dumps(prepare("folder").plain()), left()
+    assert json.dumps(prepare("folder").plain()) == manifest and left() == files
     source.root = source.root.rename(tmp_path / "elsewhere")
     monkeypatch.setenv("ELSEWHERE", str(tmp_path))
     shutil.rmtree(tmp_path / "state")
-    assert json.dumps(prepare("folder", root="${ELSEWHERE}/elsewhere")) == manifest and left() == files
+    assert json.dumps(prepare("folder", root="${ELSEWHERE}/elsewhere").plain()) == manifest and left() == files
     assert str(tmp_path) not in manifest + "".join(str(content) for content in files.values())
     source.image("train/cat/0.png")
     changed = prepare("folder")
-    assert changed["fingerprint"] != json.loads(manifest)["fingerprint"]
+    assert changed.fingerprint != json.loads(manifest)["fingerprint"]
 
 
 def test_unreadable_truncated_and_other_files(source, prepare):
@@ -94,7 +94,7 @@ def test_unreadable_truncated_and_other_files(source, prepare):
     manifest = check_both(prepare, "folder", texts)
     assert [row["path"] for row in rows(prepare, "train")] == ["cat/0.png", "cat/1.png", "cat/2.png", "cat/whole.jpg"]
     assert [row["path"] for row in rows(prepare, "val")] == ["cat/0.png"]
-    assert manifest["defects"]["by_kind"] == {"stray file": 1, "unreadable image": 4}
+    assert manifest.defects.by_kind == {"stray file": 1, "unreadable image": 4}
 
 
 def test_classes_of_one_split(source, prepare):
@@ -106,8 +106,8 @@ def test_classes_of_one_split(source, prepare):
         "val/cat: not found, expected every training class",
     ]
     manifest = check_both(prepare, "folder", texts)
-    assert manifest["classes"] == ["ant", "cat"]
-    assert manifest["splits"]["val"]["per_class"] == {"ant": 1, "cat": 0}
+    assert manifest.classes == ["ant", "cat"]
+    assert manifest.splits["val"].per_class == {"ant": 1, "cat": 0}
 
 
 def test_images_of_both_splits_leave_training(source, prepare):
@@ -116,8 +116,8 @@ def test_images_of_both_splits_leave_training(source, prepare):
     text = "train/cat/1.png: found the content of val/dog/0.png, expected images of one split only"
     manifest = check_both(prepare, "folder", [text])
     assert [row["path"] for row in rows(prepare, "train")] == ["cat/0.png", "dog/0.png"]
-    assert manifest["splits"]["val"]["images"] == 2
-    assert manifest["defects"] == {"policy": "skip", "by_kind": {"image in both splits": 1}}
+    assert manifest.splits["val"].images == 2
+    assert manifest.defects.plain() == {"policy": "skip", "by_kind": {"image in both splits": 1}}
 
 
 def test_exif_and_odd_modes_are_counted_not_refused(source, prepare):
@@ -132,10 +132,10 @@ def test_exif_and_odd_modes_are_counted_not_refused(source, prepare):
     }.items():
         image.save(source.root / "train/cat" / name)
     manifest = prepare("folder")
-    assert manifest["rotated"] == {"train": 1, "val": 0}
+    assert manifest.rotated == {"train": 1, "val": 0}
     sizes = {row["path"]: (row["width"], row["height"]) for row in rows(prepare, "train")}
     assert sizes["cat/turned.jpg"] == ("6", "8")
-    images = open_split(prepare.folder, locate(manifest, {"root": str(source.root)}, "root"), "train")
+    images = open_split(prepare.folder, manifest.model_copy(update={"root": source.root}), "train")
     assert {image.mode for image, _ in (images[k] for k in range(len(images)))} == {"RGB"}
 
 
@@ -185,9 +185,9 @@ def test_names_that_no_list_can_hold(source, prepare):
 def test_limits_take_evenly_and_always_the_same(source, prepare):
     source.folders(train_ant=9, train_bee=1, train_cat=6, val_ant=2, val_bee=2, val_cat=2)
     manifest = prepare("folder", train_images=7, val_images=2)
-    assert manifest["splits"]["train"] == {"images": 7, "per_class": {"ant": 3, "bee": 1, "cat": 3}}
+    assert manifest.splits["train"].plain() == {"images": 7, "per_class": {"ant": 3, "bee": 1, "cat": 3}}
     assert [row["path"] for row in rows(prepare, "train")][:3] == ["ant/1.png", "ant/4.png", "ant/7.png"]
-    assert manifest["splits"]["val"]["images"] == 2
+    assert manifest.splits["val"].images == 2
     with pytest.raises(InputError, match="train_images: found 2, expected at least one for each of the 3 classes"):
         prepare("folder", train_images=2)
 
@@ -223,9 +223,9 @@ def packed(source):
 
 def test_a_packed_set_keeps_its_order_of_classes(packed, prepare):
     manifest = prepare("packed")
-    assert manifest["classes"] == ["zebra", "ant", "cat"]
-    images = open_split(prepare.folder, locate(manifest, {"root": str(packed.root)}, "root"), "train")
-    whole = open_split(packed.root, {"source": "embedded"}, "train")
+    assert manifest.classes == ["zebra", "ant", "cat"]
+    images = open_split(prepare.folder, manifest.model_copy(update={"root": packed.root}), "train")
+    whole = PackedImages(packed.root, "train")
     order = [1, 3, 2, 0]  # by class
     assert images.targets.tolist() == [0, 0, 1, 2]
     for position, original in enumerate(order):
@@ -245,13 +245,13 @@ def test_a_broken_image_in_a_packed_set(packed, prepare):
     )
     manifest = check_both(prepare, "packed", [text])
     assert [row["position"] for row in rows(prepare, "train")] == ["1", "2", "0"]
-    assert manifest["splits"]["train"]["per_class"] == {"zebra": 1, "ant": 1, "cat": 1}
+    assert manifest.splits["train"].per_class == {"zebra": 1, "ant": 1, "cat": 1}
 
 
 def test_a_class_of_a_packed_set_without_images(packed, prepare):
     write_classes(packed.root, ["zebra", "ant", "cat", "dog"])
     texts = [f"{split}.bin: class dog: found no image, expected at least one" for split in ("train", "val")]
-    assert check_both(prepare, "packed", texts)["classes"] == ["zebra", "ant", "cat"]
+    assert check_both(prepare, "packed", texts).classes == ["zebra", "ant", "cat"]
 
 
 def test_a_packed_set_is_read_once(packed, prepare, monkeypatch):
@@ -262,7 +262,7 @@ def test_a_packed_set_is_read_once(packed, prepare, monkeypatch):
 
 
 def test_a_packed_set_that_changed_since_is_refused(packed, prepare):
-    manifest = locate(prepare("packed"), {"root": str(packed.root)}, "root")
+    manifest = prepare("packed").model_copy(update={"root": packed.root})
     write_packed(packed.root, "train", [Image.new("RGB", (4, 4))], [0])
     with pytest.raises(InputError, match="train.bin: found 1 images, expected at least 4"):
         open_split(prepare.folder, manifest, "train")
@@ -270,7 +270,7 @@ def test_a_packed_set_that_changed_since_is_refused(packed, prepare):
 
 @pytest.mark.parametrize("change", ["labels", "classes", "sizes"])
 def test_other_labels_than_those_checked_are_refused(packed, prepare, change):
-    manifest = locate(prepare("packed"), {"root": str(packed.root)}, "root")
+    manifest = prepare("packed").model_copy(update={"root": packed.root})
     index = np.load(packed.root / "train_index.npy")
     if change == "labels":
         index[[0, 1], 2] = index[[1, 0], 2]
@@ -286,4 +286,4 @@ def test_other_labels_than_those_checked_are_refused(packed, prepare, change):
 def test_the_root_may_be_below_home(source, prepare, monkeypatch):
     source.folders(train_cat=1, val_cat=1)
     monkeypatch.setenv("HOME", str(source.root.parent))
-    assert prepare("folder", root=f"~/{source.root.name}")["splits"]["train"]["images"] == 1
+    assert prepare("folder", root=f"~/{source.root.name}").splits["train"].images == 1

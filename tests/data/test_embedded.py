@@ -13,6 +13,8 @@ from PIL import Image
 from pycocotools import mask as coding
 from pycocotools.coco import COCO
 
+from sgenet.config.model import validate
+from sgenet.config.scales import EmbeddedImages, EmbeddedScenes
 from sgenet.data import embedded, scenes
 from sgenet.data.contact_sheet import draw_contact_sheet
 from sgenet.data.embedded import CLASSES, make_classification, make_detection
@@ -22,9 +24,14 @@ from sgenet.errors import InputError
 
 MAKERS = {"classification": make_classification, "detection": make_detection}
 SMALL = {
-    "classification": {"train_images": 40, "val_images": 20, "seed": 3},
-    "detection": {"train_images": 24, "val_images": 12, "seed": 3},
+    "classification": EmbeddedImages(source="embedded", train_images=40, val_images=20, seed=3),
+    "detection": EmbeddedScenes(source="embedded", train_images=24, val_images=12, seed=3),
 }
+
+
+def of_size(task, train, val):
+    """Settings of a set of any size."""
+    return SMALL[task].model_copy(update={"train_images": train, "val_images": val})
 
 
 @pytest.fixture(scope="module")
@@ -44,35 +51,36 @@ def annotations(folder, split):
 
 def test_same_settings_give_the_same_bytes_in_another_process_and_order(made, tmp_path):
     code = (
-        "import json, sys; from pathlib import Path; from sgenet.data import embedded\n"
-        "small = json.loads(sys.argv[1])\n"
-        "for task in reversed(small):\n"
-        "    small[task] = getattr(embedded, 'make_' + task)(Path(task), small[task])\n"
-        "print(json.dumps(small))"
+        "import json, sys; from pathlib import Path; from sgenet.config.scales import Data\n"
+        "from sgenet.data import embedded\n"
+        "small = Data.model_validate_json(sys.argv[1])\n"
+        "tasks = ('detection', 'classification')\n"
+        "made = {task: getattr(embedded, 'make_' + task)(Path(task), small.of(task)) for task in tasks}\n"
+        "print(json.dumps({task: manifest.plain() for task, manifest in made.items()}))"
     )
-    command = [sys.executable, "-c", code, json.dumps(SMALL)]
+    command = [sys.executable, "-c", code, json.dumps({task: settings.plain() for task, settings in SMALL.items()})]
     environment = os.environ | {"PYTHONHASHSEED": "7"}
     again = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=tmp_path)
     for task, manifest in json.loads(again.stdout).items():
-        assert manifest == made[task][1]
+        assert manifest == made[task][1].plain()
         assert contents(tmp_path / task) == contents(made[task][0])
 
 
 @pytest.mark.parametrize("task", MAKERS)
 def test_another_seed_gives_other_data(made, tmp_path, task):
-    other = MAKERS[task](tmp_path / task, SMALL[task] | {"seed": 4})
-    assert other["fingerprint"] != made[task][1]["fingerprint"]
+    other = MAKERS[task](tmp_path / task, SMALL[task].model_copy(update={"seed": 4}))
+    assert other.fingerprint != made[task][1].fingerprint
 
 
 @pytest.mark.parametrize("task", MAKERS)
 def test_manifest_lists_every_file(made, task):
     folder, manifest = made[task]
-    assert {file["path"]: file["size"] for file in manifest["files"]} == {
+    assert {file.path: file.size for file in manifest.files} == {
         path.as_posix(): len(content) for path, content in contents(folder).items()
     }
-    assert embedded.describe_files(folder) == (manifest["files"], manifest["fingerprint"])
-    assert str(folder.parent) not in json.dumps(manifest)
-    assert manifest["settings"].items() >= SMALL[task].items()
+    assert embedded.describe_files(folder) == (manifest.files, manifest.fingerprint)
+    assert str(folder.parent) not in json.dumps(manifest.plain())
+    assert manifest.settings == SMALL[task].plain()
 
 
 def test_no_handwritten_sample_is_in_both_splits():
@@ -107,7 +115,7 @@ def test_classification_is_balanced_and_readable(made):
         assert images.classes == list(CLASSES)
         assert images[0][0].size == (64, 64)
         assert np.bincount(images.targets).tolist() == [count // 10] * 10
-        assert manifest["splits"][split]["per_class"] == dict.fromkeys(CLASSES, count // 10)
+        assert manifest.splits[split].per_class == dict.fromkeys(CLASSES, count // 10)
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
@@ -130,7 +138,7 @@ def test_masks_are_disjoint_and_boxes_overlap_little(made, split):
     coco = annotations(folder, split)
     for image in coco["images"]:
         items = [item for item in coco["annotations"] if item["image_id"] == image["id"]]
-        assert 1 <= len(items) <= manifest["settings"]["objects"][1]
+        assert 1 <= len(items) <= manifest.settings["objects"][1]
         assert sum(coding.decode(item["segmentation"]) for item in items).max() == 1
         for one, other in combinations(items, 2):
             assert coding.iou([one["bbox"]], [other["bbox"]], [0])[0, 0] < 0.3
@@ -140,11 +148,11 @@ def test_masks_are_disjoint_and_boxes_overlap_little(made, split):
 def test_classes_and_sizes_are_balanced(made, split):
     folder, manifest = made["detection"]
     items = annotations(folder, split)["annotations"]
-    told = manifest["splits"][split]
+    told = manifest.splits[split].plain()
     assert told["objects"] == len(items)
     assert told["per_class"] == Counter(CLASSES[item["category_id"] - 1] for item in items)
     assert max(told["per_class"].values()) - min(told["per_class"].values()) <= 2
-    assert told["per_size"] == Counter(size_of(item["area"], manifest["area_limits"]) for item in items)
+    assert told["per_size"] == Counter(size_of(item["area"], manifest.area_limits) for item in items)
     assert min(told["per_size"].values()) > 0.2 * len(items)
 
 
@@ -153,7 +161,7 @@ def test_pycocotools_reads_it(made, split):
     folder, manifest = made["detection"]
     coco = COCO(folder / "annotations" / f"{split}.json")
     assert [category["name"] for category in coco.loadCats(coco.getCatIds())] == list(CLASSES)
-    assert coco.dataset["info"]["area_limits"] == manifest["area_limits"]
+    assert coco.dataset["info"]["area_limits"] == list(manifest.area_limits)
     for image in coco.loadImgs(coco.getImgIds()):
         with Image.open(folder / split / image["file_name"]) as file:
             assert file.size == (image["width"], image["height"])
@@ -177,9 +185,9 @@ def test_digits_stand_out_from_what_they_are_painted_on(made):
 
 def test_replaces_old_data_and_leaves_no_other_file(tmp_path):
     folder = tmp_path / "set"
-    make_classification(folder, {"train_images": 10, "val_images": 10})
+    make_classification(folder, of_size("classification", 10, 10))
     (folder / ".snakemake_timestamp").touch()
-    make_classification(folder, {"train_images": 20, "val_images": 10})
+    make_classification(folder, of_size("classification", 20, 10))
     assert len(PackedImages(folder, "train")) == 20
     assert len(list(folder.iterdir())) == 5
     assert list(tmp_path.iterdir()) == [folder]
@@ -187,11 +195,11 @@ def test_replaces_old_data_and_leaves_no_other_file(tmp_path):
 
 def test_failure_leaves_the_old_data(monkeypatch, tmp_path):
     folder = tmp_path / "set"
-    make_detection(folder, {"train_images": 2, "val_images": 2})
+    make_detection(folder, of_size("detection", 2, 2))
     before = contents(folder)
     monkeypatch.setattr(embedded, "_summary", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        make_detection(folder, {"train_images": 3, "val_images": 2})
+        make_detection(folder, of_size("detection", 3, 2))
     assert contents(folder) == before
     assert list(tmp_path.iterdir()) == [folder]
 
@@ -206,20 +214,19 @@ def test_refuses_to_replace_what_is_no_embedded_data(tmp_path):
 @pytest.mark.parametrize(
     ("task", "settings", "message"),
     [
-        ("classification", {"colour": 1}, "unknown key 'colour', expected one of image_size, "),
-        ("classification", {"seed": "0"}, "seed is '0', expected a whole number, none below 0"),
-        ("classification", {"train_images": 0}, "train_images is 0, expected at least 1"),
-        ("classification", {"image_size": 32}, r"digit_height is \[26, 48\], expected 8 to 24 pixels"),
-        ("detection", {"objects": 3}, "objects is 3, expected two whole numbers"),
-        ("detection", {"objects": [4, 2]}, r"objects is \[4, 2\], expected the least \(from 1\) and"),
-        ("detection", {"area_limits": [400, 150]}, r"give the areas \[50, 400, 150, 1200\], expected increasing"),
+        ("classification", {"colour": 1}, "colour: unknown key, did you mean clutter"),
+        ("classification", {"seed": "0"}, "seed: found '0', expected an integer"),
+        ("classification", {"train_images": 0}, "train_images: found 0, expected at least 10"),
+        ("classification", {"image_size": 32}, r"digit_height: found \[26.*, 48.*\], expected .* from 8 to 24 pixels"),
+        ("detection", {"objects": 3}, "objects: found 3, expected a list"),
+        ("detection", {"objects": [4, 2]}, r"objects: found \[4, 2\], expected the smaller number first"),
+        ("detection", {"area_limits": [400, 150]}, r"found the areas \[50.*, 400.*, 150.*, 1200.*\], expected incr"),
         ("detection", {"image_size": 64}, "expected increasing ones from 20 to 682.667 square pixels"),
     ],
 )
-def test_bad_settings_are_told(tmp_path, task, settings, message):
-    with pytest.raises(InputError, match=message):
-        MAKERS[task](tmp_path / task, settings)
-    assert not (tmp_path / task).exists()
+def test_bad_settings_are_refused_in_one_sentence(task, settings, message):
+    with pytest.raises(InputError, match=f"^scale.yaml: data.{task}.*{message}"):
+        validate(type(SMALL[task]), {"source": "embedded", **settings}, "scale.yaml", ("data", task))
 
 
 @pytest.mark.parametrize("task", MAKERS)

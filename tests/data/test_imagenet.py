@@ -62,7 +62,7 @@ def test_flat_validation_images_get_the_synsets_of_the_devkit(flat, prepare, dev
         for name, content in devkit.items():
             flat.bytes(name, content)
     manifest = prepare("imagenet")
-    assert manifest["classes"] == sorted(SYNSETS)
+    assert manifest.classes == sorted(SYNSETS)
     expected = {f"ILSVRC2012_val_{k:08d}.JPEG": sorted(SYNSETS).index(SYNSETS[i - 1]) for k, i in enumerate(TRUTH, 1)}
     assert labels(prepare) == expected
     assert sorted(path.name for path in flat.root.iterdir()) == sorted(
@@ -74,13 +74,13 @@ def test_names_of_ilsvrcs_archives_are_found(flat, prepare, devkit):
     pack(flat, devkit)
     (flat.root / "train").rename(flat.root / "ILSVRC2012_img_train")
     (flat.root / "val").rename(flat.root / "ILSVRC2012_img_val")
-    settings = prepare("imagenet")["settings"]
+    settings = prepare("imagenet").settings
     assert (settings["train"], settings["val"]) == ("ILSVRC2012_img_train", "ILSVRC2012_img_val")
 
 
 def test_validation_images_by_synset_need_no_devkit(source, prepare):
     source.folders(**{f"{split}_{name}": 1 for split in ("train", "val") for name in SYNSETS})
-    assert prepare("imagenet")["splits"]["val"]["per_class"] == dict.fromkeys(sorted(SYNSETS), 1)
+    assert prepare("imagenet").splits["val"].per_class == dict.fromkeys(sorted(SYNSETS), 1)
 
 
 def test_missing_and_odd_validation_images_are_defects(flat, prepare, devkit):
@@ -95,8 +95,8 @@ def test_missing_and_odd_validation_images_are_defects(flat, prepare, devkit):
         " ILSVRC2012_val_00000004.JPEG",
     ]
     manifest = prepare("imagenet", defects="skip")
-    assert manifest["splits"]["val"]["images"] == 3
-    assert manifest["defects"]["by_kind"]["missing image"] == 1
+    assert manifest.splits["val"].images == 3
+    assert manifest.defects.by_kind["missing image"] == 1
 
 
 def member(name, kind=tarfile.REGTYPE, link=""):

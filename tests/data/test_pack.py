@@ -33,7 +33,7 @@ def test_the_files_own_bytes(folders, prepare, tmp_path, capsys, monkeypatch, co
                 assert packed.read(position) == file.read()
     assert {path: path.stat().st_mtime_ns for path in folders.root.rglob("*")} == before
     assert np.load(tmp_path / "packed/train_index.npy").dtype == np.int32
-    assert prepare("packed", root=str(tmp_path / "packed"))["splits"]["train"]["images"] == 43
+    assert prepare("packed", root=str(tmp_path / "packed")).splits["train"].images == 43
 
 
 @pytest.mark.parametrize("size", [12, 50])

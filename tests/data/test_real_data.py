@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def use(project, monkeypatch):
 
 
 def manifest_of(replication, task):
-    return open_manifest("smoke", task, replication.scale["data"][task])
+    return open_manifest("smoke", task, replication.scale.data.of(task))
 
 
 def shared_folder(shared, name, monkeypatch):
@@ -53,8 +54,8 @@ def test_packed_mini_imagenet(shared, use, monkeypatch):
     replication = use("classification", source="packed", root="${SGENET_DATA}", **limits)
     steps.prepare(replication, "classification")
     manifest = manifest_of(replication, "classification")
-    assert manifest["defects"]["by_kind"] == {}
-    assert set(manifest["splits"]["train"]["per_class"].values()) == {5}
+    assert manifest.defects.by_kind == {}
+    assert set(manifest.splits["train"].per_class.values()) == {5}
     images = open_split(paths.data_folder("smoke", "classification"), manifest, "val")
     assert (len(images), len(images.classes), np.unique(images.targets).size) == (100, 100, 100)
     assert images[99][0].size == (64, 64)
@@ -69,10 +70,10 @@ def test_blood_cells(shared, use, monkeypatch):
     replication = use("detection", source="coco", root="${SGENET_DATA}", **places)
     steps.prepare(replication, "detection")
     manifest = manifest_of(replication, "detection")
-    counts = {split: (entry["images"], entry["objects"]) for split, entry in manifest["splits"].items()}
+    counts = {split: (entry.images, entry.objects) for split, entry in manifest.splits.items()}
     assert counts == {"train": (205, 2805), "val": (87, 1138)}  # SOURCE.txt
-    assert sorted(manifest["classes"]) == ["Platelets", "RBC", "WBC"]
-    assert manifest["masks"] is False
+    assert sorted(manifest.classes) == ["Platelets", "RBC", "WBC"]
+    assert manifest.masks is False
     assert str(folder) not in paths.manifest("smoke", "detection").read_text()
     run = replication.run("detection/mask-rcnn/sge-resnet50")
     from sgenet.detection.config import detector_config
@@ -86,17 +87,17 @@ def test_coco(shared, use, monkeypatch):
     replication = use("detection", source="coco", root="${SGENET_DATA}")
     steps.prepare(replication, "detection")
     manifest = manifest_of(replication, "detection")
-    assert (len(manifest["classes"]), manifest["category_ids"][-1], manifest["masks"]) == (80, 90, True)
+    assert (len(manifest.classes), manifest.category_ids[-1], manifest.masks) == (80, 90, True)
     for split, images, crowds in (("train", 120, 22), ("val", 80, 13)):  # SOURCE.txt
-        entry = manifest["splits"][split]
+        entry = manifest.splits[split]
         truth = annotation_file(paths.data_folder("smoke", "detection"), manifest, split)
         assert truth == folder / f"annotations/instances_{split}2017.json"
         objects = json.loads(truth.read_text())["annotations"]
-        assert (entry["images"], entry["crowds"], entry["objects"]) == (images, crowds, len(objects))
+        assert (entry.images, entry.crowds, entry.objects) == (images, crowds, len(objects))
         sizes = Counter(
             "small" if item["area"] <= 1024 else "medium" if item["area"] <= 9216 else "large" for item in objects
         )
-        assert entry["per_size"] == sizes
+        assert entry.per_size == sizes
     with Image.open(paths.manifest("smoke", "detection").with_suffix(".png")) as sheet:
         assert min(sheet.size) > 300
     assert paths.manifest("smoke", "detection").stat().st_size < 20_000
@@ -109,7 +110,7 @@ def test_a_classifier_trains_on_a_folder(source, use):
     before = paths.manifest("smoke", "classification").read_bytes()
     assert str(source.root) not in before.decode()
     run = replication.run("classification/sge-resnet50")
-    run.settings.update(epochs=1, workers=2)
+    run = replace(run, settings=run.settings.model_copy(update={"epochs": 1, "workers": 2}))
     steps.train(replication, run, 0)
     steps.evaluate(replication, run, 0)
     assert read_json(paths.evaluation("smoke", run.id, 0) / "metrics.json")["metrics"]["images"] == 6
@@ -130,8 +131,9 @@ def test_a_detector_trains_where_val_orders_categories_otherwise(source, use):
     from sgenet.detection.train import train
 
     run = replication.run("detection/retinanet/sge-resnet50")
-    run.settings["test"]["score_threshold"] = 0.0
-    run.settings.update(batch_size=2, device_batch_size=2)
+    changes = {"batch_size": 2, "device_batch_size": 2}
+    changes["test"] = run.detection.test.model_copy(update={"score_threshold": 0.0})
+    run = replace(run, settings=run.settings.model_copy(update=changes))
     data, folder = paths.data_folder("smoke", "detection"), source.root.parent / "run"
     train(run, data, manifest, folder=folder / "state", output=folder, seed=0, device="cpu")
     weights = folder / "last.safetensors"
@@ -252,7 +254,7 @@ def test_a_json_other_than_the_one_checked_is_refused(source, use, change):
     elif change == "gone":
         (source.root / "annotations/instances_val2017.json").unlink()
     if change == "sound":
-        assert manifest_of(replication, "detection")["area_limits"] == [1024, 9216]
+        assert manifest_of(replication, "detection").area_limits == (1024, 9216)
         return
     text = "instances_val2017.json: found changed content, .*: run `sgenet prepare detection --scale smoke`"
     with pytest.raises(InputError, match=text):
@@ -310,7 +312,7 @@ def test_data_prepared_by_other_settings_than_the_scales_are_refused(source, use
     source.folders(train_cat=3, train_dog=3, val_cat=1, val_dog=1)
     replication = use("classification", source="folder", root=str(source.root))
     steps.prepare(replication, "classification")
-    assert manifest_of(replication, "classification")["splits"]["train"]["images"] == 6
+    assert manifest_of(replication, "classification").splits["train"].images == 6
     fewer = use("classification", source="folder", root=str(source.root), defects="skip")
     with pytest.raises(InputError, match="settings.defects: found 'strict', expected 'skip' from `sgenet prepare cl"):
         manifest_of(fewer, "classification")

@@ -11,8 +11,11 @@ ops.install()
 from mmdet.registry import TASK_UTILS  # noqa: E402
 from mmengine.registry import init_default_scope  # noqa: E402
 
+from sgenet.config import recipes  # noqa: E402
 from sgenet.config.params import layers, load_recipe, load_scale, merge  # noqa: E402
 from sgenet.config.runs import Run, load_replication  # noqa: E402
+from sgenet.config.tasks import Task  # noqa: E402
+from sgenet.data.manifest import Manifest  # noqa: E402
 from sgenet.detection.config import detector_config  # noqa: E402
 from sgenet.errors import InputError  # noqa: E402
 
@@ -30,8 +33,9 @@ def paper(project):
     """Configs of the paper's recipe, no scale over it."""
 
     def build(detector):
-        run = Run("detection", "x", "sge-resnet50", _settings(detector, "sge-resnet50"), detector)
-        return detector_config(run, Path("data"), {"classes": ["a", "b"], "source": "embedded"}, Path("w.safetensors"))
+        settings = recipes.DETECTORS[detector].model_validate(_settings(detector, "sge-resnet50"))
+        run = Run(Task.DETECTION, "x", "sge-resnet50", settings, detector)
+        return detector_config(run, Path("data"), Manifest.of_classes(["a", "b"]), Path("w.safetensors"))
 
     return build
 
@@ -158,7 +162,7 @@ def test_schedules_follow_the_authors(project, detector, model, lr, batch, epoch
 
 
 def test_a_scale_goes_over_what_the_paper_does_by_model(project):
-    scale = load_scale("demo")["detection"]
+    scale = load_scale("demo").detection
     of_row = [_settings("retinanet", model, scale) for model in ("resnet50", "sk-resnet50", "sge-resnet101")]
     assert of_row[0] == of_row[1] == of_row[2]
     assert of_row[0]["optimizer"]["type"] == "AdamW" and of_row[0]["batch_size"] == scale["batch_size"]

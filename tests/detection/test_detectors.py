@@ -19,9 +19,13 @@ from pycocotools import mask as coding  # noqa: E402
 from pycocotools.coco import COCO  # noqa: E402
 from pycocotools.cocoeval import COCOeval  # noqa: E402
 
+from sgenet.config import recipes  # noqa: E402
 from sgenet.config.params import layers, load_recipe, load_scale, merge  # noqa: E402
 from sgenet.config.runs import Run  # noqa: E402
+from sgenet.config.scales import EmbeddedScenes  # noqa: E402
+from sgenet.config.tasks import Task  # noqa: E402
 from sgenet.data.embedded import CLASSES, make_detection  # noqa: E402
+from sgenet.data.manifest import Manifest  # noqa: E402
 from sgenet.detection import evaluate as evaluation  # noqa: E402
 from sgenet.detection.config import detector_config  # noqa: E402
 from sgenet.detection.train import train  # noqa: E402
@@ -39,7 +43,8 @@ MASKS = {"mask_ap", "mask_ap50", "mask_ap75", "mask_ap_small", "mask_ap_medium",
 def scenes(tmp_path_factory):
     """Folder and manifest of four scenes to train on, one object of them a crowd, and three to validate on."""
     folder = tmp_path_factory.mktemp("scenes") / "data"
-    manifest = make_detection(folder, {"train_images": 4, "val_images": 3, "objects": [2, 4]})
+    few = EmbeddedScenes(source="embedded").model_copy(update={"train_images": 4, "val_images": 3, "objects": (2, 4)})
+    manifest = make_detection(folder, few)
     path = folder / "annotations/train.json"
     content = json.loads(path.read_text())
     crowd = content["annotations"][0]
@@ -53,15 +58,17 @@ def scenes(tmp_path_factory):
 
 
 def _run(detector, model, **changes):
-    sources = (load_recipe("detection"), load_scale("smoke")["detection"], changes)
+    sources = (load_recipe("detection"), load_scale("smoke").detection, changes)
     settings = merge({}, *(layer for source in sources for layer in layers(source, detector, model)))
-    return Run("detection", f"{detector}/{model}", model, settings, detector)
+    return Run(
+        Task.DETECTION, f"{detector}/{model}", model, recipes.DETECTORS[detector].model_validate(settings), detector
+    )
 
 
 def _build(run, folder):
     init_default_scope("mmdet")
     torch.manual_seed(0)
-    config = detector_config(run, folder, {"classes": CLASSES, "source": "embedded"})
+    config = detector_config(run, folder, Manifest.of_classes(list(CLASSES)))
     return config, MODELS.build(config.model)
 
 

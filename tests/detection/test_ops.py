@@ -16,6 +16,15 @@ ops.install()
 import mmcv  # noqa: E402
 import mmcv.ops  # noqa: E402
 
+
+@pytest.fixture(autouse=True)
+def _mmdet_scope():
+    """A training in the same process may have chosen another default registry."""
+    from mmengine.registry import init_default_scope
+
+    init_default_scope("mmdet")
+
+
 pytestmark = pytest.mark.skipif(ops.describe().startswith("mmcv"), reason="a compiled mmcv is installed")
 
 
@@ -62,7 +71,9 @@ def mmdet_config():
     """Return a function that reads one of mmdet's own config files."""
     import mmdet
     from mmengine.config import Config
+    from mmengine.registry import init_default_scope
 
+    init_default_scope("mmdet")  # whatever was trained before in this process
     folder = Path(mmdet.__file__).parent / ".mim" / "configs"
     return lambda name: Config.fromfile(folder / name)
 

@@ -14,7 +14,10 @@ from mmdet.registry import MODELS  # noqa: E402
 from mmengine.registry import init_default_scope  # noqa: E402
 
 from sgenet.config.params import layers, load_recipe, load_scale, merge  # noqa: E402
+from sgenet.config.recipes import DETECTORS  # noqa: E402
 from sgenet.config.runs import Run  # noqa: E402
+from sgenet.config.tasks import Task  # noqa: E402
+from sgenet.data.manifest import Manifest  # noqa: E402
 from sgenet.detection.config import detector_config  # noqa: E402
 from sgenet.detection.released import convert, create_detector  # noqa: E402
 from sgenet.errors import InputError  # noqa: E402
@@ -28,14 +31,11 @@ OLD_CLASSES = ("dog", "person", "traffic_light")  # the rows of a file that name
 
 def _detector(detector, model, scale, tmp_path, classes=COCO):
     init_default_scope("mmdet")
-    sources = [load_recipe("detection"), *([load_scale(scale)["detection"]] if scale else [])]
+    sources = [load_recipe("detection"), *([load_scale(scale).detection] if scale else [])]
     settings = merge({}, *(layer for source in sources for layer in layers(source, detector, model)))
     torch.manual_seed(0)
-    network = MODELS.build(
-        detector_config(
-            Run("detection", "", model, settings, detector), tmp_path, {"classes": classes, "source": "embedded"}
-        ).model
-    ).eval()
+    run = Run(Task.DETECTION, "", model, DETECTORS[detector].model_validate(settings), detector)
+    network = MODELS.build(detector_config(run, tmp_path, Manifest.of_classes(classes)).model).eval()
     for tensor in network.state_dict().values():
         if tensor.is_floating_point():
             tensor.uniform_(0.5, 1.5)  # biases and running means too, so that every row is another

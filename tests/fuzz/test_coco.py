@@ -6,6 +6,7 @@ import json
 import pytest
 from pycocotools.coco import COCO
 
+from sgenet.config.scales import CocoData
 from sgenet.data.prepare import make_data
 from sgenet.evaluation.coco_eval import evaluate
 from support.mutations import forms, fuzz, mutated_bytes, mutated_documents, refused
@@ -37,14 +38,14 @@ def prepare(data, tmp_path):
         path.write_bytes(content)
         taken = False
         for policy in ("strict", "skip"):
-            settings = {"source": "coco", "root": str(root), "defects": policy}
+            settings = CocoData(source="coco", root=str(root), defects=policy)
             taken |= bool(refused(lambda settings=settings: make(settings), "instances_", "2017", "data.detection"))
         return taken
 
     def make(settings):
         folder = tmp_path / "made"
-        manifest = make_data("detection", folder, settings, "place", tmp_path / "known.sqlite")
-        json.dumps(manifest, allow_nan=False)
+        manifest = make_data(folder, settings, "place", tmp_path / "known.sqlite")
+        json.dumps(manifest.plain(), allow_nan=False)
         made = folder / "annotations/train.json"
         with contextlib.redirect_stdout(None):
             coco = COCO(made if made.exists() else path)

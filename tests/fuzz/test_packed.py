@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sgenet.data.manifest import Manifest, SplitCounts
 from sgenet.data.packed import PackedImages, write_classes, write_packed
 from sgenet.data.splits import open_split
 from sgenet.data.tensors import read_tensor
@@ -14,7 +15,15 @@ from sgenet.errors import InputError
 from support.mutations import forms, fuzz, mutated_bytes, mutated_documents, refused
 
 FILES = ("train_index.npy", "classes.txt", "train.bin", "train.csv")
-MANIFEST = {"source": "packed", "settings": {"train": "train"}, "classes": ["ant", "bee", "cat"]}
+MANIFEST = Manifest(
+    task="classification",
+    source="packed",
+    fingerprint="f",
+    settings={"train": "train"},
+    classes=["ant", "bee", "cat"],
+    splits={split: SplitCounts(images=3) for split in ("train", "val")},
+    files=[],
+)
 LIST = "position,label,size,xxhash,width,height\n0,0,{},ab,8,6\n1,1,{},cd,8,6\n3,2,{},ef,8,6\n"
 
 
@@ -30,7 +39,7 @@ def packed(tmp_path):
     """The whole files; a function puts one in place of another and reads all images by PIL's and torchvision's way."""
     images = [encoded(0, format="PNG"), encoded(1, format="JPEG"), encoded(2, format="BMP"), encoded(3, format="WEBP")]
     write_packed(tmp_path, "train", images, [0, 1, 0, 2])
-    write_classes(tmp_path, MANIFEST["classes"])
+    write_classes(tmp_path, MANIFEST.classes)
     (tmp_path / "train.csv").write_text(LIST.format(*(len(images[place]) for place in (0, 1, 3))))
     whole = {name: (tmp_path / name).read_bytes() for name in FILES}
 
@@ -40,7 +49,7 @@ def packed(tmp_path):
         return all([taken(lambda: PackedImages(tmp_path, "train")), taken(open_listed)])
 
     def open_listed():
-        return open_split(tmp_path, MANIFEST | {"root": str(tmp_path)}, "train")
+        return open_split(tmp_path, MANIFEST.model_copy(update={"root": tmp_path}), "train")
 
     def taken(opened):
         images = refused(opened, *FILES)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from sgenet.config import paths
-from sgenet.config.claims import load_claims, rows_of
+from sgenet.config.claims import load_claims
 from sgenet.config.runs import load_replication
 from support.mutations import forms, fuzz, mutated_bytes, mutated_documents, refused
 
@@ -39,14 +39,14 @@ def use(path):
         for seed in itertools.islice(replication.seeds, 3):
             assert len(paths.training(replication.scale_name, run.id, seed).parts) > 3
             assert replication.run(run.id) is run
-    assert len(list(replication.seeds)) == replication.pipeline["seeds"]
+    assert len(list(replication.seeds)) == replication.pipeline.seeds
     replication.full_size(), replication.plain_of(), replication.released()
-    json.dumps([replication.scale, replication.pipeline], allow_nan=False).encode()
+    json.dumps([replication.scale.plain(), replication.pipeline.plain()], allow_nan=False).encode()
     by_id = {table.id: table for table in replication.tables}
     for claim in load_claims(replication.tables):
         for condition in claim.conditions:
-            if condition.table in by_id and "row" in condition.settings:
-                rows_of(condition, by_id[condition.table])
+            if (table := by_id.get(getattr(condition, "table", ""))) and hasattr(condition, "row"):
+                condition.rows(table)
     for table in replication.tables:
         for row in table.rows:
             f"{table.title} {row.label} {row.note}".encode()

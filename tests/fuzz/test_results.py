@@ -66,8 +66,8 @@ def repository(left, monkeypatch):
 
 
 def few_samples(replication):
-    few = replication.pipeline["report"] | {"bootstrap_samples": 20}
-    return replace(replication, pipeline=replication.pipeline | {"report": few})
+    few = replication.pipeline.report.model_copy(update={"bootstrap_samples": 20})
+    return replace(replication, pipeline=replication.pipeline.model_copy(update={"report": few}))
 
 
 def beside(mutated, read):
@@ -158,7 +158,7 @@ def test_every_reader_of_the_report(repository, documents, form):
     def read():
         found = read_found(replication)
         problems = [run.problem for run in found.runs.values()] + [found.counts_problem, found.latency_problem]
-        Gains(replication.pipeline["report"]).check(replication, found)
+        Gains(replication.pipeline.report).check(replication, found)
         for run in found.runs.values():
             problems.append(run.problem)
             for metric in names[run.id]:

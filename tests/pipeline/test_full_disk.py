@@ -24,6 +24,7 @@ import yaml
 from PIL import Image
 
 from sgenet.cli import main
+from sgenet.config.pipeline import WandB
 from sgenet.models.resnet import create_resnet
 from sgenet.training.tracking import wandb_run
 from support.faults import NOBODY, can_mount, fill, forked, lift_limit, limit_files, make_read_only, mount, sgenet
@@ -239,7 +240,7 @@ def test_an_output_that_takes_nothing_more_ends_a_step_without_a_traceback(whole
 def test_a_training_goes_on_where_wandb_finds_no_room(tmp_path, mounts, monkeypatch, full):
     """From the beginning, or from the first epoch on."""
     monkeypatch.delenv("WANDB_MODE", raising=False)
-    settings = {"mode": "offline", "project": "a-project"}
+    settings = WandB(mode="offline", project="a-project")
 
     def act():
         mount(tmp_path, "1m")

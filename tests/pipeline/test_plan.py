@@ -24,6 +24,13 @@ class Cost:
     checkpoint: int = 3000
 
 
+def manifest(**changes):
+    """A manifest of images with other entries, without those that are None."""
+    made = {"task": "classification", "source": "embedded", "fingerprint": "f", "settings": {}, "classes": ["a"]}
+    made |= {"splits": {"train": {"images": 3}, "val": {"images": 3}}, "files": []} | changes
+    return {key: value for key, value in made.items() if value is not None}
+
+
 def make(replication, **costs):
     """The plan at given costs, otherwise the usual ones, by model."""
     runs = plan.remaining(replication)
@@ -101,7 +108,7 @@ def test_trainings_that_are_done_are_not_counted(project):
     row = rows(made)["classification", None, "resnet50"]
     assert row["device_hours"] == 0 and row["seconds_per_image"] is None
     assert "classification resnet50" in plan.to_text(made)
-    write_json(paths.manifest("smoke", "classification"), {"fingerprint": "other data"})
+    write_json(paths.manifest("smoke", "classification"), manifest(fingerprint="other data"))
     assert run in plan.remaining(replication)
 
 
@@ -116,17 +123,21 @@ def test_a_training_that_tells_nothing_is_told_of(project, training):
 
 
 @pytest.mark.parametrize(
-    ("manifest", "sentence"),
+    ("content", "sentence"),
     [
-        ([], "the whole file: found .., expected object"),
-        ({"classes": ["a"]}, "splits: missing, expected from `sgenet prepare classification --scale smoke`"),
-        ({"classes": ["a"], "splits": {"train": {"images": 3}}}, "val: missing"),
-        ({"splits": {"train": {"images": 3}, "val": {"images": "many"}}}, "splits.val.images: found 'many', expected"),
-        ({"splits": {"train": {"images": 3}, "val": {"images": 3}}, "classes": [1]}, "classes.0: found 1, expected"),
+        ([], "the whole file: found .., expected a mapping"),
+        (manifest(splits=None), "splits: missing"),
+        (manifest(splits={"train": {"images": 3}}), "splits.val: missing"),
+        (manifest(splits={"train": {"images": 3}, "val": {}}), "splits.val.images: missing"),
+        (
+            manifest(splits={"train": {"images": 3}, "val": {"images": "many"}}),
+            "splits.val.images: found 'many', expec",
+        ),
+        (manifest(classes=[1]), "classes.0: found 1, expected"),
     ],
 )
-def test_a_manifest_that_tells_no_images_is_told_of(project, manifest, sentence):
-    write_json(paths.manifest("smoke", "classification"), manifest)
+def test_a_manifest_that_tells_no_images_is_told_of(project, content, sentence):
+    write_json(paths.manifest("smoke", "classification"), content)
     with pytest.raises(InputError, match=f"data/smoke/classification.json: {sentence}"):
         plan.images_of(load_replication("smoke", 1, ["ablation-groups"]))
 
@@ -134,7 +145,7 @@ def test_a_manifest_that_tells_no_images_is_told_of(project, manifest, sentence)
 def test_images_are_those_of_the_manifest_where_there_is_one(project):
     replication = load_replication("smoke", 1, ["ablation-groups"])
     splits = {"train": {"images": 7}, "val": {"images": 5}}
-    write_json(paths.manifest("smoke", "classification"), {"splits": splits, "classes": ["a", "b"]})
+    write_json(paths.manifest("smoke", "classification"), manifest(splits=splits, classes=["a", "b"]))
     images = plan.images_of(replication)
     assert list(images) == ["classification"]
     assert images["classification"] == plan.Images(7, 5, 2, "data/smoke/classification.json")

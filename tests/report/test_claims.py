@@ -135,7 +135,7 @@ def test_the_best_row(repository: Path) -> None:
 
 def test_statistics_of_the_activations(repository: Path) -> None:
     replication = load_replication()
-    settings = replication.pipeline["report"]
+    settings = replication.pipeline.report
 
     def verdict(low: float, high: float, **bound: float | list[str]) -> str:
         name, beside = "relative_variance_ratio", "variance_ratio"

@@ -230,7 +230,7 @@ def test_bad_history_and_manifest(replication: Replication) -> None:
     make.write(paths.manifest("demo", "detection"), "[1]")
     history, manifest = build(replication)
     assert "epoch 1, loss: found 'nan', expected a finite number" in history
-    assert manifest == "data/demo/detection.json: the whole file: found [1], expected dict"
+    assert manifest == "data/demo/detection.json: the whole file: found [1], expected a mapping"
     assert cell(0, 1, "top1")["verdict"] == "same direction"
 
 

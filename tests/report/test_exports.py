@@ -34,19 +34,21 @@ HOSTILE = [
 
 
 def tables_of(replication: Replication) -> list[CellTable]:
-    found, gains = read_found(replication), Gains(replication.pipeline["report"])
+    found, gains = read_found(replication), Gains(replication.pipeline.report)
     return [rank(make_table(table, replication, found, gains)) for table in replication.tables]
 
 
 def hostile(label: str, table: CellTable) -> CellTable:
     """The table with this label on its last row, its last column and in its title."""
-    columns = tuple(table.table.columns[:-1]) + (replace(table.table.columns[-1], label=label, unit=label),)
+    column = table.table.columns[-1].model_copy(update={"label": label, "unit": label})
+    columns = (*table.table.columns[:-1], column)
     rows = []
     for number, row in enumerate(table.rows):
-        cells = (*row.cells[:-1], replace(row.cells[-1], column=columns[-1]))
+        cells = (*row.cells[:-1], replace(row.cells[-1], column=column))
         last = number == len(table.rows) - 1
-        rows.append(replace(row, row=replace(row.row, label=label) if last else row.row, cells=cells))
-    return replace(table, table=replace(table.table, title=label, columns=columns), rows=tuple(rows))
+        rows.append(replace(row, row=row.row.model_copy(update={"label": label}) if last else row.row, cells=cells))
+    titled = table.table.model_copy(update={"title": label, "columns": columns})
+    return replace(table, table=titled, rows=tuple(rows))
 
 
 def one_line(text: str) -> str:
@@ -133,7 +135,7 @@ def test_latex_has_what_fits_a_paper(replication: Replication) -> None:
 
 def test_latex_parts_what_is_not_compared(replication: Replication) -> None:
     one = tables_of(replication)[0]
-    deeper = replace(one.rows[0], row=replace(one.rows[0].row, model="resnet101"))
+    deeper = replace(one.rows[0], row=one.rows[0].row.model_copy(update={"model": "resnet101"}))
     text = to_latex(replace(one, rows=(*one.rows, deeper)), ["Title."])
     assert text.count(r"\addlinespace") == 1 and text.index(r"\addlinespace") > text.index("SGE-ResNet50")
 
@@ -248,8 +250,10 @@ def test_latex_of_hostile_names(replication: Replication, label: str) -> None:
 
 def test_two_columns_of_one_name_stay_two(replication: Replication) -> None:
     table = tables_of(replication)[0]
-    columns: tuple[Any, ...] = tuple(replace(column, label="same", unit="") for column in table.table.columns)
-    text = to_latex(replace(table, table=replace(table.table, columns=columns)), ["Title."])
+    columns: tuple[Any, ...] = tuple(
+        column.model_copy(update={"label": "same", "unit": ""}) for column in table.table.columns
+    )
+    text = to_latex(replace(table, table=table.table.model_copy(update={"columns": columns})), ["Title."])
     assert re.findall(r"multicolumn\{(\d)\}\{c\}\{same\}", text) == ["2", "2", "3", "3"]
 
 

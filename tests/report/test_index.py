@@ -55,7 +55,7 @@ def test_a_row_tells_what_its_report_holds(replication: Replication) -> None:
     for name, members in CATEGORIES.items():
         assert int(counts.get(name.capitalize(), 0)) == sum(verdicts[verdict] for verdict in members)
     assert int(counts["Exact"]) > 0 and int(counts["Direction only"]) > 0
-    assert row[0].startswith("demo") and replication.scale["description"] in row[0]
+    assert row[0].startswith("demo") and replication.scale.description in row[0]
     assert row[1] == "2026-01-02 03:04 UTC"
     assert "demo/index.html" in page.links
 
@@ -86,7 +86,7 @@ def test_damaged_reports_are_rows_that_say_so(replication: Replication) -> None:
     paths.evaluation("demo", "classification/resnet50", 0).joinpath("timing.json").write_text("[]")
     write_index()
     rows = {row[0].split("\n")[0]: row for row in Rows().rows[1:]}
-    assert list(rows) == [*texts, "demo" + replication.scale["description"], "e-none"]
+    assert list(rows) == [*texts, "demo" + replication.scale.description, "e-none"]
     assert "line 1 is not JSON" in rows["a-not-json"][2]
     assert "b-no-tables/comparison.json: tables: found None, expected list" in rows["b-no-tables"][2]
     assert "the whole file: found [], expected dict" in rows["c-list"][2]

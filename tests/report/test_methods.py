@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import create_model
 
 from sgenet.cli import _parser
 from sgenet.config import params, paths
+from sgenet.config.model import Model
 from sgenet.config.plain_yaml import read_yaml
+from sgenet.config.recipes import DETECTORS, Classification, Detection, Schedule
 from sgenet.config.runs import TASKS, Replication, load_replication
 from sgenet.report.cells import make_table
 from sgenet.report.gains import Gains
@@ -27,9 +30,7 @@ from support import results as make
 
 def describe_(replication: Replication) -> Methods:
     found = read_found(replication)
-    tables = [
-        make_table(table, replication, found, Gains(replication.pipeline["report"])) for table in replication.tables
-    ]
+    tables = [make_table(table, replication, found, Gains(replication.pipeline.report)) for table in replication.tables]
     return describe(
         replication, tables, found, {task: read_manifest(replication.scale_name, task)[0] for task in TASKS}
     )
@@ -48,18 +49,20 @@ def edit_scale(scale: str, **changes: Any) -> None:
     path.write_text(yaml.safe_dump(params.merge(read_yaml(path), changes)))
 
 
-def leaves(schema: dict[str, Any], place: str = "") -> Iterator[str]:
-    for key, entry in schema["properties"].items():
-        if "properties" in entry and key not in ("schedule", "warmup", "detectors"):
-            yield from leaves(entry, f"{place}{key}.")
-        elif key not in ("attention", "detectors", "models"):
+def leaves(model: type[Model], place: str = "") -> Iterator[str]:
+    for key, field in model.model_fields.items():
+        inner = field.annotation
+        if key in ("schedule", "warmup") or not (isinstance(inner, type) and issubclass(inner, Model)):
             yield f"{place}{key}"
+        elif key != "attention":
+            yield from leaves(inner, f"{place}{key}.")
 
 
 def test_every_setting_has_words_and_none_is_of_a_setting_that_is_gone() -> None:
     known = set()
     for task in TASKS:
-        keys = set(leaves(read_yaml(make.ROOT / f"workflow/schemas/{task}.schema.yaml")))
+        models = [Classification] if task == "classification" else DETECTORS.values()
+        keys = {key for model in models for key in leaves(model)}
         keys |= {f"attention.{module}.{key}" for module, own in _recipe(task)["attention"].items() for key in own}
         assert not [key for key in keys if in_words(task, key)[0] == key]
         known |= keys | {f"{task}.{key}" for key in keys}
@@ -71,11 +74,19 @@ def _recipe(task: str) -> dict[str, Any]:
     return read_yaml(make.ROOT / f"params/recipes/{task}.yaml")
 
 
+class OddSchedule(Schedule):
+    odd: int
+
+
+def odd(settings: Classification | Detection) -> Any:
+    """The settings with two that are not among those of this version."""
+    kind = create_model("Odd", __base__=type(settings), made_up=(dict[str, int], ...), schedule=(OddSchedule, ...))
+    more = {"made_up": {"deep": 3}, "schedule": OddSchedule(type="cosine", odd=1)}
+    return kind.model_construct(**dict(settings) | more)
+
+
 def test_a_setting_that_nobody_put_into_words_is_shown_all_the_same(replication: Replication) -> None:
-    runs = {
-        id: replace(run, settings={**run.settings, "made_up": {"deep": 3}, "schedule": {"type": "cosine", "odd": 1}})
-        for id, run in replication.runs.items()
-    }
+    runs = {id: replace(run, settings=odd(run.settings)) for id, run in replication.runs.items()}
     methods = describe_(replace(replication, runs=runs))
     (row,) = rows(part(methods, "Classification"), "made_up.deep")
     assert (row.paper, row.ours, row.differs) == ("none", "3", True)
@@ -134,7 +145,8 @@ def test_data_are_those_of_the_manifest(replication: Replication) -> None:
     assert rows(classification, "Validation images")[0].differs
     manifest["splits"] = {"train": {}}
     path.write_text(json.dumps(manifest))
-    assert rows(part(describe_(replication), "Classification"), "Training images")[0].ours == "not told"
+    assert read_manifest("demo", "classification")[1] == f"{path}: splits.train.images: missing"
+    assert rows(part(describe_(replication), "Classification"), "Training images")[0].ours == "not prepared"
     path.unlink()
     assert rows(part(describe_(replication), "Classification"), "Training images")[0].ours == "not prepared"
 

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def test_hostile_names_are_escaped(repository: Path) -> None:
     make.write_table("one", table | {"rows": rows, "columns": columns, "note": evil})
     make.write_claims([claim | {"sentence": evil, "where": evil, "note": evil} for claim in make.CLAIMS[2:]])
     replication = load_replication()
-    replication.scale["description"] = evil
+    replication = replace(replication, scale=replication.scale.model_copy(update={"description": evil}))
     make.make_results(replication)
     manifest = Path("data/demo/classification.json")
     manifest.write_text(manifest.read_text().replace('"zero"', '"<script>"'))

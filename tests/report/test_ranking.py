@@ -11,7 +11,8 @@ from sgenet.report.ranking import Family, multiplicity, rank
 from sgenet.report.results import Found, RunResults
 from sgenet.report.verdicts import CATEGORIES, VERDICTS, category_counts
 
-TOP1, PARAMS = Column("top1", "Top-1", 1), Column("params", "#P", 2, measured="static")
+TOP1 = Column(id="top1", label="Top-1", digits=1)
+PARAMS = Column(id="params", label="#P", digits=2, measured="static")
 ROWS = ["resnet50", "se-resnet50", "cbam-resnet50", "sge-resnet50", "resnet101", "sge-resnet101"]
 VALUES = [70.0, 71.04, 71.0, 60.0, 80.0, None]  # 71.04 is printed as 71.0
 PUBLISHED = [76.4, 77.2, 77.6, 77.6, 78.2, 78.8]
@@ -27,15 +28,17 @@ def cell_table() -> CellTable:
         cell = Cell(
             TOP1,
             "same direction" if gain else "baseline",
-            Published(published, ("H",)),
+            Published(value=published, source=("H",)),
             value=value,
             gain=gain,
             baseline=baseline,
             published_gain=1.2 if gain else None,
         )
-        count = Cell(PARAMS, "exact", Published(25.6, ("H",)), value=25.6)
-        rows.append(CellRow(Row(run, run, run, baseline), f"classification/{run}", (cell, count)))
-    table = Table("one", "One", "classification", (TOP1, PARAMS), tuple(row.row for row in rows))
+        count = Cell(PARAMS, "exact", Published(value=25.6, source=("H",)), value=25.6)
+        row = Row(label=run, run=run, model=run, baseline=baseline)
+        rows.append(CellRow(row, f"classification/{run}", (cell, count)))
+    of_table = tuple(row.row for row in rows)
+    table = Table(id="one", title="One", task="classification", columns=(TOP1, PARAMS), rows=of_table)
     return CellTable(table, tuple(rows))
 
 

@@ -15,7 +15,7 @@ def test_released_weights_stand_beside_the_training(repository: Path) -> None:
     make.write(paths.released("sge-resnet50"), "weights")
     replication = load_replication()
     make.make_results(replication)
-    path = paths.released_evaluation("demo", SGE)
+    path = paths.released_files("demo", SGE)["metrics"]
     assert build(replication) == [] and cell(0, 1, "top1")["released"] is None
     origin = {"command": "sgenet evaluate --released", "data": {"fingerprint": "f1"}}
     weights = {"path": "data/released/sge-resnet50.safetensors", "sha256": "5e" * 32}

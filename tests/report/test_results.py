@@ -76,7 +76,7 @@ def test_other_data_in_one_seed(repository: Path, seeds: int, step: str) -> None
 
 
 def test_results_of_other_settings_are_not_used(replication: Replication) -> None:
-    epochs = replication.runs[SGE].settings["epochs"]
+    epochs = replication.runs[SGE].settings.epochs
     change_scale(classification={"epochs": epochs + 1, "optimizer": {"weight_decay": 0.25}})
     changed = load_replication()
     told = build(changed)
@@ -203,7 +203,8 @@ def test_times_that_are_not_known_are_left_out(replication: Replication) -> None
 
 def test_two_trainings_have_an_interval_over_images(repository: Path) -> None:
     replication = load_replication(seeds=2)
-    replication.pipeline["report"]["bootstrap_samples"] = 20
+    few = replication.pipeline.report.model_copy(update={"bootstrap_samples": 20})
+    replication = replace(replication, pipeline=replication.pipeline.model_copy(update={"report": few}))
     make.make_results(replication)
     assert build(replication) == []
     gain = cell(1, 1, "ap")["reproduced"]["gain"]

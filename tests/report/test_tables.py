@@ -22,7 +22,7 @@ def whole(project: Any) -> Replication:
     """All eight tables, with counts and times of the networks and nothing trained. The counts are made up but SK's."""
     replication = load_replication("demo")
     counts = {}
-    for run, _ in replication.full_size():
+    for run in replication.full_size():
         counts[run.id] = {"model": run.model, "params": 25557032, "gflops": 4.121924, "macs": 4116329472}
         counts[run.id] |= {"input": [224, 224], "part": "network"}
     counts["complexity/sk-resnet50"]["gflops"] = 4.186862

@@ -11,7 +11,7 @@ import yaml
 from PIL import Image
 
 from sgenet.config import paths
-from sgenet.config.runs import FIGURES_RUN, TASKS, Replication, Run, load_replication
+from sgenet.config.runs import FIGURES_RUN, TASKS, FullSize, Replication, Run, load_replication
 from sgenet.evaluation.coco_eval import AP_METRICS, METRICS, Matches, ap
 from sgenet.runtime.files import atomic_path
 from support.history import make_history
@@ -176,15 +176,23 @@ def make_results(replication: Replication, images: int = IMAGES) -> None:
             make_run(scale, run.id, seed, images, skill=0.6 + 0.1 * ("sge" in run.model) + 0.01 * seed, asked=run)
     write(paths.complexity(scale), counts)
     for task in TASKS:
-        split = {"images": images, "objects": 3 * images, "per_size": {"small": images, "large": 2 * images}}
-        manifest = {"task": task, "source": "embedded", "fingerprint": "f1", "settings": {"seed": 0}}
-        manifest |= {"classes": ["zero", "one"], "splits": {"train": split, "val": split}}
-        write(paths.manifest(scale, task), manifest)
+        write(paths.manifest(scale, task), manifest(task, images))
         noise = np.random.default_rng(0).integers(0, 255, (60, 240, 3), dtype=np.uint8)
         Image.fromarray(noise).save(paths.manifest(scale, task).with_suffix(".png"))
 
 
-def count(run: Run) -> dict[str, Any]:
+def manifest(task: str, images: int = IMAGES) -> dict[str, Any]:
+    """The manifest of a task's made-up data."""
+    split: dict[str, Any] = {"images": images}
+    made: dict[str, Any] = {"task": task, "source": "embedded", "fingerprint": "f1", "files": []}
+    made |= {"settings": {"seed": 0}}
+    if task == "detection":
+        split |= {"objects": 3 * images, "per_size": {"small": images, "large": 2 * images}}
+        made |= {"category_ids": [1, 2], "masks": True, "area_limits": [150, 400]}
+    return made | {"classes": ["zero", "one"], "splits": {"train": split, "val": split}}
+
+
+def count(run: Run | FullSize) -> dict[str, Any]:
     """Parameters and operations of a run's full-size network: the published ones of two, others made up."""
     params_, gflops = COUNTS.get(run.model, (30_000_000, 5.0))
     found = {"model": run.model, "params": params_, "gflops": gflops, "macs": int(gflops * 1e9)}

@@ -19,6 +19,8 @@ from typing import Any
 from sgenet import cli
 from sgenet.config import paths
 from sgenet.config.runs import Replication, Run
+from sgenet.data.manifest import Manifest, read_manifest
+from sgenet.data.splits import Source
 from sgenet.errors import InputError
 from sgenet.pipeline import steps
 from sgenet.provenance.origin import origin, stamp
@@ -55,33 +57,33 @@ def _digest(*what: Any) -> str:
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
-def make_data(task: str, folder: Path, settings: dict[str, Any], *more: Any) -> dict[str, Any]:
+def make_data(folder: Path, settings: Source, *more: Any) -> Manifest:
     """As `sgenet.data.prepare.make_data`; embedded data are made once and then copied."""
     del sys.modules["sgenet.data.prepare"]
     from sgenet.data.prepare import make_data as make
 
-    if settings["source"] != "embedded":
-        return make(task, folder, settings, *more)
+    if settings.source != "embedded":
+        return make(folder, settings, *more)
     store = Path(os.environ[STORE])
-    kept = store / _digest(task, settings)
+    kept = store / _digest(settings.plain())
     if not kept.exists():
         made = Path(tempfile.mkdtemp(dir=store))
-        (made / "manifest.json").write_text(to_json(make(task, made / "data", settings, *more)))
+        (made / "manifest.json").write_text(to_json(make(made / "data", settings, *more).plain()))
         try:
             made.rename(kept)
         except OSError:  # another process was quicker
             shutil.rmtree(made)
     shutil.copytree(kept / "data", folder, dirs_exist_ok=True)
-    return json.loads((kept / "manifest.json").read_text())
+    return read_manifest(kept / "manifest.json")
 
 
 def train(replication: Replication, run: Run, seed: int) -> None:
     """Weights are a digest of what decides them."""
     started, scale = time.monotonic(), replication.scale_name
-    data, manifest = steps._manifest(replication, run.task)
+    manifest = steps._manifest(replication, run.task)
     start = steps._starting_weights(replication, run, seed)
     settings, output = run.identity, paths.training(scale, run.id, seed)
-    weights = _digest(settings, seed, manifest["fingerprint"], start and start.read_text())
+    weights = _digest(settings, seed, manifest.fingerprint, start and start.read_text())
     if settings["optimizer"]["lr"] > HIGHEST_RATE:
         raise InputError(f"{run.id}: the loss is nan in epoch 1, iteration 1; expected finite numbers")
     for epoch in range(settings["epochs"]):
@@ -92,16 +94,14 @@ def train(replication: Replication, run: Run, seed: int) -> None:
         write_text(output / f"{name}.safetensors", weights)
     write_text(output / "history.csv", make_history(metrics, settings["epochs"], _skill(weights)))
     command = f"sgenet train {run.id} --scale {scale} --seed {seed}"
-    write_json(output / "training.json", origin(command, settings, data, started, DEVICE) | {"devices": 1})
+    write_json(output / "training.json", origin(command, settings, manifest.origin, started, DEVICE) | {"devices": 1})
 
 
 def _skill(weights: str) -> float:
     return 0.3 + 0.6 * int(weights[:8], 16) / 2**32
 
 
-def evaluate(
-    run: Run, data: Path, manifest: dict[str, Any], *, trained: Path, output: Path, device: str
-) -> dict[str, Any]:
+def evaluate(run: Run, data: Path, manifest: Manifest, *, trained: Path, output: Path, device: str) -> dict[str, Any]:
     """As the functions of both tasks."""
     from support import results  # here, since other steps need none of what it imports
 
@@ -110,15 +110,15 @@ def evaluate(
         annotations = json.loads((data / "annotations/val.json").read_text()) if (data / "annotations").exists() else {}
         images = [image["id"] for image in annotations.get("images", [])]
         write_json(output / "detections.json", [results.detection(image, 1, 0.9) for image in images])
-    return results.make_evaluation(output, run, manifest["splits"]["val"]["images"], _skill(weights))
+    return results.make_evaluation(output, run, manifest.count("val"), _skill(weights))
 
 
-def evaluate_weights(run: Run, data: Path, manifest: dict[str, Any], *, weights: Path, device: str) -> dict[str, Any]:
+def evaluate_weights(run: Run, data: Path, manifest: Manifest, *, weights: Path, device: str) -> dict[str, Any]:
     """As the function of classification."""
-    return {"top1": 50.0, "top5": 90.0, "images": manifest["splits"]["val"]["images"]}
+    return {"top1": 50.0, "top5": 90.0, "images": manifest.count("val")}
 
 
-def measure_activations(run: Run, data: Path, manifest: dict[str, Any], **how: Any) -> dict[str, Any]:
+def measure_activations(run: Run, data: Path, manifest: Manifest, **how: Any) -> dict[str, Any]:
     """As the function of classification."""
     from support import results
 
@@ -130,22 +130,22 @@ def complexity(replication: Replication) -> None:
     """One count for every network."""
     from support import results
 
-    counts = {run.id: results.count(run) for run, _ in replication.full_size()}
+    counts = {run.id: results.count(run) for run in replication.full_size()}
     write_json(paths.complexity(replication.scale_name), counts)
 
 
 def latency(replication: Replication) -> None:
     """One time for every network."""
-    started, settings = time.monotonic(), replication.scale["latency"]
+    started, settings = time.monotonic(), replication.scale.latency
     spread = {"value": 1.5, "low": 1.4, "high": 1.6}
     models = {
         run.id: {"model": run.model, "latency": spread} | ({"latency_ratio": spread} if of else {})
-        for run, _ in replication.full_size()
+        for run in replication.full_size()
         if run.task == "complexity"
         for of in [replication.plain_of().get(run.id)]
     }
-    size, command = settings["image_size"], f"sgenet latency --scale {replication.scale_name}"
-    how = {"input": [size, size], "batch": 1, "threads": 1, "rounds": settings["rounds"]}
+    size, command = settings.image_size, f"sgenet latency --scale {replication.scale_name}"
+    how = {"input": [size, size], "batch": 1, "threads": 1, "rounds": settings.rounds}
     made = stamp(command, started, DEVICE)
     write_json(paths.latency(replication.scale_name), {**how, "models": models, "origin": made})
 

@@ -18,6 +18,7 @@ from torch.utils.data import BatchSampler
 from sgenet import errors
 from sgenet.cli import main
 from sgenet.config import paths
+from sgenet.config.recipes import Classification
 from sgenet.errors import InputError
 from sgenet.runtime.files import read_json
 from sgenet.training import batches, devices
@@ -101,7 +102,7 @@ def test_pieces_are_dealt_out_whole_and_in_turn(monkeypatch):
 
 
 def test_a_batch_that_devices_cannot_share_is_refused(monkeypatch):
-    settings = {"batch_size": 16, "device_batch_size": 8}
+    settings = Classification.model_construct(batch_size=16, device_batch_size=8)
     assert batches.pieces_of_step(settings) == 2
     monkeypatch.setattr(batches, "get_dist_info", lambda: (0, 4))
     with pytest.raises(
@@ -207,7 +208,7 @@ def test_processes_end_with_the_one_that_started_them(prepared_project):
 
 
 def test_memory_is_pinned_where_a_gpu_takes_the_batches():
-    settings = {"batch_size": 2, "device_batch_size": 2, "workers": 0}
+    settings = Classification.model_construct(batch_size=2, device_batch_size=2, workers=0)
     pieces = BatchSampler(batches.Order([0] * 4, 0), 2, True)
     for device, pinned in (("cuda", True), ("cpu", False)):
         assert batches.test_loader([0] * 4, settings, device).pin_memory is pinned

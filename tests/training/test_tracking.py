@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sgenet.config.pipeline import WandB
 from sgenet.config.runs import load_replication
 from sgenet.errors import InputError
 from sgenet.pipeline.steps import _tables_of
 from sgenet.training.tracking import wandb_run
 
-OFFLINE = {"mode": "offline", "project": "a-project"}
+OFFLINE = WandB(mode="offline", project="a-project")
 
 
 def test_an_offline_run_holds_name_group_and_tags(tmp_path, monkeypatch):
@@ -34,7 +35,7 @@ def test_an_offline_run_holds_name_group_and_tags(tmp_path, monkeypatch):
 def test_disabled_writes_nothing(tmp_path, monkeypatch, by):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_MODE", "disabled" if by == "environment" else "offline")
-    settings = OFFLINE | ({"mode": "disabled"} if by == "settings" else {})
+    settings = WandB(mode="disabled", project="a-project") if by == "settings" else OFFLINE
     with wandb_run(settings, name="a", scale="b", task="c", tables=["d"], config={}) as log:
         assert log is None
     assert not list(tmp_path.iterdir())

@@ -3,13 +3,16 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from sgenet.config import paths
+from sgenet.config.recipes import Optimizer
 from sgenet.config.runs import load_replication
+from sgenet.data.manifest import read_manifest
 from sgenet.errors import InputError
 from sgenet.pipeline import steps
 from sgenet.runtime.files import read_json
@@ -41,9 +44,13 @@ def _task(run):
     return train
 
 
+def _with(run, **settings):
+    return replace(run, settings=run.settings.model_copy(update=settings))
+
+
 def _train(run, folder, log=None):
     torch.set_num_threads(1)
-    data, manifest = paths.data_folder("smoke", run.task), read_json(paths.manifest("smoke", run.task))
+    data, manifest = paths.data_folder("smoke", run.task), read_manifest(paths.manifest("smoke", run.task))
     _task(run).train(run, data, manifest, folder=folder, output=folder / "out", seed=0, device="cpu", log=log)
     return {path.name: path.read_bytes() for path in (folder / "out").iterdir()}
 
@@ -164,7 +171,7 @@ def test_steps_write_whole_results_with_their_origin(replication, run_id, capsys
     assert training["settings"]["epochs"] == 2 and training["versions"]["torch"] == torch.__version__.partition("+")[0]
     assert training["data"]["fingerprint"] == read_json(paths.manifest("smoke", run.task))["fingerprint"]
     assert "epoch 2/2" in capsys.readouterr().out
-    run.settings["epochs"] = 3
+    run = _with(run, epochs=3)
     with pytest.raises(InputError, match="training.json: settings.epochs: found 2, expected 3: train .* again"):
         steps.evaluate(replication, run, 0)
     assert not list(resume.RESUME.glob("*/*/*"))
@@ -205,8 +212,7 @@ def _check_detection(metrics, output):
 
 
 def test_resident_images_in_half_precision_train_and_evaluate_alike(replication):
-    run = replication.run("classification/sge-resnet50")
-    run.settings.update(resident=True, precision="bf16", device_batch_size=8)
+    run = _with(replication.run("classification/sge-resnet50"), resident=True, precision="bf16", device_batch_size=8)
     steps.train(replication, run, 0)
     steps.evaluate(replication, run, 0)
     output = paths.evaluation("smoke", run.id, 0)
@@ -244,7 +250,6 @@ def test_the_backbone_starts_from_the_classifier_and_freezes_what_is_asked(repli
 
 
 def test_a_diverging_run_stops_with_one_sentence(replication, tmp_path):
-    run = replication.run("classification/resnet50")
-    run.settings["optimizer"] = {"type": "SGD", "lr": 1e30}
+    run = _with(replication.run("classification/resnet50"), optimizer=Optimizer(type="SGD", lr=1e30))
     with pytest.raises(InputError, match=r"classification/resnet50: the loss is (nan|inf) in epoch \d, iteration \d"):
         _train(run, tmp_path / "run")

@@ -253,7 +253,7 @@ def test_released_weights_are_evaluated_with_the_scales_settings(smoke, capsys):
     right = []
     for image, label in PackedImages(paths.data_folder("smoke", "classification"), "val", transform=np.asarray):
         pixels = torch.tensor(image).permute(2, 0, 1).float() / 255
-        mean, std = (torch.tensor(run.settings[name]).view(3, 1, 1) for name in ("mean", "std"))
+        mean, std = (torch.tensor(getattr(run.settings, name)).view(3, 1, 1) for name in ("mean", "std"))
         with torch.no_grad():
             best = network(((pixels - mean) / std)[None])[0].argsort(descending=True)[:5].tolist()
         right.append((best[0] == label, label in best))

@@ -3,21 +3,18 @@ rule train_classifier:
         manifest=manifest_of("classification"),
         data=ancient(DATA / "classification"),
     output:
-        best=RESULTS / "classification" / "{name}" / "seed-{seed}" / "best.safetensors",
-        last=RESULTS / "classification" / "{name}" / "seed-{seed}" / "last.safetensors",
-        history=RESULTS / "classification" / "{name}" / "seed-{seed}" / "history.csv",
-        training=RESULTS / "classification" / "{name}" / "seed-{seed}" / "training.json",
+        **paths.trained_files(SCALE, "classification/{name}", "{seed}"),
     log:
         paths.run_log(SCALE, "train", "classification/{name}", "{seed}"),
     conda:
         "../../environment.yml"
-    threads: training_threads()
+    threads: WORKFLOW.training_threads
     resources:
-        gpu=gpus() * DEVICES,
+        gpu=WORKFLOW.gpus * DEVICES,
     params:
         scale=SCALE,
-        data=fingerprint("classification"),
-        settings=settings("classification"),
+        data=WORKFLOW.fingerprint(Task.CLASSIFICATION),
+        settings=WORKFLOW.settings(Task.CLASSIFICATION),
     message:
         "train classification/{wildcards.name}, seed {wildcards.seed}"
     shell:
@@ -28,35 +25,18 @@ rule train_classifier:
 
 rule evaluate_classifier:
     input:
+        **paths.trained_files(SCALE, "classification/{name}", "{seed}"),
         manifest=ancient(DATA / "classification.json"),
         data=ancient(DATA / "classification"),
-        best=rules.train_classifier.output.best,
-        last=rules.train_classifier.output.last,
-        history=rules.train_classifier.output.history,
-        training=rules.train_classifier.output.training,
     output:
-        metrics=report(
-            paths.evaluation(SCALE, "classification/{name}", "{seed}")
-            / "metrics.json",
-            caption="../report/evaluation.rst",
-            category="Evaluations",
-            labels={"task": "classification", "run": "{name}", "seed": "{seed}"},
-        ),
-        timing=paths.evaluation(SCALE, "classification/{name}", "{seed}")
-        / "timing.json",
-        predictions=RESULTS
-        / "evaluation"
-        / "classification"
-        / "{name}"
-        / "seed-{seed}"
-        / "predictions.npz",
+        **reported(paths.evaluated_files(SCALE, "classification/{name}", "{seed}")),
     log:
         paths.run_log(SCALE, "evaluate", "classification/{name}", "{seed}"),
     conda:
         "../../environment.yml"
-    threads: REPLICATION.scale["threads"]
+    threads: REPLICATION.scale.threads
     resources:
-        gpu=gpus(),
+        gpu=WORKFLOW.gpus,
     params:
         scale=SCALE,
     message:
@@ -73,21 +53,18 @@ rule evaluate_released:
         data=ancient(DATA / "classification"),
         weights=str(paths.released("{name}")),
     output:
-        metrics=paths.released_evaluation(SCALE, "classification/{name}"),
-        timing=paths.released_evaluation(SCALE, "classification/{name}").with_name(
-            "timing.json"
-        ),
+        **paths.released_files(SCALE, "classification/{name}"),
     log:
         paths.log(SCALE, "evaluate/released/{name}"),
     conda:
         "../../environment.yml"
-    threads: REPLICATION.scale["threads"]
+    threads: REPLICATION.scale.threads
     resources:
-        gpu=gpus(),
+        gpu=WORKFLOW.gpus,
     params:
         scale=SCALE,
-        data=fingerprint("classification"),
-        settings=released_settings,
+        data=WORKFLOW.fingerprint(Task.CLASSIFICATION),
+        settings=WORKFLOW.released_settings,
     message:
         "evaluate the released weights of {wildcards.name}"
     shell:
@@ -98,22 +75,21 @@ rule evaluate_released:
 
 rule activations:
     input:
+        **paths.trained_files(SCALE, FIGURES_RUN, 0),
         manifest=ancient(DATA / "classification.json"),
         data=ancient(DATA / "classification"),
-        best=paths.training(SCALE, FIGURES_RUN, 0) / "best.safetensors",
-        training=paths.training(SCALE, FIGURES_RUN, 0) / "training.json",
     output:
         paths.activations(SCALE),
     log:
         paths.log(SCALE, "activations"),
     conda:
         "../../environment.yml"
-    threads: REPLICATION.scale["threads"]
+    threads: REPLICATION.scale.threads
     resources:
-        gpu=gpus(),
+        gpu=WORKFLOW.gpus,
     params:
         scale=SCALE,
-        figures=canonical(REPLICATION.scale["figures"]),
+        figures=canonical(REPLICATION.scale.figures.plain()),
     message:
         f"measure activations before and after SGE, {FIGURES_RUN}, seed 0"
     shell:

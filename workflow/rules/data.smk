@@ -18,7 +18,7 @@ checkpoint prepare_data:
     threads: workflow.cores
     params:
         scale=SCALE,
-        settings=data_settings,
+        settings=WORKFLOW.data_settings,
     message:
         "prepare the data for {wildcards.task}"
     shell:

@@ -2,22 +2,20 @@ rule train_detector:
     input:
         manifest=manifest_of("detection"),
         data=ancient(DATA / "detection"),
-        start=start_of,
+        start=WORKFLOW.start_of,
     output:
-        last=RESULTS / "detection" / "{name}" / "seed-{seed}" / "last.safetensors",
-        history=RESULTS / "detection" / "{name}" / "seed-{seed}" / "history.csv",
-        training=RESULTS / "detection" / "{name}" / "seed-{seed}" / "training.json",
+        **paths.trained_files(SCALE, "detection/{name}", "{seed}"),
     log:
         paths.run_log(SCALE, "train", "detection/{name}", "{seed}"),
     conda:
         "../../environment.yml"
-    threads: training_threads()
+    threads: WORKFLOW.training_threads
     resources:
-        gpu=gpus() * DEVICES,
+        gpu=WORKFLOW.gpus * DEVICES,
     params:
         scale=SCALE,
-        data=fingerprint("detection"),
-        settings=settings("detection"),
+        data=WORKFLOW.fingerprint(Task.DETECTION),
+        settings=WORKFLOW.settings(Task.DETECTION),
     message:
         "train detection/{wildcards.name}, seed {wildcards.seed}"
     shell:
@@ -28,41 +26,22 @@ rule train_detector:
 
 rule evaluate_detector:
     input:
+        **paths.trained_files(SCALE, "detection/{name}", "{seed}"),
         manifest=ancient(DATA / "detection.json"),
         data=ancient(DATA / "detection"),
-        last=rules.train_detector.output.last,
-        training=rules.train_detector.output.training,
     output:
-        metrics=report(
-            paths.evaluation(SCALE, "detection/{name}", "{seed}") / "metrics.json",
-            caption="../report/evaluation.rst",
-            category="Evaluations",
-            labels={"task": "detection", "run": "{name}", "seed": "{seed}"},
-        ),
-        timing=paths.evaluation(SCALE, "detection/{name}", "{seed}") / "timing.json",
-        detections=RESULTS
-        / "evaluation"
-        / "detection"
-        / "{name}"
-        / "seed-{seed}"
-        / "detections.json",
-        matches=RESULTS
-        / "evaluation"
-        / "detection"
-        / "{name}"
-        / "seed-{seed}"
-        / "matches.npz",
+        **reported(paths.evaluated_files(SCALE, "detection/{name}", "{seed}")),
     log:
         paths.run_log(SCALE, "evaluate", "detection/{name}", "{seed}"),
     conda:
         "../../environment.yml"
-    threads: REPLICATION.scale["threads"]
+    threads: REPLICATION.scale.threads
     resources:
-        gpu=gpus(),
+        gpu=WORKFLOW.gpus,
     params:
         scale=SCALE,
-        settings=test_settings,
-        area_limits=area_limits(),
+        settings=WORKFLOW.test_settings,
+        area_limits=WORKFLOW.area_limits(),
     message:
         "evaluate detection/{wildcards.name}, seed {wildcards.seed}"
     shell:

@@ -92,7 +92,7 @@ def record_with_dvc():
         set(workflow.dag_settings.targets or ["all"]) == {"all"}
         and not workflow.dag_settings.until
     )
-    asked = params.load_pipeline()["scale"] == SCALE and not config
+    asked = params.load_pipeline().scale == SCALE and not config
     if whole and asked and "DVC_STAGE" not in os.environ:
         processes.dvc_at_work(Path(), patience=3)  # removes what a killed one left
         dvc = Path(sys.executable).with_name("dvc")

@@ -12,10 +12,7 @@ rule complexity:
         "../../environment.yml"
     params:
         scale=SCALE,
-        models=[
-            canonical([run.id, run.model, settings])
-            for run, settings in REPLICATION.full_size()
-        ],
+        models=WORKFLOW.networks(),
     message:
         "count parameters and operations of the full-size models"
     shell:
@@ -32,17 +29,13 @@ rule latency:
         "../../environment.yml"
     threads: workflow.cores  # so that nothing runs beside it
     resources:
-        gpu=gpus(),
+        gpu=WORKFLOW.gpus,
     params:
         scale=SCALE,
         how=canonical(
-            [REPLICATION.scale[key] for key in ("latency", "threads", "device")]
+            REPLICATION.scale.model_dump(include={"latency", "threads", "device"})
         ),
-        models=[
-            canonical([run.id, run.model, settings])
-            for run, settings in REPLICATION.full_size()
-            if run.task == "complexity"
-        ],
+        models=WORKFLOW.networks(timed=True),
         against=canonical(REPLICATION.plain_of()),
     message:
         "time the full-size models"
@@ -56,10 +49,16 @@ REPORT_COMPLETE = paths.log(SCALE, "report").with_suffix(".complete")
 
 rule report:
     input:
-        evaluations(),
+        WORKFLOW.evaluations(),
         complexity=rules.complexity.output,
-        data=expand(DATA / "{task}.{kind}", task=tasks(), kind=["json", "png"]),
-        histories=[f"{path}/history.csv" for task in TASKS for path in trainings(task)],
+        data=expand(
+            DATA / "{task}.{kind}", task=REPLICATION.tasks, kind=["json", "png"]
+        ),
+        histories=[
+            path.with_name(paths.HISTORY)
+            for task in TASKS
+            for path in WORKFLOW.trainings(task)
+        ],
         tables=[f"params/tables/{table.id}.yaml" for table in REPLICATION.tables],
         sources="params/sources.yaml",
         claims="params/claims.yaml",
@@ -108,10 +107,10 @@ rule report:
         "../../environment.yml"
     params:
         scale=SCALE,
-        report=canonical(REPLICATION.pipeline["report"]),
-        seeds=REPLICATION.pipeline["seeds"],
+        report=canonical(REPLICATION.pipeline.report.plain()),
+        seeds=REPLICATION.pipeline.seeds,
         # functions, since Snakemake takes {words} in a text for wildcards
-        description=lambda wildcards: REPLICATION.scale["description"],
+        description=lambda wildcards: REPLICATION.scale.description,
         known=lambda wildcards: sorted(
             path.stem for path in Path("params/tables").glob("*.yaml")
         ),

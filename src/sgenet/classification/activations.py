@@ -30,8 +30,9 @@ from tqdm import tqdm
 
 from sgenet.attention import SpatialGroupEnhance
 from sgenet.classification.classifier import Classifier, build_dataset, build_network
-from sgenet.config.params import Settings
 from sgenet.config.runs import Run
+from sgenet.config.scales import FigureSettings
+from sgenet.data.manifest import Manifest
 from sgenet.data.packed import PackedImages
 from sgenet.data.splits import ImageFiles
 from sgenet.errors import InputError
@@ -59,7 +60,7 @@ DESCRIPTIONS = {
 
 
 def measure(
-    run: Run, data: Path, manifest: dict[str, Any], *, weights: Path, figures: Settings, device: str
+    run: Run, data: Path, manifest: Manifest, *, weights: Path, figures: FigureSettings, device: str
 ) -> dict[str, Any]:
     """Measure the SGE module of a stage's last block on the validation images.
 
@@ -75,12 +76,14 @@ def measure(
         stage, number of groups, positions [H, W], number of images, maps, histogram, variance and statistics, for
         figures 2, 3, 4 and the claims; lengths are in the units of the activations.
     """
-    settings = run.settings
-    dataset = build_dataset(data, manifest, "val", {**settings, "resident": False}, train=False)  # read once
+    settings = run.classification
+    dataset = build_dataset(
+        data, manifest, "val", settings.model_copy(update={"resident": False}), train=False
+    )  # read once
     loader = test_loader(dataset, settings, device)
-    classifier = Classifier(build_network(run.model, settings, len(manifest["classes"])), settings).to(device).eval()
+    classifier = Classifier(build_network(run.model, settings, len(manifest.classes)), settings).to(device).eval()
     load_weights(classifier.network, weights)
-    module = getattr(classifier.network, f"layer{figures['stage']}")[-1].sge
+    module = getattr(classifier.network, f"layer{figures.stage}")[-1].sge
     histogram, batches = PairedHistogram(), []
     for images, labels in tqdm(loader, desc="activations", disable=None, leave=False):
         lengths = lengths_around(module, classifier, images.to(device), labels)
@@ -95,7 +98,7 @@ def measure(
         raise InputError(f"{weights}: {error}, expected the activations of a trained network") from None
     counts = histogram.counts[:, : np.flatnonzero(histogram.counts.any(0))[-1] + 1]
     return {
-        "stage": figures["stage"],
+        "stage": figures.stage,
         "groups": module.groups,
         "positions": list(lengths.shape[-2:]),
         "images": len(dataset),
@@ -222,14 +225,14 @@ def first_of_each_class(labels: Sequence[int], count: int) -> list[int]:
 
 
 def _maps(
-    dataset: PackedImages | ImageFiles, figures: Settings, lengths_of: Callable[[Tensor], NDArray[np.float64]]
+    dataset: PackedImages | ImageFiles, figures: FigureSettings, lengths_of: Callable[[Tensor], NDArray[np.float64]]
 ) -> dict[str, Any]:
     """Figure 2: images with the maps of the chosen groups, one (H, W) per group before and after SGE."""
-    positions = first_of_each_class(dataset.targets.tolist(), figures["images"])
+    positions = first_of_each_class(dataset.targets.tolist(), figures.images)
     images = torch.stack([dataset[position][0] for position in positions])
-    lengths = np.moveaxis(lengths_of(images)[:, :, figures["groups"]], 0, 1)
+    lengths = np.moveaxis(lengths_of(images)[:, :, figures.groups], 0, 1)
     return {
-        "groups": figures["groups"],
+        "groups": figures.groups,
         "images": [
             {
                 "index": position,

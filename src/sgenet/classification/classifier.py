@@ -13,7 +13,8 @@ from torchvision.transforms import v2
 
 from sgenet.classification.resident import ResidentImages
 from sgenet.config.names import attention_settings
-from sgenet.config.params import Settings
+from sgenet.config.recipes import Classification
+from sgenet.data.manifest import Manifest
 from sgenet.data.packed import PackedImages
 from sgenet.data.splits import ImageFiles, open_split
 from sgenet.data.tensors import read_tensor
@@ -23,55 +24,55 @@ from sgenet.training.batches import Order, own_pieces, test_loader, train_loader
 Loader: TypeAlias = DataLoader[Any] | ResidentImages
 
 
-def build_network(model: str, settings: Settings, classes: int) -> AttentionResNet:
+def build_network(model: str, settings: Classification, classes: int) -> AttentionResNet:
     """Build the network of a classification run for `classes` classes."""
     attention = attention_settings(model, settings)
-    network = create_resnet(model, attention=attention, width=settings["width"], num_classes=classes)
-    network.set_residual_gain(settings["residual_gain"])
+    network = create_resnet(model, attention=attention, width=settings.width, num_classes=classes)
+    network.set_residual_gain(settings.residual_gain)
     return network
 
 
 def build_dataset(
-    folder: Path, manifest: dict[str, Any], split: str, settings: Settings, *, train: bool
+    folder: Path, manifest: Manifest, split: str, settings: Classification, *, train: bool
 ) -> PackedImages | ImageFiles:
     """Images of a split as uint8 tensors (3, S, S) with their class index; training adds random crops and flips.
 
     Resident images are decoded only, without a transform: (3, H, W).
     """
-    size = settings["image_size"]
-    if settings["resident"]:
+    size = settings.image_size
+    if settings.resident:
         transform = None
     elif train:
-        crop = v2.RandomResizedCrop(size, scale=settings["crop_scale"])
-        transform = v2.Compose([crop, v2.RandomHorizontalFlip(settings["flip"])])
+        crop = v2.RandomResizedCrop(size, scale=settings.crop_scale)
+        transform = v2.Compose([crop, v2.RandomHorizontalFlip(settings.flip)])
     else:
-        transform = v2.Compose([v2.Resize(settings["resize"]), v2.CenterCrop(size)])
+        transform = v2.Compose([v2.Resize(settings.resize), v2.CenterCrop(size)])
     images = open_split(folder, manifest, split, transform)
     images.reader = read_tensor
     return images
 
 
 def build_loaders(
-    folder: Path, manifest: dict[str, Any], settings: Settings, seed: int, device: str
+    folder: Path, manifest: Manifest, settings: Classification, seed: int, device: str
 ) -> tuple[Loader, Loader]:
     """Loaders of this process's share of the training images, and of the validation images."""
     images = build_dataset(folder, manifest, "train", settings, train=True)
-    drop_last = settings["drop_last"]
-    pieces = BatchSampler(Order(images, seed), settings["device_batch_size"], drop_last)
+    drop_last = settings.drop_last
+    pieces = BatchSampler(Order(images, seed), settings.device_batch_size, drop_last)
     loader: Loader
-    if settings["resident"]:
+    if settings.resident:
         loader = ResidentImages(images, own_pieces(pieces, settings, drop_last), settings, device, seed)
     else:
         loader = train_loader(pieces, settings, device, drop_last=drop_last)
     return loader, build_test_loader(folder, manifest, settings, device)
 
 
-def build_test_loader(folder: Path, manifest: dict[str, Any], settings: Settings, device: str) -> Loader:
+def build_test_loader(folder: Path, manifest: Manifest, settings: Classification, device: str) -> Loader:
     """Loader of the validation images, in order."""
     images = build_dataset(folder, manifest, "val", settings, train=False)
-    if settings["resident"]:
+    if settings.resident:
         rank, world = get_dist_info()
-        batches = BatchSampler(range(rank, len(images), world), settings["batch_size"], drop_last=False)
+        batches = BatchSampler(range(rank, len(images), world), settings.batch_size, drop_last=False)
         return ResidentImages(images, list(batches), settings, device)
     return test_loader(images, settings, device)
 
@@ -84,15 +85,15 @@ class Classifier(BaseModel):
         settings: of the run; `mean`, `std`, `label_smoothing`, `precision` and `compile` are used.
     """
 
-    def __init__(self, network: AttentionResNet, settings: Settings) -> None:
+    def __init__(self, network: AttentionResNet, settings: Classification) -> None:
         super().__init__(BaseDataPreprocessor(non_blocking=True))
         self.network = network.to(memory_format=torch.channels_last)  # a sixth faster on CPU
-        if settings["compile"]:
+        if settings.compile:
             network.compile()
-        self.precision = settings["precision"]
-        self.label_smoothing = settings["label_smoothing"]
+        self.precision = settings.precision
+        self.label_smoothing = settings.label_smoothing
         for name in ("mean", "std"):
-            value = torch.tensor(settings[name]).view(1, 3, 1, 1)
+            value = torch.tensor(getattr(settings, name)).view(1, 3, 1, 1)
             self.register_buffer(name, value, persistent=False)
 
     def forward(self, images: Tensor, labels: Tensor, mode: str = "tensor") -> Any:

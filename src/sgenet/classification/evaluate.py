@@ -9,15 +9,15 @@ import torch
 from tqdm import tqdm
 
 from sgenet.classification.classifier import Classifier, Loader, build_network, build_test_loader
+from sgenet.config import paths
 from sgenet.config.runs import Run
+from sgenet.data.manifest import Manifest
 from sgenet.runtime.files import atomic_path
 from sgenet.training.resume import read_history
 from sgenet.weights.checkpoints import load_weights
 
 
-def evaluate(
-    run: Run, data: Path, manifest: dict[str, Any], *, trained: Path, output: Path, device: str
-) -> dict[str, Any]:
+def evaluate(run: Run, data: Path, manifest: Manifest, *, trained: Path, output: Path, device: str) -> dict[str, Any]:
     """Evaluate the weights in `trained` on the validation images.
 
     Writes `predictions.npz` to `output`: `label` (N,), `best_top5` and `last_top5` (N, 5), best class first.
@@ -31,9 +31,9 @@ def evaluate(
     for which in ("best", "last"):
         weights = trained / f"{which}.safetensors"
         predictions[f"{which}_top5"], predictions["label"] = _predict(classifier, loader, weights, device)
-    with atomic_path(output / "predictions.npz") as temporary:
+    with atomic_path(output / paths.PREDICTIONS) as temporary:
         np.savez_compressed(temporary, **predictions)  # type: ignore[arg-type]
-    epochs = [row["top1"] for row in read_history(trained / "history.csv")]
+    epochs = [row["top1"] for row in read_history(trained / paths.HISTORY)]
     best, last = (_accuracy(predictions[f"{which}_top5"], predictions["label"]) for which in ("best", "last"))
     return {
         "top1": best[0],
@@ -47,7 +47,7 @@ def evaluate(
     }
 
 
-def evaluate_weights(run: Run, data: Path, manifest: dict[str, Any], *, weights: Path, device: str) -> dict[str, Any]:
+def evaluate_weights(run: Run, data: Path, manifest: Manifest, *, weights: Path, device: str) -> dict[str, Any]:
     """Evaluate the network of a run with the weights in a file, which must fit it, on the validation images.
 
     Returns:
@@ -58,10 +58,10 @@ def evaluate_weights(run: Run, data: Path, manifest: dict[str, Any], *, weights:
     return {"top1": top1, "top5": top5, "images": len(labels)}
 
 
-def _prepare(run: Run, data: Path, manifest: dict[str, Any], device: str) -> tuple[Classifier, Loader]:
-    settings = run.settings
+def _prepare(run: Run, data: Path, manifest: Manifest, device: str) -> tuple[Classifier, Loader]:
+    settings = run.classification
     loader = build_test_loader(data, manifest, settings, device)
-    classifier = Classifier(build_network(run.model, settings, len(manifest["classes"])), settings).to(device).eval()
+    classifier = Classifier(build_network(run.model, settings, len(manifest.classes)), settings).to(device).eval()
     return classifier, loader
 
 

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 from tqdm import tqdm
 
-from sgenet.config.params import Settings
+from sgenet.config.recipes import Classification
 from sgenet.errors import InputError
 from sgenet.training.batches import Pieces, entropy
 
@@ -36,28 +36,33 @@ class ResidentImages:
     """
 
     def __init__(
-        self, dataset: Any, batches: Pieces | list[list[int]], settings: Settings, device: str, seed: int | None = None
+        self,
+        dataset: Any,
+        batches: Pieces | list[list[int]],
+        settings: Classification,
+        device: str,
+        seed: int | None = None,
     ) -> None:
         self.dataset = self  # mmengine and EpochHook use this attribute
         self.batch_sampler, self.settings, self.device, self.seed, self.epoch = batches, settings, device, seed, 0
-        self.images, self.labels = load(dataset, settings["workers"], device)
+        self.images, self.labels = load(dataset, settings.workers, device)
 
     def __len__(self) -> int:
         return len(self.batch_sampler)
 
     def __iter__(self) -> Iterator[list[Tensor]]:
-        settings, size = self.settings, self.settings["image_size"]
+        settings, size = self.settings, self.settings.image_size
         for number, indices in enumerate(self.batch_sampler):
             chosen = torch.tensor(indices, device=self.device)
             images, labels = self.images[chosen], self.labels[chosen]
             if self.seed is None:
-                images = v2.functional.resize(images, [settings["resize"]])
+                images = v2.functional.resize(images, [settings.resize])
                 yield [v2.functional.center_crop(images, [size, size]), labels]
                 continue
             assert isinstance(self.batch_sampler, Pieces)
             piece = number * self.batch_sampler.world + self.batch_sampler.rank
             random = torch.Generator().manual_seed(entropy(self.seed, self.epoch, piece))
-            yield [augment(images, size, settings["crop_scale"], settings["flip"], random), labels]
+            yield [augment(images, size, settings.crop_scale, settings.flip, random), labels]
 
 
 def load(dataset: Any, workers: int, device: str) -> tuple[Tensor, Tensor]:
@@ -79,7 +84,7 @@ def load(dataset: Any, workers: int, device: str) -> tuple[Tensor, Tensor]:
     return images, labels.to(device)
 
 
-def augment(images: Tensor, size: int, scale: list[float], flip: float, random: torch.Generator) -> Tensor:
+def augment(images: Tensor, size: int, scale: tuple[float, float], flip: float, random: torch.Generator) -> Tensor:
     """Random crops resized to `size` and randomly mirrored.
 
     Args:
@@ -105,7 +110,7 @@ def augment(images: Tensor, size: int, scale: list[float], flip: float, random: 
     return F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
 
 
-def crops(count: int, rows: int, columns: int, scale: list[float], random: torch.Generator) -> Tensor:
+def crops(count: int, rows: int, columns: int, scale: tuple[float, float], random: torch.Generator) -> Tensor:
     """Top, left, height and width in pixels, (N, 4), distributed as in torchvision's RandomResizedCrop."""
     draws = torch.rand(count, _TRIES, 2, generator=random, dtype=torch.float64)
     area = rows * columns * (scale[0] + (scale[1] - scale[0]) * draws[..., 0])

@@ -9,6 +9,7 @@ from mmengine.evaluator import BaseMetric, Evaluator
 
 from sgenet.classification.classifier import Classifier, build_loaders, build_network
 from sgenet.config.runs import Run
+from sgenet.data.manifest import Manifest
 from sgenet.training import engine
 from sgenet.weights.checkpoints import load_weights
 
@@ -41,7 +42,7 @@ class Accuracy(BaseMetric):
 def train(
     run: Run,
     data: Path,
-    manifest: dict[str, Any],
+    manifest: Manifest,
     *,
     folder: Path,
     output: Path,
@@ -63,16 +64,16 @@ def train(
         weights: initial weights; None for random initialisation.
         log: called with each epoch's row of the history.
     """
-    settings = run.settings
+    settings = run.classification
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
-    classifier = Classifier(build_network(run.model, settings, len(manifest["classes"])), settings)
+    classifier = Classifier(build_network(run.model, settings, len(manifest.classes)), settings)
     if weights is not None:
         load_weights(classifier.network, weights)
     loader, val_loader = build_loaders(data, manifest, settings, seed, device)
     optimizer = engine.optim_wrapper(settings)
     steps = len(loader) // optimizer["accumulative_counts"]
-    end = round(settings["warmup_epochs"] * steps)
+    end = round(settings.warmup_epochs * steps)
     start = {"type": "LinearLR", "start_factor": 0.1, "begin": 0, "end": end, "by_epoch": False}
     runner = engine.QuietRunner(
         model=classifier.to(device),
@@ -84,6 +85,6 @@ def train(
         param_scheduler=engine.schedulers(settings, [start] if end else [], steps),
         custom_hooks=[engine.EpochHook(run.id, folder, output, seed, classifier.network, best="top1", log=log)],
         env_cfg={"cudnn_benchmark": True},  # all images have one size
-        **engine.runner_settings(folder, seed, settings["epochs"]),
+        **engine.runner_settings(folder, seed, settings.epochs),
     )
     runner.train()

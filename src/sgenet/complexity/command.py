@@ -5,6 +5,8 @@ from typing import Any
 
 from sgenet.config import params
 from sgenet.config.names import parse_name
+from sgenet.config.runs import network
+from sgenet.config.tasks import Task
 from sgenet.errors import InputError
 
 SIDES = (32, 16384)  # pixels: the network halves its input five times; larger inputs are not used
@@ -31,7 +33,7 @@ def describe(model: str, *, backbone: bool, size: tuple[int, int] | None, as_jso
         raise InputError(f"--input: found {found}, expected height and width from {SIDES[0]} to {SIDES[1]} pixels")
     from sgenet.complexity.count import count_full_size
 
-    settings = params.load_recipe("detection" if backbone else "classification")
+    settings = network(model, params.load_recipe(Task.DETECTION if backbone else Task.CLASSIFICATION))
     counted = count_full_size(model, settings, backbone=backbone, size=size)
     return json.dumps(counted) if as_json else _text(counted)
 

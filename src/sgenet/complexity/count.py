@@ -13,8 +13,9 @@ from torch.utils.flop_counter import flop_registry
 
 from sgenet.attention import SpatialGroupEnhance
 from sgenet.config.names import attention_settings
-from sgenet.config.params import Settings
-from sgenet.config.runs import Run
+from sgenet.config.recipes import Network
+from sgenet.config.runs import FullSize
+from sgenet.config.tasks import Task
 from sgenet.errors import InputError
 from sgenet.models.resnet import create_resnet
 
@@ -35,29 +36,29 @@ _AUTHORS_RULES: list[tuple[type[nn.Module] | tuple[type[nn.Module], ...], _Rule]
 ]
 
 
-def count_run(run: Run, settings: Settings) -> dict[str, Any]:
+def count_run(run: FullSize) -> dict[str, Any]:
     """Count a run's model at the paper's size: the whole network for classification, the backbone for detection.
 
-    `settings` are the run's without its scale's (`Replication.full_size`).
+    It is of `Replication.full_size`.
     """
-    return count_full_size(run.model, settings, backbone=run.task == "detection")
+    return count_full_size(run.model, run.network, backbone=run.task is Task.DETECTION)
 
 
 def count_full_size(
-    model: str, settings: Settings, *, backbone: bool, size: tuple[int, int] | None = None
+    model: str, settings: Network, *, backbone: bool, size: tuple[int, int] | None = None
 ) -> dict[str, Any]:
     """Count a model with a recipe's `width` and `attention`; InputError if they do not fit it. See `count_model`."""
     try:
         attention = attention_settings(model, settings)
     except ValueError as error:
         raise InputError(f"{model} at the recipe's width: {error}") from None
-    return count_model(model, attention=attention, width=settings["width"], backbone=backbone, size=size)
+    return count_model(model, attention=attention, width=settings.width, backbone=backbone, size=size)
 
 
 def count_model(
     model: str,
     *,
-    attention: Settings | None = None,
+    attention: dict[str, Any] | None = None,
     width: int = 64,
     backbone: bool = False,
     size: tuple[int, int] | None = None,

@@ -12,12 +12,12 @@ import torch
 from torch import nn
 
 from sgenet.config.names import attention_settings
-from sgenet.config.params import Settings
+from sgenet.config.recipes import Network
 from sgenet.models.resnet import create_resnet
 
 
 def measure(
-    networks: dict[str, tuple[str, Settings]], baselines: dict[str, str], *, size: int, rounds: int, device: str
+    networks: dict[str, tuple[str, Network]], baselines: dict[str, str], *, size: int, rounds: int, device: str
 ) -> dict[str, dict[str, Any]]:
     """Time networks and compare them with their baselines.
 
@@ -67,10 +67,10 @@ def _finish(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def _build(model: str, settings: Settings, device: str) -> nn.Module:
+def _build(model: str, settings: Network, device: str) -> nn.Module:
     """Build the network with weights of a typical scale; regular initialisation would take longer than the timing."""
     with torch.device("meta"):
-        network = create_resnet(model, attention=attention_settings(model, settings), width=settings["width"]).eval()
+        network = create_resnet(model, attention=attention_settings(model, settings), width=settings.width).eval()
     network.to_empty(device=device)
     noise = torch.randn(max(parameter.numel() for parameter in network.parameters()), device=device)
     with torch.no_grad():

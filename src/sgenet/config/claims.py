@@ -1,40 +1,199 @@
 """The paper's claims that are tested, read from params/claims.yaml."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field, field_validator, model_validator
 
 from sgenet.config import params
-from sgenet.config.params import Settings
+from sgenet.config.model import Model
 from sgenet.config.tables import Row, Table
 from sgenet.errors import InputError
 
 PATH = params.PARAMS / "claims.yaml"
 
+Statistic = Literal[
+    "variance_ratio", "relative_variance_ratio", "growing_groups",
+    "background_length_change", "background_over_foreground_change",
+]  # fmt: skip
+_OVER = "label of the row that it is compared with; by default the row's baseline"
+_COLUMN = "id of a column of that table"
 
-@dataclass(frozen=True)
-class Condition:
-    """A condition of a claim: a kind (gain, larger_gain, best, extra, statistic) and its settings; see the schema."""
 
-    kind: str
-    settings: Settings
+class _InTable(Model):
+    table: str = Field(description="a file of params/tables/ without its ending")
+
+    def labels(self) -> Iterator[tuple[str, str]]:
+        """Yield the field and the label of each row that is named."""
+        yield from ()
+
+    def columns_named(self) -> Iterator[tuple[str, str]]:
+        """Yield the field and the id of each column that is named."""
+        yield from ()
+
+
+class _OfRow(_InTable):
+    row: str = Field(description="label of a row of that table")
+    over: str | None = Field(None, description=_OVER)
+
+    def labels(self) -> Iterator[tuple[str, str]]:
+        """Yield the field and the label of each row that is named."""
+        yield "row", self.row
+        if self.over is not None:
+            yield "over", self.over
+
+    def rows(self, table: Table) -> tuple[Row, Row]:
+        """Return the row, and the row that it is compared with."""
+        row = table.row(self.row)
+        return row, table.row(self.over or row.baseline or "")
+
+
+class GainCondition(_OfRow):
+    """A row beats another."""
+
+    column: str = Field(description=_COLUMN)
+    above: float | None = Field(
+        None, description="points by which it must, at scale paper (elsewhere 0); not with claimed"
+    )
+    claimed: Annotated[tuple[float, float], Field(strict=False)] | None = Field(
+        None, description="smallest and largest gain that the sentence claims, judged at scale paper; by default none"
+    )
+
+    def columns_named(self) -> Iterator[tuple[str, str]]:
+        """Yield the field and the id of each column that is named."""
+        yield "column", self.column
+
+    @model_validator(mode="after")
+    def _check_sizes(self) -> "GainCondition":
+        if self.claimed and self.claimed[0] > self.claimed[1]:
+            raise ValueError(f"claimed: found {list(self.claimed)}, expected the smallest gain first")
+        if self.claimed and self.above is not None:
+            raise ValueError("claimed: found together with above, expected one of the two")
+        return self
+
+
+class LargerGainCondition(_OfRow):
+    """A row beats another by more in one column than in another column."""
+
+    column: str = Field(description=_COLUMN)
+    than: str = Field(description=_COLUMN)
+
+    def columns_named(self) -> Iterator[tuple[str, str]]:
+        """Yield the field and the id of each column that is named."""
+        yield from (("column", self.column), ("than", self.than))
+
+    @model_validator(mode="after")
+    def _check_columns(self) -> "LargerGainCondition":
+        if self.than == self.column:
+            raise ValueError(f"than: found {self.than!r}, which is the column itself, expected another")
+        if self.than.startswith("mask_") != self.column.startswith("mask_"):
+            raise ValueError(f"than: found {self.than!r} with {self.column!r}, expected both of boxes or both of masks")
+        return self
+
+
+class BestCondition(_InTable):
+    """The best of some rows beats every other row of the table."""
+
+    column: str = Field(description=_COLUMN)
+    rows: list[str] = Field(min_length=1, description="labels of rows of that table; one of them is the best")
+
+    def labels(self) -> Iterator[tuple[str, str]]:
+        """Yield the field and the label of each row that is named."""
+        yield from ((f"rows.{number}", label) for number, label in enumerate(self.rows))
+
+    def columns_named(self) -> Iterator[tuple[str, str]]:
+        """Yield the field and the id of each column that is named."""
+        yield "column", self.column
+
+
+class ExtraCondition(_OfRow):
+    """A row counts little more than another."""
+
+    columns: list[str] = Field(min_length=1, description="ids of static columns of that table")
+    at_most: float = Field(ge=0, description="percent of the other row's count")
+
+    def columns_named(self) -> Iterator[tuple[str, str]]:
+        """Yield the field and the id of each column that is named."""
+        yield from ((f"columns.{number}", column) for number, column in enumerate(self.columns))
+
+
+class StatisticCondition(Model):
+    """A statistic of the activations before and after SGE is on one side of a bound."""
+
+    name: Statistic = Field(description="key of `statistics` in activations.json")
+    also: list[Statistic] = Field(
+        [], description="other readings of the same words; where they disagree, the condition is undecided"
+    )
+    beside: list[Statistic] = Field([], description="shown next to it and not judged")
+    above: float | None = Field(None, description="it is larger than this")
+    below: float | None = Field(None, description="it is smaller than this")
+
+    @model_validator(mode="after")
+    def _check_side(self) -> "StatisticCondition":
+        if (self.above is None) == (self.below is None):
+            raise ValueError(f"above: found {self.above} with below {self.below}, expected one of the two")
+        return self
+
+
+Condition: TypeAlias = GainCondition | LargerGainCondition | BestCondition | ExtraCondition | StatisticCondition
+
+
+class ConditionEntry(Model):
+    """One kind of condition with its settings."""
+
+    gain: GainCondition | None = Field(None, description="a row beats another")
+    larger_gain: LargerGainCondition | None = Field(
+        None, description="a row beats another by more in one column than in another column"
+    )
+    best: BestCondition | None = Field(None, description="the best of some rows beats every other row of the table")
+    extra: ExtraCondition | None = Field(None, description="a row counts little more than another")
+    statistic: StatisticCondition | None = Field(
+        None, description="a statistic of the activations before and after SGE is on one side of a bound"
+    )
+
+    @model_validator(mode="after")
+    def _check_one(self) -> "ConditionEntry":
+        if len(list(self.given())) != 1:
+            found = ", ".join(kind for kind, _ in self.given()) or "none"
+            raise ValueError(f"found {found}, expected one of {', '.join(ConditionEntry.model_fields)}")
+        return self
+
+    def given(self) -> Iterator[tuple[str, Condition]]:
+        """Yield the conditions that are set, by kind."""
+        for kind in ConditionEntry.model_fields:
+            if (condition := getattr(self, kind)) is not None:
+                yield kind, condition
+
+
+class Claim(Model):
+    """A sentence of the paper, and the conditions, which must all hold."""
+
+    id: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9-]*$", description="short name, unique")
+    sentence: str = Field(description="what the paper says")
+    where: str = Field(description="where in the paper")
+    reading: str = Field("", description="how it is read, printed next to the sentence")
+    note: str = Field("", description="what is counted or assumed in judging it")
+    entries: list[ConditionEntry] = Field(alias="conditions", min_length=1, description="all must hold")
 
     @property
-    def table(self) -> str | None:
-        """Id of the table that contains its rows."""
-        return self.settings.get("table")
+    def conditions(self) -> tuple[Condition, ...]:
+        """The conditions, which must all hold."""
+        return tuple(condition for entry in self.entries for _, condition in entry.given())
 
 
-@dataclass(frozen=True)
-class Claim:
-    """A sentence of the paper, its place in the paper, its interpretation, and the conditions, which must all hold."""
+class Claims(Model):
+    """params/claims.yaml, the sentences of the paper that are judged."""
 
-    id: str
-    sentence: str
-    where: str
-    note: str
-    reading: str
-    conditions: tuple[Condition, ...]
+    claims: list[Claim] = Field(description="the sentences")
+
+    @field_validator("claims")
+    @classmethod
+    def _check_ids(cls, claims: list[Claim]) -> list[Claim]:
+        ids = [claim.id for claim in claims]
+        if twice := {id for id in ids if ids.count(id) > 1}:
+            raise ValueError(f"found id {min(twice)!r} twice, expected unique ones")
+        return claims
 
 
 def load_claims(tables: Iterable[Table]) -> tuple[Claim, ...]:
@@ -42,66 +201,35 @@ def load_claims(tables: Iterable[Table]) -> tuple[Claim, ...]:
 
     Conditions on tables that are not in `tables` are not checked, but such a table must exist.
     """
-    value = params.load(PATH, "claims")
     by_id = {table.id: table for table in tables}
-    claims: list[Claim] = []
-    for index, entry in enumerate(value["claims"]):
-        conditions = [Condition(kind, own) for item in entry["conditions"] for kind, own in item.items()]
-        for number, condition in enumerate(conditions):
-            _check(condition, by_id, f"{PATH}: claims.{index}.conditions.{number}.{condition.kind}")
-        if any(entry["id"] == other.id for other in claims):
-            raise InputError(f"{PATH}: claims.{index}.id: {entry['id']!r} is used twice, expected another id")
-        texts = {key: entry.get(key, "") for key in ("sentence", "where", "note", "reading")}
-        claims.append(Claim(id=entry["id"], conditions=tuple(conditions), **texts))
+    claims = params.load(PATH, Claims).claims
+    for index, claim in enumerate(claims):
+        for number, entry in enumerate(claim.entries):
+            for kind, condition in entry.given():
+                if not isinstance(condition, StatisticCondition):
+                    _check(condition, by_id, f"{PATH}: claims.{index}.conditions.{number}.{kind}")
     return tuple(claims)
 
 
-def rows_of(condition: Condition, table: Table) -> tuple[Row, Row]:
-    """Return the row of a condition and the row that it is compared with."""
-    by_label = {row.label: row for row in table.rows}
-    row = by_label[condition.settings["row"]]
-    return row, by_label[condition.settings.get("over") or row.baseline or ""]
-
-
-def _check(condition: Condition, tables: dict[str, Table], place: str) -> None:
-    own = condition.settings
-    if condition.table is None:
-        return
+def _check(condition: _InTable, tables: dict[str, Table], place: str) -> None:
     if condition.table not in tables:
         if condition.table not in {path.stem for path in Path(params.PARAMS, "tables").glob("*.yaml")}:
             raise InputError(f"{place}.table: found {condition.table!r}, expected a file of {params.PARAMS}/tables/")
         return
     table = tables[condition.table]
     by_label = {row.label: row for row in table.rows}
-    labels = {f"rows.{number}": label for number, label in enumerate(own.get("rows", []))}
-    labels |= {key: own[key] for key in ("row", "over") if key in own}
-    for key, label in labels.items():
+    for key, label in condition.labels():
         if label not in by_label:
             raise InputError(f"{place}.{key}: found {label!r}, expected the label of a row of {table.id}")
-    if "row" in own and "over" not in own and by_label[own["row"]].baseline is None:
-        raise InputError(f"{place}.over: missing, and {own['row']!r} has no baseline")
-    if own.get("row") is not None and own["row"] == own.get("over"):
-        raise InputError(f"{place}.over: found {own['over']!r}, which is the row itself, expected another")
-    if "rows" in own and not by_label.keys() - set(own["rows"]):
+    if isinstance(condition, _OfRow):
+        if condition.over is None and by_label[condition.row].baseline is None:
+            raise InputError(f"{place}.over: missing, and {condition.row!r} has no baseline")
+        if condition.row == condition.over:
+            raise InputError(f"{place}.over: found {condition.over!r}, which is the row itself, expected another")
+    if isinstance(condition, BestCondition) and not by_label.keys() - set(condition.rows):
         raise InputError(f"{place}.rows: found every row of {table.id}, expected one or more left out")
-    static = condition.kind == "extra"
+    static = isinstance(condition, ExtraCondition)
     known = [column.id for column in table.columns if (column.static if static else column.trained)]
-    columns = {f"columns.{number}": column for number, column in enumerate(own.get("columns", []))}
-    columns |= {key: own[key] for key in ("column", "than") if key in own}
-    for key, column in columns.items():
+    for key, column in condition.columns_named():
         if column not in known:
             raise InputError(f"{place}.{key}: found {column!r}, expected one of {', '.join(known)}")
-    _check_sizes(own, place)
-
-
-def _check_sizes(own: Settings, place: str) -> None:
-    if own.get("than") is not None and own["than"] == own["column"]:
-        raise InputError(f"{place}.than: found {own['than']!r}, which is the column itself, expected another")
-    if "than" in own and own["than"].startswith("mask_") != own["column"].startswith("mask_"):
-        raise InputError(
-            f"{place}.than: found {own['than']!r} with {own['column']!r}, expected both of boxes or both of masks"
-        )
-    if "claimed" in own and own["claimed"][0] > own["claimed"][1]:
-        raise InputError(f"{place}.claimed: found {own['claimed']}, expected the smallest gain first")
-    if "claimed" in own and "above" in own:
-        raise InputError(f"{place}.claimed: found together with above, expected one of the two")

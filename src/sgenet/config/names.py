@@ -8,7 +8,10 @@ from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sgenet.config.recipes import Network
 
 DEPTHS = (18, 34, 50, 101)
 PAPER_WIDTH = 64  # channels of the stem in the paper's networks
@@ -78,7 +81,7 @@ def stage_channels(depth: int, width: int) -> int:
     return width * (4 if _has_bottlenecks(depth) else 1)
 
 
-def attention_settings(model: str, settings: dict[str, Any]) -> dict[str, Any] | None:
+def attention_settings(model: str, settings: "Network") -> dict[str, Any] | None:
     """Return the keyword arguments of a model's attention module at the run's width; None for a plain model.
 
     `groups` is given for the paper's width of 64 and is scaled with the width, so that a group has as many channels as
@@ -94,7 +97,7 @@ def attention_settings(model: str, settings: dict[str, Any]) -> dict[str, Any] |
     name, depth = parse_name(model)
     if name is None:
         return None
-    own, width = dict(settings["attention"].get(name, {})), settings["width"]
+    own, width = settings.attention.of(name), settings.width
     inside = placement(name) == "conv"
     channels = width if inside else stage_channels(depth, width)  # of the first stage, the narrowest
     if "reduction" in own and own["reduction"] > channels:

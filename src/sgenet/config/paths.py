@@ -2,7 +2,13 @@
 
 from pathlib import Path
 
+from sgenet.config.tasks import Task
 from sgenet.errors import InputError
+
+BEST, LAST = "best.safetensors", "last.safetensors"
+HISTORY, TRAINING = "history.csv", "training.json"
+METRICS, TIMING = "metrics.json", "timing.json"
+PREDICTIONS, DETECTIONS, MATCHES = "predictions.npz", "detections.json", "matches.npz"
 
 
 def data_folder(scale: str, task: str) -> Path:
@@ -20,14 +26,32 @@ def checked_images(scale: str, task: str) -> Path:
     return Path(".resume", scale, f"prepare-{task}.sqlite")
 
 
-def training(scale: str, run_id: str, seed: int) -> Path:
-    """Folder of a run's weights, history.csv and training.json."""
+def training(scale: str, run_id: str, seed: int | str) -> Path:
+    """Folder of a run's weights, history.csv and training.json; in a rule, id and seed are wildcards."""
     return Path("results", scale, run_id, f"seed-{seed}")
 
 
-def evaluation(scale: str, run_id: str, seed: int) -> Path:
-    """Folder of a run's metrics.json, timing.json, and predictions or detections."""
+def trained_files(scale: str, run_id: str, seed: int | str) -> dict[str, Path]:
+    """Return the files that a training leaves, by name: best (classifiers only), last, history and training."""
+    folder, task = training(scale, run_id, seed), Task(run_id.partition("/")[0])
+    names = {name.partition(".")[0]: name for name in task.weights}
+    return {key: folder / name for key, name in (names | {"history": HISTORY, "training": TRAINING}).items()}
+
+
+def evaluation(scale: str, run_id: str, seed: int | str) -> Path:
+    """Folder of what an evaluation leaves; in a rule, id and seed are wildcards."""
     return Path("results", scale, "evaluation", run_id, f"seed-{seed}")
+
+
+def evaluated_files(scale: str, run_id: str, seed: int | str) -> dict[str, Path]:
+    """Return the files that an evaluation leaves, by name.
+
+    All have metrics and timing; classifiers have predictions, detectors have detections and matches.
+    """
+    folder, task = evaluation(scale, run_id, seed), Task(run_id.partition("/")[0])
+    names = {"metrics": METRICS, "timing": TIMING}
+    names |= {"detections": DETECTIONS, "matches": MATCHES} if task is Task.DETECTION else {"predictions": PREDICTIONS}
+    return {key: folder / name for key, name in names.items()}
 
 
 def activations(scale: str) -> Path:
@@ -40,9 +64,10 @@ def released(model: str) -> Path:
     return Path("data", "released", f"{model}.safetensors")
 
 
-def released_evaluation(scale: str, run_id: str) -> Path:
-    """Metrics of the released weights, evaluated with the settings of a run."""
-    return Path("results", scale, "evaluation", "released", run_id, "metrics.json")
+def released_files(scale: str, run_id: str) -> dict[str, Path]:
+    """Return the files of an evaluation of released weights with the settings of a run: metrics and timing."""
+    folder = Path("results", scale, "evaluation", "released", run_id)
+    return {"metrics": folder / METRICS, "timing": folder / TIMING}
 
 
 def complexity(scale: str) -> Path:

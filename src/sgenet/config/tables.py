@@ -1,58 +1,75 @@
 """The paper's tables: columns, rows, the run of each row, and the published values with their source."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from sgenet.config import params
+from sgenet.config.model import Model, Text, validate
+from sgenet.config.plain_yaml import read_yaml
+from sgenet.config.tasks import Task
 from sgenet.errors import InputError
 
 STATIC = ("params", "gflops", "macs")
 TIMED = ("latency", "latency_ratio")
 PRINTED = ("readme_top1",)
 CLASSIFICATION = ("top1", "top5", "top1_last", "top1_mean10")
+METRICS = (
+    "params", "gflops", "macs", "latency", "latency_ratio", "top1", "top5", "top1_last", "top1_mean10", "readme_top1",
+    "ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large",
+    "mask_ap", "mask_ap50", "mask_ap75", "mask_ap_small", "mask_ap_medium", "mask_ap_large",
+)  # fmt: skip
+_RUN = r"^[a-z0-9][a-z0-9._-]{0,99}(/[a-z0-9][a-z0-9._-]{0,99})?$"
+Texts = Annotated[tuple[str, ...], Field(strict=False)]
 
 
-@dataclass(frozen=True)
-class Published:
-    """A value of the paper as printed, where it was read, and the confidence that the paper prints it.
+class Published(Model):
+    """A value of the paper, and where it was read."""
 
-    `difference` explains why a count differs from it; `note` gives further information.
-    """
-
-    value: float
-    source: tuple[str, ...]
-    confidence: str = "medium"
-    note: str = ""
-    difference: str = ""
+    value: float = Field(description="as printed")
+    source: Annotated[Texts, Field(min_length=1)] = Field(description="keys of params/sources.yaml")
+    confidence: Literal["high", "medium", "low"] = Field("medium", description="that the paper prints this value")
+    note: str = Field("", description="further information on this value")
+    difference: str = Field("", description="why a count differs from this value")
 
 
-@dataclass(frozen=True)
-class Tolerance:
-    """The allowed difference from the published value at scale `paper`, in the column's unit, and the reason for it."""
+class Tolerance(Model):
+    """How far a trained value may be from the published one at scale paper."""
 
-    value: float
-    reason: str
+    value: float = Field(gt=0, description="in the unit of the column")
+    reason: Text = Field(description="printed in the report")
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column: metric id, heading, unit, decimals, and how its values are obtained.
+class Column(Model):
+    """A column of a table."""
 
-    `measured` is `static` (counted from the full-size model, at every scale), `trained`, `timed` (on this machine) or
-    `printed` (not reproduced; the published value should equal that of the column `audits`). `only` names the detectors
-    that have such a value; if it is empty, all have one.
-    """
+    id: str = Field(description="the metric", json_schema_extra={"enum": list(METRICS)})
+    label: str = Field(description="heading")
+    digits: int = Field(ge=0, le=6, description="decimals printed")
+    unit: str = Field("", description="unit of the values")
+    measured: Literal["static", "trained", "timed", "printed"] = Field(
+        "trained",
+        description="static: counted from the full-size model, at every scale; timed: on this machine; "
+        "printed: published only",
+    )
+    note: str = Field("", description="printed under the table")
+    audits: str | None = Field(
+        None, description="of a printed column: id of the column whose published value it should repeat"
+    )
+    only: Texts = Field((), description="detectors that have such a value; by default all")
+    tolerance: Tolerance | None = Field(
+        None, description="how far a trained value may be from the published one at scale paper"
+    )
 
-    id: str
-    label: str
-    digits: int
-    unit: str = ""
-    measured: str = "trained"
-    note: str = ""
-    audits: str | None = None
-    only: tuple[str, ...] = ()
-    tolerance: Tolerance | None = None
+    @field_validator("id")
+    @classmethod
+    def _check_id(cls, id: str) -> str:
+        if id not in METRICS:
+            raise ValueError(f"found {id!r}, expected one of {', '.join(METRICS)}")
+        return id
 
     @property
     def static(self) -> bool:
@@ -70,113 +87,127 @@ class Column:
         return self.measured == "timed"
 
 
-@dataclass(frozen=True)
-class Row:
-    """A row: its run, its baseline (the row that gains are relative to), and the published values by column id.
+class Row(Model):
+    """A row of a table. In a table of complexity nothing is trained, and `run` is the name of the model."""
 
-    In a table of complexity nothing is trained, and `run` is the name of the model.
-    """
+    label: str = Field(description="first cell of the row; unique in its table")
+    run: str = Field(
+        "",
+        pattern=_RUN,
+        description="name of the run: sge-resnet50, or faster-rcnn/sge-resnet50; required except in a table of "
+        "complexity",
+    )
+    model: str = Field(
+        "",
+        description="model of the run, where its name differs from the run's last part; required in a table of "
+        "complexity",
+    )
+    baseline: str | None = Field(None, description="label of the row that gains are relative to")
+    note: str = Field("", description="printed under the table")
+    settings: dict[str, Any] = Field({}, description="settings of this run alone")
+    published: dict[str, Published] = Field(
+        {}, description="column id -> the value that the paper prints; a column left out was not recovered"
+    )
 
-    label: str
-    run: str
-    model: str
-    baseline: str | None = None
-    note: str = ""
-    settings: dict[str, Any] = field(default_factory=dict)
-    published: dict[str, Published] = field(default_factory=dict)
+    @model_validator(mode="before")
+    @classmethod
+    def _name(cls, value: Any) -> Any:
+        """Derive the run from the model, or the model from the run, if only one of them is given."""
+        if not isinstance(value, dict):
+            return value
+        run, model = value.get("run"), value.get("model")
+        if run is None and model is not None:
+            return {**value, "run": model}
+        if model is None and isinstance(run, str):
+            return {**value, "model": run.rpartition("/")[2]}
+        return value
 
     def has(self, column: Column) -> bool:
         """Whether the row can have a value in this column."""
         return not column.only or self.run.partition("/")[0] in column.only
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table of the paper; `id` is the name of its file in params/tables/."""
+class Table(Model):
+    """A table of the paper: a file of params/tables/."""
 
-    id: str
-    title: str
-    task: str
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
-    note: str = ""
+    id: SkipJsonSchema[str] = Field("", description="the name of its file, without its ending")
+    title: str = Field(description="heading in the report")
+    task: Task = Field(strict=False, description="what the rows' runs train; complexity: nothing, its rows name models")
+    columns: Annotated[tuple[Column, ...], Field(strict=False, min_length=1)] = Field(description="columns")
+    rows: Annotated[tuple[Row, ...], Field(strict=False, min_length=1)] = Field(description="rows")
+    note: str = Field("", description="printed under the table")
 
     def run_id(self, row: Row) -> str:
         """Return the id of the row's run, or of its model in a table of complexity."""
         return f"{self.task}/{row.run}"
 
+    def row(self, label: str) -> Row:
+        """Return the row with a label."""
+        return next(row for row in self.rows if row.label == label)
+
 
 def load_table(name: str) -> Table:
     """Read params/tables/<name>.yaml; InputError if a row names an unknown model, column, source or baseline."""
-    value = params.load_table(name)
-    path = params.PARAMS / "tables" / f"{name}.yaml"
-    columns = tuple(_column(entry) for entry in value["columns"])
-    _check_columns(columns, value["task"], path)
-    sources = params.load_sources()
-    rows: list[Row] = []
-    for index, entry in enumerate(value["rows"]):
-        row = _row(entry, value["task"], columns, sources, f"{path}: rows.{index}")
-        _check_one_count(row, rows, value["task"], f"{path}: rows.{index}")
-        if any(row.label == other.label for other in rows):
-            raise InputError(
-                f"{path}: rows.{index}.label: {row.label!r} is already in the table, expected another label"
-            )
-        rows.append(row)
-    labels = [row.label for row in rows]
-    for index, row in enumerate(rows):
-        if row.baseline is not None and (row.baseline not in labels or row.baseline == row.label):
-            raise InputError(
-                f"{path}: rows.{index}.baseline: found {row.baseline!r}, expected the label of another row"
-            )
-    _check_plain(rows, value["task"], path)
-    detectors = {row.run.partition("/")[0] for row in rows}
-    for index, column in enumerate(columns):
+    path = params.choose("tables", "tables", name)
+    value = read_yaml(path)
+    if isinstance(value, dict) and "id" in value:
+        raise InputError(f"{path}: id: unknown key, expected none: the table's id is the name of its file")
+    table = validate(Table, {**value, "id": name} if isinstance(value, dict) else value, path)
+    _check_columns(table.columns, table.task, path)
+    _check_rows(table, value["rows"], path)
+    detectors = {row.run.partition("/")[0] for row in table.rows}
+    for index, column in enumerate(table.columns):
         for detector in set(column.only) - detectors:
             raise InputError(f"{path}: columns.{index}.only: found {detector!r}, which no row has")
-    return Table(name, value["title"], value["task"], columns, tuple(rows), value.get("note", ""))
+    return table
 
 
-def _column(entry: dict[str, Any]) -> Column:
-    tolerance = Tolerance(**entry["tolerance"]) if "tolerance" in entry else None
-    return Column(**{**entry, "only": tuple(entry.get("only", ())), "tolerance": tolerance})
+def _check_rows(table: Table, entries: list[dict[str, Any]], path: Path) -> None:
+    sources = params.load_sources()
+    labels = [row.label for row in table.rows]
+    for index, (row, entry) in enumerate(zip(table.rows, entries, strict=True)):
+        place = f"{path}: rows.{index}"
+        _check_names(entry, table.task, place)
+        _check_published(row, table.columns, sources, place)
+        before = table.rows[:index]
+        if not table.task.trained:
+            _check_one_count(row, before, place)
+        if row.label in labels[:index]:
+            raise InputError(f"{place}.label: {row.label!r} is already in the table, expected another label")
+    for index, row in enumerate(table.rows):
+        place = f"{path}: rows.{index}.baseline: found {row.baseline!r}"
+        if row.baseline is not None and (row.baseline not in labels or row.baseline == row.label):
+            raise InputError(f"{place}, expected the label of another row")
+        if not table.task.trained and row.baseline and table.row(row.baseline).baseline:
+            raise InputError(f"{place}, which has a baseline itself, expected a row without one")
 
 
-def _row(entry: dict[str, Any], task: str, columns: tuple[Column, ...], sources: dict[str, str], place: str) -> Row:
-    wanted, unwanted = ("model", "run") if task == "complexity" else ("run", None)
+def _check_names(entry: dict[str, Any], task: Task, place: str) -> None:
+    wanted, unwanted = ("run", None) if task.trained else ("model", "run")
     if wanted not in entry:
         raise InputError(f"{place}.{wanted}: missing")
     if unwanted in entry:
         raise InputError(f"{place}.{unwanted}: found in a table of complexity, expected only {wanted}")
-    published = {}
-    for column, cell in entry.get("published", {}).items():
-        if column not in {known.id for known in columns}:
-            expected = ", ".join(known.id for known in columns)
-            raise InputError(f"{place}.published.{column}: no such column, expected one of {expected}")
-        for letter in cell["source"]:
+
+
+def _check_published(row: Row, columns: Iterable[Column], sources: dict[str, str], place: str) -> None:
+    known = [column.id for column in columns]
+    for column, cell in row.published.items():
+        if column not in known:
+            raise InputError(f"{place}.published.{column}: no such column, expected one of {', '.join(known)}")
+        for letter in cell.source:
             if letter not in sources:
                 raise InputError(f"{place}.published.{column}.source: found {letter!r}, expected {', '.join(sources)}")
-        published[column] = Published(**{**cell, "source": tuple(cell["source"])})
-    run = entry["run"] if "run" in entry else entry["model"]
-    return Row(**{"run": run, "model": run.rpartition("/")[2], **entry, "published": published})
 
 
-def _check_one_count(row: Row, before: list[Row], task: str, place: str) -> None:
+def _check_one_count(row: Row, before: Iterable[Row], place: str) -> None:
     for other in before:
-        if task == "complexity" and row.model == other.model and row.settings != other.settings:
+        if row.model == other.model and row.settings != other.settings:
             found = f"found other settings for {row.model} than {other.label!r} has"
             raise InputError(f"{place}.settings: {found}, expected the same settings in all rows of a model")
 
 
-def _check_plain(rows: list[Row], task: str, path: Path) -> None:
-    """Check that in a table of complexity a baseline has no baseline itself."""
-    by_label = {row.label: row for row in rows}
-    for index, row in enumerate(rows):
-        if task == "complexity" and row.baseline and by_label[row.baseline].baseline:
-            found = f"found {row.baseline!r}, which has a baseline itself"
-            raise InputError(f"{path}: rows.{index}.baseline: {found}, expected a row without one")
-
-
-def _check_columns(columns: tuple[Column, ...], task: str, path: Path) -> None:
+def _check_columns(columns: tuple[Column, ...], task: Task, path: Path) -> None:
     for index, column in enumerate(columns):
         place = f"{path}: columns.{index}"
         kinds = {"static": STATIC, "timed": TIMED, "printed": PRINTED}
@@ -185,8 +216,8 @@ def _check_columns(columns: tuple[Column, ...], task: str, path: Path) -> None:
             raise InputError(f"{place}.measured: found {column.measured!r} for {column.id}, expected {expected!r}")
         if column.tolerance and not column.trained:
             raise InputError(f"{place}.tolerance: found for {column.id}, expected only for trained columns")
-        owner = "classification" if column.id in (*CLASSIFICATION, *PRINTED) else "detection"
-        owner = "complexity" if column.measured == "timed" else owner
+        owner = Task.CLASSIFICATION if column.id in (*CLASSIFICATION, *PRINTED) else Task.DETECTION
+        owner = Task.COMPLEXITY if column.measured == "timed" else owner
         if not column.static and owner != task:
             raise InputError(f"{place}.id: found {column.id!r}, which {task} does not measure")
         ids = [other.id for other in columns]

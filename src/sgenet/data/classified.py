@@ -3,14 +3,15 @@
 import csv
 import io
 from pathlib import Path
-from typing import Any
 
+from sgenet.config.scales import ImageData
 from sgenet.data import imagenet
 from sgenet.data.checks import Found, Source
 from sgenet.data.class_folders import Listing, list_folders
 from sgenet.data.defects import Defect, check_splits, listing, refuse, summary
 from sgenet.data.folders import SPLITS, describe_files, fresh_folder
 from sgenet.data.limits import pick, spread
+from sgenet.data.manifest import Manifest, SplitCounts
 from sgenet.data.packed import PackedImages
 from sgenet.errors import InputError
 from sgenet.runtime.files import write_text
@@ -18,7 +19,7 @@ from sgenet.runtime.files import write_text
 Row = tuple[str, int, Source]  # name in the list, label, source
 
 
-def make_classification(folder: Path, settings: dict[str, Any], root: Path, cache: Path) -> dict[str, Any]:
+def make_classification(folder: Path, settings: ImageData, root: Path, cache: Path) -> Manifest:
     """Check the images below `root` and write `folder` (replaced as a whole) for training; return the manifest.
 
     Args:
@@ -36,24 +37,24 @@ def make_classification(folder: Path, settings: dict[str, Any], root: Path, cach
     rows = {split: _choose(found.splits[split], classes, settings, split) for split in SPLITS}
     defects = found.defects
     kept = _check(rows, cache, defects)
-    refuse(defects, "classification", settings["defects"])
+    refuse(defects, "classification", settings.defects)
     splits = {split: _count(kept[split], classes, split) for split in SPLITS}
     with fresh_folder(folder) as target:
         for split in SPLITS:
-            write_text(target / f"{split}.csv", _table(kept[split], settings["source"]))
+            write_text(target / f"{split}.csv", _table(kept[split], settings.source))
         write_text(target / "defects.txt", listing(defects))
         files, fingerprint = describe_files(target)
-    return {
-        "task": "classification",
-        "source": settings["source"],
-        "fingerprint": fingerprint,
-        "settings": {key: value for key, value in settings.items() if key != "root"},
-        "classes": classes,
-        "splits": splits,
-        "defects": summary(defects, settings["defects"]),
-        "rotated": {split: sum(result.rotated for _, result in kept[split]) for split in SPLITS},
-        "files": files,
-    }
+    return Manifest(
+        task="classification",
+        source=settings.source,
+        fingerprint=fingerprint,
+        settings=settings.model_dump(mode="json", exclude_none=True, exclude={"root"}),
+        classes=classes,
+        splits=splits,
+        defects=summary(defects, settings.defects),
+        rotated={split: sum(result.rotated for _, result in kept[split]) for split in SPLITS},
+        files=files,
+    )
 
 
 def _check(rows: dict[str, list[Row]], cache: Path, defects: list[Defect]) -> dict[str, list[tuple[Row, Found]]]:
@@ -70,20 +71,21 @@ def _check(rows: dict[str, list[Row]], cache: Path, defects: list[Defect]) -> di
     }
 
 
-def _resolve(settings: dict[str, Any], root: Path) -> dict[str, Any]:
-    """Return the settings with their defaults; for ImageNet, the default of a split is the folder that exists."""
-    defaults: dict[str, Any] = {"train": "train", "val": "val", "defects": "strict"}
-    if settings["source"] == "imagenet":
-        for split, names in imagenet.FOLDERS.items():
-            defaults[split] = next((name for name in names if (root / name).is_dir()), names[0])
-    return defaults | settings
+def _resolve(settings: ImageData, root: Path) -> ImageData:
+    """Return the settings with the folders of the splits; for ImageNet, the default is the folder that exists."""
+    folders = dict.fromkeys(SPLITS, "")
+    for split in SPLITS:
+        names = imagenet.FOLDERS[split] if settings.source == "imagenet" else (split,)
+        folders[split] = next((name for name in names if (root / name).is_dir()), names[0])
+    given = settings.model_dump(include=set(SPLITS), exclude_none=True)
+    return settings.model_copy(update=folders | given)
 
 
-def _list(root: Path, settings: dict[str, Any]) -> Listing:
-    places = {split: settings[split] for split in SPLITS}
-    if settings["source"] == "packed":
+def _list(root: Path, settings: ImageData) -> Listing:
+    places = {split: getattr(settings, split) for split in SPLITS}
+    if settings.source == "packed":
         return _list_packed(root, places)
-    return (imagenet.list_imagenet if settings["source"] == "imagenet" else list_folders)(root, places)
+    return (imagenet.list_imagenet if settings.source == "imagenet" else list_folders)(root, places)
 
 
 def _list_packed(root: Path, places: dict[str, str]) -> Listing:
@@ -103,11 +105,13 @@ def _list_packed(root: Path, places: dict[str, str]) -> Listing:
     return listing
 
 
-def choose_classes(found: Listing, settings: dict[str, Any]) -> list[str]:
+def choose_classes(found: Listing, settings: ImageData) -> list[str]:
     """Return the classes with training images; each class without images in a split is added to the defects."""
 
     def complain(kind: str, split: str, name: str, text: str) -> None:
-        place = f"{settings[split]}.bin: class " if settings["source"] == "packed" else f"{settings[split]}/"
+        place = (
+            f"{getattr(settings, split)}.bin: class " if settings.source == "packed" else f"{getattr(settings, split)}/"
+        )
         found.defects.append(Defect(kind, f"{place}{name}: {text}"))
 
     for split, by_class in found.splits.items():
@@ -115,7 +119,7 @@ def choose_classes(found: Listing, settings: dict[str, Any]) -> list[str]:
             if not images:
                 complain("empty class", split, name, "found no image, expected at least one")
     classes = [name for name, images in found.splits["train"].items() if images]
-    text = f"found a class that has no images in {settings['train']}, expected a class that has some"
+    text = f"found a class that has no images in {settings.train}, expected a class that has some"
     for name, images in found.splits["val"].items():
         if images and name not in classes:
             complain("class without training images", "val", name, text)
@@ -125,10 +129,10 @@ def choose_classes(found: Listing, settings: dict[str, Any]) -> list[str]:
 
 
 def _choose(
-    images: dict[str, list[tuple[str, Source]]], classes: list[str], settings: dict[str, Any], split: str
+    images: dict[str, list[tuple[str, Source]]], classes: list[str], settings: ImageData, split: str
 ) -> list[Row]:
     """Return the selected images of a split, by class and name."""
-    limit = settings.get(f"{split}_images")
+    limit = getattr(settings, f"{split}_images")
     if limit is not None and split == "train" and limit < len(classes):
         expected = f"expected at least one for each of the {len(classes)} classes"
         raise InputError(f"data.classification.train_images: found {limit}, {expected}")
@@ -140,7 +144,7 @@ def _choose(
     return rows
 
 
-def _count(kept: list[tuple[Row, Found]], classes: list[str], split: str) -> dict[str, Any]:
+def _count(kept: list[tuple[Row, Found]], classes: list[str], split: str) -> SplitCounts:
     """Count the images of a split, in all and by class; InputError if a split or a class has no image left."""
     counts = [0] * len(classes)
     for (_, label, _), _ in kept:
@@ -151,7 +155,7 @@ def _count(kept: list[tuple[Row, Found]], classes: list[str], split: str) -> dic
         if not count and split == "train":
             found = f"found no usable image of class {name} in train"
             raise InputError(f"data.classification: {found}, expected at least one")
-    return {"images": len(kept), "per_class": dict(zip(classes, counts, strict=True))}
+    return SplitCounts(images=len(kept), per_class=dict(zip(classes, counts, strict=True)))
 
 
 def _table(kept: list[tuple[Row, Found]], source: str) -> str:

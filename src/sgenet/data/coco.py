@@ -5,16 +5,17 @@ import csv
 import io
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from sgenet.config.scales import CocoData
 from sgenet.data import annotations
 from sgenet.data.annotations import Entry
 from sgenet.data.checks import Found, Source
 from sgenet.data.defects import Defect, check_splits, first_of, listing, refuse, summary
 from sgenet.data.folders import SPLITS, describe_file, describe_files, fresh_folder
 from sgenet.data.limits import pick
-from sgenet.data.roots import COCO_DEFAULTS
+from sgenet.data.manifest import Manifest, SplitCounts
 from sgenet.data.sizes import SIZES, size_of
 from sgenet.errors import InputError
 from sgenet.runtime.files import write_text
@@ -22,7 +23,7 @@ from sgenet.runtime.files import write_text
 Checked = list[tuple[Entry, Found]]
 
 
-def make_detection(folder: Path, settings: dict[str, Any], root: Path, cache: Path) -> dict[str, Any]:
+def make_detection(folder: Path, settings: CocoData, root: Path, cache: Path) -> Manifest:
     """Check annotations and images below `root` and write `folder` (replaced as a whole) for training.
 
     Args:
@@ -38,20 +39,17 @@ def make_detection(folder: Path, settings: dict[str, Any], root: Path, cache: Pa
     Raises:
         InputError: data are missing or too few, or have defects that must not be skipped.
     """
-    settings, defects = COCO_DEFAULTS | settings, list[Defect]()
-    small, medium = settings["area_limits"]
-    if small >= medium:
-        raise InputError(f"data.detection.area_limits: found {[small, medium]}, expected increasing ones")
+    defects = list[Defect]()
     whole = {split: _read(root, settings, split) for split in SPLITS}
     _check_categories(whole, settings)
-    taken = {split: _limit(whole[split], settings.get(f"{split}_images")) for split in SPLITS}
+    taken = {split: _limit(whole[split], getattr(settings, f"{split}_images")) for split in SPLITS}
     images, objects = {}, {}
     for split in SPLITS:
-        name, shown = settings[split]["annotations"], settings[split]["images"]
+        name, shown = getattr(settings, split).annotations, getattr(settings, split).images
         images[split] = annotations.check_images(taken[split], name, root / shown, shown, defects)
         objects[split] = annotations.check_objects(taken[split], name, defects)
     kept = _check_files(images, root, settings, cache, defects)
-    refuse(defects, "detection", settings["defects"])
+    refuse(defects, "detection", settings.defects)
     for split in SPLITS:
         known = {entry["id"] for entry, _ in kept[split]}
         objects[split] = [entry for entry in objects[split] if entry["image_id"] in known]
@@ -69,7 +67,7 @@ def make_detection(folder: Path, settings: dict[str, Any], root: Path, cache: Pa
         for split in SPLITS:
             write_text(target / f"{split}.csv", _table(kept[split]))
             part = {**whole[split], "images": [entry for entry, _ in kept[split]], "annotations": objects[split]}
-            name = settings[split]["annotations"]
+            name = getattr(settings, split).annotations
             complete = all(len(part[key]) == len(whole[split][key]) for key in ("images", "annotations"))
             if complete and not _has_mark(root / name):
                 used.append(describe_file(root / name, name))
@@ -77,24 +75,24 @@ def make_detection(folder: Path, settings: dict[str, Any], root: Path, cache: Pa
                 write_text(target / "annotations" / f"{split}.json", json.dumps(part) + "\n")
         write_text(target / "defects.txt", listing(defects))
         files, fingerprint = describe_files(target, *used)
-    return {
-        "task": "detection",
-        "source": "coco",
-        "fingerprint": fingerprint,
-        "settings": {key: value for key, value in settings.items() if key != "root"},
-        "classes": list(names.values()),
-        "category_ids": list(names),
-        "masks": all(entry.get("segmentation") for split in SPLITS for entry in objects[split]),
-        "area_limits": settings["area_limits"],
-        "splits": {split: _count(kept[split], objects[split], names, settings["area_limits"]) for split in SPLITS},
-        "defects": summary(defects, settings["defects"]),
-        "rotated": {split: sum(found.rotated for _, found in kept[split]) for split in SPLITS},
-        "files": files,
-    }
+    return Manifest(
+        task="detection",
+        source="coco",
+        fingerprint=fingerprint,
+        settings=settings.model_dump(mode="json", exclude_none=True, exclude={"root"}),
+        classes=list(names.values()),
+        category_ids=list(names),
+        masks=all(entry.get("segmentation") for split in SPLITS for entry in objects[split]),
+        area_limits=settings.area_limits,
+        splits={split: _count(kept[split], objects[split], names, settings.area_limits) for split in SPLITS},
+        defects=summary(defects, settings.defects),
+        rotated={split: sum(found.rotated for _, found in kept[split]) for split in SPLITS},
+        files=files,
+    )
 
 
-def _read(root: Path, settings: dict[str, Any], split: str) -> Entry:
-    name, folder = settings[split]["annotations"], root / settings[split]["images"]
+def _read(root: Path, settings: CocoData, split: str) -> Entry:
+    name, folder = getattr(settings, split).annotations, root / getattr(settings, split).images
     if not folder.is_dir():
         key = f"`images` of data.detection.{split} in the scale"
         raise InputError(f"{folder}: not found, expected the folder of the images of {name} ({key})")
@@ -107,14 +105,14 @@ def _has_mark(path: Path) -> bool:
         return file.read(3) == codecs.BOM_UTF8
 
 
-def _check_categories(contents: dict[str, Entry], settings: dict[str, Any]) -> None:
+def _check_categories(contents: dict[str, Entry], settings: CocoData) -> None:
     """Check that ids and names of the categories are equal in both splits; their order may differ."""
     train, val = ({entry["id"]: entry["name"] for entry in contents[split]["categories"]} for split in SPLITS)
     for number in sorted(train.keys() | val.keys()):
         if train.get(number) != val.get(number):
-            place = f"{settings['val']['annotations']}: categories"
+            place = f"{settings.val.annotations}: categories"
             found, expected = (repr(names[number]) if number in names else "none" for names in (val, train))
-            other = settings["train"]["annotations"]
+            other = settings.train.annotations
             raise InputError(f"{place}: id {number}: found {found}, expected {expected} as in {other}")
 
 
@@ -138,10 +136,12 @@ def _limit(content: Entry, limit: int | None) -> Entry:
 
 
 def _check_files(
-    images: dict[str, list[Entry]], root: Path, settings: dict[str, Any], cache: Path, defects: list[Defect]
+    images: dict[str, list[Entry]], root: Path, settings: CocoData, cache: Path, defects: list[Defect]
 ) -> dict[str, Checked]:
     """Return the usable images with their checks; a defect is appended to `defects` for each other one."""
-    sources = {split: [_source(root, settings[split]["images"], entry) for entry in images[split]] for split in SPLITS}
+    sources = {
+        split: [_source(root, getattr(settings, split).images, entry) for entry in images[split]] for split in SPLITS
+    }
     found, shared = check_splits(sources, cache, "detection", defects)
     kept: dict[str, Checked] = {}
     for split in SPLITS:
@@ -151,7 +151,7 @@ def _check_files(
         ):
             fits = result.problem or (entry["width"], entry["height"]) == (result.width, result.height)
             if not fits:
-                place = f"{settings[split]['annotations']}: images: id {entry['id']}"
+                place = f"{getattr(settings, split).annotations}: images: id {entry['id']}"
                 defects.append(Defect("size of an image", f"{place}: {_misfit(entry, source, result)}"))
             elif not result.problem and not (split == "train" and position in shared):
                 kept[split].append((entry, result))
@@ -171,16 +171,16 @@ def _misfit(entry: Entry, source: Source, found: Found) -> str:
     return f"found {stated} pixels, expected the {real} of {source.name}{why}"
 
 
-def _count(kept: Checked, objects: list[Entry], names: dict[int, str], limits: list[float]) -> dict[str, Any]:
+def _count(kept: Checked, objects: list[Entry], names: dict[int, str], limits: Sequence[float]) -> SplitCounts:
     classes = Counter(entry["category_id"] for entry in objects)
     sizes = Counter(size_of(entry["area"], limits) for entry in objects)
-    return {
-        "images": len(kept),
-        "objects": len(objects),
-        "crowds": sum(bool(entry.get("iscrowd")) for entry in objects),
-        "per_class": {name: classes[number] for number, name in names.items()},
-        "per_size": {size: sizes[size] for size in SIZES},
-    }
+    return SplitCounts(
+        images=len(kept),
+        objects=len(objects),
+        crowds=sum(bool(entry.get("iscrowd")) for entry in objects),
+        per_class={name: classes[number] for number, name in names.items()},
+        per_size={size: sizes[size] for size in SIZES},
+    )
 
 
 def _table(kept: Checked) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from sgenet.data.images import read_image
+from sgenet.data.manifest import Manifest
 from sgenet.data.sizes import size_of
 from sgenet.data.splits import annotation_file, image_folder, open_split
 from sgenet.runtime.files import atomic_path, read_json
@@ -19,9 +20,9 @@ TILE = 192  # side of a scene's tile, in pixels
 MOST_TAGS = 8  # names in a scene; with more objects, only the largest of each class gets its name
 
 
-def draw_contact_sheet(folder: Path, manifest: dict[str, Any], path: Path) -> None:
+def draw_contact_sheet(folder: Path, manifest: Manifest, path: Path) -> None:
     """Write a PNG with training samples of a prepared data set; `manifest` is returned by `open_manifest`."""
-    sheet = (_draw_classes if manifest["task"] == "classification" else _draw_scenes)(folder, manifest)
+    sheet = (_draw_scenes if manifest.area_limits else _draw_classes)(folder, manifest)
     with atomic_path(path) as temporary:
         _reduce(sheet).save(temporary, format="PNG", optimize=True)
 
@@ -53,7 +54,7 @@ def _fit(image: Image.Image, side: int) -> Image.Image:
     return image.resize((size[0], size[1]), Image.Resampling.LANCZOS)
 
 
-def _draw_classes(folder: Path, manifest: dict[str, Any], samples: int = 8, tile: int = 64) -> Image.Image:
+def _draw_classes(folder: Path, manifest: Manifest, samples: int = 8, tile: int = 64) -> Image.Image:
     """Return a sheet with `samples` images of ten classes (spread evenly where there are more)."""
     images = open_split(folder, manifest, "train")
     shown = np.unique(np.linspace(0, len(images.classes) - 1, 10).round().astype(int)).tolist()
@@ -77,11 +78,11 @@ def _short(name: str, most: int = 16) -> str:
     return name if len(name) <= most else name[: most - 1] + "…"
 
 
-def _draw_scenes(folder: Path, manifest: dict[str, Any], columns: int = 6, rows: int = 3) -> Image.Image:
+def _draw_scenes(folder: Path, manifest: Manifest, columns: int = 6, rows: int = 3) -> Image.Image:
     """Return a sheet of scenes with boxes, names and outlines of the masks, coloured by size."""
     coco = read_json(annotation_file(folder, manifest, "train"), foreign=True)
     names = {category["id"]: category["name"] for category in coco["categories"]}
-    limits = manifest["area_limits"]
+    limits = manifest.size_limits
     title = f"train: {len(coco['images']):,} images, {len(coco['annotations']):,} objects"
     sheet, draw = _sheet(title, columns * (TILE + GAP), rows * (TILE + GAP))
     _draw_legend(draw, sheet.width, limits)
@@ -108,7 +109,7 @@ def _draw_scenes(folder: Path, manifest: dict[str, Any], columns: int = 6, rows:
     return sheet
 
 
-def _draw_legend(draw: ImageDraw.ImageDraw, right: int, limits: list[float]) -> None:
+def _draw_legend(draw: ImageDraw.ImageDraw, right: int, limits: tuple[float, float]) -> None:
     small, medium = limits
     texts = {"small": f"area up to {small:g} px", "medium": f"up to {medium:g} px", "large": "more"}
     font, x = ImageFont.load_default(13), float(right - GAP)

@@ -1,12 +1,13 @@
-"""Defects of a data set, and the policies for them: `strict` refuses the data, `skip` leaves the entries out."""
+"""DefectCounts of a data set, and the policies for them: `strict` refuses the data, `skip` leaves the entries out."""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from sgenet.data.checks import Found, Source, check_images
+from sgenet.data.manifest import DefectCounts
 from sgenet.errors import InputError
 
 
@@ -36,9 +37,9 @@ def first_of(defects: Sequence[Defect]) -> str:
     return f" ({len(defects):,} defects were left out, the first: {defects[0].text})" if defects else ""
 
 
-def summary(defects: Sequence[Defect], policy: str) -> dict[str, Any]:
+def summary(defects: Sequence[Defect], policy: Literal["strict", "skip"]) -> DefectCounts:
     """Return the policy and the number of defects of each kind."""
-    return {"policy": policy, "by_kind": dict(sorted(Counter(defect.kind for defect in defects).items()))}
+    return DefectCounts(policy=policy, by_kind=dict(sorted(Counter(defect.kind for defect in defects).items())))
 
 
 def listing(defects: Sequence[Defect]) -> str:

@@ -14,75 +14,36 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from sgenet.config.scales import EmbeddedImages, EmbeddedScenes
 from sgenet.data import scenes
 from sgenet.data.folders import SPLITS, describe_files, fresh_folder
+from sgenet.data.manifest import Manifest, SplitCounts
 from sgenet.data.packed import write_classes, write_packed
 from sgenet.data.progress import progress
 from sgenet.data.sizes import SIZES, size_of
-from sgenet.errors import InputError
 from sgenet.runtime.files import write_json
 
 CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
-CLASSIFICATION = {
-    "image_size": 64,  # pixels a side
-    "train_images": 6000,
-    "val_images": 2000,
-    "digit_height": [26, 48],  # pixels, before the digit is rotated and sheared
-    "clutter": 4,  # mean number of stroke fragments in a scene
-    "seed": 0,
-}
-DETECTION = {
-    "image_size": 96,
-    "train_images": 800,
-    "val_images": 200,
-    "objects": [1, 6],  # digits in a scene
-    "area_range": [50, 1200],  # ink of a digit, square pixels
-    "area_limits": [150, 400],  # the largest small and the largest medium digit, square pixels
-    "overlap": 0.2,  # largest part of the smaller box that another box may overlap
-    "clutter": 8,
-    "seed": 0,
-}
-WHOLE = {"image_size", "train_images", "val_images", "objects", "seed"}  # settings that are integers
 FRAGMENTS = 600  # distinct stroke fragments of a split
 
 
-def make_classification(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """Write packed scenes of one digit each as `folder` (replaced as a whole); return the manifest.
-
-    `settings` overrides CLASSIFICATION. InputError for an unknown key or an impossible value.
-    """
-    settings = _resolve(settings, CLASSIFICATION)
-    size, (low, high) = settings["image_size"], settings["digit_height"]
-    if not 8 <= low <= high <= 0.75 * size:
-        raise InputError(f"data settings: digit_height is {[low, high]}, expected 8 to {0.75 * size:g} pixels")
-    splits = {}
+def make_classification(folder: Path, settings: EmbeddedImages) -> Manifest:
+    """Write packed scenes of one digit each as `folder` (replaced as a whole); return the manifest."""
+    splits: dict[str, SplitCounts] = {}
     with fresh_folder(folder) as target:
         write_classes(target, CLASSES)
         for split in SPLITS:
-            labels = _deck(_rng(settings, split, "labels"), settings[f"{split}_images"], range(len(CLASSES)))
+            labels = _deck(_rng(settings, split, "labels"), getattr(settings, f"{split}_images"), range(len(CLASSES)))
             write_packed(target, split, _single_scenes(settings, split, labels), labels)
             per_class = _count((CLASSES[label] for label in labels), CLASSES)
-            splits[split] = {"images": len(labels), "per_class": per_class}
-        return _manifest("classification", settings, splits, target)
+            splits[split] = SplitCounts(images=len(labels), per_class=per_class)
+        return _manifest(settings, splits, target)
 
 
-def make_detection(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """Write annotated scenes of several digits as `folder` (replaced as a whole); return the manifest.
-
-    `settings` overrides DETECTION. InputError for an unknown key or an impossible value.
-    """
-    settings = _resolve(settings, DETECTION)
-    areas, most = _areas(settings), settings["image_size"] ** 2 / 6
-    if not 20 <= areas[0] < areas[1] < areas[2] < areas[3] <= most:
-        raise InputError(
-            f"data settings: area_range and area_limits give the areas {areas}, "
-            f"expected increasing ones from 20 to {most:g} square pixels"
-        )
-    low, high = settings["objects"]
-    if not 1 <= low <= high:
-        raise InputError(f"data settings: objects is {[low, high]}, expected the least (from 1) and the largest number")
-    splits = {}
+def make_detection(folder: Path, settings: EmbeddedScenes) -> Manifest:
+    """Write annotated scenes of several digits as `folder` (replaced as a whole); return the manifest."""
+    splits: dict[str, SplitCounts] = {}
     with fresh_folder(folder) as target:
         for split in SPLITS:
             (target / split).mkdir()
@@ -90,29 +51,29 @@ def make_detection(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
             for image, masks in _crowd_scenes(settings, split):
                 _add_scene(coco, target / split, image, masks)
             write_json(target / "annotations" / f"{split}.json", coco)
-            splits[split] = _summary(coco, settings["area_limits"])
-        return _manifest("detection", settings, splits, target)
+            splits[split] = _summary(coco, settings.area_limits)
+        return _manifest(settings, splits, target)
 
 
-def _single_scenes(settings: dict[str, Any], split: str, labels: Sequence[int]) -> Iterator[Image.Image]:
+def _single_scenes(settings: EmbeddedImages, split: str, labels: Sequence[int]) -> Iterator[Image.Image]:
     samples = scenes.load_samples(split)
-    scales = [height / 8 for height in settings["digit_height"]]
+    scales = [height / 8 for height in settings.digit_height]
     fragments = scenes.cut_fragments(_rng(settings, split, "fragments"), samples, FRAGMENTS, scales)
     for index, label in enumerate(progress(labels, f"classification, {split}", "scene", len(labels))):
         rng = _rng(settings, split, f"scene {index}")
         digit = scenes.draw_stroke(rng, samples.pick(rng, label), rng.uniform(*scales))
-        yield scenes.draw_single(rng, settings["image_size"], digit, fragments, settings["clutter"])
+        yield scenes.draw_single(rng, settings.image_size, digit, fragments, settings.clutter)
 
 
-def _crowd_scenes(settings: dict[str, Any], split: str) -> Iterator[tuple[Image.Image, list[tuple[int, scenes.Array]]]]:
+def _crowd_scenes(settings: EmbeddedScenes, split: str) -> Iterator[tuple[Image.Image, list[tuple[int, scenes.Array]]]]:
     """Yield every scene with the labels and masks of its digits; labels and sizes are balanced."""
-    samples, areas = scenes.load_samples(split), _areas(settings)
-    low, high = settings["objects"]
-    counts = _deck(_rng(settings, split, "counts"), settings[f"{split}_images"], range(low, high + 1))
+    samples, areas = scenes.load_samples(split), settings.areas
+    low, high = settings.objects
+    counts = _deck(_rng(settings, split, "counts"), getattr(settings, f"{split}_images"), range(low, high + 1))
     labels = iter(_deck(_rng(settings, split, "labels"), sum(counts), range(len(CLASSES))))
     sizes = iter(_deck(_rng(settings, split, "sizes"), sum(counts), range(len(SIZES))))
     # A cell of a fragment is as large as that of a digit with 25 cells of ink, a usual number.
-    scales = [math.sqrt(area / 25) for area in settings["area_range"]]
+    scales = [math.sqrt(area / 25) for area in settings.area_range]
     fragments = scenes.cut_fragments(_rng(settings, split, "fragments"), samples, FRAGMENTS, scales)
     for index, count in enumerate(progress(counts, f"detection, {split}", "scene", len(counts))):
         rng = _rng(settings, split, f"scene {index}")
@@ -125,14 +86,14 @@ def _crowd_scenes(settings: dict[str, Any], split: str) -> Iterator[tuple[Image.
             for label, size in chosen
         ]
         image, masks = scenes.draw_crowd(
-            rng, settings["image_size"], wanted, fragments, settings["clutter"], settings["overlap"]
+            rng, settings.image_size, wanted, fragments, settings.clutter, settings.overlap
         )
         yield image, [(chosen[position][0], mask) for position, mask in sorted(masks.items())]
 
 
-def _coco(settings: dict[str, Any]) -> dict[str, Any]:
+def _coco(settings: EmbeddedScenes) -> dict[str, Any]:
     return {
-        "info": {"description": "sgenet's embedded digits", "area_limits": settings["area_limits"]},
+        "info": {"description": "sgenet's embedded digits", "area_limits": list(settings.area_limits)},
         "images": [],
         "categories": [{"id": label + 1, "name": name} for label, name in enumerate(CLASSES)],
         "annotations": [],
@@ -164,52 +125,36 @@ def _add_scene(coco: dict[str, Any], folder: Path, image: Image.Image, masks: li
         )
 
 
-def _summary(coco: dict[str, Any], limits: Sequence[float]) -> dict[str, Any]:
+def _summary(coco: dict[str, Any], limits: Sequence[float]) -> SplitCounts:
     objects = coco["annotations"]
-    return {
-        "images": len(coco["images"]),
-        "objects": len(objects),
-        "per_class": _count((CLASSES[item["category_id"] - 1] for item in objects), CLASSES),
-        "per_size": _count((size_of(item["area"], limits) for item in objects), SIZES),
-    }
+    return SplitCounts(
+        images=len(coco["images"]),
+        objects=len(objects),
+        per_class=_count((CLASSES[item["category_id"] - 1] for item in objects), CLASSES),
+        per_size=_count((size_of(item["area"], limits) for item in objects), SIZES),
+    )
 
 
-def _manifest(task: str, settings: dict[str, Any], splits: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _manifest(settings: EmbeddedImages | EmbeddedScenes, splits: dict[str, SplitCounts], folder: Path) -> Manifest:
     files, fingerprint = describe_files(folder)
-    manifest: dict[str, Any] = {"task": task, "source": "embedded", "fingerprint": fingerprint, "settings": settings}
-    manifest["classes"] = list(CLASSES)
-    if task == "detection":
-        manifest["category_ids"] = [label + 1 for label in range(len(CLASSES))]
-        manifest["masks"] = True
-        manifest["area_limits"] = settings["area_limits"]
-    return manifest | {"splits": splits, "files": files}
+    detection = isinstance(settings, EmbeddedScenes)
+    return Manifest(
+        task="detection" if detection else "classification",
+        source=settings.source,
+        fingerprint=fingerprint,
+        settings=settings.plain(),
+        classes=list(CLASSES),
+        category_ids=[label + 1 for label in range(len(CLASSES))] if detection else None,
+        masks=True if detection else None,
+        area_limits=settings.area_limits if isinstance(settings, EmbeddedScenes) else None,
+        splits=splits,
+        files=files,
+    )
 
 
-def _resolve(settings: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """Return the defaults, overridden by the checked settings; `source` in these is ignored."""
-    settings = {key: value for key, value in settings.items() if key != "source"}
-    for key, value in settings.items():
-        if key not in defaults:
-            raise InputError(f"data settings: unknown key {key!r}, expected one of {', '.join(defaults)}")
-        pair, kind = isinstance(defaults[key], list), int if key in WHOLE else (int, float)
-        numbers = value if pair and isinstance(value, list) else [value]
-        if len(numbers) != 1 + pair or not all(isinstance(number, kind) and number >= 0 for number in numbers):
-            what = f"{'two ' if pair else 'a '}{'whole ' if key in WHOLE else ''}number{'s' * pair}, none below 0"
-            raise InputError(f"data settings: {key} is {value!r}, expected {what}")
-    for key in ("train_images", "val_images"):
-        if settings.get(key) == 0:
-            raise InputError(f"data settings: {key} is 0, expected at least 1")
-    return defaults | settings
-
-
-def _areas(settings: dict[str, Any]) -> list[float]:
-    low, high = settings["area_range"]
-    return [low, *settings["area_limits"], high]
-
-
-def _rng(settings: dict[str, Any], split: str, use: str) -> Random:
+def _rng(settings: EmbeddedImages | EmbeddedScenes, split: str, use: str) -> Random:
     """Return the random generator for one use, such as a scene; it is independent of all earlier draws."""
-    return Random(f"{settings['seed']} {split} {use}")
+    return Random(f"{settings.seed} {split} {use}")
 
 
 def _deck(rng: Random, count: int, values: Sequence[int]) -> list[int]:

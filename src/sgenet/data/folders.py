@@ -5,10 +5,10 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import xxhash
 
+from sgenet.data.manifest import DataFile
 from sgenet.errors import InputError
 from sgenet.runtime import temporaries
 from sgenet.runtime.files import writing
@@ -69,22 +69,22 @@ def _clear(work: Path, folder: Path) -> None:
     shutil.rmtree(work)
 
 
-def describe_file(path: Path, name: str) -> dict[str, Any]:
+def describe_file(path: Path, name: str) -> DataFile:
     """Return name, size and xxh3_128 digest of a file."""
     digest, size = xxhash.xxh3_128(), 0
     with open(path, "rb") as file:
         while part := file.read(2**20):
             digest.update(part)
             size += len(part)
-    return {"path": name, "size": size, "xxhash": digest.hexdigest()}
+    return DataFile(path=name, size=size, xxhash=digest.hexdigest())
 
 
-def describe_files(folder: Path, *others: dict[str, Any]) -> tuple[list[dict[str, Any]], str]:
+def describe_files(folder: Path, *others: DataFile) -> tuple[list[DataFile], str]:
     """Return path, size and xxh3_128 digest of every file below `folder`, and one digest of all of them.
 
     `others` are descriptions of files in other folders that belong to the data too.
     """
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     files = [describe_file(path, path.relative_to(folder).as_posix()) for path in paths] + list(others)
-    listing = "".join(f"{file['xxhash']} {file['path']}\n" for file in files)
+    listing = "".join(f"{file.xxhash} {file.path}\n" for file in files)
     return files, xxhash.xxh3_128_hexdigest(listing.encode())

@@ -7,6 +7,7 @@ from pathlib import Path
 import xxhash
 from PIL import Image
 
+from sgenet.config.scales import ImageData
 from sgenet.data.checks import Source, read_source
 from sgenet.data.class_folders import list_folders
 from sgenet.data.classified import choose_classes
@@ -38,7 +39,7 @@ def pack(source: Path, destination: Path, size: int | None = None) -> str:
     if destination.resolve().is_relative_to(source.resolve()):
         raise InputError(f"{destination}: is inside {source}, expected a folder outside it: the source must not change")
     listing, defects = list_folders(source, {split: split for split in SPLITS}), list[Defect]()
-    classes = choose_classes(listing, {"source": "folder", **{split: split for split in SPLITS}})
+    classes = choose_classes(listing, ImageData(source="folder", root=str(source), train="train", val="val"))
     refuse_all(listing.defects, source)
     with fresh_folder(destination) as folder:
         write_classes(folder, classes)

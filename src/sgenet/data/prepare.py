@@ -1,29 +1,37 @@
 """`sgenet prepare`: preparation of the data of each kind of source."""
 
 from pathlib import Path
-from typing import Any
 
+from sgenet.config.scales import CocoData, EmbeddedImages, EmbeddedScenes, ImageData
+from sgenet.data.manifest import Manifest
 from sgenet.data.roots import resolve_root
 
 
-def make_data(task: str, folder: Path, settings: dict[str, Any], place: str, cache: Path) -> dict[str, Any]:
+def make_data(
+    folder: Path, settings: EmbeddedImages | ImageData | EmbeddedScenes | CocoData, place: str, cache: Path
+) -> Manifest:
     """Write `folder` (replaced as a whole) for training; return its manifest.
 
     Args:
-        task: `classification` or `detection`.
         folder: of the task's data.
-        settings: the scale's `data` of the task; `source` selects the kind.
+        settings: the scale's `data` of the task.
         place: file and field of `root` in the parameters, for messages.
         cache: file that caches the checks of real images.
     """
-    if settings["source"] == "embedded":
-        from sgenet.data import embedded
+    match settings:
+        case EmbeddedImages():
+            from sgenet.data import embedded
 
-        make = embedded.make_classification if task == "classification" else embedded.make_detection
-        return make(folder, settings)
-    root = resolve_root(settings["root"], place)
-    if task == "classification":
-        from sgenet.data.classified import make_classification as make_real
-    else:
-        from sgenet.data.coco import make_detection as make_real
-    return make_real(folder, settings, root, cache)
+            return embedded.make_classification(folder, settings)
+        case EmbeddedScenes():
+            from sgenet.data import embedded
+
+            return embedded.make_detection(folder, settings)
+        case ImageData():
+            from sgenet.data import classified
+
+            return classified.make_classification(folder, settings, resolve_root(settings.root, place), cache)
+        case CocoData():
+            from sgenet.data import coco
+
+            return coco.make_detection(folder, settings, resolve_root(settings.root, place), cache)

@@ -3,16 +3,9 @@
 import os
 import re
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
 
 from sgenet.errors import InputError
 
-COCO_DEFAULTS: dict[str, Any] = {  # paths of COCO 2017
-    "train": {"annotations": "annotations/instances_train2017.json", "images": "train2017"},
-    "val": {"annotations": "annotations/instances_val2017.json", "images": "val2017"},
-    "defects": "strict",
-    "area_limits": [32**2, 96**2],
-}
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 

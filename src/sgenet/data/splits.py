@@ -7,19 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from sgenet.config import params, paths
+from sgenet.config import paths
+from sgenet.config.scales import CocoData, EmbeddedImages, EmbeddedScenes, ImageData
 from sgenet.data.folders import SPLITS, describe_file
 from sgenet.data.images import read_image
+from sgenet.data.manifest import Manifest, read_manifest
 from sgenet.data.packed import PackedImages, Reader
 from sgenet.data.roots import resolve_root, stays_below
 from sgenet.errors import InputError
-from sgenet.runtime.files import check_file, read_json
+from sgenet.runtime.files import check_file
 
+Source = EmbeddedImages | ImageData | EmbeddedScenes | CocoData
 Transform = Callable[[Any], Any]
 _LARGEST_LIST = 2**31  # bytes; ImageNet's has 110 million
 
 
-def open_manifest(scale: str, task: str, settings: dict[str, Any]) -> dict[str, Any]:
+def open_manifest(scale: str, task: str, settings: Source) -> Manifest:
     """Read the manifest of prepared data and add `root`, the folder of real data.
 
     `root` is not in the file, so that the manifest does not change when the data are moved.
@@ -31,37 +34,42 @@ def open_manifest(scale: str, task: str, settings: dict[str, Any]) -> dict[str, 
     """
     again = f"sgenet prepare {task} --scale {scale}"
     path = paths.require(paths.manifest(scale, task), again)
-    manifest = read_json(path)
-    params.check(manifest, "manifest", path)
-    for key in ("classes", "fingerprint", "settings", "source", *(("category_ids",) if task == "detection" else ())):
-        if key not in manifest:
-            raise InputError(f"{path}: {key}: missing, expected from `{again}`")
-    if manifest["source"] != settings["source"]:
-        found, expected = manifest["source"], settings["source"]
-        raise InputError(f"{path}: source: found {found!r}, expected {expected!r} from `{again}`")
-    for key in sorted(settings.keys() & manifest["settings"].keys() - {"source"}):
-        if (found := manifest["settings"][key]) != settings[key]:
-            raise InputError(f"{path}: settings.{key}: found {found!r}, expected {settings[key]!r} from `{again}`")
+    manifest = read_manifest(path)
+    if manifest.source != settings.source:
+        raise InputError(f"{path}: source: found {manifest.source!r}, expected {settings.source!r} from `{again}`")
+    if task == "detection" and (manifest.category_ids is None or manifest.area_limits is None):
+        raise InputError(f"{path}: category_ids and area_limits: missing, expected from `{again}`")
+    asked = settings.plain()
+    for key in sorted(asked.keys() & manifest.settings.keys()):
+        if (found := manifest.settings[key]) != asked[key]:
+            raise InputError(f"{path}: settings.{key}: found {found!r}, expected {asked[key]!r} from `{again}`")
     for place in _places(manifest):
         if not isinstance(place, str) or not stays_below(place):
             expected = f"a path below the root of the data, from `{again}`"
             raise InputError(f"{path}: settings: found {place!r}, expected {expected}")
     located = locate(manifest, settings, f"params/scales/{scale}.yaml: data.{task}.root")
-    if manifest["source"] == "coco":
+    if manifest.source == "coco":
         _refuse_changed(paths.data_folder(scale, task), located, again)
     return located
 
 
-def _places(manifest: dict[str, Any]) -> list[Any]:
+def _places(manifest: Manifest) -> list[Any]:
     """Return the paths of the splits of real data relative to their root, as given by the manifest."""
-    found = [manifest["settings"][split] for split in SPLITS if split in manifest["settings"]]
+    found = [manifest.settings[split] for split in SPLITS if split in manifest.settings]
     both = [list(place.values()) if isinstance(place, dict) else [place] for place in found]
     return [place for of_split in both for place in of_split]
 
 
-def locate(manifest: dict[str, Any], settings: dict[str, Any], place: str) -> dict[str, Any]:
+def locate(manifest: Manifest, settings: Source, place: str) -> Manifest:
     """Return the manifest with the root of the data as given by `settings`; unchanged if the data are not real."""
-    return {**manifest, "root": str(resolve_root(settings["root"], place))} if "root" in settings else manifest
+    if isinstance(settings, ImageData | CocoData):
+        return manifest.model_copy(update={"root": resolve_root(settings.root, place)})
+    return manifest
+
+
+def _root(manifest: Manifest) -> Path:
+    assert manifest.root is not None, "the manifest of real data is opened by open_manifest"
+    return manifest.root
 
 
 class ImageFiles:
@@ -94,7 +102,7 @@ class ImageFiles:
 
 
 def open_split(
-    folder: Path, manifest: dict[str, Any], split: str, transform: Transform | None = None
+    folder: Path, manifest: Manifest, split: str, transform: Transform | None = None
 ) -> PackedImages | ImageFiles:
     """Open a split of classified images: `.targets` (int64 [N]), `.classes`, len(), and [i] -> (RGB image, label).
 
@@ -104,12 +112,12 @@ def open_split(
         split: `train` or `val`.
         transform: applied to each image.
     """
-    if manifest["source"] == "embedded":
+    if manifest.source == "embedded":
         return PackedImages(folder, split, transform)
-    root, place, classes = Path(manifest["root"]), manifest["settings"][split], manifest["classes"]
+    root, place, classes = _root(manifest), manifest.settings[split], manifest.classes
     path = folder / f"{split}.csv"
     names, targets, sizes = _read_list(path, len(classes))
-    if manifest["source"] == "packed":
+    if manifest.source == "packed":
         images = PackedImages(root, place, transform)
         if not all(name.isdecimal() and len(name) < 10 for name in names):
             raise InputError(f"{path}: found a position that is not an integer, expected positions in {images.path}")
@@ -118,28 +126,28 @@ def open_split(
     return ImageFiles(root / place, names, targets, classes, transform)
 
 
-def annotation_file(folder: Path, manifest: dict[str, Any], split: str) -> Path:
+def annotation_file(folder: Path, manifest: Manifest, split: str) -> Path:
     """Return the COCO-format annotations of a split: the data's own file, or the one written by `prepare`."""
     made = folder / "annotations" / f"{split}.json"
-    if manifest["source"] == "embedded" or made.exists():
+    if manifest.source == "embedded" or made.exists():
         return made
-    return Path(manifest["root"]) / manifest["settings"][split]["annotations"]
+    return _root(manifest) / manifest.settings[split]["annotations"]
 
 
-def image_folder(folder: Path, manifest: dict[str, Any], split: str) -> Path:
+def image_folder(folder: Path, manifest: Manifest, split: str) -> Path:
     """Return the folder that the file names in the annotations are relative to."""
-    if manifest["source"] == "embedded":
+    if manifest.source == "embedded":
         return folder / split
-    return Path(manifest["root"]) / manifest["settings"][split]["images"]
+    return _root(manifest) / manifest.settings[split]["images"]
 
 
-def _refuse_changed(folder: Path, manifest: dict[str, Any], again: str) -> None:
+def _refuse_changed(folder: Path, manifest: Manifest, again: str) -> None:
     """Raise an InputError if the annotations of a split are not the file that was checked."""
     for split in SPLITS:
         path = annotation_file(folder, manifest, split)
         made = path.parent == folder / "annotations"
-        name = path.relative_to(folder).as_posix() if made else manifest["settings"][split]["annotations"]
-        if not path.is_file() or describe_file(path, name) not in manifest.get("files", ()):
+        name = path.relative_to(folder).as_posix() if made else manifest.settings[split]["annotations"]
+        if not path.is_file() or describe_file(path, name) not in manifest.files:
             raise InputError(f"{path}: found changed content, expected the file that was checked: run `{again}`")
 
 

@@ -7,7 +7,9 @@ import mmdet
 from mmengine.config import Config, ConfigDict
 
 from sgenet.config.names import attention_settings, parse_name
+from sgenet.config.recipes import MaskRCNN, RetinaNet, RoI, TestSettings, TwoStage
 from sgenet.config.runs import Run
+from sgenet.data.manifest import Manifest
 from sgenet.data.splits import annotation_file, image_folder
 from sgenet.errors import InputError
 
@@ -21,7 +23,7 @@ _FILES = {
 }
 
 
-def detector_config(run: Run, data: Path, manifest: dict[str, Any], weights: Path | None = None) -> Config:
+def detector_config(run: Run, data: Path, manifest: Manifest, weights: Path | None = None) -> Config:
     """mmdet's configuration of a run's detector and data.
 
     Args:
@@ -35,48 +37,51 @@ def detector_config(run: Run, data: Path, manifest: dict[str, Any], weights: Pat
     """
     assert run.detector is not None
     config = Config.fromfile(_CONFIGS / _FILES[run.detector])
-    if "mask_head" in config.model.get("roi_head", {}) and not manifest.get("masks", True):
+    if "mask_head" in config.model.get("roi_head", {}) and manifest.masks is False:
         raise InputError(
             f"{run.id}: masks: found objects without a mask in {data}, expected a segmentation of each object"
         )
-    _set_model(config.model, run, len(manifest["classes"]), weights)
+    _set_model(config.model, run, len(manifest.classes), weights)
     for split in ("train", "val"):
         _set_data(config[f"{split}_dataloader"].dataset, split, run, data, manifest)
     return config
 
 
 def _set_model(model: ConfigDict, run: Run, classes: int, weights: Path | None) -> None:
-    settings = run.settings
-    scale = {"mean": [255 * value for value in settings["mean"]], "std": [255 * value for value in settings["std"]]}
+    settings = run.detection
+    scale = {"mean": [255 * value for value in settings.mean], "std": [255 * value for value in settings.std]}
     model.data_preprocessor.update(scale, non_blocking=True)
     model.backbone = ConfigDict(
         type="AttentionResNetBackbone",
         model=run.model,
         attention=attention_settings(run.model, settings),
-        width=settings["width"],
-        frozen_stages=settings["frozen_stages"],
-        norm_eval=settings["norm_eval"],
+        width=settings.width,
+        frozen_stages=settings.frozen_stages,
+        norm_eval=settings.norm_eval,
         weights=None if weights is None else str(weights),
     )
-    stage1 = settings["width"] * (4 if parse_name(run.model)[1] >= 50 else 1)
-    model.neck.update(in_channels=[stage1 * 2**stage for stage in range(4)], out_channels=settings["neck_channels"])
-    (_set_retinanet if run.detector == "retinanet" else _set_two_stage)(model, settings, classes)
-    if settings["legacy_boxes"]:
+    stage1 = settings.width * (4 if parse_name(run.model)[1] >= 50 else 1)
+    model.neck.update(in_channels=[stage1 * 2**stage for stage in range(4)], out_channels=settings.neck_channels)
+    if isinstance(settings, RetinaNet):
+        _set_retinanet(model, settings, classes)
+    elif isinstance(settings, TwoStage):
+        _set_two_stage(model, settings, classes)
+    if settings.legacy_boxes:
         _use_legacy_boxes(model)
 
 
-def _set_retinanet(model: ConfigDict, settings: dict[str, Any], classes: int) -> None:
+def _set_retinanet(model: ConfigDict, settings: RetinaNet, classes: int) -> None:
     head = model.bbox_head
     head.update(
         num_classes=classes,
-        in_channels=settings["neck_channels"],
-        feat_channels=settings["head_channels"],
-        stacked_convs=settings["head_convs"],
-        loss_bbox=_smooth_l1(settings["box_loss_beta"]),
-        init_cfg=_head_init(settings["head_init_std"]),
+        in_channels=settings.neck_channels,
+        feat_channels=settings.head_channels,
+        stacked_convs=settings.head_convs,
+        loss_bbox=_smooth_l1(settings.box_loss_beta),
+        init_cfg=_head_init(settings.head_init_std),
     )
-    head.anchor_generator.octave_base_scale = settings["anchor_scale"]
-    _set_test(model.test_cfg, settings["test"])
+    head.anchor_generator.octave_base_scale = settings.anchor_scale
+    _set_test(model.test_cfg, settings.test)
 
 
 def _head_init(std: float) -> dict[str, Any]:
@@ -86,48 +91,48 @@ def _head_init(std: float) -> dict[str, Any]:
     return {"type": "Normal", "layer": "Conv2d", "std": std, "override": outputs}
 
 
-def _set_two_stage(model: ConfigDict, settings: dict[str, Any], classes: int) -> None:
+def _set_two_stage(model: ConfigDict, settings: TwoStage, classes: int) -> None:
     """Set Faster, Mask and Cascade R-CNN; the IoUs, deviations and weights of the Cascade's stages remain mmdet's."""
-    rpn, roi, channels = settings["rpn"], settings["roi"], settings["neck_channels"]
-    model.rpn_head.update(in_channels=channels, feat_channels=channels, loss_bbox=_smooth_l1(rpn["box_loss_beta"]))
-    model.rpn_head.anchor_generator.scales = [settings["anchor_scale"]]
+    rpn, roi, channels = settings.rpn, settings.roi, settings.neck_channels
+    model.rpn_head.update(in_channels=channels, feat_channels=channels, loss_bbox=_smooth_l1(rpn.box_loss_beta))
+    model.rpn_head.anchor_generator.scales = [settings.anchor_scale]
     _set_extractor(model.roi_head.bbox_roi_extractor, roi, channels)
     for head in _stages(model.roi_head.bbox_head):
         head.update(
             in_channels=channels,
-            fc_out_channels=roi["fc_channels"],
+            fc_out_channels=roi.fc_channels,
             num_classes=classes,
-            loss_bbox=_smooth_l1(roi["box_loss_beta"]),
+            loss_bbox=_smooth_l1(roi.box_loss_beta),
         )
     train, test = model.train_cfg, model.test_cfg
-    train.rpn.allowed_border = rpn["allowed_border"]
-    train.rpn.sampler.num = rpn["samples"]
-    train.rpn_proposal.update(nms_pre=rpn["train_candidates"], max_per_img=rpn["train_proposals"])
+    train.rpn.allowed_border = rpn.allowed_border
+    train.rpn.sampler.num = rpn.samples
+    train.rpn_proposal.update(nms_pre=rpn.train_candidates, max_per_img=rpn.train_proposals)
     for stage in _stages(train.rcnn):
-        stage.sampler.num = roi["samples"]
-    test.rpn.update(nms_pre=rpn["test_proposals"], max_per_img=rpn["test_proposals"])
-    _set_test(test.rcnn, settings["test"])
-    if "mask_head" in model.roi_head:
+        stage.sampler.num = roi.samples
+    test.rpn.update(nms_pre=rpn.test_proposals, max_per_img=rpn.test_proposals)
+    _set_test(test.rcnn, settings.test)
+    if isinstance(settings, MaskRCNN):
         _set_masks(model, settings, classes)
 
 
-def _set_masks(model: ConfigDict, settings: dict[str, Any], classes: int) -> None:
-    mask, extractor = settings["mask"], model.roi_head.mask_roi_extractor
-    _set_extractor(extractor, settings["roi"], settings["neck_channels"])
-    extractor.roi_layer.output_size = mask["roi_size"]
+def _set_masks(model: ConfigDict, settings: MaskRCNN, classes: int) -> None:
+    mask, extractor = settings.mask, model.roi_head.mask_roi_extractor
+    _set_extractor(extractor, settings.roi, settings.neck_channels)
+    extractor.roi_layer.output_size = mask.roi_size
     model.roi_head.mask_head.update(
-        num_convs=mask["convs"],
-        roi_feat_size=mask["roi_size"],
-        in_channels=settings["neck_channels"],
-        conv_out_channels=mask["channels"],
+        num_convs=mask.convs,
+        roi_feat_size=mask.roi_size,
+        in_channels=settings.neck_channels,
+        conv_out_channels=mask.channels,
         num_classes=classes,
     )
-    model.train_cfg.rcnn.mask_size = 2 * mask["roi_size"]  # the head doubles the resolution
+    model.train_cfg.rcnn.mask_size = 2 * mask.roi_size  # the head doubles the resolution
 
 
-def _set_extractor(extractor: ConfigDict, roi: dict[str, Any], channels: int) -> None:
+def _set_extractor(extractor: ConfigDict, roi: RoI, channels: int) -> None:
     extractor.out_channels = channels
-    extractor.roi_layer.update(sampling_ratio=roi["sampling_ratio"], aligned=roi["aligned"])
+    extractor.roi_layer.update(sampling_ratio=roi.sampling_ratio, aligned=roi.aligned)
 
 
 def _stages(part: Any) -> list[Any]:
@@ -152,23 +157,23 @@ def _smooth_l1(beta: float) -> dict[str, Any]:
     return {"type": "SmoothL1Loss", "beta": beta, "loss_weight": 1.0}
 
 
-def _set_test(config: ConfigDict, test: dict[str, Any]) -> None:
-    config.update(score_thr=test["score_threshold"], max_per_img=test["max_detections"])
-    config.nms.iou_threshold = test["nms_iou"]
+def _set_test(config: ConfigDict, test: TestSettings) -> None:
+    config.update(score_thr=test.score_threshold, max_per_img=test.max_detections)
+    config.nms.iou_threshold = test.nms_iou
 
 
-def _set_data(dataset: ConfigDict, split: str, run: Run, data: Path, manifest: dict[str, Any]) -> None:
+def _set_data(dataset: ConfigDict, split: str, run: Run, data: Path, manifest: Manifest) -> None:
     dataset.update(
         data_root="",
         ann_file=str(annotation_file(data, manifest, split)),
         data_prefix={"img": str(image_folder(data, manifest, split))},
-        metainfo={"classes": tuple(manifest["classes"])},
-        serialize_data=run.settings["workers"] > 0,  # slower, but saves memory where worker processes share the list
+        metainfo={"classes": tuple(manifest.classes)},
+        serialize_data=run.settings.workers > 0,  # slower, but saves memory where worker processes share the list
     )
     if split == "val":  # the evaluation reads the annotations itself
         dataset.pipeline = [step for step in dataset.pipeline if step.type != "LoadAnnotations"]
     for step in dataset.pipeline:
         if step.type == "Resize":
-            step.scale = tuple(run.settings["image_scale"])
+            step.scale = tuple(run.detection.image_scale)
         elif step.type == "RandomFlip":
-            step.prob = run.settings["flip"]
+            step.prob = run.settings.flip

@@ -10,6 +10,8 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from sgenet.config import paths
+from sgenet.data.manifest import Manifest
 from sgenet.detection import ops
 
 ops.install()  # before mmdet is imported
@@ -30,9 +32,7 @@ from sgenet.weights.checkpoints import load_weights  # noqa: E402
 _AT_ONCE = 8  # images; larger batches gain little
 
 
-def evaluate(
-    run: Run, data: Path, manifest: dict[str, Any], *, trained: Path, output: Path, device: str
-) -> dict[str, Any]:
+def evaluate(run: Run, data: Path, manifest: Manifest, *, trained: Path, output: Path, device: str) -> dict[str, Any]:
     """Evaluate the last epoch's weights in `trained`.
 
     Writes `detections.json` (COCO result format) and, for paired tests, `matches.npz` to `output`. For a detector with
@@ -45,20 +45,20 @@ def evaluate(
     init_default_scope("mmdet")
     config = detector_config(run, data, manifest)
     detector = MODELS.build(config.model).to(memory_format=torch.channels_last)
-    load_weights(detector, trained / "last.safetensors")
+    load_weights(detector, trained / paths.LAST)
     detector.to(device).eval()
     dataset = DATASETS.build(config.val_dataloader.dataset)
-    loader = DataLoader(dataset, batch_size=None, num_workers=run.settings["workers"], pin_memory=device == "cuda")
+    loader = DataLoader(dataset, batch_size=None, num_workers=run.settings.workers, pin_memory=device == "cuda")
     samples = tqdm(loader, desc="detections", disable=None, leave=False)
     detections = []
     for found in detect(detector, samples, _AT_ONCE):
-        detections += _coco_results(found, manifest["category_ids"])
-    write_text(output / "detections.json", _to_json(detections))
-    truth, limits = annotation_file(data, manifest, "val"), tuple(manifest["area_limits"])
+        detections += _coco_results(found, manifest.category_ids or [])
+    write_text(output / paths.DETECTIONS, _to_json(detections))
+    truth, limits = annotation_file(data, manifest, "val"), manifest.size_limits
     boxes = coco_eval.evaluate(truth, detections, area_limits=limits)
     metrics = {**boxes.metrics, "images": len(dataset)}
     masks = coco_eval.evaluate(truth, detections, "segm", area_limits=limits) if detector.with_mask else None
-    boxes.matches.save(output / "matches.npz", None if masks is None else masks.matches)
+    boxes.matches.save(output / paths.MATCHES, None if masks is None else masks.matches)
     if masks is not None:
         metrics |= {f"mask_{name}": masks.metrics[name] for name in coco_eval.AP_METRICS}
     return metrics

@@ -23,8 +23,10 @@ from mmdet.registry import MODELS  # noqa: E402
 from mmengine.registry import init_default_scope  # noqa: E402
 
 from sgenet.config.names import parse_name  # noqa: E402
-from sgenet.config.params import layers, load_recipe, merge  # noqa: E402
-from sgenet.config.runs import Run  # noqa: E402
+from sgenet.config.params import load_recipe  # noqa: E402
+from sgenet.config.runs import Run, paper_detector  # noqa: E402
+from sgenet.config.tasks import Task  # noqa: E402
+from sgenet.data.manifest import Manifest  # noqa: E402
 from sgenet.detection.config import detector_config  # noqa: E402
 from sgenet.errors import InputError  # noqa: E402
 from sgenet.models import backbone  # noqa: E402, F401  (registers the backbone)
@@ -50,7 +52,7 @@ def create_detector(
     """
     wanted = list(classes or _COCO)
     detector, _, network = model.partition("/")
-    recipe = load_recipe("detection")
+    recipe = load_recipe(Task.DETECTION)
     try:
         parse_name(network)
         if detector not in recipe["detectors"]:
@@ -59,8 +61,8 @@ def create_detector(
         raise InputError(f"model: {error}") from None
     state = convert(released, detector, wanted, path)
     init_default_scope("mmdet")
-    run = Run("detection", model, network, merge({}, *layers(recipe, detector, network)), detector)
-    built = MODELS.build(detector_config(run, Path("data"), {"classes": wanted, "source": "embedded"}).model)
+    run = Run(Task.DETECTION, model, network, paper_detector(detector, network), detector)
+    built = MODELS.build(detector_config(run, Path("data"), Manifest.of_classes(wanted)).model)
     fit_released(built, state, path)
     return built
 

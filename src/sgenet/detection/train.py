@@ -1,10 +1,10 @@
 """Fine-tune a detector with a pretrained backbone; the last epoch is evaluated, as in the paper."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from sgenet.data.manifest import Manifest
 from sgenet.detection import ops
 
 ops.install()  # before mmdet is imported
@@ -23,7 +23,7 @@ from sgenet.training import batches, engine  # noqa: E402
 def train(
     run: Run,
     data: Path,
-    manifest: dict[str, Any],
+    manifest: Manifest,
     *,
     folder: Path,
     output: Path,
@@ -45,18 +45,18 @@ def train(
         weights: file of a classifier that initialises the backbone.
         log: called with each epoch's row of the history.
     """
-    settings = run.settings
+    settings = run.detection
     folder.mkdir(parents=True, exist_ok=True)
     init_default_scope("mmdet")
     config = detector_config(run, data, manifest, weights)
     torch.manual_seed(seed)
     detector = MODELS.build(config.model).to(memory_format=torch.channels_last)
     dataset = DATASETS.build(config.train_dataloader.dataset)
-    pieces = AspectRatioBatchSampler(batches.Order(dataset, seed), settings["device_batch_size"])
+    pieces = AspectRatioBatchSampler(batches.Order(dataset, seed), settings.device_batch_size)
     loader = batches.train_loader(pieces, settings, device, drop_last=False, collate_fn=pseudo_collate)
-    clip = {"max_norm": settings["gradient_clip"], "norm_type": 2}
+    clip = {"max_norm": settings.gradient_clip, "norm_type": 2}
     optimizer = engine.optim_wrapper(settings, clip_grad=clip)
-    warmup, ratio = settings["warmup"]["iterations"], settings["warmup"]["ratio"]
+    warmup, ratio = settings.warmup.iterations, settings.warmup.ratio
     start = {"type": "LinearLR", "start_factor": ratio, "begin": 0, "end": warmup, "by_epoch": False}
     steps = len(loader) // optimizer["accumulative_counts"]
     runner = engine.QuietRunner(
@@ -66,6 +66,6 @@ def train(
         param_scheduler=engine.schedulers(settings, [start] if warmup else [], steps),
         custom_hooks=[engine.EpochHook(run.id, folder, output, seed, detector, best=None, log=log)],
         default_scope="mmdet",
-        **engine.runner_settings(folder, seed, settings["epochs"]),
+        **engine.runner_settings(folder, seed, settings.epochs),
     )
     runner.train()

@@ -201,7 +201,7 @@ def _digest(path: str) -> str | None:
         files = sorted(file for file in place.rglob("*") if file.is_file() and file.name != _STAMP)
         listing = "".join(f"{_digest(str(file))} {file.relative_to(place).as_posix()}\n" for file in files)
         return f"folder {xxhash.xxh3_128_hexdigest(listing.encode())}"
-    return describe_file(place, path)["xxhash"] if place.is_file() else None
+    return describe_file(place, path).xxhash if place.is_file() else None
 
 
 def _read(place: Path) -> dict[str, Made]:

@@ -20,8 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sgenet.config.params import Settings, merge
+from sgenet.config.recipes import Classification, Detection, Optimizer, Training
 from sgenet.config.runs import Run
+from sgenet.data.manifest import Manifest
 from sgenet.data.progress import progress
 from sgenet.training.devices import describe_device
 
@@ -74,24 +75,24 @@ def calibrate(runs: Iterable[Run], classes: Mapping[str, int], device: str) -> t
         cost = measure(group[0], classes[group[0].task], device)
         costs |= {run.id: cost for run in group}
         settings, (height, width) = group[0].settings, image_size(group[0])
-        step = {"images": settings["device_batch_size"], "height": height, "width": width}
+        step = {"images": settings.device_batch_size, "height": height, "width": width}
         timed = {"images": cost.images, "height": cost.height, "width": cost.width}
-        way = {"task": group[0].task, "precision": settings.get("precision", "fp32"), "run": step, "timed": timed}
+        way = {"task": group[0].task, "precision": getattr(settings, "precision", "fp32"), "run": step, "timed": timed}
         if way not in ways:
             ways.append(way)
     name = describe_device(device)
     return costs, {"device": device, "name": name, "networks": len(alike), "steps": TIMED, "ways": ways}
 
 
-def _costly(settings: Settings) -> Settings:
+def _costly(settings: Training) -> dict[str, Any]:
     """Settings without FREE ones and without initial values of optimiser and attention."""
-    kept = {key: value for key, value in settings.items() if key not in FREE}
+    kept = {key: value for key, value in settings.plain().items() if key not in FREE}
     start = ("gamma", "beta")
     attention = {
         module: {key: value for key, value in own.items() if key not in start}
-        for module, own in settings["attention"].items()
+        for module, own in settings.attention.plain().items()
     }
-    return kept | {"attention": attention, "optimizer": settings["optimizer"]["type"]}
+    return kept | {"attention": attention, "optimizer": settings.optimizer.type}
 
 
 def measure(run: Run, classes: int, device: str) -> Cost:
@@ -103,13 +104,13 @@ def measure(run: Run, classes: int, device: str) -> Cost:
         device: `cpu` or `cuda`.
     """
     settings, full = run.settings, image_size(run)
-    least = 2 if run.task == "classification" else 1  # two for batch normalisation, which detectors freeze
-    images, height, width = shape = timed_shape(settings["device_batch_size"], full, device, least)
-    torch.backends.cudnn.benchmark = run.task == "classification"  # as in training
-    build = _classifier if run.task == "classification" else _detector
+    least = 2 if isinstance(settings, Classification) else 1  # two for batch normalisation, which detectors freeze
+    images, height, width = shape = timed_shape(settings.device_batch_size, full, device, least)
+    torch.backends.cudnn.benchmark = isinstance(settings, Classification)  # as in training
+    build = _classifier if isinstance(settings, Classification) else _detector
     model, batch = build(run, classes, shape)
     model = model.to(device).train()
-    optimizer = _optimizer(model, settings["optimizer"])
+    optimizer = _optimizer(model, settings.optimizer)
 
     def learn() -> None:
         loss, _ = model.parse_losses(_forward(model, batch, training=True))
@@ -121,7 +122,7 @@ def measure(run: Run, classes: int, device: str) -> Cost:
 
     scale = math.prod(full) / (height * width) / images
     learning = _seconds(learn, device) * scale
-    stepping = _seconds(optimizer.step, device) / settings["batch_size"]
+    stepping = _seconds(optimizer.step, device) / settings.batch_size
     weights = _bytes(model.state_dict().values())
     state = _bytes(value for entry in optimizer.state.values() for value in entry.values() if torch.is_tensor(value))
     model.eval()
@@ -131,9 +132,9 @@ def measure(run: Run, classes: int, device: str) -> Cost:
 
 def image_size(run: Run) -> tuple[int, int]:
     """Height and width of a run's images in pixels; for detection, the maximum."""
-    if run.task == "classification":
-        return (run.settings["image_size"],) * 2
-    longer, shorter = run.settings["image_scale"]
+    if isinstance(run.settings, Classification):
+        return (run.settings.image_size,) * 2
+    longer, shorter = run.detection.image_scale
     return shorter, longer
 
 
@@ -171,11 +172,11 @@ def _seconds(work: Callable[[], Any], device: str) -> float:
     return min(found[untimed:])
 
 
-def _optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
+def _optimizer(model: nn.Module, settings: Optimizer) -> torch.optim.Optimizer:
     """The run's optimiser with a learning rate of zero: the network stays as it was initialised."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    arguments = {key: value for key, value in settings.items() if key != "type"} | {"lr": 0.0, "fused": True}
-    optimizer: torch.optim.Optimizer = getattr(torch.optim, settings["type"])(trained, **arguments)
+    arguments = {key: value for key, value in settings.plain().items() if key != "type"} | {"lr": 0.0, "fused": True}
+    optimizer: torch.optim.Optimizer = getattr(torch.optim, settings.type)(trained, **arguments)
     return optimizer
 
 
@@ -187,7 +188,7 @@ def _classifier(run: Run, classes: int, shape: tuple[int, int, int]) -> tuple[An
     from sgenet.classification.classifier import Classifier, build_network
 
     images, height, width = shape
-    model = Classifier(build_network(run.model, run.settings, classes), run.settings)
+    model = Classifier(build_network(run.model, run.classification, classes), run.classification)
     return model, [_noise(images, 3, height, width), torch.randint(classes, (images,))]
 
 
@@ -203,9 +204,8 @@ def _detector(run: Run, classes: int, shape: tuple[int, int, int]) -> tuple[Any,
 
     init_default_scope("mmdet")
     images, height, width = shape
-    fewer = replace(run, settings=_fewer_regions(run.settings, height * width / math.prod(image_size(run))))
-    manifest = {"classes": [str(index) for index in range(classes)], "source": "embedded"}
-    config = detector_config(fewer, Path("unused"), manifest)
+    fewer = replace(run, settings=_fewer_regions(run.detection, height * width / math.prod(image_size(run))))
+    config = detector_config(fewer, Path("unused"), Manifest.of_classes([str(index) for index in range(classes)]))
     model = MODELS.build(config.model).to(memory_format=torch.channels_last)
     logging.disable(logging.INFO)  # mmengine logs each weight
     model.init_weights()
@@ -215,19 +215,19 @@ def _detector(run: Run, classes: int, shape: tuple[int, int, int]) -> tuple[Any,
     return model, {"inputs": [_noise(3, height, width) for _ in range(images)], "data_samples": samples}
 
 
-def _fewer_regions(settings: Settings, part: float) -> Settings:
+def _fewer_regions(settings: Detection, part: float) -> Detection:
     """Settings with the fraction `part` of the proposals, sampled regions and detections."""
     counts = {
         "rpn": ("samples", "train_candidates", "train_proposals", "test_proposals"),
         "roi": ("samples",),
         "test": ("max_detections",),
     }
-    few = {
-        group: {name: math.ceil(settings[group][name] * part) for name in names}
-        for group, names in counts.items()
-        if group in settings
-    }
-    return merge(settings, few)
+    few = {}
+    for group, names in counts.items():
+        if (whole := getattr(settings, group, None)) is not None:
+            less = {name: math.ceil(getattr(whole, name) * part) for name in names}
+            few[group] = whole.model_copy(update=less)
+    return settings.model_copy(update=few)
 
 
 def _sample(height: int, width: int, classes: int) -> Any:

@@ -7,7 +7,9 @@ from importlib import metadata
 from pathlib import Path
 
 from sgenet.config import params, paths
-from sgenet.config.runs import TASKS, load_replication
+from sgenet.config.model import Model
+from sgenet.config.runs import load_replication
+from sgenet.config.tasks import TASKS
 from sgenet.data.roots import expand_root, unset_variables
 from sgenet.errors import InputError
 from sgenet.provenance.origin import commit, cpu_name
@@ -64,15 +66,15 @@ def _device() -> None:
 def _scales() -> list[str]:
     """Print a line for each scale; return the problems of the chosen one."""
     try:
-        chosen = params.load_pipeline()["scale"]
+        chosen = params.load_pipeline().scale
     except InputError as error:
         return [str(error)]
     problems = []
     for file in sorted((params.PARAMS / "scales").glob("*.yaml")):
         name = file.stem
         try:
-            data = load_replication(name).scale["data"]
-            found = {task: _data_state(name, task, data[task]) for task in TASKS}
+            data = load_replication(name).scale.data
+            found = {task: _data_state(name, task, data.of(task)) for task in TASKS}
             state = [f"{task} {text}" for task, (text, _) in found.items()]
             if name == chosen:
                 problems += [f"{task}: {problem}" for task, (_, problem) in found.items() if problem]
@@ -86,13 +88,13 @@ def _scales() -> list[str]:
     return problems
 
 
-def _data_state(scale: str, task: str, settings: params.Settings) -> tuple[str, str]:
+def _data_state(scale: str, task: str, settings: Model) -> tuple[str, str]:
     """State of a task's data, and the problem that prevents finding real data ("" if there is none)."""
     made = paths.manifest(scale, task).exists()
-    if "root" not in settings:
+    root: str | None = getattr(settings, "root", None)
+    if root is None:
         folder: Path = paths.data_folder(scale, task)
         return (f"data in {folder}" if made else f"data not prepared yet (will be in {folder})"), ""
-    root = settings["root"]
     if names := unset_variables(root):
         return f"data in {root} ({names[0]} is not set)", f"{names[0]} is not set"
     place = Path(expand_root(root))

@@ -8,16 +8,15 @@ from typing import Any, Protocol
 
 from sgenet.config import params, paths
 from sgenet.config.runs import Replication, Run
+from sgenet.config.scales import CocoData
+from sgenet.data.manifest import read_manifest
 from sgenet.errors import InputError
 from sgenet.provenance.origin import read_training
-from sgenet.runtime.files import read_json
 
 SHIPPED = {"imagenet": (1_281_167, 50_000), "coco": (118_287, 5_000)}  # images of ILSVRC 2012 and of COCO 2017
 CLASSES = {"embedded": 10, "imagenet": 1000, "coco": 80}
 BOX = 110  # bytes per detection in detections.json
 MASK = 330  # additional bytes with a run-length mask; in COCO's example of mask results the mean of the counts is 275
-KEPT = {"classification": 2, "detection": 1}  # weight files: best and last, or last only
-PASSES = {"classification": 2, "detection": 1}  # over the validation images in evaluation, one per weight file
 
 
 class Cost(Protocol):
@@ -56,20 +55,14 @@ def images_of(replication: Replication) -> dict[str, Images]:
 
 
 def _images(replication: Replication, task: str) -> Images:
-    scale, settings = replication.scale_name, replication.scale["data"][task]
-    manifest, source = paths.manifest(scale, task), settings["source"]
+    scale, settings = replication.scale_name, replication.scale.data.of(task)
+    manifest, source = paths.manifest(scale, task), settings.source
     if manifest.exists():
-        data = read_json(manifest)
-        params.check(data, "manifest", manifest)
-        try:
-            train, val = (data["splits"][split]["images"] for split in ("train", "val"))
-            return Images(train, val, len(data["classes"]), str(manifest))
-        except KeyError as error:
-            again = f"sgenet prepare {task} --scale {scale}"
-            raise InputError(f"{manifest}: {error.args[0]}: missing, expected from `{again}`") from None
+        data = read_manifest(manifest)
+        return Images(data.count("train"), data.count("val"), len(data.classes), str(manifest))
     place = f"{params.PARAMS}/scales/{scale}.yaml: data.{task}"
-    known = SHIPPED.get(source, ()) if source != "coco" or is_coco_2017(settings) else ()
-    limits = [settings.get(f"{split}_images") for split in ("train", "val")]
+    known = SHIPPED.get(source, ()) if not isinstance(settings, CocoData) or is_coco_2017(settings) else ()
+    limits = [getattr(settings, f"{split}_images") for split in ("train", "val")]
     train, val = (min(filter(None, pair), default=0) for pair in zip(limits, known or (None, None), strict=True))
     if not train or not val:
         raise InputError(
@@ -79,31 +72,32 @@ def _images(replication: Replication, task: str) -> Images:
     return Images(train, val, classes, place if any(limits) else f"{source} as published, not prepared yet")
 
 
-def is_coco_2017(settings: dict[str, Any]) -> bool:
+def is_coco_2017(settings: CocoData) -> bool:
     """Whether the annotation files have the names of COCO 2017."""
     return all(
-        settings.get(split, {}).get("annotations", name).endswith(name)
-        for split, name in (("train", "instances_train2017.json"), ("val", "instances_val2017.json"))
+        split.annotations.endswith(name)
+        for split, name in (
+            (settings.train, "instances_train2017.json"),
+            (settings.val, "instances_val2017.json"),
+        )
     )
 
 
 def done(replication: Replication, run: Run, seed: int) -> bool:
     """Whether a training with the current settings and data has finished."""
-    path = paths.training(replication.scale_name, run.id, seed) / "training.json"
+    path = paths.training(replication.scale_name, run.id, seed) / paths.TRAINING
     if not path.exists():
         return False
     training, manifest = read_training(path), paths.manifest(replication.scale_name, run.task)
     same_data = True
     if manifest.exists():
-        present = read_json(manifest)
-        params.check(present, "manifest", manifest)
-        same_data = present.get("fingerprint") == training["data"]["fingerprint"]
+        same_data = read_manifest(manifest).fingerprint == training["data"]["fingerprint"]
     return bool(training["settings"] == run.identity and same_data)
 
 
 def evaluated(replication: Replication, run: Run, seed: int) -> bool:
     """Whether a training is `done` and has been evaluated."""
-    metrics = paths.evaluation(replication.scale_name, run.id, seed) / "metrics.json"
+    metrics = paths.evaluation(replication.scale_name, run.id, seed) / paths.METRICS
     return metrics.exists() and done(replication, run, seed)
 
 
@@ -129,7 +123,7 @@ def make(
     """
     groups: dict[tuple[Any, ...], list[Run]] = {}
     for run in replication.runs.values():
-        groups.setdefault((run.task, run.detector, run.model, run.settings["epochs"]), []).append(run)
+        groups.setdefault((run.task, run.detector, run.model, run.settings.epochs), []).append(run)
     work = [_row(replication, runs, images[runs[0].task], costs) for runs in groups.values()]
     work.sort(key=lambda row: row["task"])  # classification first; otherwise as in the tables
     names = ("runs", "done", "training_hours", "evaluation_hours", "device_hours", "hours")
@@ -138,7 +132,7 @@ def make(
         "scale": replication.scale_name,
         "tables": [table.id for table in replication.tables],
         "seeds": len(replication.seeds),
-        "devices": replication.scale["devices"],
+        "devices": replication.scale.devices,
         "work": work,
         "total": {name: sum(row[name] for row in work) for name in names},
         "order": _order(work, images),
@@ -151,7 +145,7 @@ def make(
 def _row(replication: Replication, runs: list[Run], images: Images, costs: Mapping[str, Cost]) -> dict[str, Any]:
     """One kind of work: number of runs times seeds, number of trained ones, and remaining hours."""
     first, seeds = runs[0], replication.seeds
-    epochs = first.settings["epochs"]
+    epochs = first.settings.epochs
     training = evaluation = 0.0
     finished = 0
     for run in runs:
@@ -159,10 +153,10 @@ def _row(replication: Replication, runs: list[Run], images: Images, costs: Mappi
         finished += trained
         if ready < len(seeds):
             cost = costs[run.id]
-            validated = images.val if run.task == "classification" else 0  # after each epoch
+            validated = images.val if run.task.validated else 0  # after each epoch
             one = epochs * (images.train * cost.train + validated * cost.test)
             training += (len(seeds) - trained) * one / 3600
-            evaluation += (len(seeds) - ready) * PASSES[run.task] * images.val * cost.test / 3600
+            evaluation += (len(seeds) - ready) * len(run.task.weights) * images.val * cost.test / 3600
     measured = [costs[run.id] for run in runs if run.id in costs]
     return {
         "task": first.task,
@@ -176,7 +170,7 @@ def _row(replication: Replication, runs: list[Run], images: Images, costs: Mappi
         "training_hours": training,
         "evaluation_hours": evaluation,
         "device_hours": training + evaluation,
-        "hours": training / replication.scale["devices"] + evaluation,  # evaluation uses one device
+        "hours": training / replication.scale.devices + evaluation,  # evaluation uses one device
     }
 
 
@@ -202,10 +196,10 @@ def _disk(replication: Replication, images: Mapping[str, Images], costs: Mapping
     weights = detections = 0
     for run in remaining(replication):
         missing = sum(not done(replication, run, seed) for seed in replication.seeds)
-        weights += missing * KEPT[run.task] * costs[run.id].weights
-        if run.task == "detection":
+        weights += missing * len(run.task.weights) * costs[run.id].weights
+        if run.detector is not None:
             size = BOX + (MASK if run.detector == "mask-rcnn" else 0)
-            detections += missing * images[run.task].val * run.settings["test"]["max_detections"] * size
+            detections += missing * images[run.task].val * run.detection.test.max_detections * size
     return {
         "weights": weights,
         "detections": detections,

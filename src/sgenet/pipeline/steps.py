@@ -10,6 +10,7 @@ from typing import Any
 
 from sgenet.config import paths
 from sgenet.config.runs import FIGURES_RUN, Replication, Run
+from sgenet.data.manifest import Manifest
 from sgenet.errors import InputError
 from sgenet.provenance.origin import origin, read_training, split, stamp
 from sgenet.runtime.files import atomic_path, to_json, write_json
@@ -24,19 +25,19 @@ def prepare(replication: Replication, task: str) -> None:
     from sgenet.data.prepare import make_data
     from sgenet.data.splits import locate
 
-    scale, settings = replication.scale_name, replication.scale["data"][task]
+    scale, settings = replication.scale_name, replication.scale.data.of(task)
     folder, place = paths.data_folder(scale, task), f"params/scales/{scale}.yaml: data.{task}.root"
     path = paths.manifest(scale, task)
     with atomic_path(path) as written, fresh_folder(folder) as target:
-        manifest = make_data(task, target, settings, place, paths.checked_images(scale, task))
+        manifest = make_data(target, settings, place, paths.checked_images(scale, task))
         draw_contact_sheet(target, locate(manifest, settings, place), path.with_suffix(".png"))
-        written.write_text(to_json(manifest), encoding="utf-8")
+        written.write_text(to_json(manifest.plain()), encoding="utf-8")
         path.unlink(missing_ok=True)  # the manifest must never describe older data
-    counts = " + ".join(f"{entry['images']:,}" for entry in manifest["splits"].values())
-    left_out = sum(manifest.get("defects", {}).get("by_kind", {}).values())
+    counts = " + ".join(f"{entry.images:,}" for entry in manifest.splits.values())
+    left_out = sum(manifest.defects.by_kind.values()) if manifest.defects else 0
     defects = f"; {left_out:,} defects, see {folder / 'defects.txt'}" if left_out else ""
     sheet = path.with_suffix(".png")
-    print(f"{task}: {counts} images, {len(manifest['classes'])} classes{defects}; contact sheet: {sheet}")
+    print(f"{task}: {counts} images, {len(manifest.classes)} classes{defects}; contact sheet: {sheet}")
 
 
 def train(replication: Replication, run: Run, seed: int) -> None:
@@ -45,15 +46,15 @@ def train(replication: Replication, run: Run, seed: int) -> None:
     If the scale sets several devices per run, one process per device trains it.
     """
     scale, started = replication.scale_name, time.monotonic()
-    data, manifest = _manifest(replication, run.task)
+    manifest = _manifest(replication, run.task)
     weights = _starting_weights(replication, run, seed)
-    count = replication.scale["devices"]
+    count = replication.scale.devices
     device = _device(replication, count)
     from sgenet.training import resume
 
     start = None if weights is None else hashlib.sha256(weights.read_bytes()).hexdigest()
     identity = {**run.identity, "device": device, "weights": start}
-    folder = resume.resume_folder(run.id, scale, seed, identity, manifest["fingerprint"])
+    folder = resume.resume_folder(run.id, scale, seed, identity, manifest.fingerprint)
     output = paths.training(scale, run.id, seed)
     with resume.hold(folder) if devices.leads() else nullcontext():
         if count > 1 and not devices.launched():
@@ -68,23 +69,25 @@ def train(replication: Replication, run: Run, seed: int) -> None:
         if devices.rank():
             return
         command = f"sgenet train {run.id} --scale {scale} --seed {seed}"
-        training = origin(command, run.identity, data, started, described) | {"devices": devices.world()}
-        epochs = sum(row["seconds"] for row in resume.read_history(output / "history.csv"))
+        training = origin(command, run.identity, manifest.origin, started, described) | {"devices": devices.world()}
+        epochs = sum(row["seconds"] for row in resume.read_history(output / paths.HISTORY))
         training["seconds"] = round(max(training["seconds"], epochs), 1)  # includes interrupted attempts
-        write_json(output / "training.json", training)
+        write_json(output / paths.TRAINING, training)
         resume.forget(folder)
 
 
-def _train(replication: Replication, run: Run, manifest: dict[str, Any], *, seed: int, **how: Any) -> None:
+def _train(replication: Replication, run: Run, manifest: Manifest, *, seed: int, **how: Any) -> None:
     """Train a run with the function of its task, which receives `how`; its learning curves are logged to W&B."""
     from sgenet.training.tracking import wandb_run
 
-    if run.task == "classification":
+    if run.detector is None:
         from sgenet.classification import train as task_train
     else:
         from sgenet.detection import train as task_train  # type: ignore[no-redef]
     scale, name = replication.scale_name, f"{run.name} seed {seed}"
-    tracking = {"mode": "disabled"} if devices.rank() else replication.pipeline["wandb"]
+    tracking = replication.pipeline.wandb
+    if devices.rank():
+        tracking = tracking.model_copy(update={"mode": "disabled"})
     tables = _tables_of(replication, run)
     with wandb_run(tracking, name=name, scale=scale, task=run.task, tables=tables, config=run.identity) as log:
         task_train.train(run, paths.data_folder(scale, run.task), manifest, seed=seed, log=log, **how)
@@ -93,10 +96,10 @@ def _train(replication: Replication, run: Run, manifest: dict[str, Any], *, seed
 def evaluate(replication: Replication, run: Run, seed: int) -> None:
     """Evaluate a trained run; writes metrics.json, timing.json, and predictions or detections."""
     scale, started = replication.scale_name, time.monotonic()
-    data, trained, manifest, training = _trained(replication, run, seed)
+    trained, manifest, training = _trained(replication, run, seed)
     device = _device(replication)
     output = paths.evaluation(scale, run.id, seed)
-    if run.task == "classification":
+    if run.detector is None:
         from sgenet.classification import evaluate as task_evaluate
     else:
         from sgenet.detection import evaluate as task_evaluate  # type: ignore[no-redef]
@@ -104,18 +107,18 @@ def evaluate(replication: Replication, run: Run, seed: int) -> None:
         run, paths.data_folder(scale, run.task), manifest, trained=trained, output=output, device=device
     )
     command = f"sgenet evaluate {run.id} --scale {scale} --seed {seed}"
-    evaluation = origin(command, run.test_settings, data, started, describe_device(device))
+    evaluation = origin(command, run.test_settings, manifest.origin, started, describe_device(device))
     origins = {"train": split(training), "evaluate": split(evaluation)}
     lasting = {step: origin_ for step, (origin_, _) in origins.items()}
-    write_json(output / "timing.json", {step: times for step, (_, times) in origins.items()})
+    write_json(output / paths.TIMING, {step: times for step, (_, times) in origins.items()})
     result = {"run": run.id, "scale": scale, "seed": seed, "metrics": metrics, "origin": lasting}
-    write_json(output / "metrics.json", result)
+    write_json(output / paths.METRICS, result)
 
 
 def evaluate_released(replication: Replication, run: Run) -> None:
     """Evaluate the weights that the authors released in place of a run's own; writes metrics.json and timing.json."""
     scale, started = replication.scale_name, time.monotonic()
-    data, manifest = _manifest(replication, run.task)
+    manifest = _manifest(replication, run.task)
     weights = paths.require(paths.released(run.model), f"sgenet import-checkpoint ... --model {run.model}")
     if run not in replication.released():
         expected = "expected a classification run of a plain model, and `released: true` in the scale"
@@ -126,28 +129,28 @@ def evaluate_released(replication: Replication, run: Run) -> None:
     folder = paths.data_folder(scale, run.task)
     metrics = evaluate_weights(run, folder, manifest, weights=weights, device=device)
     command = f"sgenet evaluate {run.id} --released --scale {scale}"
-    evaluation, times = split(origin(command, run.settings, data, started, describe_device(device)))
+    evaluation, times = split(origin(command, run.settings.plain(), manifest.origin, started, describe_device(device)))
     file = {"path": str(weights), "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
     result = {"run": run.id, "scale": scale, "metrics": metrics, "weights": file, "origin": evaluation}
-    path = paths.released_evaluation(scale, run.id)
-    write_json(path.with_name("timing.json"), {"evaluate": times})
+    path = paths.released_files(scale, run.id)["metrics"]
+    write_json(path.with_name(paths.TIMING), {"evaluate": times})
     write_json(path, result)
 
 
 def activations(replication: Replication) -> None:
     """Measure what figures 2 to 4 show on the run FIGURES_RUN with seed 0; writes activations.json."""
     scale, started, seed = replication.scale_name, time.monotonic(), 0
-    run, figures = replication.run(FIGURES_RUN), replication.scale["figures"]
-    data, trained, manifest, training = _trained(replication, run, seed)
+    run, figures = replication.run(FIGURES_RUN), replication.scale.figures
+    trained, manifest, training = _trained(replication, run, seed)
     device = _device(replication)
     from sgenet.classification.activations import measure
 
-    folder, weights = paths.data_folder(scale, run.task), trained / "best.safetensors"
+    folder, weights = paths.data_folder(scale, run.task), trained / paths.BEST
     measured = measure(run, folder, manifest, weights=weights, figures=figures, device=device)
     command = f"sgenet activations --scale {scale}"
-    measurement = origin(command, figures, data, started, describe_device(device))
+    measurement = origin(command, figures.plain(), manifest.origin, started, describe_device(device))
     origins = {"train": split(training)[0], "activations": split(measurement)[0]}
-    head = {"run": run.id, "scale": scale, "seed": seed, "fingerprint": manifest["fingerprint"]}
+    head = {"run": run.id, "scale": scale, "seed": seed, "fingerprint": manifest.fingerprint}
     write_json(paths.activations(scale), {**head, **measured, "origin": origins})
 
 
@@ -157,10 +160,10 @@ def complexity(replication: Replication) -> None:
 
     counts: dict[str, dict[str, Any]] = {}
     known: dict[str, dict[str, Any]] = {}  # a network shared by several runs is counted once
-    for run, settings in replication.full_size():
-        network = json.dumps([run.model, run.task == "detection", settings], sort_keys=True)
+    for run in replication.full_size():
+        network = json.dumps([run.model, run.task, run.network.plain()], sort_keys=True)
         if network not in known:
-            known[network] = count_run(run, settings)
+            known[network] = count_run(run)
         counts[run.id] = known[network]
     write_json(paths.complexity(replication.scale_name), counts)
 
@@ -171,9 +174,9 @@ def latency(replication: Replication) -> None:
 
     from sgenet.complexity.latency import measure
 
-    started, device, settings = time.monotonic(), _device(replication), replication.scale["latency"]
-    networks = {run.id: (run.model, own) for run, own in replication.full_size() if run.task == "complexity"}
-    size, rounds = settings["image_size"], settings["rounds"]
+    started, device, settings = time.monotonic(), _device(replication), replication.scale.latency
+    networks = {run.id: (run.model, run.network) for run in replication.full_size() if not run.task.trained}
+    size, rounds = settings.image_size, settings.rounds
     models = measure(networks, replication.plain_of(), size=size, rounds=rounds, device=device)
     how = {"input": [size, size], "batch": 1, "threads": torch.get_num_threads(), "rounds": rounds}
     command = f"sgenet latency --scale {replication.scale_name}"
@@ -192,9 +195,9 @@ def plan(replication: Replication, as_json: bool) -> str:
     images = plan.images_of(replication)
     from sgenet.data.cores import count_cores
 
-    wanted, threads = replication.scale["device"], min(replication.scale["threads"], count_cores())
+    wanted, threads = replication.scale.device, min(replication.scale.threads, count_cores())
     here = {"device": "auto" if wanted == "cuda" else wanted, "threads": threads}
-    device = _device(replace(replication, scale=replication.scale | here))
+    device = _device(replace(replication, scale=replication.scale.model_copy(update=here)))
     from sgenet.pipeline.calibration import calibrate
 
     costs, measured = calibrate(plan.remaining(replication), {task: of.classes for task, of in images.items()}, device)
@@ -202,32 +205,31 @@ def plan(replication: Replication, as_json: bool) -> str:
     return plan.to_json(made) if as_json else plan.to_text(made)
 
 
-def _manifest(replication: Replication, task: str) -> tuple[Path, dict[str, Any]]:
-    """The path of the manifest, and the manifest."""
+def _manifest(replication: Replication, task: str) -> Manifest:
     from sgenet.data.splits import open_manifest
 
     scale = replication.scale_name
-    return paths.manifest(scale, task), open_manifest(scale, task, replication.scale["data"][task])
+    return open_manifest(scale, task, replication.scale.data.of(task))
 
 
-def _trained(replication: Replication, run: Run, seed: int) -> tuple[Path, Path, dict[str, Any], dict[str, Any]]:
-    """The path of the run's manifest, the folder of its weights, the manifest, and training.json, all checked."""
+def _trained(replication: Replication, run: Run, seed: int) -> tuple[Path, Manifest, dict[str, Any]]:
+    """The folder of the run's weights, the manifest of its data, and training.json, all checked."""
     scale = replication.scale_name
-    data, manifest = _manifest(replication, run.task)
+    manifest = _manifest(replication, run.task)
     trained = paths.training(scale, run.id, seed)
     command = f"sgenet train {run.id} --scale {scale} --seed {seed}"
-    training = read_training(paths.require(trained / "training.json", command))
-    paths.require(trained / "history.csv", command)
+    training = read_training(paths.require(trained / paths.TRAINING, command))
+    paths.require(trained / paths.HISTORY, command)
     _check_origin(training, run, manifest, trained)
-    return data, trained, manifest, training
+    return trained, manifest, training
 
 
 def _device(replication: Replication, count: int = 1) -> str:
     """Lock `count` of the scale's devices, set torch's number of threads to the scale's, and return the device."""
     import torch
 
-    device = devices.take(replication.scale["device"], count)
-    torch.set_num_threads(replication.scale["threads"])
+    device = devices.take(replication.scale.device, count)
+    torch.set_num_threads(replication.scale.threads)
     return device
 
 
@@ -239,7 +241,7 @@ def _tables_of(replication: Replication, run: Run) -> list[str]:
     return list(dict.fromkeys([*shown, *(table for table, ids in of.items() if starts & set(ids))]))
 
 
-def _check_origin(training: dict[str, Any], run: Run, manifest: dict[str, Any], trained: Path) -> None:
+def _check_origin(training: dict[str, Any], run: Run, manifest: Manifest, trained: Path) -> None:
     """Raise an InputError if weights were trained with other settings or other data than the current ones."""
     settings = run.identity
     again = f"train {run.id} again"
@@ -247,7 +249,7 @@ def _check_origin(training: dict[str, Any], run: Run, manifest: dict[str, Any], 
         found, expected = training["settings"].get(key), settings.get(key)
         if found != expected:
             raise InputError(f"{trained}/training.json: settings.{key}: found {found}, expected {expected}: {again}")
-    if training["data"]["fingerprint"] != manifest["fingerprint"]:
+    if training["data"]["fingerprint"] != manifest.fingerprint:
         found, expected = "other data", "the current data"
         raise InputError(f"{trained}/training.json: data.fingerprint: found {found}, expected {expected}: {again}")
 
@@ -256,5 +258,5 @@ def _starting_weights(replication: Replication, run: Run, seed: int) -> Path | N
     if run.starts_from is None:
         return None
     scale = replication.scale_name
-    path = paths.training(scale, run.starts_from, seed) / "best.safetensors"
+    path = paths.training(scale, run.starts_from, seed) / paths.BEST
     return paths.require(path, f"sgenet train {run.starts_from} --scale {scale} --seed {seed}")

@@ -19,19 +19,17 @@ TIMES = ("seconds", "peak_memory_mib", "finished")  # entries of an origin that 
 _PACKAGES = ("torch", "torchvision", "mmengine", "mmcv-lite", "mmdet", "pycocotools", "numpy")
 
 
-def origin(command: str, settings: dict[str, Any], manifest: Path, started: float, device: str) -> dict[str, Any]:
+def origin(command: str, settings: dict[str, Any], data: dict[str, str], started: float, device: str) -> dict[str, Any]:
     """Return the origin (provenance) of a result that has just been computed.
 
     Args:
         command: the command that recomputes it.
         settings: the resolved settings of the run.
-        manifest: the manifest of its data.
+        data: source and fingerprint of its data.
         started: `time.monotonic()` at its start.
         device: as `describe_device` returns it.
     """
-    data = read_json(manifest)
-    made = {"settings": settings, "data": {key: data[key] for key in ("source", "fingerprint")}}
-    return stamp(command, started, device) | made
+    return stamp(command, started, device) | {"settings": settings, "data": data}
 
 
 def stamp(command: str, started: float, device: str) -> dict[str, Any]:

@@ -7,13 +7,15 @@ from typing import Any
 
 from sgenet.config import paths
 from sgenet.config.claims import load_claims
-from sgenet.config.runs import TASKS, Replication
+from sgenet.config.runs import Replication
+from sgenet.config.tasks import TASKS
+from sgenet.data.manifest import Manifest
 from sgenet.report.cells import Cell, CellTable, make_table
 from sgenet.report.claims import Judge, JudgedClaim, to_json
 from sgenet.report.exports import write_tables
 from sgenet.report.figures.activations import read_activations
 from sgenet.report.figures.cost import draw_costs
-from sgenet.report.figures.curves import by_run, make_figures
+from sgenet.report.figures.curves import Histories, by_run, make_figures
 from sgenet.report.figures.detections import read_detections
 from sgenet.report.figures.forest import draw_forests
 from sgenet.report.figures.precision_recall import draw_precision_recall
@@ -41,7 +43,7 @@ def build(replication: Replication) -> list[str]:
     """
     scale = replication.scale_name
     found = read_found(replication)
-    gains = Gains(replication.pipeline["report"])
+    gains = Gains(replication.pipeline.report)
     gains.check(replication, found)
     tables = [rank(make_table(table, replication, found, gains)) for table in replication.tables]
     activations, bad_activations = read_activations(replication)
@@ -53,7 +55,8 @@ def build(replication: Replication) -> list[str]:
     problems += [condition.problem for claim in claims for condition in claim.conditions]
     detections, bad_detections = read_detections(replication, found)
     problems += [bad_activations, bad_detections]
-    histories, manifests = {}, {}
+    histories: dict[str, list[dict[str, str]]] = {}
+    manifests: dict[str, Manifest | None] = {}
     for task in TASKS:
         histories[task], bad_histories = read_histories(replication, task)
         manifests[task], bad_manifest = read_manifest(scale, task)
@@ -61,7 +64,7 @@ def build(replication: Replication) -> list[str]:
     methods = describe(replication, tables, found, manifests)
     problems.append(methods.problem)
     told = list(dict.fromkeys(problem for problem in problems if problem))
-    courses = {task: by_run(rows) for task, rows in histories.items()}
+    courses: dict[str, Histories] = {task: by_run(rows) for task, rows in histories.items()}
     page = render(
         replication,
         found,

@@ -191,7 +191,7 @@ def _trained_cell(
         published_gain,
         value=value,
         seeds=values,
-        interval=value_interval(own, column.id, replication.pipeline["report"]["confidence"]),
+        interval=value_interval(own, column.id, replication.pipeline.report.confidence),
         last=_mean(own.values(f"{column.id}_last")),
         gain=gain,
         baseline=row.baseline,

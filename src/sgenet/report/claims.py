@@ -3,8 +3,15 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sgenet.config.claims import Claim, Condition, rows_of
-from sgenet.config.params import Settings
+from sgenet.config.claims import (
+    BestCondition,
+    Claim,
+    Condition,
+    ExtraCondition,
+    GainCondition,
+    LargerGainCondition,
+    StatisticCondition,
+)
 from sgenet.config.runs import Replication
 from sgenet.config.tables import Column, Row, Table
 from sgenet.errors import InputError
@@ -79,7 +86,7 @@ class Judge:
         measured: the activations before and after SGE, as in activations.json; None where they were not measured.
     """
 
-    def __init__(self, replication: Replication, found: Found, gains: Gains, measured: Settings | None) -> None:
+    def __init__(self, replication: Replication, found: Found, gains: Gains, measured: dict[str, Any] | None) -> None:
         self._tables = {table.id: table for table in replication.tables}
         self._paper = replication.scale_name == "paper"
         self._found, self._gains, self._measured = found, gains, measured
@@ -91,32 +98,38 @@ class Judge:
 
     def condition(self, condition: Condition) -> Judgement:
         """The verdict on a condition; what cannot be judged is not run, with the reason."""
-        if condition.kind == "statistic":
-            return self._statistic(condition.settings)
+        if isinstance(condition, StatisticCondition):
+            return self._statistic(condition)
         if condition.table not in self._tables:
-            text = ", ".join(f"{key} {value}" for key, value in condition.settings.items())
+            text = ", ".join(f"{key} {value}" for key, value in condition.plain().items())
             return Judgement(text, NOT_RUN, reason=f"table {condition.table} is not among the chosen ones")
         table = self._tables[condition.table]
-        judge = {"gain": self._gain, "larger_gain": self._larger_gain, "best": self._best, "extra": self._extra}
-        return judge[condition.kind](condition, table)
+        match condition:
+            case GainCondition():
+                return self._gain(condition, table)
+            case LargerGainCondition():
+                return self._larger_gain(condition, table)
+            case BestCondition():
+                return self._best(condition, table)
+        return self._extra(condition, table)
 
-    def _gain(self, condition: Condition, table: Table) -> Judgement:
-        row, over = rows_of(condition, table)
-        column, above = _column(table, condition.settings["column"]), condition.settings.get("above", 0.0)
+    def _gain(self, condition: GainCondition, table: Table) -> Judgement:
+        row, over = condition.rows(table)
+        column, above = _column(table, condition.column), condition.above or 0.0
         text = f"{column.label} of {row.label} above {over.label}"
         text += f" (at scale paper by more than {above:g} point{'s' if above != 1 else ''})" if above else ""
         try:
             gain = self._over(table, over, row, column.id)
         except InputError as error:
             return Judgement(text, NOT_RUN, reason="its results cannot be used", problem=str(error))
-        claimed = tuple(condition.settings["claimed"]) if "claimed" in condition.settings else None
+        claimed = condition.claimed
         numbers = _numbers("gain", gain, published_gain(row, over, column), claimed)
         verdict = self._worded(rules.judge_gain(gain, claimed, above, paper=self._paper), table, row, over)
         return Judgement(text, verdict, numbers, self._missing(table, gain, row, over))
 
-    def _larger_gain(self, condition: Condition, table: Table) -> Judgement:
-        row, over = rows_of(condition, table)
-        columns = [_column(table, condition.settings[key]) for key in ("column", "than")]
+    def _larger_gain(self, condition: LargerGainCondition, table: Table) -> Judgement:
+        row, over = condition.rows(table)
+        columns = [_column(table, id) for id in (condition.column, condition.than)]
         text = f"{row.label} gains more {columns[0].label} over {over.label} than {columns[1].label}"
         published = [published_gain(row, over, column) for column in columns]
         more = None if None in published else round(published[0] - published[1], 6)  # type: ignore[operator]
@@ -132,8 +145,8 @@ class Judge:
         verdict = self._worded(rules.judge_gain(difference, None, 0.0, paper=self._paper), table, row, over)
         return Judgement(text, verdict, numbers, self._missing(table, difference, row, over))
 
-    def _best(self, condition: Condition, table: Table) -> Judgement:
-        column, labels = _column(table, condition.settings["column"]), condition.settings["rows"]
+    def _best(self, condition: BestCondition, table: Table) -> Judgement:
+        column, labels = _column(table, condition.column), condition.rows
         text = f"{column.label} of {' or '.join(labels)} above every other row"
         candidates = [row for row in table.rows if row.label in labels]
         candidates.sort(key=lambda row: self._value(table, row, column.id), reverse=True)
@@ -149,13 +162,13 @@ class Judge:
         verdict = self._worded(rules.judge_best(gains), table, *candidates, *others)
         return Judgement(text, verdict, numbers, self._missing(table, missing, *candidates, *others))
 
-    def _extra(self, condition: Condition, table: Table) -> Judgement:
-        row, over = rows_of(condition, table)
-        most = condition.settings["at_most"]
+    def _extra(self, condition: ExtraCondition, table: Table) -> Judgement:
+        row, over = condition.rows(table)
+        most = condition.at_most
         text = f"{row.label} counts less than {most:g} % more than {over.label}"
         counts = [self._found.counts.get(table.run_id(one), {}) for one in (row, over)]
         numbers = []
-        for name in condition.settings["columns"]:
+        for name in condition.columns:
             if name not in counts[0] or name not in counts[1]:
                 return Judgement(text, NOT_RUN, reason="its networks were not counted")
             percent = 100 * (counts[0][name] / counts[1][name] - 1)
@@ -172,15 +185,16 @@ class Judge:
         value, low, high = (100 * (entry["latency_ratio"][key] - 1) for key in ("value", "low", "high"))
         return [Number("time of a forward pass, not judged", value, 0, "%", low, high, timed=True)]
 
-    def _statistic(self, settings: Settings) -> Judgement:
-        name, bound = settings["name"], {key: settings[key] for key in ("above", "below") if key in settings}
+    def _statistic(self, settings: StatisticCondition) -> Judgement:
+        name = settings.name
+        bound = {key: value for key in ("above", "below") if (value := getattr(settings, key)) is not None}
         side, words = " ".join(f"{key} {value:g}" for key, value in bound.items()), name.replace("_", " ")
         if self._measured is None:
             return Judgement(f"{words} {side}", NOT_RUN, reason="the activations were not measured")
         found = self._measured["statistics"][name]
-        readings = {name: found} | {other: self._measured["statistics"][other] for other in settings.get("also", [])}
+        readings = {name: found} | {other: self._measured["statistics"][other] for other in settings.also}
         numbers = [_estimate(other.replace("_", " "), value) for other, value in readings.items()]
-        for other in settings.get("beside", []):
+        for other in settings.beside:
             what = f"{other.replace('_', ' ')}, not judged"
             numbers.append(_estimate(what, self._measured["statistics"][other]))
         verdicts = {rules.judge_bound(value["low"], value["high"], **bound) for value in readings.values()}
@@ -259,6 +273,6 @@ def _numbers(
     return (Number(what, gain.value, POINTS_DIGITS, "points", gain.low, gain.high, gain.n, published, claimed),)
 
 
-def _estimate(what: str, found: Settings) -> Number:
+def _estimate(what: str, found: dict[str, Any]) -> Number:
     bounds = {key: found[key] for key in ("low", "high", "n", "confidence")}
     return Number(what, found["value"], RATIO_DIGITS, "", **bounds)

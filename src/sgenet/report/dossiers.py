@@ -3,7 +3,8 @@
 from typing import Any
 
 from sgenet.config import paths
-from sgenet.config.runs import TASKS, Replication
+from sgenet.config.runs import Replication
+from sgenet.config.tasks import TASKS
 from sgenet.report.cells import CellTable
 from sgenet.report.figures.curves import CURVES, Histories, run_panel
 from sgenet.report.results import Found
@@ -38,5 +39,5 @@ def dossiers(
 def again(scale: str, run_id: str, seed: int) -> str:
     """The command that makes a run's numbers again, and whatever they need that is not there."""
     rule = {"classification": "train_classifier", "detection": "train_detector"}[run_id.partition("/")[0]]
-    target = paths.evaluation(scale, run_id, seed) / "metrics.json"
+    target = paths.evaluation(scale, run_id, seed) / paths.METRICS
     return f"snakemake {target} --config scale={scale} --forcerun {rule}"

@@ -39,7 +39,7 @@ class Result:
         """
         name, classes = PROPORTIONS[metric]
         labels, predictions = self._read("label"), self._read(name)
-        path, images = self.folder / "predictions.npz", self.metrics.get("images")
+        path, images = self.folder / paths.PREDICTIONS, self.metrics.get("images")
         if labels.ndim != 1 or predictions.ndim != 2 or len(labels) != len(predictions):
             found = f"found the shapes {labels.shape} and {predictions.shape}, expected (N,) and (N, 5)"
             raise InputError(f"{path}: label and {name}: {found}")
@@ -60,7 +60,7 @@ class Result:
         return self._read("label")
 
     def _read(self, name: str) -> np.ndarray:
-        path, expected = self.folder / "predictions.npz", "the arrays of an evaluation"
+        path, expected = self.folder / paths.PREDICTIONS, "the arrays of an evaluation"
         array = read_arrays(path, [name], expected)[name]
         if array.dtype.kind != "i":
             raise InputError(f"{path}: {name}: found {array.dtype}, expected {expected}")
@@ -89,7 +89,7 @@ def read_result(folder: Path, run_id: str, scale: str, seed: int, wanted: list[s
     Raises:
         InputError: its metrics.json or timing.json cannot be used.
     """
-    path = folder / "metrics.json"
+    path = folder / paths.METRICS
     if not path.exists():
         return None
     value = read_json(path)
@@ -126,7 +126,7 @@ def read_released(scale: str, run_id: str) -> ReleasedResult | None:
     Raises:
         InputError: its metrics.json or timing.json cannot be used, or the first is of another run, scale or data.
     """
-    path = paths.released_evaluation(scale, run_id)
+    path = paths.released_files(scale, run_id)["metrics"]
     if not path.exists():
         return None
     value = read_json(path)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sgenet.config import paths
-from sgenet.config.runs import FIGURES_RUN, TASKS, Replication
+from sgenet.config.runs import FIGURES_RUN, Replication
 
 LINES = 10  # of a log that are shown
 LENGTH = 300  # characters of a line that are shown
@@ -62,7 +62,7 @@ def failure_of_run(scale: str, run_id: str, seed: int) -> Failure | None:
 
     What a log tells is of the past where the step's result was made since then.
     """
-    trained = paths.training(scale, run_id, seed) / "training.json"
+    trained = paths.training(scale, run_id, seed) / paths.TRAINING
     if not trained.exists():
         return read_failure("training", paths.run_log(scale, "train", run_id, seed))
     log = paths.run_log(scale, "evaluate", run_id, seed)
@@ -75,16 +75,15 @@ def other_failures(replication: Replication) -> tuple[Failure, ...]:
     scale = replication.scale_name
     steps = [
         (f"preparation of the data for {task}", paths.log(scale, f"prepare/{task}"), paths.manifest(scale, task))
-        for task in TASKS
-        if any(run.task == task for run in replication.runs.values())
+        for task in replication.tasks
     ]
     steps.append(("counting of parameters and operations", paths.log(scale, "complexity"), paths.complexity(scale)))
-    if any(table.task == "complexity" for table in replication.tables):
+    if replication.timed:
         steps.append(("timing of the models", paths.log(scale, "latency"), paths.latency(scale)))
     if FIGURES_RUN in replication.runs:
         steps.append(("measuring of activations", paths.log(scale, "activations"), paths.activations(scale)))
     for run in replication.released():
-        log, result = paths.log(scale, f"evaluate/released/{run.name}"), paths.released_evaluation(scale, run.id)
+        log, result = paths.log(scale, f"evaluate/released/{run.name}"), paths.released_files(scale, run.id)["metrics"]
         steps.append((f"evaluation of the released weights of {run.model}", log, result))
     found = (read_failure(step, log) for step, log, result in steps if not result.exists())
     return tuple(failure for failure in found if failure)

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from sgenet.config.params import Settings
+from sgenet.config import paths
+from sgenet.config.pipeline import ReportSettings
 from sgenet.config.runs import Replication
+from sgenet.config.tasks import Task
 from sgenet.errors import InputError
 from sgenet.evaluation import bootstrap, statistics
 from sgenet.evaluation.bootstrap import ResampledAP
@@ -24,9 +26,9 @@ class Gains:
         settings: `confidence` of the intervals, `bootstrap_samples` behind those of AP.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self.confidence: float = settings["confidence"]
-        self._samples: int = settings["bootstrap_samples"]
+    def __init__(self, settings: ReportSettings) -> None:
+        self.confidence: float = settings.confidence
+        self._samples: int = settings.bootstrap_samples
         self._resampled: dict[tuple[Path, str], ResampledAP] = {}  # by file, and kind: boxes or masks
 
     def check(self, replication: Replication, found: Found) -> None:
@@ -40,7 +42,9 @@ class Gains:
             for seed, result in list(run.by_seed.items()):
                 measured = [name for name, value in result.metrics.items() if value is not None]
                 try:
-                    for metric in (name for name in PROPORTIONS if name in measured and run.task == "classification"):
+                    for metric in (
+                        name for name in PROPORTIONS if name in measured and run.id.startswith(Task.CLASSIFICATION)
+                    ):
                         result.correct(metric)
                     for kind in ("", MASKS):
                         shown = [name for name in wanted[run.id] if name in measured and _of_matches(name)]
@@ -99,7 +103,7 @@ class Gains:
         labels = baseline[0].labels()
         for result in (*baseline[1:], *other):
             if not np.array_equal(labels, result.labels()):
-                path = result.folder / "predictions.npz"
+                path = result.folder / paths.PREDICTIONS
                 raise InputError(f"{path}: label: differs from the baseline's, expected the same images")
         before, after = (np.stack([result.correct(metric) for result in run]) for run in (baseline, other))
         if len(before) == 1:
@@ -119,7 +123,7 @@ class Gains:
 
     def _resample(self, result: Result, metrics: list[str]) -> ResampledAP:
         """The resamples of a run's boxes, or masks, for these metrics of theirs at least."""
-        kind, path, names = _kind(metrics[0]), result.folder / "matches.npz", list(map(_bare, metrics))
+        kind, path, names = _kind(metrics[0]), result.folder / paths.MATCHES, list(map(_bare, metrics))
         known = self._resampled.get((path, kind))
         missing = [name for name in names if known is None or name not in known.ap]
         if missing:
@@ -178,7 +182,7 @@ def _bare(metric: str) -> str:
 
 
 def _matches(result: Result, kind: str) -> Matches:
-    path, expected = result.folder / "matches.npz", result.metrics.get("images")
+    path, expected = result.folder / paths.MATCHES, result.metrics.get("images")
     matches = Matches.load(path, kind)
     if expected is not None and len(matches.image_ids) != expected:
         found = f"found {len(matches.image_ids)} images, expected {expected} as in metrics.json beside it"

@@ -7,10 +7,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sgenet.config import params, paths
-from sgenet.config.params import Settings
+from sgenet.config import paths
 from sgenet.config.runs import Replication
 from sgenet.config.tables import TIMED
+from sgenet.data import manifest
+from sgenet.data.manifest import Manifest
 from sgenet.errors import InputError
 from sgenet.provenance.origin import TIMES, split
 from sgenet.runtime.files import check_file, read_json
@@ -20,7 +21,7 @@ _LARGEST_HISTORY = 2**24  # bytes
 COUNTS = ("params", "gflops", "macs")
 
 
-def read_counts(scale: str) -> tuple[dict[str, Settings], str | None]:
+def read_counts(scale: str) -> tuple[dict[str, dict[str, Any]], str | None]:
     """complexity.json by run id, and what is wrong with it; empty when it was not made."""
     path = paths.complexity(scale)
     if not path.exists():
@@ -41,7 +42,7 @@ def read_counts(scale: str) -> tuple[dict[str, Settings], str | None]:
     return value, None
 
 
-def read_latency(scale: str) -> tuple[Settings | None, str | None]:
+def read_latency(scale: str) -> tuple[dict[str, Any] | None, str | None]:
     """latency.json, and what is wrong with it; None when it was not made."""
     path = paths.latency(scale)
     if not path.exists():
@@ -73,7 +74,7 @@ def read_histories(replication: Replication, task: str) -> tuple[list[dict[str, 
     rows, problems = [], []
     for run_id in sorted(run.id for run in replication.runs.values() if run.task == task):
         for seed in replication.seeds:
-            path = paths.training(replication.scale_name, run_id, seed) / "history.csv"
+            path = paths.training(replication.scale_name, run_id, seed) / paths.HISTORY
             if not path.exists():
                 continue
             try:
@@ -107,20 +108,15 @@ def _read_history(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def read_manifest(scale: str, task: str) -> tuple[Settings | None, str | None]:
+def read_manifest(scale: str, task: str) -> tuple[Manifest | None, str | None]:
     """data/<scale>/<task>.json, and what is wrong with it; None when it was not made."""
     path = paths.manifest(scale, task)
     if not path.exists():
         return None, None
     try:
-        value = read_json(path)
-        expect(value, dict, path, "the whole file")
-        for key, kind in {"fingerprint": str, "classes": list, "splits": dict, "settings": dict}.items():
-            expect(value.get(key), kind, path, key)
-        params.check(value, "manifest", path)
+        return manifest.read_manifest(path), None
     except InputError as error:
         return None, str(error)
-    return value, None
 
 
 def check_head(found: dict[str, Any], run_id: str, scale: str, data: Any, path: Path) -> None:
@@ -131,9 +127,9 @@ def check_head(found: dict[str, Any], run_id: str, scale: str, data: Any, path: 
     for key, expected in {"run": run_id, "scale": scale}.items():
         if found.get(key) != expected:
             raise InputError(f"{path}: {key}: found {found.get(key)!r}, expected {expected!r}")
-    manifest, _ = read_manifest(scale, "classification")
-    if manifest and data != manifest["fingerprint"]:
-        expected = f"expected the present data's {manifest['fingerprint']!r}: measure it again"
+    present, _ = read_manifest(scale, "classification")
+    if present and data != present.fingerprint:
+        expected = f"expected the present data's {present.fingerprint!r}: measure it again"
         raise InputError(f"{path}: data fingerprint: found {data!r}, {expected}")
 
 
@@ -143,7 +139,7 @@ def with_times(origin: dict[str, Any], step: str, folder: Path) -> dict[str, Any
     Raises:
         InputError: they are no numbers of 0 or more, or no date.
     """
-    path, lasting = folder / "timing.json", split(origin)[0]
+    path, lasting = folder / paths.TIMING, split(origin)[0]
     if not path.exists():
         return lasting
     timing = read_json(path)

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from sgenet.config.params import Settings
 from sgenet.config.runs import Run
+from sgenet.data.manifest import Manifest
 
 _NOTHING = object()
 
 
-def why_outdated(origin: dict[str, Any], run: Run, manifest: Settings | None) -> str | None:
+def why_outdated(origin: dict[str, Any], run: Run, manifest: Manifest | None) -> str | None:
     """What made a result in place of what is asked for now, in words; None where it is of the present.
 
     Args:
@@ -21,12 +21,12 @@ def why_outdated(origin: dict[str, Any], run: Run, manifest: Settings | None) ->
         if recorded != settings:
             return f"made with other settings: {_first_difference(recorded, settings)}"
         fingerprint = origin[step]["data"]["fingerprint"]
-        if manifest and fingerprint != manifest["fingerprint"]:
-            return f"made on other data: fingerprint {fingerprint!r:.60}, now {manifest['fingerprint']!r:.60}"
+        if manifest and fingerprint != manifest.fingerprint:
+            return f"made on other data: fingerprint {fingerprint!r:.60}, now {manifest.fingerprint!r:.60}"
     return None
 
 
-def _first_difference(old: Settings, new: Settings, place: str = "") -> str:
+def _first_difference(old: dict[str, Any], new: dict[str, Any], place: str = "") -> str:
     """The first setting that differs, both its values and where it stands; the two must differ."""
     keys = [*new, *(key for key in old if key not in new)]
     key = next(key for key in keys if old.get(key, _NOTHING) != new.get(key, _NOTHING))

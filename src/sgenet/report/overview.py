@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from sgenet.config.names import parse_name
-from sgenet.config.params import Settings
 from sgenet.config.runs import Replication
+from sgenet.data.manifest import Manifest
 from sgenet.report.cells import Cell, CellTable
 from sgenet.report.formats import number
 from sgenet.report.ranking import OURS
@@ -59,14 +59,14 @@ def overview(replication: Replication, tables: list[CellTable], found: Found) ->
     )
 
 
-def materials(manifests: dict[str, Settings | None]) -> list[tuple[str, str]]:
+def materials(manifests: dict[str, Manifest | None]) -> list[tuple[str, str]]:
     """What each task was done on, in a line: source, images and classes, as the manifests tell."""
     told = []
     for task, manifest in manifests.items():
         if manifest:
-            splits = " + ".join(f"{number(manifest['splits'].get(split, {}).get('images', 0))}" for split in SPLITS)
-            classes = f"{len(manifest['classes'])} classes"
-            told.append((task, f"{manifest.get('source', 'unknown')} data, {splits} images (train + val), {classes}"))
+            splits = " + ".join(f"{number(manifest.count(split))}" for split in SPLITS)
+            classes = f"{len(manifest.classes)} classes"
+            told.append((task, f"{manifest.source} data, {splits} images (train + val), {classes}"))
     return told
 
 

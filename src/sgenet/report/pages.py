@@ -10,8 +10,9 @@ import jinja2
 import yaml
 
 from sgenet.config import params, paths
-from sgenet.config.params import Settings
-from sgenet.config.runs import FIGURES_RUN, TASKS, Replication
+from sgenet.config.runs import FIGURES_RUN, Replication
+from sgenet.config.tasks import TASKS
+from sgenet.data.manifest import Manifest
 from sgenet.report.cells import Cell, CellTable
 from sgenet.report.claim_rules import CLAIM_VERDICTS, CONTRADICTED, SUPPORTED
 from sgenet.report.dossiers import again, dossiers
@@ -33,12 +34,12 @@ def render(
     found: Found,
     tables: list[CellTable],
     histories: dict[str, Histories],
-    manifests: dict[str, Settings | None],
+    manifests: dict[str, Manifest | None],
     problems: list[str],
     **parts: Any,
 ) -> str:
     """The whole page as HTML; `parts` are what the templates of claims and figures draw, under the names they know."""
-    scale, confidence = replication.scale_name, replication.pipeline["report"]["confidence"]
+    scale, confidence = replication.scale_name, replication.pipeline.report.confidence
     counts = Counter(cell.verdict for table in tables for cell in table.cells)
     entries = dossiers(replication, tables, found, histories)
     published = [cell.published for table in tables for cell in table.cells if cell.published]
@@ -47,7 +48,7 @@ def render(
     environment.globals["anchors"] = {entry["run"]: f"run-{number}" for number, entry in enumerate(entries, 1)}
     return environment.get_template("page.html").render(
         scale=scale,
-        description=replication.scale["description"],
+        description=replication.scale.description,
         paper=scale == "paper",
         overview=overview(replication, tables, found),
         spread=spread([cell for table in tables for cell in table.cells]),

@@ -103,7 +103,7 @@ def beaten(tables: tuple[Table, ...]) -> list[Beaten]:
     """Published values of trained columns above SGE's own, each once, in the order of the tables."""
     found, seen = [], set()
     for table in tables:
-        if table.task == "complexity":
+        if not table.task.trained:
             continue
         for ours in (row for row in table.rows if parse_name(row.model)[0] == OURS):
             for row in table.rows:

@@ -1,10 +1,11 @@
 """What the steps left on disk of every run: results that can be used, and why others cannot."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from sgenet.config import paths
-from sgenet.config.params import Settings
-from sgenet.config.runs import FIGURES_RUN, TASKS, Replication
+from sgenet.config.runs import FIGURES_RUN, Replication
+from sgenet.config.tasks import TASKS
 from sgenet.errors import InputError
 from sgenet.provenance.origin import TIMES, split
 from sgenet.report.evaluations import ReleasedResult, Result, read_released, read_result
@@ -63,9 +64,9 @@ class Found:
     """
 
     runs: dict[str, RunResults]
-    counts: dict[str, Settings]
+    counts: dict[str, dict[str, Any]]
     counts_problem: str | None
-    latency: Settings | None = None
+    latency: dict[str, Any] | None = None
     latency_problem: str | None = None
     failures: tuple[Failure, ...] = ()
 
@@ -73,10 +74,13 @@ class Found:
 def count_missing(replication: Replication) -> tuple[int, int]:
     """How many results of the present trainings, counts and measurements are missing, and how many there should be."""
     scale, runs = replication.scale_name, _read_runs(replication)
-    files = [paths.complexity(scale), *(paths.released_evaluation(scale, run.id) for run in replication.released())]
+    files = [
+        paths.complexity(scale),
+        *(paths.released_files(scale, run.id)["metrics"] for run in replication.released()),
+    ]
     if FIGURES_RUN in replication.runs:
         files.append(paths.activations(scale))
-    if any(table.task == "complexity" for table in replication.tables):
+    if replication.timed:
         files.append(paths.latency(scale))
     missing = sum(len(run.missing) for run in runs.values()) + sum(not path.exists() for path in files)
     return missing, len(runs) * len(replication.seeds) + len(files)
@@ -87,7 +91,7 @@ def trained_columns(replication: Replication) -> dict[str, list[str]]:
     wanted: dict[str, list[str]] = {run_id: [] for run_id in replication.runs}
     for table in replication.tables:
         for row in table.rows:
-            if table.task != "complexity":
+            if table.task.trained:
                 columns = [column for column in table.columns if column.trained and row.has(column)]
                 wanted[table.run_id(row)] += [column.id for column in columns]
     return wanted
@@ -132,7 +136,7 @@ def _read_runs(replication: Replication) -> dict[str, RunResults]:
 
 def _is_from_before(result: Result, scale: str, run_id: str) -> bool:
     """Whether the run was trained again since this evaluation, or that failed."""
-    path = paths.training(scale, run_id, result.seed) / "training.json"
+    path = paths.training(scale, run_id, result.seed) / paths.TRAINING
     if not path.exists():  # where no training failed, only the evaluation was kept
         return failure_of_run(scale, run_id, result.seed) is not None
     try:
@@ -169,7 +173,7 @@ def _explain_missing(replication: Replication, found: dict[str, RunResults]) -> 
             continue
         results, start = found[run.id], found[run.starts_from]
         for seed in start.outdated.keys() & results.by_seed.keys():
-            path = results.by_seed[seed].folder / "metrics.json"
+            path = results.by_seed[seed].folder / paths.METRICS
             results.outdated[seed] = f"{path}: starts from {start.id}, which is outdated; run the same command again"
         for seed, failure in start.failures.items():
             if failure.step == "training":

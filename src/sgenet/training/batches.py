@@ -15,7 +15,7 @@ import torch
 from mmengine.dist import get_dist_info
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 
-from sgenet.config.params import Settings
+from sgenet.config.recipes import Training
 from sgenet.errors import InputError
 
 
@@ -36,7 +36,7 @@ def seed_everything(seed: int) -> None:
         torch.cuda.manual_seed(seed)
 
 
-def pieces_of_step(settings: Settings, world: int | None = None) -> int:
+def pieces_of_step(settings: Training, world: int | None = None) -> int:
     """Number of micro-batches in a step's batch over all processes.
 
     Args:
@@ -46,7 +46,7 @@ def pieces_of_step(settings: Settings, world: int | None = None) -> int:
     Raises:
         InputError: `batch_size` is not a multiple of `device_batch_size` x `world`.
     """
-    batch, piece, world = settings["batch_size"], settings["device_batch_size"], world or get_dist_info()[1]
+    batch, piece, world = settings.batch_size, settings.device_batch_size, world or get_dist_info()[1]
     if batch % (piece * world):
         raise InputError(
             f"device_batch_size: found {piece} on {world} device{'s' * (world > 1)}, "
@@ -108,17 +108,17 @@ class Seeded(Dataset[Any]):
         return len(self.dataset)
 
 
-def own_pieces(pieces: BatchSampler, settings: Settings, drop_last: bool) -> Pieces:
+def own_pieces(pieces: BatchSampler, settings: Training, drop_last: bool) -> Pieces:
     """This process's share of the micro-batches of an epoch; InputError if they make up no complete step."""
     own = Pieces(pieces, pieces_of_step(settings), drop_last)
     if not len(own):
         images = len(own.sampler)  # type: ignore[arg-type]
-        raise InputError(f"batch_size: found {settings['batch_size']}, expected at most the {images} training images")
+        raise InputError(f"batch_size: found {settings.batch_size}, expected at most the {images} training images")
     return own
 
 
 def train_loader(
-    pieces: BatchSampler, settings: Settings, device: str, *, drop_last: bool, **more: Any
+    pieces: BatchSampler, settings: Training, device: str, *, drop_last: bool, **more: Any
 ) -> DataLoader[Any]:
     """Loader of this process's micro-batches of an epoch; the sampler of `pieces` must be an Order."""
     order = pieces.sampler
@@ -127,14 +127,14 @@ def train_loader(
     return _loader(Seeded(order.dataset, order.seed), settings, device, batch_sampler=own, **more)
 
 
-def test_loader(dataset: Any, settings: Settings, device: str) -> DataLoader[Any]:
+def test_loader(dataset: Any, settings: Training, device: str) -> DataLoader[Any]:
     """Loader of this process's share of the images for evaluation, in order."""
     rank, world = get_dist_info()
     share = range(rank, len(dataset), world)
-    return _loader(dataset, settings, device, batch_size=settings["batch_size"], sampler=share)
+    return _loader(dataset, settings, device, batch_size=settings.batch_size, sampler=share)
 
 
-def _loader(dataset: Any, settings: Settings, device: str, **more: Any) -> DataLoader[Any]:
+def _loader(dataset: Any, settings: Training, device: str, **more: Any) -> DataLoader[Any]:
     """A DataLoader with the run's number of workers; its memory is pinned if the device is a GPU."""
     warnings.filterwarnings("ignore", message="This DataLoader will create")  # the settings give the number of workers
-    return DataLoader(dataset, num_workers=settings["workers"], pin_memory=device == "cuda", **more)
+    return DataLoader(dataset, num_workers=settings.workers, pin_memory=device == "cuda", **more)

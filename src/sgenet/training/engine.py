@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
-from sgenet.config.params import Settings
+from sgenet.config.recipes import Training
 from sgenet.errors import InputError
 from sgenet.training import devices
 from sgenet.training.batches import entropy, pieces_of_step, seed_everything
@@ -28,14 +28,14 @@ _LOSSES_AT_ONCE = 50
 _SILENCE = 60  # seconds between lines of progress where there is no terminal for a bar
 
 
-def schedulers(settings: Settings, warmup: list[dict[str, Any]], iterations: int) -> list[dict[str, Any]]:
+def schedulers(settings: Training, warmup: list[dict[str, Any]], iterations: int) -> list[dict[str, Any]]:
     """mmengine's configuration of the learning rate schedule: warm-up, then steps or a cosine to the last epoch.
 
     `iterations` is the number of steps per epoch; the cosine is updated after each step.
     """
-    schedule, epochs = settings["schedule"], settings["epochs"]
-    if schedule["type"] == "step":
-        steps = {"type": "MultiStepLR", "milestones": schedule["milestones"], "gamma": schedule["gamma"]}
+    schedule, epochs = settings.schedule, settings.epochs
+    if schedule.type == "step":
+        steps = {"type": "MultiStepLR", "milestones": schedule.milestones, "gamma": schedule.gamma}
         return [*warmup, {**steps, "by_epoch": True, "begin": 0, "end": epochs}]
     total = epochs * iterations
     return [*warmup, {"type": "CosineAnnealingLR", "T_max": total, "by_epoch": False, "begin": 0, "end": total}]
@@ -59,11 +59,11 @@ class QuietRunner(Runner):
         """Write no configuration file."""
 
 
-def optim_wrapper(settings: Settings, **more: Any) -> dict[str, Any]:
+def optim_wrapper(settings: Training, **more: Any) -> dict[str, Any]:
     """mmengine's configuration of the optimiser and of gradient accumulation."""
     return {
         "type": "OptimWrapper",
-        "optimizer": settings["optimizer"] | {"fused": True},
+        "optimizer": settings.optimizer.plain() | {"fused": True},
         "accumulative_counts": pieces_of_step(settings) // get_dist_info()[1],
         **more,
     }

@@ -17,7 +17,6 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from sgenet.config.params import Settings
 from sgenet.errors import InputError
 from sgenet.runtime import processes
 from sgenet.runtime.files import put, temporary_path, write_text
@@ -41,7 +40,7 @@ class Checkpoint(NamedTuple):
     state: dict[str, Any]
 
 
-def resume_folder(run_id: str, scale: str, seed: int, settings: Settings, fingerprint: str) -> Path:
+def resume_folder(run_id: str, scale: str, seed: int, settings: dict[str, Any], fingerprint: str) -> Path:
     """Folder of a run's checkpoints; its name depends on everything that determines the run's numbers."""
     identity = json.dumps([run_id, scale, seed, settings, fingerprint], sort_keys=True)
     digest = hashlib.sha256(identity.encode()).hexdigest()[:16]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sgenet.config.params import Settings
+from sgenet.config.pipeline import WandB
 from sgenet.errors import InputError
 
 _MODES = ("online", "offline", "disabled")
@@ -14,7 +14,7 @@ _LONGEST_TAG = 64  # characters; W&B refuses longer ones
 
 @contextmanager
 def wandb_run(
-    settings: Settings, *, name: str, scale: str, task: str, tables: list[str], config: Settings
+    settings: WandB, *, name: str, scale: str, task: str, tables: list[str], config: dict[str, Any]
 ) -> Iterator[Callable[[dict[str, float]], None] | None]:
     """Open a W&B run and yield the function that logs a row of the history; None when W&B is disabled.
 
@@ -31,13 +31,13 @@ def wandb_run(
     Raises:
         InputError: WANDB_MODE is none of the modes.
     """
-    mode = os.environ.get("WANDB_MODE") or settings["mode"]
+    mode = os.environ.get("WANDB_MODE") or settings.mode
     if mode not in _MODES:
         raise InputError(f"environment variable WANDB_MODE: found {mode!r}, expected one of {', '.join(_MODES)}")
-    if "disabled" in (mode, settings["mode"]):
+    if "disabled" in (mode, settings.mode):
         yield None
         return
-    opened = _Run(lambda: _open(mode, settings["project"], name, scale, task, tables, config))
+    opened = _Run(lambda: _open(mode, settings.project, name, scale, task, tables, config))
     try:
         yield opened.log
     except BaseException:
@@ -68,7 +68,7 @@ class _Run:
             print(f"wandb: {type(error).__name__}: {error!s:.200}; the training continues without W&B", flush=True)
 
 
-def _open(mode: str, project: str, name: str, scale: str, task: str, tables: list[str], config: Settings) -> Any:
+def _open(mode: str, project: str, name: str, scale: str, task: str, tables: list[str], config: dict[str, Any]) -> Any:
     import wandb
 
     return wandb.init(

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sgenet.config import params, paths
+from sgenet.config import paths
+from sgenet.config.model import validate
 from sgenet.config.runs import FIGURES_RUN, Replication
+from sgenet.evaluation.activations import MeasuredActivations
 from sgenet.report import build
 from sgenet.report.figures import activations
 from sgenet.report.figures.activations import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
@@ -88,7 +90,7 @@ def test_bars_and_whiskers_are_to_scale(measured: dict) -> None:
 
 def test_the_page_shows_the_figures_and_says_what_they_are(replication: Replication, measured: dict) -> None:
     path = _write(measured)
-    params.check(measured, "activations", path)
+    validate(MeasuredActivations, measured, path)
     assert build(replication) == []
     text = PAGE.read_text()
     section = text[text.index('<h2 id="activations">') :].partition("</section>")[0]

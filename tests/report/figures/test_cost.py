@@ -12,8 +12,11 @@ from sgenet.report.figures import cost
 from sgenet.report.figures.cost import CostFigure, CostPanel, draw_costs
 from sgenet.report.pages import _environment
 
-PARAMS, GFLOPS = (Column(name, label, 2, "M", "static") for name, label in (("params", "#P"), ("gflops", "GFLOPs")))
-TOP1 = Column("top1", "Top-1", 3)
+PARAMS, GFLOPS = (
+    Column(id=name, label=label, digits=2, unit="M", measured="static")
+    for name, label in (("params", "#P"), ("gflops", "GFLOPs"))
+)
+TOP1 = Column(id="top1", label="Top-1", digits=3)
 MODELS = {  # parameters, GFLOPs, published Top-1, reproduced Top-1
     "resnet50": (25.56, 4.122, 76.384, 51.0),
     "se-resnet50": (28.09, 4.13, 77.184, 55.5),
@@ -30,11 +33,17 @@ def table(models: dict[str, tuple[float | None, ...]], *, paper: bool = False, m
     for name, (params, gflops, published, value) in models.items():
         cells = []
         for column, count in ((PARAMS, params), (GFLOPS, gflops)):
-            cells.append(Cell(column, "exact", Published(count, ("H",)) if count else None, value=count))
-        cells.append(Cell(metric, "undecided", Published(published, ("H",)) if published else None, value=value))
-        rows.append(CellRow(Row(f"Row {name}", name, name.rpartition("/")[2]), f"{task}/{name}", tuple(cells)))
-    described = Table("one", "Table one", task, (PARAMS, GFLOPS, metric), tuple(row.row for row in rows))
+            cells.append(Cell(column, "exact", _published(count), value=count))
+        cells.append(Cell(metric, "undecided", _published(published), value=value))
+        row = Row(label=f"Row {name}", run=name, model=name.rpartition("/")[2])
+        rows.append(CellRow(row, f"{task}/{name}", tuple(cells)))
+    columns = (PARAMS, GFLOPS, metric)
+    described = Table(id="one", title="Table one", task=task, columns=columns, rows=tuple(row.row for row in rows))
     return CellTable(described, tuple(rows), paper)
+
+
+def _published(value: float | None) -> Published | None:
+    return Published(value=value, source=("H",)) if value else None
 
 
 def panels(figure: CostFigure) -> list[CostPanel]:
@@ -79,7 +88,7 @@ def test_one_vertical_axis_for_both_at_scale_paper_alone() -> None:
 
 def test_each_detector_has_panels_of_its_own() -> None:
     models = {f"{name}/{model}": values for name in ("retinanet", "other") for model, values in MODELS.items()}
-    (figure,) = draw_costs([table(models, metric=Column("ap", "AP", 1))])
+    (figure,) = draw_costs([table(models, metric=Column(id="ap", label="AP", digits=1))])
     assert [[panel.detector for panel in group] for group in figure.groups] == [["RetinaNet"] * 4, ["other"] * 4]
     assert len({panel.y_ticks for panel in panels(figure) if panel.source == "published"}) == 1
 
@@ -99,7 +108,7 @@ def test_what_cannot_be_drawn_is_left_out_and_told() -> None:
 def test_tables_without_differing_counts_are_skipped() -> None:
     equal = {model: (25.56, 4.122, *values[2:]) for model, values in MODELS.items()}
     whole = table(MODELS)
-    columns = replace(whole.table, columns=(TOP1,))
+    columns = whole.table.model_copy(update={"columns": (TOP1,)})
     uncounted = replace(whole, table=columns, rows=tuple(replace(row, cells=row.cells[2:]) for row in whole.rows))
     assert draw_costs([table(equal), uncounted]) == []
 
@@ -116,7 +125,8 @@ def test_page() -> None:
     whole = table(MODELS)
     hostile = "<script>alert(1)</script>"
     rows = tuple(
-        replace(row, row=replace(row.row, label=f"{hostile}{number}")) for number, row in enumerate(whole.rows)
+        replace(row, row=row.row.model_copy(update={"label": f"{hostile}{number}"}))
+        for number, row in enumerate(whole.rows)
     )
     figures = draw_costs([replace(whole, rows=rows)])
     environment = _environment()

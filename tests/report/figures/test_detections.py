@@ -1,7 +1,6 @@
 """Images with detections on the page: which are chosen, what is drawn of them, and that bad files stop nothing."""
 
 import base64
-import copy
 import io
 import json
 import shutil
@@ -14,6 +13,7 @@ from PIL import Image
 
 from sgenet.config import paths
 from sgenet.config.runs import Replication
+from sgenet.config.scales import CocoData, Split
 from sgenet.data.folders import describe_file
 from sgenet.report.figures.detections import Detections, read_detections
 from sgenet.report.pages import _environment
@@ -40,7 +40,12 @@ def data(replication: Replication) -> Replication:
 
 
 def _manifest(**others: Any) -> dict[str, Any]:
-    return {"fingerprint": "f1", "classes": ["cat", "dog"], "category_ids": [1, 2], "splits": {}} | others
+    return make.manifest("detection", IMAGES) | {"classes": ["cat", "dog"], "category_ids": [1, 2]} | others
+
+
+def _with_data(replication: Replication, asked: CocoData) -> Replication:
+    data = replication.scale.data.model_copy(update={"detection": asked})
+    return replace(replication, scale=replication.scale.model_copy(update={"data": data}))
 
 
 def _file(run: str) -> Path:
@@ -109,13 +114,12 @@ def test_real_data(data: Replication, tmp_path: Path) -> None:
     shutil.rmtree(DATA)  # what is made of embedded data
     root = tmp_path / "elsewhere"
     make.make_scenes(root / "pictures", root / "boxes.json")
-    files = [describe_file(root / "boxes.json", "boxes.json")]
+    files = [describe_file(root / "boxes.json", "boxes.json").plain()]
     place = {"annotations": "boxes.json", "images": "pictures"}
     manifest = _manifest(source="coco", settings={"train": place, "val": place}, files=files)
     make.write(paths.manifest("demo", "detection"), manifest)
-    scale = copy.deepcopy(data.scale)
-    scale["data"]["detection"] = {"source": "coco", "root": str(root)}
-    real = replace(data, scale=scale)
+    asked = CocoData(source="coco", root=str(root), train=Split(**place), val=Split(**place))
+    real = _with_data(data, asked)
     drawn, problem = _read(real)
     assert problem is None and len(drawn.scenes) == 4
     make.write(paths.manifest("demo", "detection"), _manifest(source="coco", settings={}, files=files))
@@ -125,6 +129,8 @@ def test_real_data(data: Replication, tmp_path: Path) -> None:
     made = _manifest(source="coco", settings={"train": place, "val": leaving}, files=files)
     make.write(paths.manifest("demo", "detection"), made)
     drawn, _ = _read(real)
+    assert not drawn.scenes and "settings.val: found" in _render(drawn)
+    drawn, _ = _read(_with_data(data, asked.model_copy(update={"val": Split.model_construct(**leaving)})))
     assert not drawn.scenes and "expected a path below the root of the data" in _render(drawn)
     make.write(paths.manifest("demo", "detection"), manifest)
     root.rename(tmp_path / "unmounted")

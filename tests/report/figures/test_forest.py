@@ -13,7 +13,7 @@ from sgenet.report.figures.forest import ForestFigure, ForestRow, draw_forests
 from sgenet.report.pages import _environment
 
 Gained = tuple[float, float | None, float | None] | None
-TOP1 = Column("top1", "Top-1", 3)
+TOP1 = Column(id="top1", label="Top-1", digits=3)
 
 
 def cell(column: Column, gain: Gained, published: float | None, verdict: str = "undecided") -> Cell:
@@ -24,11 +24,13 @@ def cell(column: Column, gain: Gained, published: float | None, verdict: str = "
 def table(rows: dict[str, list[Cell]], name: str = "one", task: str = "classification") -> CellTable:
     """Rows by model name, each over `plain`, which the table holds as well."""
     (columns,) = {tuple(one.column for one in cells) for cells in rows.values()}
-    plain = Row("plain", "resnet50", "resnet50")
+    plain = Row(label="plain", run="resnet50", model="resnet50")
     found = [CellRow(plain, f"{task}/resnet50", tuple(Cell(column, "baseline") for column in columns))]
     for model, cells in rows.items():
-        found.append(CellRow(Row(f"{model} row", model, model, "plain"), f"{task}/{model}", tuple(cells)))
-    described = Table(name, f"Table {name}", task, columns, tuple(row.row for row in found))
+        row = Row(label=f"{model} row", run=model, model=model, baseline="plain")
+        found.append(CellRow(row, f"{task}/{model}", tuple(cells)))
+    of_table = tuple(row.row for row in found)
+    described = Table(id=name, title=f"Table {name}", task=task, columns=columns, rows=of_table)
     return CellTable(described, tuple(found))
 
 
@@ -42,7 +44,7 @@ def render(figures: list[ForestFigure], *, paper: bool = False) -> str:
 
 
 def test_all_lies_on_one_linear_axis() -> None:
-    ap, small = Column("ap", "AP", 1), Column("ap_small", "AP small", 1)
+    ap, small = Column(id="ap", label="AP", digits=1), Column(id="ap_small", label="AP small", digits=1)
     gains: dict[str, list[tuple[tuple[float, float, float], float]]] = {
         "se-resnet50": [((1.5, -0.4, 3.1), 0.8), ((-2.0, -4.0, 0.5), -0.3)],
         "sge-resnet50": [((4.2, 2.2, 6.3), 1.2), ((7.7, 5.0, 9.9), 1.9)],
@@ -65,7 +67,7 @@ def test_all_lies_on_one_linear_axis() -> None:
 
 
 def test_metrics_of_the_claims_alone() -> None:
-    columns = [Column(name, name, 1) for name in ("ap", "ap50", "ap75", "mask_ap", "ap_small")]
+    columns = [Column(id=name, label=name, digits=1) for name in ("ap", "ap50", "ap75", "mask_ap", "ap_small")]
     cells = [cell(column, (1, 0.5, 1.5), None) for column in columns]
     masks = replace(cells[3], verdict="not applicable", gain=None)
     made = {"sge-resnet50": cells, "sge-resnet101": [*cells[:3], masks, cells[4]]}
@@ -114,10 +116,12 @@ def test_sizes_are_compared_at_scale_paper_alone() -> None:
 
 
 def test_labels_are_escaped() -> None:
-    made = table({"sge-resnet50": [cell(replace(TOP1, label="<b>&"), (1, 0, 2), 1.2)]}, "one")
+    made = table({"sge-resnet50": [cell(TOP1.model_copy(update={"label": "<b>&"}), (1, 0, 2), 1.2)]}, "one")
     hostile = '"><script>alert(1)</script>'
-    rows = tuple(
-        replace(row, row=replace(row.row, label=hostile, baseline=row.row.baseline and hostile)) for row in made.rows
-    )
-    page = render(draw_forests([replace(made, rows=rows, table=replace(made.table, title=hostile))]))
+    named = [
+        row.row.model_copy(update={"label": hostile, "baseline": row.row.baseline and hostile}) for row in made.rows
+    ]
+    rows = tuple(replace(row, row=own) for row, own in zip(made.rows, named, strict=True))
+    titled = made.table.model_copy(update={"title": hostile})
+    page = render(draw_forests([replace(made, rows=rows, table=titled)]))
     assert "<script" not in page and "<b>" not in page and page.count("&lt;script") == 4

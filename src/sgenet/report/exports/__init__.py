@@ -40,7 +40,7 @@ def caption(table: CellTable, replication: Replication) -> list[str]:
     if trained:
         told += spread(table.cells)
     if any(cell.gain and cell.gain.low is not None for cell in table.cells):
-        told.append(f"In brackets: {100 * replication.pipeline['report']['confidence']:g} % intervals.")
+        told.append(f"In brackets: {100 * replication.pipeline.report.confidence:g} % intervals.")
     if any(cell.best or cell.best_published for cell in table.cells):
         told.append("Bold: the best of each column among rows of equal depth and detector.")
     if any(column.timed for column in columns):

@@ -5,12 +5,13 @@ Here their geometry is worked out; templates/activations.html draws it as SVG in
 
 from dataclasses import dataclass
 from itertools import accumulate
-from pathlib import Path
+from typing import Any
 
-from sgenet.config import params, paths
-from sgenet.config.params import Settings
+from sgenet.config import paths
+from sgenet.config.model import validate
 from sgenet.config.runs import FIGURES_RUN, Replication
 from sgenet.errors import InputError
+from sgenet.evaluation.activations import MeasuredActivations
 from sgenet.report.figures.curves import ticks
 from sgenet.report.inputs import check_head
 from sgenet.runtime.files import read_json
@@ -83,7 +84,7 @@ class Bars:
 class Activations:
     """A measurement and its figures; `tops` is, by group of figure 2, the length of the deepest shade."""
 
-    measured: Settings
+    measured: dict[str, Any]
     tops: tuple[float, ...]
     rows: tuple[MapRow, ...]
     histogram: Histogram
@@ -97,16 +98,15 @@ def read_activations(replication: Replication) -> tuple[Activations | None, str 
         return None, None
     try:
         measured = read_json(path)
-        params.check(measured, "activations", path)
+        validate(MeasuredActivations, measured, path)
         check_head(measured, FIGURES_RUN, replication.scale_name, measured["fingerprint"], path)
-        _check_shapes(measured, path)
     except InputError as error:
         return None, str(error)
     return draw(measured), None
 
 
-def draw(measured: Settings) -> Activations:
-    """Work out the figures of what workflow/schemas/activations.schema.yaml describes."""
+def draw(measured: dict[str, Any]) -> Activations:
+    """Work out the figures of what `MeasuredActivations` describes."""
     groups, images = measured["maps"]["groups"], measured["maps"]["images"]
     tops = tuple(_top([image[side][place] for image in images for side in SIDES]) for place in range(len(groups)))
     rows = []
@@ -139,7 +139,7 @@ def _heat_map(lengths: list[list[float]], top: float, title: str) -> HeatMap:
     return HeatMap(shades, mean, f"{title}: lengths from {min(every):.3g} to {max(every):.3g}, mean {mean:.3g}")
 
 
-def _histogram(found: Settings) -> Histogram:
+def _histogram(found: dict[str, Any]) -> Histogram:
     """Shares of the vectors by bin, in percent; the axis ends where SHOWN of them are told, before as after."""
     bins, shares = 0, {}
     for side in SIDES:
@@ -166,7 +166,7 @@ def _histogram(found: Settings) -> Histogram:
     )
 
 
-def _bars(variance: Settings) -> Bars:
+def _bars(variance: dict[str, Any]) -> Bars:
     """Two bars a group with whiskers of one standard deviation to either side, cut at 0."""
     groups = len(variance["before"]["mean"])
     slot = max(SLOT, (WIDTH - LEFT - RIGHT) / groups)
@@ -202,27 +202,3 @@ def _y(value: float, top: float) -> float:
 
 def _y_ticks(top: float) -> Ticks:
     return tuple((_y(tick, top), f"{tick:g}") for tick in ticks(0, top))
-
-
-def _check_shapes(measured: Settings, path: Path) -> None:
-    """What the schema cannot say: lists that belong together are equally long."""
-    groups, (height, width) = measured["groups"], measured["positions"]
-    chosen = measured["maps"]["groups"]
-    for side in SIDES:
-        for key in ("mean", "std"):
-            _expect(measured["variance"][side][key], groups, path, f"variance.{side}.{key}")
-        _expect(measured["histogram"][side], len(measured["histogram"]["before"]), path, f"histogram.{side}")
-        if not sum(measured["histogram"][side]):
-            raise InputError(f"{path}: histogram.{side}: found no count, expected one or more")
-        for place, image in enumerate(measured["maps"]["images"]):
-            at = f"maps.images.{place}.{side}"
-            _expect(image[side], len(chosen), path, at)
-            for lines in image[side]:
-                _expect(lines, height, path, at)
-                for line in lines:
-                    _expect(line, width, path, at)
-
-
-def _expect(values: list[object], length: int, path: Path, at: str) -> None:
-    if len(values) != length:
-        raise InputError(f"{path}: {at}: found {len(values)} entries, expected {length}")

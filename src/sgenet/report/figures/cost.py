@@ -21,7 +21,6 @@ RISING = (HEIGHT - BOTTOM, TOP)  # ends of the vertical axis
 GAP = 14  # between the parts of the axis
 DIGIT = 6.0  # width of one in the text of a tick
 QUANTITIES = ("params", "gflops")
-METRICS = {"classification": "top1", "detection": "ap"}
 SOURCES = ("published", "reproduced")
 SHAPES = ("circle", "square", "triangle", "diamond")
 LEAST = 3  # points of a panel worth drawing
@@ -100,7 +99,7 @@ def draw_costs(tables: list[CellTable]) -> list[CostFigure]:
     figures = []
     for table in tables:
         columns = {column.id: column for column in table.table.columns}
-        metric = columns.get(METRICS.get(table.table.task, ""))
+        metric = columns.get(table.table.task.headline)
         counts = [columns[name] for name in QUANTITIES if name in columns]
         if metric and counts and (figure := _figure(table, metric, counts)):
             figures.append(figure)

@@ -16,6 +16,7 @@ from PIL import Image
 from sgenet.config import paths
 from sgenet.config.names import parse_name
 from sgenet.config.runs import Replication
+from sgenet.config.tasks import Task
 from sgenet.data.annotations import Entry, check_images, check_objects, read_annotations
 from sgenet.data.defects import Defect
 from sgenet.data.images import read_image
@@ -82,7 +83,7 @@ def read_detections(replication: Replication, found: Found) -> tuple[Detections,
 def _pair(replication: Replication, found: Found) -> tuple[tuple[str, str], list[Result]]:
     for table in replication.tables:
         by_label = {row.label: row for row in table.rows}
-        for row in table.rows if table.task == "detection" else ():
+        for row in table.rows if table.task is Task.DETECTION else ():
             if row.baseline and parse_name(row.model)[0] == OURS:
                 both = [found.runs[table.run_id(one)].by_seed for one in (by_label[row.baseline], row)]
                 for seed in sorted(both[0].keys() & both[1].keys()):
@@ -93,7 +94,7 @@ def _pair(replication: Replication, found: Found) -> tuple[tuple[str, str], list
 
 
 def _file(result: Result) -> Path:
-    return result.folder / "detections.json"
+    return result.folder / paths.DETECTIONS
 
 
 def _read(replication: Replication, labels: tuple[str, str], results: list[Result]) -> Detections:
@@ -122,7 +123,7 @@ def _validation_set(replication: Replication) -> tuple[Path, Path]:
     if read_manifest(scale, task)[0] is None:
         raise _AbsentError(f"there is no usable {path}")
     try:
-        manifest = open_manifest(scale, task, replication.scale["data"][task])
+        manifest = open_manifest(scale, task, replication.scale.data.of(task))
         annotations, images = annotation_file(folder, manifest, "val"), image_folder(folder, manifest, "val")
     except InputError as error:
         raise _AbsentError(f"the data are not at hand ({error})") from None

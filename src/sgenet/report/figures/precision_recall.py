@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sgenet.config import paths
 from sgenet.config.names import parse_name
 from sgenet.config.runs import Replication
 from sgenet.config.tables import Row
+from sgenet.config.tasks import Task
 from sgenet.errors import InputError
 from sgenet.report.evaluations import Result
 from sgenet.report.figures.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
@@ -69,7 +71,7 @@ def draw_precision_recall(replication: Replication, found: Found) -> PrecisionRe
     members: dict[str, dict[str, Row]] = {}  # run of a baseline -> run -> row, the baseline itself first
     for table in replication.tables:
         by_label = {row.label: row for row in table.rows}
-        for row in table.rows if table.task == "detection" else ():
+        for row in table.rows if table.task is Task.DETECTION else ():
             first = by_label[row.baseline] if row.baseline else row
             members.setdefault(table.run_id(first), {table.run_id(first): first}).setdefault(table.run_id(row), row)
     panels, left_out = list[PrecisionPanel](), list[str]()
@@ -93,7 +95,7 @@ def _curve(row: Row, is_baseline: bool, result: Result) -> Curve | None:
     from sgenet.evaluation.coco_eval import Matches, precision_recall
 
     try:
-        matches = Matches.load(result.folder / "matches.npz")
+        matches = Matches.load(result.folder / paths.MATCHES)
     except InputError:  # where a gain needs the file, a sentence tells it
         return None
     curves = [precision_recall(matches, iou) for iou in IOUS.values()]

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sgenet.config.params import Settings
 from sgenet.config.runs import Replication
+from sgenet.data.manifest import Manifest
 from sgenet.errors import InputError
 from sgenet.report.cells import CellTable
 from sgenet.report.methods.deviations import deviations
@@ -50,7 +50,7 @@ class Methods:
 
 
 def describe(
-    replication: Replication, tables: list[CellTable], found: Found, manifests: dict[str, Settings | None]
+    replication: Replication, tables: list[CellTable], found: Found, manifests: dict[str, Manifest | None]
 ) -> Methods:
     """Compare with the paper, and tell what could come next; never raises for bad input.
 
@@ -82,7 +82,7 @@ def _own_settings(replication: Replication) -> Iterator[tuple[str, str]]:
     for table in replication.tables:
         for row in table.rows:
             words = [(in_words(table.task, key), value) for key, value in flatten(row.settings)]
-            if words and table.task != "complexity":
+            if words and table.task.trained:
                 told[table.run_id(row)] = "; ".join(f"{label}: {tell(value)}" for (label, tell), value in words)
     yield from told.items()
 

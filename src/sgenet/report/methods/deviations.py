@@ -2,26 +2,27 @@
 
 from collections.abc import Iterator
 
-from sgenet.config.params import Settings
 from sgenet.config.runs import Replication
+from sgenet.config.tasks import Task
+from sgenet.data.manifest import Manifest
 
 
-def deviations(replication: Replication, manifests: dict[str, Settings | None]) -> Iterator[str]:
+def deviations(replication: Replication, manifests: dict[str, Manifest | None]) -> Iterator[str]:
     """The sentences that hold for this replication.
 
     Args:
         replication: what was asked for.
         manifests: of the data by task; None where there are none.
     """
-    tasks = {run.task for run in replication.runs.values()}
+    tasks = replication.tasks
     if tasks:
         yield from _of_training(replication)
-    if "classification" in tasks:
+    if Task.CLASSIFICATION in tasks:
         yield (
             "Images are resized as 8-bit tensors by torchvision, bilinear and with antialiasing; the torchvision of "
             "2019 resized PIL images."
         )
-    if "detection" in tasks:
+    if Task.DETECTION in tasks:
         yield from _of_detection()
     for task, manifest in manifests.items():
         if task in tasks and (left_out := _left_out(manifest)):
@@ -37,7 +38,7 @@ def _of_training(replication: Replication) -> Iterator[str]:
     )
     if len(replication.seeds) == 1:
         yield ("One training a row decides, and how much of a gain is the luck of a training cannot be told from it.")
-    if replication.scale["device"] != "cpu":
+    if replication.scale.device != "cpu":
         yield (
             "On a GPU that has TF32, PyTorch computes convolutions of 32-bit numbers in it unless told otherwise, and "
             "it is not told otherwise here. The PyTorch of 2019 had no TF32."
@@ -62,8 +63,6 @@ def _of_detection() -> Iterator[str]:
     )
 
 
-def _left_out(manifest: Settings | None) -> int:
+def _left_out(manifest: Manifest | None) -> int:
     """Defects that the check of the data found."""
-    defects = manifest.get("defects") if manifest else None
-    kinds = defects.get("by_kind") if isinstance(defects, dict) else None
-    return sum(count for count in kinds.values() if isinstance(count, int)) if isinstance(kinds, dict) else 0
+    return sum(manifest.defects.by_kind.values()) if manifest and manifest.defects else 0

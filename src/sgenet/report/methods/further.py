@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sgenet.config import params, paths
-from sgenet.config.params import Settings
-from sgenet.config.runs import FIGURES_RUN, TASKS, Replication
+from sgenet.config.runs import FIGURES_RUN, Replication
+from sgenet.config.scales import Scale
+from sgenet.config.tasks import TASKS
 from sgenet.data.roots import variables
 from sgenet.errors import InputError
 from sgenet.report.results import Found
@@ -44,7 +45,7 @@ def next_steps(replication: Replication, found: Found) -> Iterator[Step]:
     if unchosen := sorted(known - chosen):
         yield Step(
             f"Add the tables that were left out ({', '.join(unchosen)}): in params/pipeline.yaml, or for once so:",
-            (_snakemake(replication, tables=[*replication.pipeline["tables"], *unchosen]),),
+            (_snakemake(replication, tables=[*replication.pipeline.tables, *unchosen]),),
         )
     yield from _larger_scales(replication)
     yield from _at_paper_scale(replication)
@@ -57,9 +58,9 @@ def _problems(found: Found) -> bool:
 
 def _missing(replication: Replication, found: Found) -> Iterator[str]:
     """What a whole replication has and this one lacks, in words."""
-    scale, tasks = replication.scale_name, {run.task for run in replication.runs.values()}
-    for task in TASKS:
-        if task in tasks and not paths.manifest(scale, task).exists():
+    scale = replication.scale_name
+    for task in replication.tasks:
+        if not paths.manifest(scale, task).exists():
             yield f"the data for {task}"
     runs = found.runs.values()
     if lacking := sum(len(run.missing) for run in runs):
@@ -68,7 +69,7 @@ def _missing(replication: Replication, found: Found) -> Iterator[str]:
         yield f"results of {lacking} of {len(runs) * len(replication.seeds)} trainings{told}"
     if not found.counts and not found.counts_problem:
         yield "the counts of parameters and operations"
-    if any(table.task == "complexity" for table in replication.tables) and not (found.latency or found.latency_problem):
+    if replication.timed and not (found.latency or found.latency_problem):
         yield "the latencies"
     if FIGURES_RUN in replication.runs and not paths.activations(scale).exists():
         yield "the measurements of figures 2 to 4"
@@ -81,13 +82,13 @@ def _larger_scales(replication: Replication) -> Iterator[Step]:
             settings = params.load_scale(scale)
         except InputError:
             continue  # not there, or not usable: then no step leads to it
-        places = [str(settings["data"][task].get("root", "")) for task in TASKS]
+        places = [getattr(settings.data.of(task), "root", "") for task in TASKS]
         names = dict.fromkeys(name for place in places for name in variables(place))
         yield Step(_of_scale(scale, settings, bool(names)), tuple(_commands(replication, scale, list(names))))
 
 
-def _of_scale(scale: str, settings: Settings, real_data: bool) -> str:
-    text = f"Scale {scale}: {settings['description']}."
+def _of_scale(scale: str, settings: Scale, real_data: bool) -> str:
+    text = f"Scale {scale}: {settings.description}."
     if real_data:
         text += (
             " Put the folders of your data in place of FOLDER; docs/data.md tells what stands where in them, and "
@@ -98,8 +99,8 @@ def _of_scale(scale: str, settings: Settings, real_data: bool) -> str:
 
 def _commands(replication: Replication, scale: str, names: list[str]) -> Iterator[str]:
     """The commands that lead to another scale; `names` are the environment variables that tell where its data are."""
-    chosen = replication.pipeline["tables"]
-    own = [] if chosen == params.load_pipeline()["tables"] else ["--tables", ",".join(chosen)]
+    chosen = replication.pipeline.tables
+    own = [] if chosen == params.load_pipeline().tables else ["--tables", ",".join(chosen)]
     plan = shlex.join(["sgenet", "plan", "--scale", scale, *own])
     export = "export " + " ".join(f"{name}=FOLDER" for name in names)
     if names and scale != "paper":
@@ -112,9 +113,9 @@ def _commands(replication: Replication, scale: str, names: list[str]) -> Iterato
 def _at_paper_scale(replication: Replication) -> Iterator[Step]:
     if replication.scale_name != "paper":
         return
-    if replication.scale["devices"] == 1:
+    if replication.scale.devices == 1:
         yield Step("Take eight GPUs a training, as the authors did: “devices: 8” in params/scales/paper.yaml.")
-    plain = [run.model for run in replication.runs.values() if run.task == "classification" and run.name == run.model]
+    plain = [run.model for run in replication.runs.values() if run.detector is None and run.name == run.model]
     if lacking := [model for model in plain if not paths.released(model).is_file()]:
         model = lacking[-1]
         yield Step(
@@ -129,7 +130,7 @@ def _at_paper_scale(replication: Replication) -> Iterator[Step]:
 
 def _snakemake(replication: Replication, target: str | None = None, **changes: Any) -> str:
     """The call of Snakemake for this replication with some changes, told by what params/pipeline.yaml has otherwise."""
-    default, wanted = params.load_pipeline(), replication.pipeline | changes
+    default, wanted = params.load_pipeline().plain(), replication.pipeline.plain() | changes
     config = [
         f"{key}={','.join(wanted[key]) if key == 'tables' else wanted[key]}"
         for key in ("scale", "seeds", "tables")

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sgenet.config import params
-from sgenet.config.params import Settings
-from sgenet.config.runs import FIGURES_RUN, TASKS, Replication, Run, collect_runs
-from sgenet.data.roots import COCO_DEFAULTS
+from sgenet.config.runs import FIGURES_RUN, Replication, Run, collect_runs
+from sgenet.config.scales import CocoData, EmbeddedImages, EmbeddedScenes, FigureSettings, ImageData
+from sgenet.config.tasks import TASKS
+from sgenet.data.manifest import Manifest
 from sgenet.pipeline.plan import CLASSES, SHIPPED, is_coco_2017
 from sgenet.report.evaluations import Result
 from sgenet.report.methods.wording import DETECTORS, flatten, in_words, plain, told_apart
@@ -33,7 +34,11 @@ _LIBRARIES = {
         "mmcv-lite": f"mmcv, {_UNKNOWN_VERSION}",
     },
 }
-_FIGURES = {"stage": ("Stage", 4), "groups": ("Groups of figure 2", [18, 22, 41]), "images": ("Images of figure 2", 9)}
+_FIGURES = {
+    "stage": ("Stage", 4),
+    "groups": ("Groups of figure 2", [18, 22, 41]),
+    "images": ("Images of figure 2", 9),
+}
 _CHANGES_NOTHING = ("workers",)  # keys of settings that no number depends on
 
 
@@ -81,7 +86,7 @@ class Comparison:
         return [setting for setting in self.settings if setting.differs is False]
 
 
-def compare(replication: Replication, found: Found, manifests: dict[str, Settings | None]) -> Iterator[Comparison]:
+def compare(replication: Replication, found: Found, manifests: dict[str, Manifest | None]) -> Iterator[Comparison]:
     """The comparisons, task by task; the paper's side is the recipe without any scale.
 
     Raises:
@@ -93,7 +98,7 @@ def compare(replication: Replication, found: Found, manifests: dict[str, Setting
         if runs := [run for run in replication.runs.values() if run.task == task]:
             yield from _of_task(task, runs, replication, of_paper, found, manifests[task])
     if FIGURES_RUN in replication.runs:
-        yield Comparison("Figures 2 to 4", tuple(_figures(replication.scale["figures"])))
+        yield Comparison("Figures 2 to 4", tuple(_figures(replication.scale.figures)))
 
 
 def _of_task(
@@ -102,11 +107,11 @@ def _of_task(
     replication: Replication,
     of_paper: dict[str, Run],
     found: Found,
-    manifest: Settings | None,
+    manifest: Manifest | None,
 ) -> Iterator[Comparison]:
     """What all runs of a task have in common; for several detectors, then what each has of its own."""
     results = [result for run in runs for result in found.runs[run.id].by_seed.values()]
-    around = [*_data(task, replication.scale["data"][task], manifest), *_trainings(task, replication, results)]
+    around = [*_data(task, replication.scale.data.of(task), manifest), *_trainings(task, replication, results)]
     rows, detectors = _settings(runs, of_paper), list(dict.fromkeys(run.detector for run in runs))
     if len(detectors) == 1:
         title = task.capitalize() if detectors[0] is None else DETECTORS.get(detectors[0], detectors[0])
@@ -128,7 +133,7 @@ def _settings(runs: list[Run], of_paper: dict[str, Run]) -> dict[str, list[Setti
     """The recipe of these runs by dotted key, in the order of the files: one entry where all runs agree."""
     pairs: dict[str, list[tuple[Any, Any, str]]] = {}
     for run in runs:
-        paper, ours = dict(flatten(of_paper[run.id].settings)), dict(flatten(run.settings))
+        paper, ours = dict(flatten(of_paper[run.id].settings.plain())), dict(flatten(run.settings.plain()))
         for key in dict.fromkeys((*paper, *ours)):
             pairs.setdefault(key, []).append((paper.get(key), ours.get(key), run.name.rpartition("/")[2]))
     found = {}
@@ -161,20 +166,23 @@ def _named(members: list[str], groups: list[tuple[Any, Any, list[str]]]) -> tupl
     return ("the others",) if members is largest and len(members) > 3 else tuple(members)
 
 
-def _data(task: str, asked: Settings, manifest: Settings | None) -> Iterator[Setting]:
+def _data(
+    task: str, asked: EmbeddedImages | ImageData | EmbeddedScenes | CocoData, manifest: Manifest | None
+) -> Iterator[Setting]:
     """Source and size of the data, as their manifest tells; before there is one, the source that the scale names."""
     source, name = _DATA[task]
     missing = "not prepared" if manifest is None else "not told"
-    found = asked["source"] if manifest is None else manifest.get("source", missing)
-    same = found == source and (source != "coco" or is_coco_2017(asked))
+    found = asked.source if manifest is None else manifest.source
+    same = found == source and (not isinstance(asked, CocoData) or is_coco_2017(asked))
     yield Setting("Data", name, name if same else _SOURCES.get(str(found), str(found)), not same, recipe=False)
-    splits = manifest["splits"] if manifest else {}
+    splits = manifest.splits if manifest else {}
     for label, split, images in zip(("Training", "Validation"), ("train", "val"), SHIPPED[source], strict=True):
-        yield _count(f"{label} images", images, splits.get(split, {}).get("images"), missing)
-    yield _count("Classes", CLASSES[source], len(manifest["classes"]) if manifest else None, missing)
+        yield _count(f"{label} images", images, splits[split].images if split in splits else None, missing)
+    yield _count("Classes", CLASSES[source], len(manifest.classes) if manifest else None, missing)
     if task == "detection":
-        limits = COCO_DEFAULTS["area_limits"]
-        areas = manifest["area_limits"] if manifest and "area_limits" in manifest else asked.get("area_limits", limits)
+        limits = list(CocoData.model_fields["area_limits"].default)
+        asked_limits = list(asked.area_limits) if isinstance(asked, CocoData | EmbeddedScenes) else limits
+        areas = list(manifest.area_limits) if manifest and manifest.area_limits else asked_limits
         paper, here = (f"{plain(value)} px²".replace(", ", " and ") for value in (limits, areas))
         yield Setting("Areas where medium and large objects begin", paper, here, areas != limits, recipe=False)
 
@@ -203,14 +211,14 @@ def _trainings(task: str, replication: Replication, results: list[Result]) -> It
         yield Setting("Library", paper, told, True if versions else None, recipe=False)
 
 
-def _version(origin: Settings, package: str) -> str:
+def _version(origin: dict[str, Any], package: str) -> str:
     versions = origin.get("versions")
     return f"{package} {versions[package] if isinstance(versions, dict) and package in versions else 'not told'}"
 
 
-def _figures(ours: Settings) -> Iterator[Setting]:
+def _figures(ours: FigureSettings) -> Iterator[Setting]:
     """What figures 2 to 4 show."""
     for key, (label, paper) in _FIGURES.items():
-        yield Setting(label, plain(paper), plain(ours[key]), ours[key] != paper, recipe=False)
+        yield Setting(label, plain(paper), plain(getattr(ours, key)), getattr(ours, key) != paper, recipe=False)
     shown = "the first validation images of each class in turn"
     yield Setting("Which images", "of dogs", shown, True, recipe=False)

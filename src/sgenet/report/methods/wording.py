@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
-from sgenet.config.params import Settings
-
 THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
 DETECTORS = {
     "retinanet": "RetinaNet",
@@ -47,13 +45,13 @@ def _probability(value: Any) -> str:
     return f"with probability {plain(value)}" if value else "none"
 
 
-def _schedule(value: Settings) -> str:
+def _schedule(value: dict[str, Any]) -> str:
     if value["type"] == "step" and {"milestones", "gamma"} <= value.keys():
         return f"× {plain(value['gamma'])} after epochs {plain(value['milestones'])}"
     return "a cosine to zero at the last epoch" if value == {"type": "cosine"} else plain(value)
 
 
-def _warmup(value: Settings) -> str:
+def _warmup(value: dict[str, Any]) -> str:
     if not value["iterations"]:
         return "none"
     return f"{plain(value['iterations'])} steps, linear from {plain(value['ratio'])} of the learning rate"
@@ -146,7 +144,7 @@ WORDS |= {
 _WHOLE = {"schedule": {"type", "milestones", "gamma"}, "warmup": {"iterations", "ratio"}}  # told in one
 
 
-def flatten(settings: Settings, place: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(settings: dict[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
     """Dotted keys and their values; the schedule and the warm-up stay whole where their words tell all of them."""
     for key, value in settings.items():
         dotted = f"{place}{key}"

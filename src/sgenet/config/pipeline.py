@@ -1,0 +1,46 @@
+"""What to run: params/pipeline.yaml."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from sgenet.config.model import Model
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,59}$")]
+
+
+class ReportSettings(Model):
+    """Statistics of the report."""
+
+    confidence: float = Field(gt=0.5, lt=1, description="of every interval")
+    bootstrap_samples: int = Field(
+        ge=100, le=100_000, description="resamples of the validation images behind an interval of AP"
+    )
+
+
+class WandB(Model):
+    """Where learning curves are logged."""
+
+    mode: Literal["online", "offline", "disabled"] = Field(
+        description="offline: `wandb sync wandb/offline-*` uploads later"
+    )
+    project: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,127}$", description="name of the W&B project")
+
+
+class Pipeline(Model):
+    """params/pipeline.yaml."""
+
+    scale: Name = Field(description="a file of params/scales/ without its ending")
+    tables: list[Name] = Field(
+        min_length=1, description="files of params/tables/ without their ending; the union of their runs is made"
+    )
+    seeds: int = Field(ge=1, le=1000, description="runs a row, with seeds 0, 1, ...")
+    report: ReportSettings = Field(description="statistics of the report")
+    wandb: WandB = Field(description="where learning curves are logged")
+
+    @field_validator("tables")
+    @classmethod
+    def _check_unique(cls, tables: list[str]) -> list[str]:
+        if len(set(tables)) < len(tables):
+            raise ValueError(f"found {tables}, expected different ones")
+        return tables

@@ -1,0 +1,261 @@
+"""Settings of a training and its evaluation: what params/recipes/ holds, and what scales and rows override."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, model_validator
+
+from sgenet.config.model import Above0, Count, Model, Positive, Share, partial
+
+Channels = Annotated[tuple[float, float, float], Field(strict=False)]
+
+
+class BAM(Model):
+    """Bottleneck Attention Module."""
+
+    reduction: Positive = Field(description="channels over hidden channels")
+    dilation: Positive = Field(description="of the position branch's 3x3 convolutions")
+
+
+class CBAM(Model):
+    """Convolutional Block Attention Module."""
+
+    reduction: Positive = Field(description="channels over hidden units of the channel gate")
+
+
+class GC(Model):
+    """Global Context."""
+
+    reduction: Positive = Field(description="channels over hidden channels")
+
+
+class SE(Model):
+    """Squeeze-and-Excitation."""
+
+    reduction: Positive = Field(description="channels over hidden units")
+
+
+class SGE(Model):
+    """Spatial Group-wise Enhance."""
+
+    groups: Positive = Field(description="channel groups at width 64; fewer in proportion in a narrower network")
+    gamma: float = Field(description="initial scale of the normalised similarity, for every group")
+    beta: float = Field(description="initial shift, for every group")
+    normalize: bool = Field(description="whether the similarity is normalised over the positions")
+    eps: Above0 | None = Field(None, description="added to the standard deviation; 1e-5 if not given")
+
+
+class SK(Model):
+    """Selective Kernel, the authors' modified form."""
+
+    groups: Positive = Field(
+        description="of the second 3x3 convolution at width 64; fewer in proportion in a narrower network"
+    )
+    reduction: Positive = Field(description="channels over hidden channels")
+
+
+class _Open(Model):
+    model_config = ConfigDict(extra="allow")
+
+
+class OwnModule(_Open):
+    """Settings of a module that users add; its class checks the others."""
+
+    groups: Positive | None = Field(None, description="counts at width 64; fewer in proportion in a narrower network")
+    reduction: Positive | None = Field(None, description="at most the channels of the first stage")
+
+
+class _Modules(_Open):
+    __pydantic_extra__: dict[str, OwnModule]
+
+
+class Attention(_Modules):
+    """Settings of the attention modules: name of the module -> keyword arguments of its class."""
+
+    bam: BAM | None = None
+    cbam: CBAM | None = None
+    gc: GC | None = None
+    se: SE | None = None
+    sge: SGE | None = None
+    sk: SK | None = None
+
+    def of(self, module: str) -> dict[str, Any]:
+        """Return the keyword arguments of a module's class."""
+        settings = getattr(self, module, None)
+        return settings.plain() if settings is not None else {}
+
+
+class Optimizer(Model):
+    """A torch.optim class and its arguments."""
+
+    type: Literal["SGD", "AdamW"] = Field(description="the class")
+    lr: Above0 = Field(description="highest learning rate")
+    momentum: Share | None = Field(None, description="SGD alone")
+    nesterov: bool | None = Field(None, description="SGD alone")
+    weight_decay: float | None = Field(None, ge=0, description="on every parameter")
+
+    @model_validator(mode="after")
+    def _check_arguments(self) -> "Optimizer":
+        for name in ("momentum", "nesterov"):
+            if self.type != "SGD" and getattr(self, name) is not None:
+                raise ValueError(f"{name}: found with {self.type}, expected only with SGD")
+        return self
+
+
+class Schedule(Model):
+    """How the learning rate falls."""
+
+    type: Literal["step", "cosine"] = Field(
+        description="step: by gamma after each milestone; cosine: to zero at the end"
+    )
+    milestones: list[Positive] | None = Field(None, description="epochs")
+    gamma: float | None = Field(None, gt=0, le=1, description="factor at each milestone")
+
+
+class Warmup(Model):
+    """Linear warm-up."""
+
+    iterations: Count = Field(description="its length")
+    ratio: float = Field(gt=0, le=1, description="first learning rate over the highest")
+
+
+class Network(Model):
+    """Settings of a network's size."""
+
+    width: int = Field(ge=1, le=1024, description="channels of the stem")
+    attention: Attention = Field(description="attention module -> its settings")
+
+
+class Training(Network):
+    """Settings that both tasks have."""
+
+    epochs: int = Field(ge=1, le=100_000, description="passes over the training set")
+    batch_size: Positive = Field(description="images a step over all devices")
+    device_batch_size: Positive = Field(
+        description="images that a device processes at once; gradients accumulate to batch_size"
+    )
+    optimizer: Optimizer = Field(description="a torch.optim class and its arguments")
+    schedule: Schedule = Field(description="how the learning rate falls")
+    flip: Share = Field(description="probability of a horizontal flip")
+    mean: Channels = Field(description="of the channels, 0 to 1")
+    std: Annotated[tuple[Above0, Above0, Above0], Field(strict=False)] = Field(description="of the channels, 0 to 1")
+    workers: int = Field(ge=0, le=1024, description="data-loader processes of each training process")
+
+
+class Classification(Training):
+    """Settings of a classification run."""
+
+    residual_gain: float = Field(ge=0, description="initial scale of each block's last batch normalisation")
+    precision: Literal["fp32", "bf16"] = Field(description="of forward passes; bf16: bfloat16 where it is exact enough")
+    compile: bool = Field(description="by torch.compile, which needs a C compiler or a GPU with triton")
+    resident: bool = Field(description="keep all images on the device, decoded: for small ones of one size")
+    drop_last: bool = Field(description="drop the last incomplete batch")
+    warmup_epochs: float = Field(ge=0, description="epochs of linear warm-up")
+    label_smoothing: float = Field(ge=0, lt=1, description="of the cross entropy")
+    image_size: int = Field(ge=32, description="side of the crop in pixels")
+    resize: int = Field(ge=32, description="shorter side before the centre crop, in pixels")
+    crop_scale: Annotated[tuple[Share, Share], Field(strict=False)] = Field(
+        description="smallest and largest area of the training crop, as a share of the image"
+    )
+
+
+class TestSettings(Model):
+    """What is kept of the detections."""
+
+    score_threshold: Share = Field(description="lowest score")
+    nms_iou: Share = Field(description="IoU of the suppression")
+    max_detections: Positive = Field(description="of an image")
+
+
+class RPN(Model):
+    """Region proposals of the two-stage detectors."""
+
+    box_loss_beta: Above0 = Field(description="beta of the smooth L1 loss")
+    allowed_border: int = Field(ge=-1, description="pixels an anchor may leave the image; -1 for any")
+    samples: int = Field(ge=2, description="anchors sampled an image")
+    train_candidates: Positive = Field(description="proposals a level before suppression in training")
+    train_proposals: Positive = Field(description="proposals kept in training")
+    test_proposals: Positive = Field(description="proposals kept in evaluation")
+
+
+class RoI(Model):
+    """Second stage of the two-stage detectors."""
+
+    box_loss_beta: Above0 = Field(description="beta of the smooth L1 loss")
+    samples: int = Field(ge=2, description="regions sampled an image")
+    fc_channels: Positive = Field(description="width of the box head")
+    sampling_ratio: Count = Field(description="RoIAlign samples a bin and side; 0 for adaptive")
+    aligned: bool = Field(description="RoIAlign with the half-pixel shift")
+
+
+class MaskHead(Model):
+    """Mask R-CNN: head of the masks."""
+
+    convs: Count = Field(description="its convolutions")
+    channels: Positive = Field(description="their channels")
+    roi_size: Positive = Field(description="bins a side of RoIAlign; a mask has twice as many pixels")
+
+
+class Detection(Training):
+    """Settings of a detection run; each detector adds its own."""
+
+    warmup: Warmup = Field(description="linear warm-up")
+    gradient_clip: Above0 = Field(description="largest L2 norm of the gradient")
+    image_scale: Annotated[tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]], Field(strict=False)] = (
+        Field(description="longer and shorter side at most, in pixels")
+    )
+    frozen_stages: int = Field(ge=-1, le=4, description="-1 none, 0 the stem, k the stem and k stages")
+    norm_eval: bool = Field(description="the backbone's batch normalisation stays in eval mode")
+    neck_channels: Positive = Field(description="channels of the feature pyramid")
+    legacy_boxes: bool = Field(description="box coder, anchors and assigners of mmdetection 1.x and before")
+    anchor_scale: Above0 = Field(description="side of the smallest anchor over its stride")
+    test: TestSettings = Field(description="what is kept of the detections")
+
+
+class RetinaNet(Detection):
+    """Settings of a run with RetinaNet."""
+
+    head_channels: Positive = Field(description="RetinaNet: channels of the head")
+    head_convs: Count = Field(description="RetinaNet: convolutions of each branch")
+    head_init_std: Above0 = Field(
+        description="RetinaNet: initial weights of the head's convolutions; the paper's 0.01 fades out a narrow head"
+    )
+    box_loss_beta: Above0 = Field(description="RetinaNet: beta of the smooth L1 loss")
+
+
+class TwoStage(Detection):
+    """Settings of a run with Faster or Cascade R-CNN."""
+
+    rpn: RPN = Field(description="region proposals of the two-stage detectors")
+    roi: RoI = Field(description="second stage of the two-stage detectors")
+
+
+class MaskRCNN(TwoStage):
+    """Settings of a run with Mask R-CNN."""
+
+    mask: MaskHead = Field(description="Mask R-CNN: head of the masks")
+
+
+DETECTORS: dict[str, type[Detection]] = {
+    "retinanet": RetinaNet,
+    "faster-rcnn": TwoStage,
+    "mask-rcnn": MaskRCNN,
+    "cascade-rcnn": TwoStage,
+}
+
+
+class _AnyDetector(RetinaNet, MaskRCNN):
+    pass
+
+
+ClassificationOverrides: Any = partial(Classification)
+
+
+class DetectionOverrides(partial(_AnyDetector)):  # type: ignore[misc] # made from the settings above
+    """Settings that a scale, a row, a detector or a model changes."""
+
+    detectors: dict[str, "DetectionOverrides"] | None = Field(
+        None, description="detector -> settings of its own, over the common ones"
+    )
+    models: dict[str, "DetectionOverrides"] | None = Field(
+        None, description="model, or a pattern such as *resnet101 -> settings of its own, over those of the detector"
+    )
