@@ -17,8 +17,8 @@ from bench.output import write
 from sgenet.classification.resident import ResidentImages
 from sgenet.data.splits import ImageFiles
 from sgenet.data.tensors import read_tensor
+from sgenet.training import devices
 from sgenet.training.batches import Order, own_pieces, train_loader
-from sgenet.training.devices import take
 
 TURNS = 5
 IMAGES = {  # what -> height and width, side of the crop, number of images, format
@@ -29,7 +29,7 @@ IMAGES = {  # what -> height and width, side of the crop, number of images, form
 
 def bench() -> None:
     """Measure an epoch with two workers, and write the results."""
-    device = take("auto")
+    device = devices.acquire("auto")
     rows = [
         row
         for what, (sides, crop, count, ending) in IMAGES.items()

@@ -1,28 +1,11 @@
-"""Locks that die with their holder, and what DVC leaves of its own."""
+"""Processes of DVC in a checkout, and processes that have ended."""
 
 import json
 import os
 import signal
 import subprocess
-import sys
 
-import pytest
-
-from sgenet.errors import InputError
 from sgenet.runtime import processes
-
-HOLD = "import sys, time; from pathlib import Path; from sgenet.runtime import processes; " \
-    "processes.hold(Path(sys.argv[1]), 'it'); print('held', flush=True); time.sleep(600)"  # fmt: skip
-
-
-def test_a_lock_names_its_holder_and_ends_with_it(tmp_path):
-    holder = subprocess.Popen([sys.executable, "-c", HOLD, tmp_path / "lock"], stdout=subprocess.PIPE)
-    assert holder.stdout.readline() == b"held\n"
-    with pytest.raises(InputError, match=f"it is in use by process {holder.pid} on "):
-        processes.hold(tmp_path / "lock", "it")
-    holder.kill()
-    holder.wait()
-    processes.release(processes.hold(tmp_path / "lock", "it"))
 
 
 def test_what_a_killed_dvc_left_does_not_count_and_is_removed(tmp_path):

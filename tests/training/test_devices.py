@@ -125,7 +125,7 @@ def test_an_item_is_the_same_whatever_came_before():
 HOLD = """
 import sys, time
 from sgenet.training import devices
-print(*devices.hold(sys.argv[2:], int(sys.argv[1])), flush=True)
+print(*devices.acquire_gpus(sys.argv[2:], int(sys.argv[1])), flush=True)
 time.sleep(600)
 """
 
@@ -165,9 +165,9 @@ def test_locks_that_others_prepared_are_refused(tmp_path, monkeypatch):
     (tmp_path / "sgenet-gpu-0.lock").symlink_to(tmp_path / "made")
     os.mkfifo(tmp_path / "sgenet-gpu-1.lock")
     (tmp_path / "sgenet-gpu-2.lock").mkdir()
-    for name in ("0", "1", "2"):
-        with pytest.raises(InputError, match=f"gpu-{name}.lock: cannot be opened .*, expected a file that locks a GPU"):
-            devices.hold([name], 1)
+    for name, found in (("0", "cannot be written .too many levels"), ("1", "is not a reg"), ("2", "cannot be written")):
+        with pytest.raises(InputError, match=f"gpu-{name}.lock: {found}"):
+            devices.acquire_gpus([name], 1)
     assert not (tmp_path / "made").exists()
 
 
@@ -175,19 +175,19 @@ def test_more_gpus_than_there_are_is_told(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
     with pytest.raises(InputError, match="devices: found 3 in the scale, expected at most the 2 CUDA devices here"):
-        devices.take("cuda", 3)
-    monkeypatch.setattr(devices, "hold", lambda visible, count: visible[:count])
-    assert devices.take("auto", 1) == "cuda" and os.environ["CUDA_VISIBLE_DEVICES"] == "4"
+        devices.acquire("cuda", 3)
+    monkeypatch.setattr(devices, "acquire_gpus", lambda visible, count: visible[:count])
+    assert devices.acquire("auto", 1) == "cuda" and os.environ["CUDA_VISIBLE_DEVICES"] == "4"
 
 
 def test_under_another_launcher_each_process_locks_the_gpu_of_its_number(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4, 7")
     held = []
-    monkeypatch.setattr(devices, "hold", lambda visible, count: held.append((visible, count)) or visible)
+    monkeypatch.setattr(devices, "acquire_gpus", lambda visible, count: held.append((visible, count)) or visible)
     for name in ("RANK", "LOCAL_RANK"):
         monkeypatch.setenv(name, "1")
-    assert devices.take("cuda", 2) == "cuda" and held == [(["7"], 1)]
+    assert devices.acquire("cuda", 2) == "cuda" and held == [(["7"], 1)]
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "4, 7"  # by which NCCL and mmengine count
 
 
@@ -232,6 +232,6 @@ def test_what_torch_cannot_do_is_told_in_a_sentence(error, sentence):
 def test_without_a_gpu_auto_is_the_cpu_and_cuda_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert devices.take("auto") == "cpu" == devices.take("cpu", 2)
+    assert devices.acquire("auto") == "cpu" == devices.acquire("cpu", 2)
     with pytest.raises(InputError, match="0 CUDA devices here"):
-        devices.take("cuda")
+        devices.acquire("cuda")

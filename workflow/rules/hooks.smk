@@ -5,7 +5,7 @@ import subprocess
 from functools import partial
 
 from sgenet import errors
-from sgenet.runtime import processes
+from sgenet.runtime import locks, processes
 
 STOPPED = []  # signals that ask this workflow to stop
 UNRECORDED = Path(
@@ -17,7 +17,7 @@ def be_alone():
     """Refuse to work beside another Snakemake or DVC in this checkout; end when the DVC that runs a stage is gone."""
     dvc = processes.dvc_of_stage()
     try:
-        processes.hold(processes.LOCK, "this checkout")
+        locks.acquire(locks.CHECKOUT, "this checkout")
         other = dvc or processes.dvc_at_work(Path(), patience=3)
         if other != dvc:
             raise InputError(

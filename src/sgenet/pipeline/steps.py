@@ -55,7 +55,7 @@ def train(replication: Replication, run: Run, seed: int) -> None:
     identity = {**run.identity, "device": device, "weights": start}
     folder = resume.resume_folder(run.id, scale, seed, identity, manifest["fingerprint"])
     output = paths.training(scale, run.id, seed)
-    with resume.hold(folder) if devices.leads() else nullcontext():
+    with resume.lock(folder) if devices.leads() else nullcontext():
         if count > 1 and not devices.launched():
             from sgenet.training.batches import pieces_of_step
 
@@ -226,7 +226,7 @@ def _device(replication: Replication, count: int = 1) -> str:
     """Lock `count` of the scale's devices, set torch's number of threads to the scale's, and return the device."""
     import torch
 
-    device = devices.take(replication.scale["device"], count)
+    device = devices.acquire(replication.scale["device"], count)
     torch.set_num_threads(replication.scale["threads"])
     return device
 

@@ -9,9 +9,9 @@ forks.
 """
 
 import contextlib
-import fcntl
 import gc
 import json
+import math
 import os
 import select
 import shutil
@@ -27,6 +27,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from sgenet.errors import InputError
+from sgenet.runtime.locks import lock
 from sgenet.runtime.processes import alive
 
 SERVE = "--fork-server"  # first argument of `sgenet`, followed by a folder: run as the server
@@ -69,7 +71,7 @@ def run(arguments: list[str]) -> int | None:
                 for number in (signal.SIGINT, signal.SIGTERM):
                     signal.signal(number, lambda number, _: os.kill(child, number))
                 return int(answers.readline() or _LOST)
-    except OSError:  # the server ended; if it has not forked yet, the step runs in its own process
+    except (OSError, InputError):  # the server ended; if it has not forked yet, the step runs in its own process
         return _LOST if child else None
     return None
 
@@ -154,8 +156,7 @@ def _connect(folder: Path) -> socket.socket | None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not _is_private(folder):
         return None
-    with open(folder / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with lock(folder / "lock", str(folder), patience=math.inf):
         connection = _try(folder)
         if connection is None:
             (folder / "socket").unlink(missing_ok=True)

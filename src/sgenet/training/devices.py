@@ -5,12 +5,10 @@ first free GPUs among the visible ones (CUDA_VISIBLE_DEVICES), and waits if too 
 settings of the scale.
 """
 
+import contextlib
 import ctypes
-import errno
-import fcntl
 import os
 import signal
-import stat
 import subprocess
 import sys
 import time
@@ -20,14 +18,16 @@ from pathlib import Path
 
 from sgenet.errors import InputError
 from sgenet.provenance.origin import cpu_name
+from sgenet.runtime import locks
+from sgenet.runtime.locks import InUseError
 
 LOCKS = Path("/tmp")  # not TMPDIR, which may differ from job to job
-_HELD = "SGENET_GPUS_HELD"  # set for processes that a run starts on the GPUs that it has locked
+_LOCKED = "SGENET_GPUS_HELD"  # set for processes that a run starts on the GPUs that it has locked
 _PARENT = "SGENET_PARENT"  # also set for them: process id of the run that started them
-_held: list[int] = []  # locks, kept until this process ends
+_acquired: list[str] = []  # names of the GPUs that this process has locked
 
 
-def take(device: str, count: int = 1) -> str:
+def acquire(device: str, count: int = 1) -> str:
     """Resolve `cpu`, `cuda` or `auto` to `cpu` or `cuda`, and lock `count` GPUs.
 
     Call it before anything uses CUDA. GPUs that are not locked here are hidden from this process and its children.
@@ -35,7 +35,7 @@ def take(device: str, count: int = 1) -> str:
     Raises:
         InputError: there are fewer GPUs than requested.
     """
-    if os.environ.get(_HELD):
+    if os.environ.get(_LOCKED):
         return "cuda"
     import torch
 
@@ -44,7 +44,7 @@ def take(device: str, count: int = 1) -> str:
     if device == "cpu" or (device == "auto" and not there):
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # mmengine would use a visible GPU
         return "cpu"
-    if _held:
+    if _acquired:
         return "cuda"
     listed = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = [str(index) for index in range(there)] if listed is None else listed.split(",")[:there]
@@ -53,55 +53,34 @@ def take(device: str, count: int = 1) -> str:
         visible, count = visible[local_rank() :][:1], 1
     if len(visible) < count:
         raise InputError(f"devices: found {count} in the scale, expected at most the {len(visible)} CUDA devices here")
-    held = hold(visible, count)
+    names = acquire_gpus(visible, count)
     if not launched():
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(held)
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names)
     return "cuda"
 
 
-def hold(visible: list[str], count: int) -> list[str]:
+def acquire_gpus(visible: list[str], count: int) -> list[str]:
     """Wait until `count` of these GPUs are free, lock them until this process ends, and return their names."""
     reported = False
     while True:
-        locks = [(name, lock) for name in visible if (lock := _lock(name)) is not None]
-        for _, lock in locks[count:] if len(locks) >= count else locks:
-            os.close(lock)
-        if len(locks) >= count:
-            _held.extend(lock for _, lock in locks[:count])
-            return [name for name, _ in locks[:count]]
+        acquired: dict[str, int] = {}
+        for name in visible:
+            if len(acquired) < count:
+                with contextlib.suppress(InUseError):
+                    acquired[name] = locks.acquire(_lock_file(name), f"GPU {name}", all_users=True)
+        if len(acquired) == count:
+            _acquired.extend(acquired)
+            return list(acquired)
+        for lock in acquired.values():
+            locks.release(lock)
         if not reported:
             print(f"waiting for {count} of the GPUs {', '.join(visible)}, which other runs have locked", flush=True)
             reported = True
         time.sleep(1)
 
 
-def _lock(name: str) -> int | None:
-    path = LOCKS / f"sgenet-gpu-{_uuids().get(name, name).replace('/', '_')}.lock"
-    try:
-        file = _open_lock(path)
-    except OSError as error:  # ELOOP for a symbolic link
-        reason = (error.strerror or "unknown reason").lower()
-        raise InputError(f"{path}: cannot be opened ({reason}), expected a file that locks a GPU") from None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(file)
-        return None
-    return file
-
-
-def _open_lock(path: Path) -> int:
-    """Open a lock file in a world-writable folder: without following a link or blocking on a pipe."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-    try:
-        file = os.open(path, flags)  # O_CREAT on another user's file may be refused
-    except FileNotFoundError:
-        file = os.open(path, flags | os.O_CREAT)
-        os.chmod(file, 0o666)  # independent of the umask: other users must be able to open it
-    if not stat.S_ISREG(os.fstat(file).st_mode):
-        os.close(file)
-        raise OSError(errno.EINVAL, "not a regular file")
-    return file
+def _lock_file(name: str) -> Path:
+    return LOCKS / f"sgenet-gpu-{_uuids().get(name, name).replace('/', '_')}.lock"
 
 
 @cache
@@ -182,7 +161,7 @@ def leave() -> None:
 def launch(arguments: list[str], count: int, device: str) -> None:
     """Run `sgenet` with these arguments in `count` processes, one per device, with torchrun's launcher.
 
-    `device` is what `take` returned for all of them.
+    `device` is what `acquire` returned for all of them.
 
     Raises:
         SystemExit: with the status of the first process that failed, or 128 plus the signal that ended it.
@@ -197,7 +176,7 @@ def launch(arguments: list[str], count: int, device: str) -> None:
     logging.disable()  # the step itself reports what is wrong
     os.environ[_PARENT] = str(os.getpid())
     if device == "cuda":
-        os.environ[_HELD] = "1"
+        os.environ[_LOCKED] = "1"
     # The processes rendezvous in a store on a free port. torchrun's default backend, `c10d`, is not used: it unpickles
     # the content of its store, which other users of this machine may reach. The launcher finds the store by its port.
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, multi_tenant=True)

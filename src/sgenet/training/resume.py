@@ -8,7 +8,6 @@ import json
 import pickle
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 
 from sgenet.config.params import Settings
 from sgenet.errors import InputError
-from sgenet.runtime import processes
+from sgenet.runtime import locks
 from sgenet.runtime.files import put, temporary_path, write_text
 from sgenet.weights.checkpoints import fit_weights
 from sgenet.weights.pickles import check_pickles
@@ -48,18 +47,13 @@ def resume_folder(run_id: str, scale: str, seed: int, settings: Settings, finger
     return RESUME / scale / run_id.replace("/", "_") / f"seed-{seed}-{digest}"
 
 
-@contextlib.contextmanager
-def hold(folder: Path) -> Iterator[None]:
+def lock(folder: Path) -> contextlib.AbstractContextManager[None]:
     """Lock a run's folder for this process; waits a few seconds for a process that is about to end.
 
     Raises:
         InputError: another process trains this run; the message names it.
     """
-    lock = processes.hold(folder / _LOCK, str(folder), patience=_PATIENCE)
-    try:
-        yield
-    finally:
-        processes.release(lock)
+    return locks.lock(folder / _LOCK, str(folder), _PATIENCE)
 
 
 def save_checkpoint(runner: Runner, history: list[dict[str, float]], best: Weights | None, folder: Path) -> None:
