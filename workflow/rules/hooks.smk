@@ -26,7 +26,7 @@ def be_alone():
     except InputError as error:
         sys.exit(str(error))
     if dvc:
-        processes.follow(dvc)
+        processes.end_with(dvc)
     else:
         UNRECORDED.touch()
 

@@ -83,22 +83,28 @@ def dvc_of_stage() -> int | None:
     return next((caller.pid for caller in callers if "dvc" in _command(caller)), None)
 
 
-def follow(process: int) -> None:
-    """Stop this process with SIGTERM when another process of this machine has ended."""
+def end_with(process: int, number: int = signal.SIGTERM) -> None:
+    """Send the signal `number` to this process as soon as another process of this machine has ended, even by SIGKILL.
+
+    Workflows end with the DVC that runs them as a stage, steps with their workflow, forks of the fork server with the
+    command that they run, and the processes of a distributed training with the one that launched them. (The workers of
+    data loaders end with their process by torch's own means.)
+    """
 
     def wait() -> None:
         while alive(process):
-            time.sleep(1)
-        os.kill(os.getpid(), signal.SIGTERM)
+            with contextlib.suppress(psutil.Error):  # the timeout, since it may remain as a zombie
+                psutil.Process(process).wait(timeout=1)
+        os.kill(os.getpid(), number)
 
     threading.Thread(target=wait, daemon=True).start()
 
 
-def follow_workflow() -> None:
-    """Stop this step when its workflow, on the same machine, has ended, even if it was killed by SIGKILL."""
+def end_with_workflow() -> None:
+    """Stop this step with SIGTERM when its workflow, on the same machine, has ended."""
     host, _, process = os.environ.get(WORKFLOW, "").rpartition(":")
     if host == socket.gethostname() and process.isdecimal():
-        follow(int(process))
+        end_with(int(process))
 
 
 def stop_on_signals() -> None:

@@ -6,7 +6,6 @@ settings of the scale.
 """
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from sgenet.errors import InputError
 from sgenet.provenance.origin import cpu_name
-from sgenet.runtime import locks
+from sgenet.runtime import locks, processes
 from sgenet.runtime.locks import InUseError
 
 LOCKS = Path("/tmp")  # not TMPDIR, which may differ from job to job
@@ -130,7 +129,8 @@ def join(device: str) -> None:
     from torch import distributed
 
     if os.environ.get(_PARENT):
-        _end_with(int(os.environ[_PARENT]))
+        # It has locked the GPUs and the folder of checkpoints. SIGKILL, since this process may wait in a library.
+        processes.end_with(int(os.environ[_PARENT]), signal.SIGKILL)
     warnings.filterwarnings("ignore", message="Grad strides do not match")  # harmless for 1 x 1 convolutions
     for library in ("OMP", "MKL"):  # mmengine would set it with a warning; the scale sets torch's threads
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
@@ -140,14 +140,6 @@ def join(device: str) -> None:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # all processes run on this machine
     if not distributed.is_initialized():
         distributed.init_process_group("nccl" if device == "cuda" else "gloo")
-
-
-def _end_with(parent: int) -> None:
-    """End this process when the parent that locks its GPUs ends, even by SIGKILL (on Linux only)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG; SIGKILL, since it may wait in a library
-        if os.getppid() != parent:  # the parent ended before the call above
-            raise SystemExit(128 + signal.SIGKILL)
 
 
 def leave() -> None:
