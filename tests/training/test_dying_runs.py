@@ -15,7 +15,7 @@ from sgenet.cli import main
 from sgenet.config import paths
 from sgenet.errors import InputError
 from sgenet.training import batches, resume
-from sgenet.training.engine import EpochHook
+from sgenet.training.step_hooks import SeedHook
 from support.faults import forked, sgenet
 
 ROOT = Path(__file__).parents[2]
@@ -83,14 +83,14 @@ def check_continued(train, whole, run_id):
 
 def at_the_end(act):
     """Call `act` with the runner before the last iteration of the second epoch."""
-    before = EpochHook.before_train_iter
+    before = SeedHook.before_train_iter
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         if runner.epoch == 1 and batch_idx + 1 == len(runner.train_dataloader):
             act(next(weight for weight in runner.model.parameters() if weight.requires_grad))
         return before(self, runner, batch_idx, data_batch)
 
-    return lambda patch: patch.setattr(EpochHook, "before_train_iter", before_train_iter)
+    return lambda patch: patch.setattr(SeedHook, "before_train_iter", before_train_iter)
 
 
 def poison(weight):

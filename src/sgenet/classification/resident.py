@@ -38,7 +38,7 @@ class ResidentImages:
     def __init__(
         self, dataset: Any, batches: Pieces | list[list[int]], settings: Settings, device: str, seed: int | None = None
     ) -> None:
-        self.dataset = self  # mmengine and EpochHook use this attribute
+        self.dataset = self  # mmengine and SeedHook use this attribute
         self.batch_sampler, self.settings, self.device, self.seed, self.epoch = batches, settings, device, seed, 0
         self.images, self.labels = load(dataset, settings["workers"], device)
 

@@ -10,6 +10,7 @@ from mmengine.evaluator import BaseMetric, Evaluator
 from sgenet.classification.classifier import Classifier, build_loaders, build_network
 from sgenet.config.runs import Run
 from sgenet.training import engine
+from sgenet.training.hooks import Log, training_hooks
 from sgenet.weights.checkpoints import load_weights
 
 
@@ -48,7 +49,7 @@ def train(
     seed: int,
     device: str,
     weights: Path | None = None,
-    log: engine.Log | None = None,
+    log: Log | None = None,
 ) -> None:
     """Train a run to its end, continuing from `folder` if it was interrupted.
 
@@ -82,7 +83,7 @@ def train(
         val_evaluator=Evaluator(Accuracy()),
         optim_wrapper=optimizer,
         param_scheduler=engine.schedulers(settings, [start] if end else [], steps),
-        custom_hooks=[engine.EpochHook(run.id, folder, output, seed, classifier.network, best="top1", log=log)],
+        custom_hooks=training_hooks(run.id, folder, output, seed, classifier.network, best="top1", log=log),
         env_cfg={"cudnn_benchmark": True},  # all images have one size
         **engine.runner_settings(folder, seed, settings["epochs"]),
     )

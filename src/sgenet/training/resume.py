@@ -25,6 +25,7 @@ from sgenet.weights.pickles import check_pickles
 
 RESUME = Path(".resume")  # outside all declared outputs, which Snakemake deletes before a job starts
 Weights = dict[str, Tensor]
+Row = dict[str, float]  # of the history: an epoch's numbers by name
 _LOCK = "lock"
 _PATIENCE = 5  # seconds
 _KEPT = 2
@@ -56,7 +57,7 @@ def lock(folder: Path) -> contextlib.AbstractContextManager[None]:
     return locks.lock(folder / _LOCK, str(folder), _PATIENCE)
 
 
-def save_checkpoint(runner: Runner, history: list[dict[str, float]], best: Weights | None, folder: Path) -> None:
+def save_checkpoint(runner: Runner, history: list[Row], best: Weights | None, folder: Path) -> None:
     """Write everything that a run needs to continue after the epochs of `history`; keep the newest two checkpoints.
 
     A checkpoint is a single file, written atomically, with the checksum of its content in its name, so that all of its
@@ -170,7 +171,7 @@ def _bare(model: nn.Module) -> nn.Module:
     return module
 
 
-def write_history(history: list[dict[str, float]], path: Path) -> None:
+def write_history(history: list[Row], path: Path) -> None:
     """Write one row per epoch as CSV."""
     lines = [",".join(history[0])]
     lines += [",".join(map(_exact, row.values())) for row in history]
@@ -182,7 +183,7 @@ def _exact(value: float) -> str:
     return str(int(value)) if float(value).is_integer() else repr(float(value))
 
 
-def read_history(path: Path) -> list[dict[str, float]]:
+def read_history(path: Path) -> list[Row]:
     """Read a history.csv back."""
     with open(path, newline="", encoding="utf-8") as file:
         return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
