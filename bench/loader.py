@@ -18,7 +18,7 @@ from sgenet.classification.resident import ResidentImages
 from sgenet.data.splits import ImageFiles
 from sgenet.data.tensors import read_tensor
 from sgenet.training import devices
-from sgenet.training.batches import Order, own_pieces, train_loader
+from sgenet.training.batches import MicroBatchSampler, SeededSampler, train_loader
 
 TURNS = 5
 IMAGES = {  # what -> height and width, side of the crop, number of images, format
@@ -65,13 +65,13 @@ def _loaders(folder: Path, files: list[str], sides: tuple[int, int], crop: int, 
     labels = np.zeros(len(files), np.int64)
     images, bare = ImageFiles(folder, files, labels, ["c"], v2.Compose(steps)), ImageFiles(folder, files, labels, ["c"])
     images.reader = bare.reader = read_tensor
-    pieces = BatchSampler(Order(images, 0), 32, drop_last=True)
+    micro_batches = BatchSampler(SeededSampler(images, 0), 32, drop_last=True)
     loaders: dict[str, Any] = {
         "torchvision": DataLoader(plain, 32, shuffle=True, num_workers=2, drop_last=True),
-        "ours": train_loader(pieces, settings, device, drop_last=True),
+        "ours": train_loader(micro_batches, settings, device, drop_last=True),
     }
     if sides == (crop, crop):
-        own = own_pieces(pieces, settings, True)
+        own = MicroBatchSampler(micro_batches, 1, drop_last=True)
         crops = {**settings, "crop_scale": [0.08, 1.0]}
         loaders[f"ours, resident ({device})"] = ResidentImages(bare, own, crops, device, 0)
     return loaders

@@ -78,36 +78,36 @@ def test_two_processes_give_the_numbers_of_one(project, unpickled, monkeypatch, 
         assert torch.allclose(other_weights[key], value, rtol=1e-3, atol=1e-5), key
 
 
-def test_pieces_are_dealt_out_whole_and_in_turn(monkeypatch):
-    order = batches.Order(list(range(26)), seed=3)
+def test_micro_batches_are_shared_in_turn_and_in_complete_steps(monkeypatch):
+    order = batches.SeededSampler(list(range(26)), seed=3)
 
     def dealt(world, drop_last):
         found = []
         for rank in range(world):
             monkeypatch.setattr(batches, "get_dist_info", lambda rank=rank: (rank, world))
-            pieces = batches.Pieces(BatchSampler(order, 2, drop_last), 4, drop_last)
-            found.append(list(pieces))
-            assert len(found[-1]) == len(pieces)
-        return [piece for turn in zip(*found, strict=True) for piece in turn]
+            micro_batches = batches.MicroBatchSampler(BatchSampler(order, 2, drop_last), 4, drop_last)
+            found.append(list(micro_batches))
+            assert len(found[-1]) == len(micro_batches)
+        return [micro_batch for turn in zip(*found, strict=True) for micro_batch in turn]
 
     alone = dealt(1, True)
-    assert len(alone) == 12 and len({index for piece in alone for index in piece}) == 24  # 3 steps of 8
+    assert len(alone) == 12 and len({index for micro_batch in alone for index in micro_batch}) == 24  # 3 steps of 8
     assert dealt(2, True) == alone and dealt(4, True) == alone
     filled = dealt(1, False)
     assert len(filled) == 16 and filled[13:] == filled[:3] and dealt(2, False) == filled
-    assert sorted(index for piece in filled[:13] for index in piece) == list(range(26))
+    assert sorted(index for micro_batch in filled[:13] for index in micro_batch) == list(range(26))
     order.set_epoch(1)
     assert dealt(1, True) != alone
 
 
 def test_a_batch_that_devices_cannot_share_is_refused(monkeypatch):
     settings = {"batch_size": 16, "device_batch_size": 8}
-    assert batches.pieces_of_step(settings) == 2
+    assert batches.micro_batches_per_step(settings) == 2
     monkeypatch.setattr(batches, "get_dist_info", lambda: (0, 4))
     with pytest.raises(
         InputError, match="device_batch_size: found 8 on 4 devices, expected .* to divide the batch_size of 16"
     ):
-        batches.pieces_of_step(settings)
+        batches.micro_batches_per_step(settings)
 
 
 def test_an_item_is_the_same_whatever_came_before():
@@ -115,7 +115,7 @@ def test_an_item_is_the_same_whatever_came_before():
         def __getitem__(self, index):
             return index, torch.rand(2).tolist(), np.random.rand(), random.random()
 
-    data = batches.Seeded(Drawn(), seed=1)
+    data = batches.SeededDataset(Drawn(), seed=1)
     first, second = data[3], data[4]
     assert data[3] == first != second
     data.epoch = 1
@@ -208,10 +208,10 @@ def test_processes_end_with_the_one_that_started_them(prepared_project):
 
 def test_memory_is_pinned_where_a_gpu_takes_the_batches():
     settings = {"batch_size": 2, "device_batch_size": 2, "workers": 0}
-    pieces = BatchSampler(batches.Order([0] * 4, 0), 2, True)
+    micro_batches = BatchSampler(batches.SeededSampler([0] * 4, 0), 2, True)
     for device, pinned in (("cuda", True), ("cpu", False)):
         assert batches.test_loader([0] * 4, settings, device).pin_memory is pinned
-        assert batches.train_loader(pieces, settings, device, drop_last=True).pin_memory is pinned
+        assert batches.train_loader(micro_batches, settings, device, drop_last=True).pin_memory is pinned
 
 
 @pytest.mark.parametrize(

@@ -118,14 +118,14 @@ def test_what_diverges_at_the_end_of_an_epoch_leaves_a_good_checkpoint(train, wh
 
 def in_second_epoch(act):
     """Have the process that reads a training image call `act` in the second epoch."""
-    read = batches.Seeded.__getitem__
+    read = batches.SeededDataset.__getitem__
 
     def getitem(self, index):
         if self.epoch == 1:
             act()
         return read(self, index)
 
-    return lambda patch: patch.setattr(batches.Seeded, "__getitem__", getitem)
+    return lambda patch: patch.setattr(batches.SeededDataset, "__getitem__", getitem)
 
 
 def raise_(error):

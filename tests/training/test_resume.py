@@ -21,7 +21,7 @@ from torch import nn
 
 from sgenet.errors import InputError
 from sgenet.training import resume
-from sgenet.training.resume import forget, load_checkpoint, lock, newest_checkpoint, save_checkpoint
+from sgenet.training.resume import load_checkpoint, lock, newest_checkpoint, remove_checkpoints, save_checkpoint
 
 
 class Small(SimpleNamespace):
@@ -268,7 +268,7 @@ class Holder:
                     signal.pause()
                 os.write(told[1], b"holds\n")
                 os.read(self._orders[0], 1)
-                forget(folder)
+                remove_checkpoints(folder)
                 os.write(told[1], b"forgot\n")
                 signal.pause()
 
@@ -344,7 +344,7 @@ def test_nothing_is_left_of_a_run_that_is_done_and_another_may_begin(start, run,
     assert not list(tmp_path.iterdir())
     other = run.with_name("seed-1")
     with lock(run), lock(other):  # though the first one still lives
-        forget(run)
+        remove_checkpoints(run)
     assert list(tmp_path.rglob("*")) == [other.parent, other, other / "lock"]
 
 

@@ -108,7 +108,7 @@ def test_killed_before_its_state_is_forgotten_a_run_ends_the_same(replication, m
         raise InterruptionError
 
     with monkeypatch.context() as patched:
-        patched.setattr(resume, "forget", interrupt)
+        patched.setattr(resume, "remove_checkpoints", interrupt)
         with pytest.raises(InterruptionError):
             steps.train(replication, run, 0)
     before = {path.name: path.read_bytes() for path in output.iterdir() if path.name != "training.json"}

@@ -53,8 +53,8 @@ def train(
     torch.manual_seed(seed)
     detector = MODELS.build(config.model).to(memory_format=torch.channels_last)
     dataset = DATASETS.build(config.train_dataloader.dataset)
-    pieces = AspectRatioBatchSampler(batches.Order(dataset, seed), settings["device_batch_size"])
-    loader = batches.train_loader(pieces, settings, device, drop_last=False, collate_fn=pseudo_collate)
+    micro_batches = AspectRatioBatchSampler(batches.SeededSampler(dataset, seed), settings["device_batch_size"])
+    loader = batches.train_loader(micro_batches, settings, device, drop_last=False, collate_fn=pseudo_collate)
     clip = {"max_norm": settings["gradient_clip"], "norm_type": 2}
     optimizer = engine.optim_wrapper(settings, clip_grad=clip)
     warmup, ratio = settings["warmup"]["iterations"], settings["warmup"]["ratio"]

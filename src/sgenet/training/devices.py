@@ -48,12 +48,12 @@ def acquire(device: str, count: int = 1) -> str:
     listed = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = [str(index) for index in range(there)] if listed is None else listed.split(",")[:there]
     visible = [name.strip() for name in names]
-    if launched():  # by another launcher: this process uses one GPU, which `join` selects
+    if is_distributed():  # by another launcher: this process uses one GPU, which `init_process_group` selects
         visible, count = visible[local_rank() :][:1], 1
     if len(visible) < count:
         raise InputError(f"devices: found {count} in the scale, expected at most the {len(visible)} CUDA devices here")
     names = acquire_gpus(visible, count)
-    if not launched():
+    if not is_distributed():
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names)
     return "cuda"
 
@@ -94,34 +94,34 @@ def _uuids() -> dict[str, str]:
     return {index.strip(): uuid.strip() for index, uuid in pairs}
 
 
-def launched() -> bool:
+def is_distributed() -> bool:
     """Whether this process is one of several processes of a run, started as by `torchrun`."""
     return "RANK" in os.environ and "LOCAL_RANK" in os.environ
 
 
 def rank() -> int:
     """Rank of this process among the processes of its run."""
-    return int(os.environ["RANK"]) if launched() else 0
+    return int(os.environ["RANK"]) if is_distributed() else 0
 
 
 def local_rank() -> int:
     """Rank of this process among the processes of its run on this machine."""
-    return int(os.environ["LOCAL_RANK"]) if launched() else 0
+    return int(os.environ["LOCAL_RANK"]) if is_distributed() else 0
 
 
-def world() -> int:
+def world_size() -> int:
     """Number of the run's processes."""
-    return int(os.environ["WORLD_SIZE"]) if launched() else 1
+    return int(os.environ["WORLD_SIZE"]) if is_distributed() else 1
 
 
-def leads() -> bool:
+def is_launcher() -> bool:
     """Whether this process leads its run: it starts the others, has rank 0 of another launcher, or is the only one."""
     return rank() == 0 and not os.environ.get(_PARENT)
 
 
-def join(device: str) -> None:
+def init_process_group(device: str) -> None:
     """Join the process group of the run, if it has several processes: gloo on the CPU, NCCL on GPUs."""
-    if not launched():
+    if not is_distributed():
         return
     import warnings
 
@@ -142,8 +142,8 @@ def join(device: str) -> None:
         distributed.init_process_group("nccl" if device == "cuda" else "gloo")
 
 
-def leave() -> None:
-    """Leave the process group that `join` created."""
+def destroy_process_group() -> None:
+    """Leave the process group that `init_process_group` created."""
     from torch import distributed
 
     if distributed.is_available() and distributed.is_initialized():

@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 
 from sgenet.config.params import Settings
 from sgenet.training import devices
-from sgenet.training.batches import pieces_of_step
+from sgenet.training.batches import micro_batches_per_step
 from sgenet.training.step_hooks import StepSchedulerHook
 
 
@@ -44,13 +44,13 @@ class QuietRunner(Runner):
         """Write no configuration file."""
 
 
-def optim_wrapper(settings: Settings, **more: Any) -> dict[str, Any]:
-    """mmengine's configuration of the optimiser and of gradient accumulation."""
+def optim_wrapper(settings: Settings, clip_grad: dict[str, float] | None = None) -> dict[str, Any]:
+    """mmengine's configuration of the optimiser and of gradient accumulation; `clip_grad` as of its OptimWrapper."""
     return {
         "type": "OptimWrapper",
         "optimizer": settings["optimizer"] | {"fused": True},
-        "accumulative_counts": pieces_of_step(settings) // get_dist_info()[1],
-        **more,
+        "accumulative_counts": micro_batches_per_step(settings) // get_dist_info()[1],
+        "clip_grad": clip_grad,
     }
 
 
@@ -61,7 +61,7 @@ def runner_settings(folder: Path, seed: int, epochs: int) -> dict[str, Any]:
         "randomness": {"seed": seed},
         "train_cfg": {"by_epoch": True, "max_epochs": epochs},
         "default_hooks": {"checkpoint": None, "logger": None, "param_scheduler": {"type": StepSchedulerHook}},
-        "launcher": "pytorch" if devices.launched() else "none",
+        "launcher": "pytorch" if devices.is_distributed() else "none",
         "cfg": {
             "model_wrapper_cfg": {
                 "type": "MMDistributedDataParallel",

@@ -9,7 +9,7 @@ import pickle
 import re
 import shutil
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict, cast
 
 import torch
 from mmengine.model import is_model_wrapper
@@ -30,15 +30,25 @@ _LOCK = "lock"
 _PATIENCE = 5  # seconds
 _KEPT = 2
 _NAME = re.compile(r"epoch-[0-9]{4,9}-[0-9a-f]{64}\.pth")
-_KEYS = {"epoch", "model", "optimizer", "schedulers", "history", "best"}
 _OTHER = "does not fit the run, expected a checkpoint that this version of the code wrote: remove it to start again"
+
+
+class Saved(TypedDict):
+    """The content of a checkpoint: the state dicts of mmengine's Runner, and what the hooks share."""
+
+    epoch: int
+    model: Weights
+    optimizer: dict[str, Any]
+    schedulers: list[dict[str, Any]]
+    history: list[Row]
+    best: Weights | None
 
 
 class Checkpoint(NamedTuple):
     """A checkpoint's path, and the state that `save_checkpoint` wrote to it."""
 
     path: Path
-    state: dict[str, Any]
+    state: Saved
 
 
 def resume_folder(run_id: str, scale: str, seed: int, settings: Settings, fingerprint: str) -> Path:
@@ -69,7 +79,7 @@ def save_checkpoint(runner: Runner, history: list[Row], best: Weights | None, fo
         best: weights of the best epoch so far, or None.
         folder: of the run.
     """
-    state = {
+    state: Saved = {
         "epoch": len(history),
         "model": _bare(runner.model).state_dict(),
         "optimizer": runner.optim_wrapper.state_dict(),
@@ -116,7 +126,7 @@ def _checkpoints(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(names, key=lambda name: (int(name.split("-")[1]), name), reverse=True)]
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> Saved:
     if not path.is_file():
         raise DamagedError("not a file")
     try:
@@ -133,9 +143,9 @@ def _read(path: Path) -> dict[str, Any]:
     except Exception as error:  # such as too little memory: the checkpoint itself may be intact
         reason = next(iter(str(error).splitlines()), "")
         raise InputError(f"{path}: cannot be read ({reason[:120]}), expected a checkpoint") from None
-    if not isinstance(state, dict) or state.keys() != _KEYS:
+    if not isinstance(state, dict) or state.keys() != Saved.__annotations__.keys():
         raise InputError(f"{path}: {_OTHER}")
-    return state
+    return cast("Saved", state)
 
 
 def load_checkpoint(runner: Runner, checkpoint: Checkpoint) -> None:
@@ -155,7 +165,7 @@ def load_checkpoint(runner: Runner, checkpoint: Checkpoint) -> None:
     runner.train_loop._iter = state["epoch"] * len(runner.train_dataloader)
 
 
-def _check_history(state: dict[str, Any]) -> None:
+def _check_history(state: Saved) -> None:
     numbers = [value for row in state["history"] for value in row.values()]
     tensors = (state["best"] or {}).values()
     if len(state["history"]) != state["epoch"] or not all(abs(value) < 1e300 for value in numbers):
@@ -189,7 +199,7 @@ def read_history(path: Path) -> list[Row]:
         return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
 
 
-def forget(folder: Path) -> None:
+def remove_checkpoints(folder: Path) -> None:
     """Remove the checkpoints of a finished run, and then its lock.
 
     If the process is killed in between, the run continues from a checkpoint that was not removed.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from sgenet.errors import InputError
-from sgenet.training.batches import entropy, seed_everything
+from sgenet.training.batches import derive_seed, seed_everything
 from sgenet.training.resume import Row
 
 _LOSSES_AT_ONCE = 50
@@ -50,7 +50,7 @@ class SeedHook(Hook):
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: object = None) -> None:
         """Seed a micro-batch."""
         rank, world = get_dist_info()
-        seed_everything(entropy(self.seed, runner.epoch, batch_idx * world + rank))
+        seed_everything(derive_seed(self.seed, runner.epoch, batch_idx * world + rank))
 
 
 class BatchNormHook(Hook):
