@@ -14,17 +14,17 @@ from sgenet.runtime import processes
 def test_what_a_killed_dvc_left_does_not_count_and_is_removed(tmp_path):
     folder = tmp_path / ".dvc/tmp"
     folder.mkdir(parents=True)
-    assert processes.dvc_at_work(tmp_path) is None
+    assert processes.running_dvc(tmp_path) is None
     (folder / "rwlock.lock").touch()
     zombie = subprocess.Popen(["true"])
     os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
     for pid in (zombie.pid, os.getpid()):  # this one has got the id of a DVC that ended
         (folder / "rwlock").write_text(json.dumps({"write": {"data": {"pid": pid, "cmd": "dvc repro"}}}))
-        assert processes.dvc_at_work(tmp_path) is None and not (folder / "rwlock").exists()
+        assert processes.running_dvc(tmp_path) is None and not (folder / "rwlock").exists()
     zombie.wait()
     for torn in ("", '{"write": {'):
         (folder / "rwlock").write_text(torn)
-        assert processes.dvc_at_work(tmp_path) is None and not (folder / "rwlock").exists()
+        assert processes.running_dvc(tmp_path) is None and not (folder / "rwlock").exists()
 
 
 def test_a_dvc_that_thinks_is_seen(tmp_path):
@@ -32,9 +32,9 @@ def test_a_dvc_that_thinks_is_seen(tmp_path):
 
     (tmp_path / ".dvc/tmp").mkdir(parents=True)
     lock = LockFile(str(tmp_path / ".dvc/tmp/lock"))
-    assert processes.dvc_at_work(tmp_path) == os.getpid()
+    assert processes.running_dvc(tmp_path) == os.getpid()
     lock.close()
-    assert processes.dvc_at_work(tmp_path) is None
+    assert processes.running_dvc(tmp_path) is None
 
 
 def test_a_process_that_was_not_waited_for_is_not_alive():

@@ -85,6 +85,17 @@ def test_losses_are_averaged_over_an_epoch(losses):
     assert losses.means == {"loss": 3.0, "loss_box": 1.5}
 
 
+def test_on_a_gpu_losses_are_read_at_the_end_of_the_epoch(losses, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    for value in (1.0, 3.0):
+        losses.after_train_iter(runner(), 0, None, {"loss": torch.tensor(value)})
+    losses.after_train_epoch(runner())
+    assert losses.means == {"loss": 2.0}
+    losses.after_train_iter(runner(), 0, None, {"loss": torch.tensor(torch.nan)})
+    with pytest.raises(InputError, match="the loss is nan"):
+        losses.after_train_epoch(runner())
+
+
 def test_a_loss_that_is_not_finite_ends_the_training(losses):
     place = r"in epoch 1, iteration {} \(last finite loss: {}\); expected finite numbers: lower the learning rate$"
     with pytest.raises(InputError, match="^a-run: the loss is nan " + place.format(1, "none in this epoch")):

@@ -18,7 +18,7 @@ def be_alone():
     dvc = processes.dvc_of_stage()
     try:
         locks.acquire(locks.CHECKOUT, "this checkout")
-        other = dvc or processes.dvc_at_work(Path(), patience=3)
+        other = dvc or processes.running_dvc(Path(), patience=3)
         if other != dvc:
             raise InputError(
                 f"this checkout is in use by process {other}, of DVC; wait for it, or end it"
@@ -94,7 +94,7 @@ def record_with_dvc():
     )
     asked = params.load_pipeline()["scale"] == SCALE and not config
     if whole and asked and "DVC_STAGE" not in os.environ:
-        processes.dvc_at_work(Path(), patience=3)  # removes what a killed one left
+        processes.running_dvc(Path(), patience=3)  # removes what a killed one left
         dvc = Path(sys.executable).with_name("dvc")
         if subprocess.run([dvc, "commit", "--force"], check=False).returncode:
             print(

@@ -18,7 +18,7 @@ WORKFLOW = "SGENET_WORKFLOW"  # environment variable of steps: host and process 
 _PATIENCE = 6  # seconds that a process has for its clean-up after SIGTERM
 
 
-def dvc_at_work(root: Path, patience: float = 0) -> int | None:
+def running_dvc(root: Path, patience: float = 0) -> int | None:
     """Return the id of a DVC process that runs in this repository; None if there is none.
 
     DVC locks `lock` during its own work and lists its process id in `rwlock` while the command of a stage runs. A

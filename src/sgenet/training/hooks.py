@@ -67,12 +67,10 @@ class EpochEndHook(Hook):
     priority = "LOW"  # after mmengine's ParamSchedulerHook: the checkpoint must include its step
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Finish the epoch of a run without validation."""
         if runner.val_loop is None:
             self.finish_epoch(runner, {})
 
     def after_val_epoch(self, runner: Runner, metrics: Row | None = None) -> None:
-        """Finish the epoch of a run with validation."""
         named = {name.rpartition("/")[2]: float(value) for name, value in (metrics or {}).items()}
         self.finish_epoch(runner, named)
 
@@ -89,15 +87,12 @@ class HistoryHook(EpochEndHook):
         self._started, self._lr = 0.0, math.nan
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Start the clock."""
         self._started = time.monotonic()
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: object = None) -> None:
-        """Note the learning rate, before the schedules advance."""
         self._lr = runner.optim_wrapper.get_lr()["lr"][0]
 
     def finish_epoch(self, runner: Runner, metrics: Row) -> None:
-        """Add the row."""
         row = {"epoch": len(self.state.history) + 1, "loss": self.losses.means["loss"], "lr": self._lr, **metrics}
         row |= {name: loss for name, loss in self.losses.means.items() if name != "loss"}
         self.state.history.append({**row, "seconds": time.monotonic() - self._started})
@@ -110,7 +105,6 @@ class BestWeightsHook(EpochEndHook):
         self.network, self.metric, self.state = network, metric, state
 
     def finish_epoch(self, runner: Runner, metrics: Row) -> None:
-        """Copy the weights if the epoch is the best so far."""
         *earlier, last = (row[self.metric] for row in self.state.history)
         if last > max(earlier, default=-math.inf):
             self.state.best = copy_weights(self.network)
@@ -123,7 +117,6 @@ class ResumeHook(EpochEndHook):
         self.run_id, self.folder, self.state = run_id, folder, state
 
     def before_train(self, runner: Runner) -> None:
-        """Load the newest intact checkpoint and report where training continues."""
         if not is_main_process():
             barrier()  # wait for the first process, which removes damaged checkpoints
         checkpoint, damaged = newest_checkpoint(self.folder)
@@ -139,7 +132,6 @@ class ResumeHook(EpochEndHook):
             self._print("starts from the beginning")
 
     def finish_epoch(self, runner: Runner, metrics: Row) -> None:
-        """Write the checkpoint."""
         if is_main_process():
             save_checkpoint(runner, self.state.history, self.state.best, self.folder)
 
@@ -155,12 +147,10 @@ class LogHook(EpochEndHook):
         self.log, self.state = log, state
 
     def before_train(self, runner: Runner) -> None:
-        """Log the epochs that were trained before."""
         for row in self.state.history:
             self.log(row)
 
     def finish_epoch(self, runner: Runner, metrics: Row) -> None:
-        """Log the epoch."""
         self.log(self.state.history[-1])
 
 
@@ -173,31 +163,26 @@ class ProgressHook(EpochEndHook):
         self._bar: Any = None
 
     def before_train(self, runner: Runner) -> None:
-        """Print how much is to be done."""
         world = get_dist_info()[1]
         steps = len(runner.train_dataloader) // accumulation(runner)
         where = f"{world} device{'s' * (world > 1)}"
         self._print(f"{runner.max_epochs - runner.epoch} epochs of {steps} steps, on {where}")
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Open the bar."""
         title = f"epoch {runner.epoch + 1}/{runner.max_epochs}"
         self._bar = tqdm(total=len(runner.train_dataloader), desc=title, disable=None, leave=False)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, *data: object, **more: object) -> None:
-        """Report a micro-batch."""
         self._bar.update()
         if time.monotonic() - self._printed > _SILENCE and not sys.stderr.isatty():
             self._printed = time.monotonic()
             self._print(f"epoch {runner.epoch + 1}, iteration {batch_idx + 1} of {len(runner.train_dataloader)}")
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Close the bar, also before a validation."""
         self._bar.close()
         super().after_train_epoch(runner)
 
     def finish_epoch(self, runner: Runner, metrics: Row) -> None:
-        """Print the epoch's numbers."""
         row = self.state.history[-1]
         shown = ", ".join(f"{name} {row[name]:.4g}" for name in ("loss", *metrics, "lr", "seconds"))
         self._print(f"epoch {row['epoch']}/{runner.max_epochs}: {shown}")
@@ -207,7 +192,7 @@ class ProgressHook(EpochEndHook):
 
 
 class ResultHook(Hook):
-    """Write the weights and the history after the last epoch."""
+    """After the last epoch, write `last.safetensors`, `history.csv` and, if there are best weights, those."""
 
     priority = "LOW"
 
@@ -215,7 +200,6 @@ class ResultHook(Hook):
         self.network, self.output, self.state = network, output, state
 
     def after_train(self, runner: Runner) -> None:
-        """Write `best.safetensors` if there are best weights, `last.safetensors` and `history.csv`."""
         (self.output / "training.json").unlink(missing_ok=True)  # training.json must never describe older weights
         if self.state.best is not None:
             save_tensors(self.state.best, self.output / "best.safetensors")

@@ -26,13 +26,14 @@ class StepSchedulerHook(ParamSchedulerHook):
     """Make schedules that count iterations count optimiser steps, independently of the number of devices."""
 
     def after_train_iter(self, runner: Runner, batch_idx: int, *data: Any, **more: Any) -> None:
-        """After the last micro-batch of an optimiser step: advance the schedules that count iterations."""
         if (batch_idx + 1) % accumulation(runner) == 0:
             super().after_train_iter(runner, batch_idx, *data, **more)
 
 
 class SeedHook(Hook):
     """Seed the random generators for each micro-batch from the run's seed, the epoch and the micro-batch's number.
+
+    The dataset, which seeds its items, is given the epoch.
 
     A run that continues from a checkpoint therefore draws the same numbers as an uninterrupted one, and several
     processes draw the same numbers as one.
@@ -44,11 +45,9 @@ class SeedHook(Hook):
         self.seed = seed
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Pass the epoch's number to the dataset, which seeds its items."""
         runner.train_dataloader.dataset.epoch = runner.epoch
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: object = None) -> None:
-        """Seed a micro-batch."""
         rank, world = get_dist_info()
         seed_everything(derive_seed(self.seed, runner.epoch, batch_idx * world + rank))
 
@@ -56,7 +55,8 @@ class SeedHook(Hook):
 class BatchNormHook(Hook):
     """Let only the first micro-batch of a step update the running statistics of batch normalisation.
 
-    The authors' DataParallel does the same: it keeps the statistics of its first device.
+    The authors' DataParallel does the same: it keeps the statistics of its first device. After an epoch all processes
+    have the statistics of the first one.
     """
 
     priority = "LOW"
@@ -65,13 +65,11 @@ class BatchNormHook(Hook):
         self.norms = [part for part in network.modules() if isinstance(part, _BatchNorm)]
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: object = None) -> None:
-        """Select whether the micro-batch updates the statistics."""
         first = is_main_process() and batch_idx % accumulation(runner) == 0
         for norm in self.norms:
             norm.track_running_stats = first
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Copy the statistics of the first process to the others."""
         for norm in self.norms:
             norm.track_running_stats = True
             for buffer in norm.buffers():
@@ -81,7 +79,8 @@ class BatchNormHook(Hook):
 class LossHook(Hook):
     """Average each loss over an epoch, and stop the training when a loss or a weight is not finite.
 
-    After each epoch `means` has the mean of each loss over the micro-batches of all processes.
+    After each epoch `means` has the mean of each loss over the micro-batches of all processes. The weights are checked
+    then, so that no checkpoint has any that are not finite.
     """
 
     priority = "LOW"
@@ -95,19 +94,16 @@ class LossHook(Hook):
         self._last_finite: float | None = None
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Reset the sums."""
         self._unread, self._sums, self._iterations, self._last_finite = [], {}, 0, None
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: object = None, outputs: dict[str, Tensor] | None = None
     ) -> None:
-        """Collect the losses of a micro-batch."""
         self._unread.append({name: value.detach() for name, value in (outputs or {}).items() if "loss" in name})
         if len(self._unread) >= (_LOSSES_AT_ONCE if torch.cuda.is_initialized() else 1):
             self._read(runner)
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Check the weights, so that no checkpoint has any that are not finite, and compute the means."""
         self._read(runner)
         floating = {name: value for name, value in self.network.state_dict().items() if value.is_floating_point()}
         finite = torch.stack([value.isfinite().all() for value in floating.values()]).tolist()
