@@ -33,10 +33,8 @@ class StepSchedulerHook(ParamSchedulerHook):
 class SeedHook(Hook):
     """Seed the random generators for each micro-batch from the run's seed, the epoch and the micro-batch's number.
 
-    The dataset, which seeds its items, is given the epoch.
-
     A run that continues from a checkpoint therefore draws the same numbers as an uninterrupted one, and several
-    processes draw the same numbers as one.
+    processes draw the same numbers as one. The dataset seeds its items itself, for which it is given the epoch.
     """
 
     priority = "LOW"
