@@ -19,8 +19,8 @@ from sgenet.config import params
 from sgenet.config.recipes import Classification
 from sgenet.data.splits import ImageFiles
 from sgenet.data.tensors import read_tensor
-from sgenet.training.batches import Order, own_pieces, train_loader
-from sgenet.training.devices import take
+from sgenet.training import devices
+from sgenet.training.batches import MicroBatchSampler, SeededSampler, train_loader
 
 TURNS = 5
 _RECIPE = Path(__file__).parents[1] / params.PARAMS / "recipes/classification.yaml"
@@ -32,7 +32,7 @@ IMAGES = {  # what -> height and width, side of the crop, number of images, form
 
 def bench() -> None:
     """Measure an epoch with two workers, and write the results."""
-    device = take("auto")
+    device = devices.acquire("auto")
     rows = [
         row
         for what, (sides, crop, count, ending) in IMAGES.items()
@@ -69,13 +69,13 @@ def _loaders(folder: Path, files: list[str], sides: tuple[int, int], crop: int, 
     labels = np.zeros(len(files), np.int64)
     images, bare = ImageFiles(folder, files, labels, ["c"], v2.Compose(steps)), ImageFiles(folder, files, labels, ["c"])
     images.reader = bare.reader = read_tensor
-    pieces = BatchSampler(Order(images, 0), 32, drop_last=True)
+    micro_batches = BatchSampler(SeededSampler(images, 0), 32, drop_last=True)
     loaders: dict[str, Any] = {
         "torchvision": DataLoader(plain, 32, shuffle=True, num_workers=2, drop_last=True),
-        "ours": train_loader(pieces, settings, device, drop_last=True),
+        "ours": train_loader(micro_batches, settings, device, drop_last=True),
     }
     if sides == (crop, crop):
-        own = own_pieces(pieces, settings, True)
+        own = MicroBatchSampler(micro_batches, 1, drop_last=True)
         loaders[f"ours, resident ({device})"] = ResidentImages(bare, own, settings, device, 0)
     return loaders
 

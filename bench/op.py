@@ -16,7 +16,7 @@ from torch import Tensor
 from bench.common import Row, Seconds, device_name, row, take_turns, told
 from bench.output import write
 from sgenet import kernels
-from sgenet.training.devices import take
+from sgenet.training import devices
 
 GROUPS = 64
 TURNS = 5
@@ -37,7 +37,7 @@ COPIES = {"forward": 1.0, "forward + backward": 2.5}  # copies with the traffic 
 
 def bench() -> None:
     """Measure on the GPU, or on the CPU if there is none, and write the results."""
-    device = take("auto")
+    device = devices.acquire("auto")
     rows = []
     for stages, batch in zip((STAGES, DETECTION_STAGES), BATCHES[device], strict=True):
         for name, (channels, height, width) in stages.items():

@@ -15,7 +15,7 @@ from sgenet import attention, kernels
 from sgenet.config.names import parse_name
 from sgenet.models.resnet import create_resnet
 from sgenet.provenance.origin import peak_memory_mib
-from sgenet.training.devices import take
+from sgenet.training import devices
 
 TURNS = 7
 MODELS = {  # variant -> model, and whether SGE's reference replaces the fused form
@@ -50,7 +50,7 @@ SETTINGS = {
 
 def bench() -> None:
     """Measure on the GPU, or on the CPU if there is none, and write the results."""
-    device = take("auto")
+    device = devices.acquire("auto")
     torch.backends.cudnn.benchmark = True  # as in training
     rows = [row for setting in SETTINGS[device] for row in measure(setting, device)]
     packages = ["torch", "torchvision", "triton" if device == "cuda" else "numba"]

@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name in ("OMP_DYNAMIC", "OMP_THREAD_LIMIT"):  # with fewer threads than expected, torch waits forever
         os.environ.pop(name, None)
     processes.stop_on_signals()
-    processes.follow_workflow()
+    processes.end_with_workflow()
     logging.raiseExceptions = False  # no traceback if a library cannot write its log to a full disk
     try:
         status = fork_server.run(arguments) if options.step in _FORKED else None

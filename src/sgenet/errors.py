@@ -3,6 +3,8 @@
 import errno
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _CONTINUES = "the same command continues"
@@ -45,6 +47,19 @@ def _line(text: str) -> str:
 
 def _shorten(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[3 - LONGEST // 2 :]}"
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Turn an error raised because `path` cannot be written into an InputError that gives the reason."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        if (text := cannot_write(Path(path), error)) is None:
+            raise
+        raise InputError(text) from None
 
 
 def cannot_write(path: Path, error: Exception) -> str | None:

@@ -14,10 +14,9 @@ from sgenet import kernels
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sgenet.training.devices.take", lambda device: "cpu")
+    monkeypatch.setattr("sgenet.training.devices.acquire", lambda device: "cpu")
     for module in (loader, op, step):
         monkeypatch.setattr(module, "TURNS", 2)
-        monkeypatch.setattr(module, "take", lambda device: "cpu")
 
 
 def written(name: str) -> list[dict[str, str]]:

@@ -9,7 +9,7 @@ from torchvision.transforms import v2
 from sgenet.classification.resident import ResidentImages, augment, crops
 from sgenet.config.recipes import Classification
 from sgenet.errors import InputError
-from sgenet.training.batches import Order, Pieces
+from sgenet.training.batches import MicroBatchSampler, SeededSampler
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(64, 64), (48, 100), (100, 40)])
@@ -62,9 +62,9 @@ def test_batches_are_those_of_the_sampler_and_depend_on_seed_and_epoch_alone():
     data = Images([(16, 16)] * 10)
 
     def batches(seed, epoch):
-        order = Order(data, 5)
+        order = SeededSampler(data, 5)
         order.set_epoch(epoch)
-        loader = ResidentImages(data, Pieces(BatchSampler(order, 4, True), 1, True), SETTINGS, "cpu", seed)
+        loader = ResidentImages(data, MicroBatchSampler(BatchSampler(order, 4, True), 1, True), SETTINGS, "cpu", seed)
         loader.epoch = epoch
         assert len(loader) == 2
         return list(order), [(images.clone(), labels.tolist()) for images, labels in loader]

@@ -135,7 +135,11 @@ BAD += [
     (PIPELINE, _set("seeds", to=10**20), r"pipeline.yaml: seeds: found 1000.*, expected a number up to 9.*e.15"),
     (PIPELINE, _set("tables", to=[{} for _ in range(5000)]), r"pipeline.yaml: tables.\d+: found {}, expected text"),
     ("params/recipes/detection.yaml", lambda value: value.pop("detectors"), r"detection.yaml: detectors: missing"),
-    ("params/recipes/detection.yaml", lambda value: value.pop("width"), r"detection.yaml: width: missing"),
+    (
+        "params/recipes/detection.yaml",
+        lambda value: value.pop("width"),
+        r"detection.yaml: detectors.\S+.width: missing",
+    ),
     (
         IMAGENET,
         _set("rows", 0, "settings", to={"attention": "sge"}),

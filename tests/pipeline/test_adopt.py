@@ -9,7 +9,7 @@ from snakemake.persistence.file import FilePersistence
 
 from sgenet.errors import InputError
 from sgenet.pipeline import adopt
-from sgenet.runtime import processes
+from sgenet.runtime import locks
 
 PLACE = "results/smoke/classification/a/seed-0/.made.json"
 OUTPUT = "results/smoke/classification/a/seed-0/training.json"
@@ -76,9 +76,8 @@ def test_what_a_step_made_by_hand_is_left_alone(write, tmp_path):
 
 def test_nothing_is_taken_over_while_a_workflow_is_at_work(write):
     write(told())
-    lock = processes.hold(processes.LOCK, "this checkout")
-    adopt.adopt("smoke")
-    processes.release(lock)
+    with locks.lock(locks.CHECKOUT, "this checkout"):
+        adopt.adopt("smoke")
     assert remembered() is None
 
 

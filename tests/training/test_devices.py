@@ -79,36 +79,36 @@ def test_two_processes_give_the_numbers_of_one(project, unpickled, monkeypatch, 
         assert torch.allclose(other_weights[key], value, rtol=1e-3, atol=1e-5), key
 
 
-def test_pieces_are_dealt_out_whole_and_in_turn(monkeypatch):
-    order = batches.Order(list(range(26)), seed=3)
+def test_micro_batches_are_shared_in_turn_and_in_complete_steps(monkeypatch):
+    order = batches.SeededSampler(list(range(26)), seed=3)
 
     def dealt(world, drop_last):
         found = []
         for rank in range(world):
             monkeypatch.setattr(batches, "get_dist_info", lambda rank=rank: (rank, world))
-            pieces = batches.Pieces(BatchSampler(order, 2, drop_last), 4, drop_last)
-            found.append(list(pieces))
-            assert len(found[-1]) == len(pieces)
-        return [piece for turn in zip(*found, strict=True) for piece in turn]
+            micro_batches = batches.MicroBatchSampler(BatchSampler(order, 2, drop_last), 4, drop_last)
+            found.append(list(micro_batches))
+            assert len(found[-1]) == len(micro_batches)
+        return [micro_batch for turn in zip(*found, strict=True) for micro_batch in turn]
 
     alone = dealt(1, True)
-    assert len(alone) == 12 and len({index for piece in alone for index in piece}) == 24  # 3 steps of 8
+    assert len(alone) == 12 and len({index for micro_batch in alone for index in micro_batch}) == 24  # 3 steps of 8
     assert dealt(2, True) == alone and dealt(4, True) == alone
     filled = dealt(1, False)
     assert len(filled) == 16 and filled[13:] == filled[:3] and dealt(2, False) == filled
-    assert sorted(index for piece in filled[:13] for index in piece) == list(range(26))
+    assert sorted(index for micro_batch in filled[:13] for index in micro_batch) == list(range(26))
     order.set_epoch(1)
     assert dealt(1, True) != alone
 
 
 def test_a_batch_that_devices_cannot_share_is_refused(monkeypatch):
     settings = Classification.model_construct(batch_size=16, device_batch_size=8)
-    assert batches.pieces_of_step(settings) == 2
+    assert batches.micro_batches_per_step(settings) == 2
     monkeypatch.setattr(batches, "get_dist_info", lambda: (0, 4))
     with pytest.raises(
         InputError, match="device_batch_size: found 8 on 4 devices, expected .* to divide the batch_size of 16"
     ):
-        batches.pieces_of_step(settings)
+        batches.micro_batches_per_step(settings)
 
 
 def test_an_item_is_the_same_whatever_came_before():
@@ -116,7 +116,7 @@ def test_an_item_is_the_same_whatever_came_before():
         def __getitem__(self, index):
             return index, torch.rand(2).tolist(), np.random.rand(), random.random()
 
-    data = batches.Seeded(Drawn(), seed=1)
+    data = batches.SeededDataset(Drawn(), seed=1)
     first, second = data[3], data[4]
     assert data[3] == first != second
     data.epoch = 1
@@ -126,7 +126,7 @@ def test_an_item_is_the_same_whatever_came_before():
 HOLD = """
 import sys, time
 from sgenet.training import devices
-print(*devices.hold(sys.argv[2:], int(sys.argv[1])), flush=True)
+print(*devices.acquire_gpus(sys.argv[2:], int(sys.argv[1])), flush=True)
 time.sleep(600)
 """
 
@@ -166,9 +166,9 @@ def test_locks_that_others_prepared_are_refused(tmp_path, monkeypatch):
     (tmp_path / "sgenet-gpu-0.lock").symlink_to(tmp_path / "made")
     os.mkfifo(tmp_path / "sgenet-gpu-1.lock")
     (tmp_path / "sgenet-gpu-2.lock").mkdir()
-    for name in ("0", "1", "2"):
-        with pytest.raises(InputError, match=f"gpu-{name}.lock: cannot be opened .*, expected a file that locks a GPU"):
-            devices.hold([name], 1)
+    for name, found in (("0", "cannot be written .too many levels"), ("1", "is not a reg"), ("2", "cannot be written")):
+        with pytest.raises(InputError, match=f"gpu-{name}.lock: {found}"):
+            devices.acquire_gpus([name], 1)
     assert not (tmp_path / "made").exists()
 
 
@@ -176,19 +176,19 @@ def test_more_gpus_than_there_are_is_told(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
     with pytest.raises(InputError, match="devices: found 3 in the scale, expected at most the 2 CUDA devices here"):
-        devices.take("cuda", 3)
-    monkeypatch.setattr(devices, "hold", lambda visible, count: visible[:count])
-    assert devices.take("auto", 1) == "cuda" and os.environ["CUDA_VISIBLE_DEVICES"] == "4"
+        devices.acquire("cuda", 3)
+    monkeypatch.setattr(devices, "acquire_gpus", lambda visible, count: visible[:count])
+    assert devices.acquire("auto", 1) == "cuda" and os.environ["CUDA_VISIBLE_DEVICES"] == "4"
 
 
 def test_under_another_launcher_each_process_locks_the_gpu_of_its_number(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4, 7")
     held = []
-    monkeypatch.setattr(devices, "hold", lambda visible, count: held.append((visible, count)) or visible)
+    monkeypatch.setattr(devices, "acquire_gpus", lambda visible, count: held.append((visible, count)) or visible)
     for name in ("RANK", "LOCAL_RANK"):
         monkeypatch.setenv(name, "1")
-    assert devices.take("cuda", 2) == "cuda" and held == [(["7"], 1)]
+    assert devices.acquire("cuda", 2) == "cuda" and held == [(["7"], 1)]
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "4, 7"  # by which NCCL and mmengine count
 
 
@@ -209,10 +209,10 @@ def test_processes_end_with_the_one_that_started_them(prepared_project):
 
 def test_memory_is_pinned_where_a_gpu_takes_the_batches():
     settings = Classification.model_construct(batch_size=2, device_batch_size=2, workers=0)
-    pieces = BatchSampler(batches.Order([0] * 4, 0), 2, True)
+    micro_batches = BatchSampler(batches.SeededSampler([0] * 4, 0), 2, True)
     for device, pinned in (("cuda", True), ("cpu", False)):
         assert batches.test_loader([0] * 4, settings, device).pin_memory is pinned
-        assert batches.train_loader(pieces, settings, device, drop_last=True).pin_memory is pinned
+        assert batches.train_loader(micro_batches, settings, device, drop_last=True).pin_memory is pinned
 
 
 @pytest.mark.parametrize(
@@ -233,6 +233,6 @@ def test_what_torch_cannot_do_is_told_in_a_sentence(error, sentence):
 def test_without_a_gpu_auto_is_the_cpu_and_cuda_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert devices.take("auto") == "cpu" == devices.take("cpu", 2)
+    assert devices.acquire("auto") == "cpu" == devices.acquire("cpu", 2)
     with pytest.raises(InputError, match="0 CUDA devices here"):
-        devices.take("cuda")
+        devices.acquire("cuda")

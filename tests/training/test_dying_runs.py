@@ -15,7 +15,7 @@ from sgenet.cli import main
 from sgenet.config import paths
 from sgenet.errors import InputError
 from sgenet.training import batches, resume
-from sgenet.training.engine import EpochHook
+from sgenet.training.step_hooks import SeedHook
 from support.faults import forked, sgenet
 
 ROOT = Path(__file__).parents[2]
@@ -83,14 +83,14 @@ def check_continued(train, whole, run_id):
 
 def at_the_end(act):
     """Call `act` with the runner before the last iteration of the second epoch."""
-    before = EpochHook.before_train_iter
+    before = SeedHook.before_train_iter
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         if runner.epoch == 1 and batch_idx + 1 == len(runner.train_dataloader):
             act(next(weight for weight in runner.model.parameters() if weight.requires_grad))
         return before(self, runner, batch_idx, data_batch)
 
-    return lambda patch: patch.setattr(EpochHook, "before_train_iter", before_train_iter)
+    return lambda patch: patch.setattr(SeedHook, "before_train_iter", before_train_iter)
 
 
 def poison(weight):
@@ -118,14 +118,14 @@ def test_what_diverges_at_the_end_of_an_epoch_leaves_a_good_checkpoint(train, wh
 
 def in_second_epoch(act):
     """Have the process that reads a training image call `act` in the second epoch."""
-    read = batches.Seeded.__getitem__
+    read = batches.SeededDataset.__getitem__
 
     def getitem(self, index):
         if self.epoch == 1:
             act()
         return read(self, index)
 
-    return lambda patch: patch.setattr(batches.Seeded, "__getitem__", getitem)
+    return lambda patch: patch.setattr(batches.SeededDataset, "__getitem__", getitem)
 
 
 def raise_(error):

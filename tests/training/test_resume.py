@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import io
 import os
@@ -20,7 +21,7 @@ from torch import nn
 
 from sgenet.errors import InputError
 from sgenet.training import resume
-from sgenet.training.resume import forget, hold, load_checkpoint, newest_checkpoint, save_checkpoint
+from sgenet.training.resume import load_checkpoint, lock, newest_checkpoint, remove_checkpoints, save_checkpoint
 
 
 class Small(SimpleNamespace):
@@ -262,12 +263,12 @@ class Holder:
 
         def train():
             os.setsid()
-            with hold(folder):
+            with lock(folder):
                 if os.fork() == 0:
                     signal.pause()
                 os.write(told[1], b"holds\n")
                 os.read(self._orders[0], 1)
-                forget(folder)
+                remove_checkpoints(folder)
                 os.write(told[1], b"forgot\n")
                 signal.pause()
 
@@ -276,16 +277,16 @@ class Holder:
     def wait_until(self, told):
         assert self._told.readline() == told + "\n"
 
-    def wait_for_lock(self, lock):
+    def wait_for_lock(self, path):
         """Wait until it has opened the lock, for which it waits then."""
         end = time.monotonic() + 120
         while time.monotonic() < end:
             for file in Path(f"/proc/{self.process}/fd").iterdir():
                 with contextlib.suppress(FileNotFoundError):  # closed since
-                    if os.readlink(file) == str(lock):
+                    if os.readlink(file) == str(path):
                         return
             time.sleep(0.01)
-        raise AssertionError(f"{lock} was not opened")
+        raise AssertionError(f"{path} was not opened")
 
     def end_run(self):
         os.write(self._orders[1], b"x")
@@ -320,8 +321,8 @@ def run(tmp_path, monkeypatch):
     return tmp_path / "run" / "seed-0"
 
 
-def _hold(folder):
-    with hold(folder):
+def _lock(folder):
+    with lock(folder):
         pass
 
 
@@ -329,9 +330,9 @@ def test_a_second_training_of_a_run_is_refused_until_the_first_is_gone(start, ru
     first = start()
     first.wait_until("holds")
     with pytest.raises(InputError, match=f"run/seed-0 is in use by process {first.process} on "):
-        _hold(run)
+        _lock(run)
     first.kill()  # its worker lives on
-    _hold(run)
+    _lock(run)
 
 
 def test_nothing_is_left_of_a_run_that_is_done_and_another_may_begin(start, run, tmp_path):
@@ -342,8 +343,8 @@ def test_nothing_is_left_of_a_run_that_is_done_and_another_may_begin(start, run,
     first.end_run()
     assert not list(tmp_path.iterdir())
     other = run.with_name("seed-1")
-    with hold(run), hold(other):  # though the first one still lives
-        forget(run)
+    with lock(run), lock(other):  # though the first one still lives
+        remove_checkpoints(run)
     assert list(tmp_path.rglob("*")) == [other.parent, other, other / "lock"]
 
 
@@ -356,18 +357,18 @@ def test_a_training_that_waited_holds_the_folder_that_it_gets(start, run, monkey
         second = start()
     second.wait_for_lock(run / "lock")
     with pytest.raises(InputError, match=f"process {first.process} on"):
-        _hold(run)
+        _lock(run)
     first.end_run()
     third = start()
     third.wait_until("holds")  # a new folder of the same name
     first.kill()
     with pytest.raises(InputError, match=f"process {third.process} on"):
-        _hold(run)
+        _lock(run)
     third.end_run()
     third.kill()
     second.wait_until("holds")
     with pytest.raises(InputError, match=f"process {second.process} on"):
-        _hold(run)
+        _lock(run)
 
 
 def test_a_folder_that_another_run_removes_meanwhile_is_made_again(run, monkeypatch):
@@ -380,5 +381,14 @@ def test_a_folder_that_another_run_removes_meanwhile_is_made_again(run, monkeypa
             mkdir(self, *how, **more)
 
     monkeypatch.setattr(type(run), "mkdir", mkdir_in_vain)
-    with hold(run):
+    with lock(run):
         assert made and (run / "lock").exists()
+
+
+def test_on_a_file_system_without_locks_nothing_is_trained(run, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(InputError, match="lock: this file system supports no locks .*, expected one that does"):
+        _lock(run)

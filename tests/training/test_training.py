@@ -115,7 +115,7 @@ def test_killed_before_its_state_is_forgotten_a_run_ends_the_same(replication, m
         raise InterruptionError
 
     with monkeypatch.context() as patched:
-        patched.setattr(resume, "forget", interrupt)
+        patched.setattr(resume, "remove_checkpoints", interrupt)
         with pytest.raises(InterruptionError):
             steps.train(replication, run, 0)
     before = {path.name: path.read_bytes() for path in output.iterdir() if path.name != "training.json"}
@@ -129,25 +129,25 @@ def test_killed_before_its_state_is_forgotten_a_run_ends_the_same(replication, m
 
 def test_a_run_that_another_process_trains_is_refused(replication, monkeypatch):
     run, output = replication.run(RUNS[0]), paths.training("smoke", RUNS[0], 0)
-    hold, holders = resume.hold, []
+    lock, others = resume.lock, []
 
-    def hold_as_second(folder):
+    def lock_as_second(folder):
         folder.mkdir(parents=True)
-        code = "import sys; from pathlib import Path; from sgenet.runtime.processes import hold;"
-        code += "hold(Path(sys.argv[1]), ''); print('holds', flush=True); sys.stdin.read()"
+        code = "import sys; from pathlib import Path; from sgenet.runtime.locks import acquire;"
+        code += "acquire(Path(sys.argv[1]), ''); print('acquired', flush=True); sys.stdin.read()"
         command = [sys.executable, "-c", code, str(folder / "lock")]
-        holders.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
-        assert holders[0].stdout.readline() == "holds\n"
-        return hold(folder)
+        others.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        assert others[0].stdout.readline() == "acquired\n"
+        return lock(folder)
 
-    monkeypatch.setattr(resume, "hold", hold_as_second)
+    monkeypatch.setattr(resume, "lock", lock_as_second)
     monkeypatch.setattr(resume, "_PATIENCE", 0.2)
     try:
         with pytest.raises(InputError) as refused:
             steps.train(replication, run, 0)
-        assert f"is in use by process {holders[0].pid} on " in str(refused.value) and not output.exists()
+        assert f"is in use by process {others[0].pid} on " in str(refused.value) and not output.exists()
     finally:
-        holders[0].communicate(timeout=120)
+        others[0].communicate(timeout=120)
 
 
 @pytest.mark.parametrize("run_id", ["classification/sge-resnet50", "detection/faster-rcnn/sge-resnet50"])

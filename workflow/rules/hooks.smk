@@ -5,7 +5,7 @@ import subprocess
 from functools import partial
 
 from sgenet import errors
-from sgenet.runtime import processes
+from sgenet.runtime import locks, processes
 
 STOPPED = []  # signals that ask this workflow to stop
 UNRECORDED = Path(
@@ -17,8 +17,8 @@ def be_alone():
     """Refuse to work beside another Snakemake or DVC in this checkout; end when the DVC that runs a stage is gone."""
     dvc = processes.dvc_of_stage()
     try:
-        processes.hold(processes.LOCK, "this checkout")
-        other = dvc or processes.dvc_at_work(Path(), patience=3)
+        locks.acquire(locks.CHECKOUT, "this checkout")
+        other = dvc or processes.running_dvc(Path(), patience=3)
         if other != dvc:
             raise InputError(
                 f"this checkout is in use by process {other}, of DVC; wait for it, or end it"
@@ -26,7 +26,7 @@ def be_alone():
     except InputError as error:
         sys.exit(str(error))
     if dvc:
-        processes.follow(dvc)
+        processes.end_with(dvc)
     else:
         UNRECORDED.touch()
 
@@ -94,7 +94,7 @@ def record_with_dvc():
     )
     asked = params.load_pipeline().scale == SCALE and not config
     if whole and asked and "DVC_STAGE" not in os.environ:
-        processes.dvc_at_work(Path(), patience=3)  # removes what a killed one left
+        processes.running_dvc(Path(), patience=3)  # removes what a killed one left
         dvc = Path(sys.executable).with_name("dvc")
         if subprocess.run([dvc, "commit", "--force"], check=False).returncode:
             print(

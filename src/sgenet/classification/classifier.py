@@ -19,7 +19,7 @@ from sgenet.data.packed import PackedImages
 from sgenet.data.splits import ImageFiles, open_split
 from sgenet.data.tensors import read_tensor
 from sgenet.models.resnet import AttentionResNet, create_resnet
-from sgenet.training.batches import Order, own_pieces, test_loader, train_loader
+from sgenet.training.batches import MicroBatchSampler, SeededSampler, micro_batches_per_step, test_loader, train_loader
 
 Loader: TypeAlias = DataLoader[Any] | ResidentImages
 
@@ -58,12 +58,13 @@ def build_loaders(
     """Loaders of this process's share of the training images, and of the validation images."""
     images = build_dataset(folder, manifest, "train", settings, train=True)
     drop_last = settings.drop_last
-    pieces = BatchSampler(Order(images, seed), settings.device_batch_size, drop_last)
+    micro_batches = BatchSampler(SeededSampler(images, seed), settings.device_batch_size, drop_last)
     loader: Loader
     if settings.resident:
-        loader = ResidentImages(images, own_pieces(pieces, settings, drop_last), settings, device, seed)
+        own = MicroBatchSampler(micro_batches, micro_batches_per_step(settings), drop_last)
+        loader = ResidentImages(images, own, settings, device, seed)
     else:
-        loader = train_loader(pieces, settings, device, drop_last=drop_last)
+        loader = train_loader(micro_batches, settings, device, drop_last=drop_last)
     return loader, build_test_loader(folder, manifest, settings, device)
 
 

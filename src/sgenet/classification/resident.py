@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from sgenet.config.recipes import Classification
 from sgenet.errors import InputError
-from sgenet.training.batches import Pieces, entropy
+from sgenet.training.batches import MicroBatchSampler, SizedDataset, derive_seed
 
 _TRIES = 10  # as in torchvision, which then crops the full width or height
 _RATIO = (3 / 4, 4 / 3)
@@ -37,13 +37,13 @@ class ResidentImages:
 
     def __init__(
         self,
-        dataset: Any,
-        batches: Pieces | list[list[int]],
+        dataset: SizedDataset,
+        batches: MicroBatchSampler | list[list[int]],
         settings: Classification,
         device: str,
         seed: int | None = None,
     ) -> None:
-        self.dataset = self  # mmengine and EpochHook use this attribute
+        self.dataset = self  # mmengine and SeedHook use this attribute
         self.batch_sampler, self.settings, self.device, self.seed, self.epoch = batches, settings, device, seed, 0
         self.images, self.labels = load(dataset, settings.workers, device)
 
@@ -59,9 +59,9 @@ class ResidentImages:
                 images = v2.functional.resize(images, [settings.resize])
                 yield [v2.functional.center_crop(images, [size, size]), labels]
                 continue
-            assert isinstance(self.batch_sampler, Pieces)
-            piece = number * self.batch_sampler.world + self.batch_sampler.rank
-            random = torch.Generator().manual_seed(entropy(self.seed, self.epoch, piece))
+            assert isinstance(self.batch_sampler, MicroBatchSampler)
+            micro_batch = number * self.batch_sampler.world + self.batch_sampler.rank
+            random = torch.Generator().manual_seed(derive_seed(self.seed, self.epoch, micro_batch))
             yield [augment(images, size, settings.crop_scale, settings.flip, random), labels]
 
 

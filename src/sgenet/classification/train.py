@@ -11,6 +11,7 @@ from sgenet.classification.classifier import Classifier, build_loaders, build_ne
 from sgenet.config.runs import Run
 from sgenet.data.manifest import Manifest
 from sgenet.training import engine
+from sgenet.training.hooks import Log, training_hooks
 from sgenet.weights.checkpoints import load_weights
 
 
@@ -49,7 +50,7 @@ def train(
     seed: int,
     device: str,
     weights: Path | None = None,
-    log: engine.Log | None = None,
+    log: Log | None = None,
 ) -> None:
     """Train a run to its end, continuing from `folder` if it was interrupted.
 
@@ -83,7 +84,7 @@ def train(
         val_evaluator=Evaluator(Accuracy()),
         optim_wrapper=optimizer,
         param_scheduler=engine.schedulers(settings, [start] if end else [], steps),
-        custom_hooks=[engine.EpochHook(run.id, folder, output, seed, classifier.network, best="top1", log=log)],
+        custom_hooks=training_hooks(run.id, folder, output, seed, classifier.network, best="top1", log=log),
         env_cfg={"cudnn_benchmark": True},  # all images have one size
         **engine.runner_settings(folder, seed, settings.epochs),
     )

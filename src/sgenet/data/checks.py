@@ -15,8 +15,8 @@ from sgenet import errors
 from sgenet.data.cores import map_on_cores
 from sgenet.data.images import read_bytes, read_upright
 from sgenet.data.progress import progress
-from sgenet.errors import InputError
-from sgenet.runtime.files import writing
+from sgenet.errors import InputError, writing
+from sgenet.runtime.locks import lock
 
 VERSION = 1  # of the check; results of other versions are recomputed
 _COLUMNS = "path TEXT PRIMARY KEY, size INTEGER, modified INTEGER, length INTEGER, xxhash BLOB, width INTEGER,"
@@ -69,7 +69,8 @@ def check_images(sources: Sequence[Source], cache: Path, title: str) -> list[Fou
     Raises:
         InputError: `cache` is in use, or cannot be written.
     """
-    with writing(cache), closing(_open(cache)) as known:
+    in_use = cache.with_suffix(".lock")
+    with writing(cache), lock(in_use, str(cache)), closing(_open(cache)) as known:
         results = [_recall(known, source) for source in sources]
         missing = [position for position, result in enumerate(results) if result is None]
         fresh = _check(known, [sources[position] for position in missing])
@@ -140,12 +141,9 @@ def _recall(known: sqlite3.Connection, source: Source) -> Found | None:
 
 def _open(path: Path) -> sqlite3.Connection:
     """Open the cache; a new one is created if there is none or it is damaged."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         return _connect(path)
     except sqlite3.DatabaseError as error:
-        if "locked" in str(error):
-            raise InputError(f"{path}: in use, expected no other running `sgenet prepare` of these data") from None
         if errors.cannot_write(path, error):  # the content is not damaged
             raise
         print(
@@ -159,7 +157,7 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=0)
+    connection = sqlite3.connect(path)
     try:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # the lock is kept between commits
         connection.execute("BEGIN EXCLUSIVE")

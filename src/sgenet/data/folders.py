@@ -9,9 +9,8 @@ from pathlib import Path
 import xxhash
 
 from sgenet.data.manifest import DataFile
-from sgenet.errors import InputError
+from sgenet.errors import InputError, writing
 from sgenet.runtime import temporaries
-from sgenet.runtime.files import writing
 
 SPLITS = ("train", "val")
 _MADE = {f"{split}{ending}" for split in SPLITS for ending in ("", ".bin", "_index.npy", ".csv")}

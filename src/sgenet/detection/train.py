@@ -18,6 +18,7 @@ from sgenet.config.runs import Run  # noqa: E402
 from sgenet.detection.config import detector_config  # noqa: E402
 from sgenet.models import backbone  # noqa: E402, F401  (registers the backbone)
 from sgenet.training import batches, engine  # noqa: E402
+from sgenet.training.hooks import Log, training_hooks  # noqa: E402
 
 
 def train(
@@ -30,7 +31,7 @@ def train(
     seed: int,
     device: str,
     weights: Path | None = None,
-    log: engine.Log | None = None,
+    log: Log | None = None,
 ) -> None:
     """Train a run to its end, continuing from `folder` if it was interrupted.
 
@@ -52,8 +53,8 @@ def train(
     torch.manual_seed(seed)
     detector = MODELS.build(config.model).to(memory_format=torch.channels_last)
     dataset = DATASETS.build(config.train_dataloader.dataset)
-    pieces = AspectRatioBatchSampler(batches.Order(dataset, seed), settings.device_batch_size)
-    loader = batches.train_loader(pieces, settings, device, drop_last=False, collate_fn=pseudo_collate)
+    micro_batches = AspectRatioBatchSampler(batches.SeededSampler(dataset, seed), settings.device_batch_size)
+    loader = batches.train_loader(micro_batches, settings, device, drop_last=False, collate_fn=pseudo_collate)
     clip = {"max_norm": settings.gradient_clip, "norm_type": 2}
     optimizer = engine.optim_wrapper(settings, clip_grad=clip)
     warmup, ratio = settings.warmup.iterations, settings.warmup.ratio
@@ -64,7 +65,7 @@ def train(
         train_dataloader=loader,
         optim_wrapper=optimizer,
         param_scheduler=engine.schedulers(settings, [start] if warmup else [], steps),
-        custom_hooks=[engine.EpochHook(run.id, folder, output, seed, detector, best=None, log=log)],
+        custom_hooks=training_hooks(run.id, folder, output, seed, detector, best=None, log=log),
         default_scope="mmdet",
         **engine.runner_settings(folder, seed, settings.epochs),
     )

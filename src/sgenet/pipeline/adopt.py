@@ -22,7 +22,7 @@ from snakemake.persistence.file import FilePersistence
 
 from sgenet.data.folders import describe_file
 from sgenet.errors import InputError
-from sgenet.runtime import processes
+from sgenet.runtime import locks
 from sgenet.runtime.files import read_json, write_json
 
 Digest = Callable[[str], str | None]  # of a file or folder
@@ -100,7 +100,7 @@ def adopt(scale: str) -> None:
     if not taken and not doubted and not any(_looks_old(made, digest) for made in jobs):
         return
     try:
-        lock = processes.hold(processes.LOCK, "this checkout")
+        lock = locks.acquire(locks.CHECKOUT, "this checkout")
     except InputError:
         return
     try:
@@ -113,7 +113,7 @@ def adopt(scale: str) -> None:
         for place in places:
             os.utime(place)  # not older than what it tells of
     finally:
-        processes.release(lock)
+        locks.release(lock)
     if foreign:
         text = f"results from elsewhere: {len(taken)} jobs taken over"
         print(f"{text}, {len(doubted)} to be made again" if doubted else text, file=sys.stderr)

@@ -56,24 +56,26 @@ def train(replication: Replication, run: Run, seed: int) -> None:
     identity = {**run.identity, "device": device, "weights": start}
     folder = resume.resume_folder(run.id, scale, seed, identity, manifest.fingerprint)
     output = paths.training(scale, run.id, seed)
-    with resume.hold(folder) if devices.leads() else nullcontext():
-        if count > 1 and not devices.launched():
-            from sgenet.training.batches import pieces_of_step
+    with resume.lock(folder) if devices.is_launcher() else nullcontext():
+        if count > 1 and not devices.is_distributed():
+            from sgenet.training.batches import micro_batches_per_step
 
-            pieces_of_step(run.settings, count)
+            micro_batches_per_step(run.settings, count)
             return devices.launch(["train", run.id, "--scale", scale, "--seed", str(seed)], count, device)
-        devices.join(device)
+        devices.init_process_group(device)
         _train(replication, run, manifest, folder=folder, output=output, seed=seed, device=device, weights=weights)
         described = describe_device(device)
-        devices.leave()
+        devices.destroy_process_group()
         if devices.rank():
             return
         command = f"sgenet train {run.id} --scale {scale} --seed {seed}"
-        training = origin(command, run.identity, manifest.origin, started, described) | {"devices": devices.world()}
+        training = origin(command, run.identity, manifest.origin, started, described) | {
+            "devices": devices.world_size()
+        }
         epochs = sum(row["seconds"] for row in resume.read_history(output / paths.HISTORY))
         training["seconds"] = round(max(training["seconds"], epochs), 1)  # includes interrupted attempts
         write_json(output / paths.TRAINING, training)
-        resume.forget(folder)
+        resume.remove_checkpoints(folder)
 
 
 def _train(replication: Replication, run: Run, manifest: Manifest, *, seed: int, **how: Any) -> None:
@@ -228,7 +230,7 @@ def _device(replication: Replication, count: int = 1) -> str:
     """Lock `count` of the scale's devices, set torch's number of threads to the scale's, and return the device."""
     import torch
 
-    device = devices.take(replication.scale.device, count)
+    device = devices.acquire(replication.scale.device, count)
     torch.set_num_threads(replication.scale.threads)
     return device
 

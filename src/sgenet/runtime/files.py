@@ -12,27 +12,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from sgenet import errors
-from sgenet.errors import InputError
+from sgenet.errors import InputError, writing
 from sgenet.runtime import temporaries
 
 DEEPEST = 40  # levels of nested lists and mappings
 _LARGEST, _LARGEST_FOREIGN = 2**25, 2**31  # bytes of a JSON file; COCO's has 470 million
 _ODD = object()
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
-
-
-@contextmanager
-def writing(path: str | Path) -> Iterator[None]:
-    """Turn an error raised because `path` cannot be written into an InputError that gives the reason."""
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:
-        if (text := errors.cannot_write(Path(path), error)) is None:
-            raise
-        raise InputError(text) from None
 
 
 @contextmanager

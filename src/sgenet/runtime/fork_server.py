@@ -9,9 +9,9 @@ forks.
 """
 
 import contextlib
-import fcntl
 import gc
 import json
+import math
 import os
 import select
 import shutil
@@ -20,14 +20,15 @@ import socket
 import stat
 import subprocess
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from sgenet.runtime.processes import alive
+from sgenet.errors import InputError
+from sgenet.runtime.locks import lock
+from sgenet.runtime.processes import alive, end_with
 
 SERVE = "--fork-server"  # first argument of `sgenet`, followed by a folder: run as the server
 _NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}
@@ -55,7 +56,9 @@ def run(arguments: list[str]) -> int | None:
     if not folder or folder != folder_of(owner) or not alive(owner):
         return None
     environment = {key: value for key, value in os.environ.items() if key != "SGENET_WARM"} | _NO_GPU
-    request = json.dumps({"arguments": arguments, "folder": os.getcwd(), "environment": environment}).encode()
+    request = json.dumps(
+        {"arguments": arguments, "folder": os.getcwd(), "environment": environment, "process": os.getpid()}
+    ).encode()
     child = 0
     try:
         connection = _connect(Path(folder))
@@ -69,7 +72,7 @@ def run(arguments: list[str]) -> int | None:
                 for number in (signal.SIGINT, signal.SIGTERM):
                     signal.signal(number, lambda number, _: os.kill(child, number))
                 return int(answers.readline() or _LOST)
-    except OSError:  # the server ended; if it has not forked yet, the step runs in its own process
+    except (OSError, InputError):  # the server ended; if it has not forked yet, the step runs in its own process
         return _LOST if child else None
     return None
 
@@ -89,7 +92,7 @@ def serve(folder: Path, main: Callable[[list[str]], int], preload: Callable[[lis
     listener.bind(str(folder / "starting"))
     listener.listen(64)
     (folder / "starting").rename(folder / "socket")  # now clients can connect
-    while alive(owner):
+    while alive(owner):  # not `end_with`, which starts a thread: a process that forks should have no others
         if not select.select([listener], [], [], 1.0)[0]:
             continue
         connection, _ = listener.accept()
@@ -120,7 +123,7 @@ def _be_step(
     status = 1
     try:
         connection.sendall(f"{os.getpid()}\n".encode())
-        threading.Thread(target=_end_with, args=(connection,), daemon=True).start()
+        end_with(request["process"], signal.SIGKILL)
         for target, file in enumerate(files):
             os.dup2(file, target)
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -141,21 +144,12 @@ def _be_step(
         os._exit(status)
 
 
-def _end_with(connection: socket.socket) -> None:
-    """End this process when its command was killed, which closes the connection."""
-    try:
-        connection.recv(1)
-    finally:
-        os._exit(_LOST)
-
-
 def _connect(folder: Path) -> socket.socket | None:
     """Connect to the server of the folder; start it if it does not run."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not _is_private(folder):
         return None
-    with open(folder / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with lock(folder / "lock", str(folder), patience=math.inf):
         connection = _try(folder)
         if connection is None:
             (folder / "socket").unlink(missing_ok=True)

@@ -1,13 +1,10 @@
-"""Processes of a replication: a checkout runs one workflow at a time, and steps end when their workflow ends."""
+"""Processes of a replication: those of DVC in this checkout, and the ends of workflows and their steps."""
 
 import contextlib
-import fcntl
 import json
 import os
-import shlex
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -15,84 +12,13 @@ from pathlib import Path
 
 import psutil
 
-from sgenet.errors import InputError
-from sgenet.runtime.files import writing
+from sgenet.runtime.locks import try_lock
 
-LOCK = Path(".snakemake/sgenet.lock")  # of a checkout, locked while a workflow runs in it
 WORKFLOW = "SGENET_WORKFLOW"  # environment variable of steps: host and process id of their workflow
 _PATIENCE = 6  # seconds that a process has for its clean-up after SIGTERM
-_held: list[int] = []  # file descriptors of the locks of this process
 
 
-def hold(path: Path, what: str, patience: float = 0) -> int:
-    """Lock the file `path` until this process ends or calls `release`. Locks of crashed processes are released too.
-
-    Forks of this process, such as the workers of a data loader, do not inherit the lock.
-
-    Args:
-        path: of the lock file. It names the process that locked it, and is not removed by this module.
-        what: name of the locked resource, for the error message.
-        patience: seconds to wait while another process has the lock.
-
-    Returns:
-        the lock, for `release`.
-
-    Raises:
-        InputError: another process, which the message names, has the lock; or the file cannot be written.
-    """
-    with writing(path):
-        lock = _open(path)
-        end = time.monotonic() + patience
-        while not _locked(lock):
-            if time.monotonic() >= end:
-                holder = os.pread(lock, 1000, 0).decode(errors="replace").strip() or "a process that just started"
-                os.close(lock)
-                raise InputError(f"{what} is in use by {holder}; wait until it ends, or stop it")
-            time.sleep(0.1)
-        if not path.exists() or not os.path.samestat(path.stat(), os.fstat(lock)):  # removed by a process that ended
-            os.close(lock)
-            return hold(path, what, patience)
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()} ({shlex.join(sys.argv)[:200]})\n".encode(), 0)
-        _held.append(lock)
-        return lock
-
-
-def _open(path: Path, once_more: bool = True) -> int:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except FileNotFoundError:  # a process that just ended has removed the folder
-        if not once_more:
-            raise
-        return _open(path, once_more=False)
-
-
-def release(lock: int) -> None:
-    """Release a lock that `hold` returned."""
-    _held.remove(lock)
-    os.close(lock)
-
-
-def _release_all() -> None:
-    while _held:
-        release(_held[0])
-
-
-os.register_at_fork(after_in_child=_release_all)  # a fork inherits the locks and would keep them locked
-
-
-def _locked(lock: int) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        return True
-    return True
-
-
-def dvc_at_work(root: Path, patience: float = 0) -> int | None:
+def running_dvc(root: Path, patience: float = 0) -> int | None:
     """Return the id of a DVC process that runs in this repository; None if there is none.
 
     DVC locks `lock` during its own work and lists its process id in `rwlock` while the command of a stage runs. A
@@ -112,11 +38,11 @@ def dvc_at_work(root: Path, patience: float = 0) -> int | None:
 
 def _dvc_in(folder: Path) -> int | None:
     try:
-        guard = os.open(folder / "rwlock.lock", os.O_RDONLY | os.O_CLOEXEC)
+        guard = os.open(folder / "rwlock.lock", os.O_RDWR | os.O_CLOEXEC)
     except OSError:  # no DVC has run a stage here
         return _holder(folder / "lock")
     try:
-        free = _locked(guard)
+        free = try_lock(guard, folder / "rwlock.lock")
         listed: set[int] = set()
         with contextlib.suppress(OSError, ValueError, AttributeError, KeyError, TypeError):  # absent, or half-written
             busy = json.loads((folder / "rwlock").read_text())
@@ -139,12 +65,12 @@ def _dvc_in(folder: Path) -> int | None:
 def _holder(path: Path) -> int | None:
     """Return the id of the process that has locked a lock file of DVC, read from the file; None if it is not locked."""
     try:
-        lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
         return None
     try:
         words = os.read(lock, 100).split()
-        return int(words[0]) if not _locked(lock) and words and words[0].isdigit() else None
+        return int(words[0]) if not try_lock(lock, path) and words and words[0].isdigit() else None
     finally:
         os.close(lock)
 
@@ -157,22 +83,28 @@ def dvc_of_stage() -> int | None:
     return next((caller.pid for caller in callers if "dvc" in _command(caller)), None)
 
 
-def follow(process: int) -> None:
-    """Stop this process with SIGTERM when another process of this machine has ended."""
+def end_with(process: int, number: int = signal.SIGTERM) -> None:
+    """Send the signal `number` to this process as soon as another process of this machine has ended, even by SIGKILL.
+
+    Workflows end with the DVC that runs them as a stage, steps with their workflow, forks of the fork server with the
+    command that they run, and the processes of a distributed training with the one that launched them. (The workers of
+    data loaders end with their process by torch's own means.)
+    """
 
     def wait() -> None:
         while alive(process):
-            time.sleep(1)
-        os.kill(os.getpid(), signal.SIGTERM)
+            with contextlib.suppress(psutil.Error):  # the timeout, since it may remain as a zombie
+                psutil.Process(process).wait(timeout=1)
+        os.kill(os.getpid(), number)
 
     threading.Thread(target=wait, daemon=True).start()
 
 
-def follow_workflow() -> None:
-    """Stop this step when its workflow, on the same machine, has ended, even if it was killed by SIGKILL."""
+def end_with_workflow() -> None:
+    """Stop this step with SIGTERM when its workflow, on the same machine, has ended."""
     host, _, process = os.environ.get(WORKFLOW, "").rpartition(":")
     if host == socket.gethostname() and process.isdecimal():
-        follow(int(process))
+        end_with(int(process))
 
 
 def stop_on_signals() -> None:

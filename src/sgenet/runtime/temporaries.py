@@ -1,16 +1,18 @@
 """Temporary files and folders, created next to their target.
 
 Each is locked while its writer runs. The lock of a killed writer is released, so the next writer of the same target can
-lock the file that was left behind and remove it. On a file system without locks such files are kept.
+lock the file that was left behind and remove it. On a file system without locks such files are kept: each has a name
+of its own, so several writers do not disturb one another.
 """
 
 import errno
-import fcntl
 import os
 import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from sgenet.runtime.locks import NoLocksError, try_lock
 
 
 def create(path: Path, *, folder: bool = False) -> tuple[Path, int]:
@@ -25,7 +27,7 @@ def create(path: Path, *, folder: bool = False) -> tuple[Path, int]:
                 continue
         else:
             lock, made = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=suffix)
-        if _lock(lock) is not False and os.path.exists(made):
+        if _lock(lock, Path(made)) is not False and os.path.exists(made):
             return Path(made), lock
         os.close(lock)
 
@@ -45,7 +47,7 @@ def abandoned(path: Path, *, folder: bool = False) -> Iterator[Path]:
         except OSError:  # removed, of the other kind, or owned by another user
             continue
         try:
-            if _lock(lock) and left.exists():
+            if _lock(lock, left) and left.exists():
                 yield left
         finally:
             os.close(lock)
@@ -67,12 +69,9 @@ def _affixes(path: Path) -> tuple[str, str]:
     return f".{path.name}.tmp-", path.suffix  # writers choose the format by the suffix
 
 
-def _lock(file: int) -> bool | None:
+def _lock(file: int, path: Path) -> bool | None:
     """Return whether the file was locked; None if the file system has no locks."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
+        return try_lock(file, path)
+    except NoLocksError:
         return None
-    return True

@@ -1,1 +1,1 @@
-"""The training engine that both tasks share: batches, devices, checkpoints, tracking."""
+"""The training engine that both tasks share: batches, devices, hooks, checkpoints, tracking."""

@@ -7,8 +7,8 @@ micro-batches in turn and accumulate gradients until the batch is complete.
 
 import random
 import warnings
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -19,7 +19,15 @@ from sgenet.config.recipes import Training
 from sgenet.errors import InputError
 
 
-def entropy(*numbers: int) -> int:
+class SizedDataset(Protocol):
+    """A dataset with a length."""
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
+    def __len__(self) -> int: ...
+
+
+def derive_seed(*numbers: int) -> int:
     """Combine several whole numbers into one 32-bit seed."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
@@ -36,7 +44,7 @@ def seed_everything(seed: int) -> None:
         torch.cuda.manual_seed(seed)
 
 
-def pieces_of_step(settings: Training, world: int | None = None) -> int:
+def micro_batches_per_step(settings: Training, world: int | None = None) -> int:
     """Number of micro-batches in a step's batch over all processes.
 
     Args:
@@ -55,10 +63,10 @@ def pieces_of_step(settings: Training, world: int | None = None) -> int:
     return batch // piece
 
 
-class Order(Sampler[int]):
+class SeededSampler(Sampler[int]):
     """All indices of a dataset, in a random order given by the run's seed and the epoch."""
 
-    def __init__(self, dataset: Any, seed: int) -> None:
+    def __init__(self, dataset: SizedDataset, seed: int) -> None:
         self.dataset, self.seed, self.epoch = dataset, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -66,68 +74,82 @@ class Order(Sampler[int]):
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(entropy(self.seed, self.epoch))
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, self.epoch))
         return iter(torch.randperm(len(self.dataset), generator=generator).tolist())
 
     def __len__(self) -> int:
         return len(self.dataset)
 
 
-class Pieces(Sampler[list[int]]):
+class MicroBatchSampler(Sampler[list[int]]):
     """This process's share of the micro-batches: every `world`-th one, in complete steps only.
 
-    An incomplete last step is dropped, or filled up with the first micro-batches of the epoch.
+    Args:
+        micro_batches: of all processes, in an epoch.
+        per_step: number of micro-batches in a step over all processes.
+        drop_last: drop an incomplete last step, instead of filling it up with the first micro-batches of the epoch.
+
+    Raises:
+        InputError: the micro-batches make up no complete step.
     """
 
-    def __init__(self, pieces: BatchSampler, a_step: int, drop_last: bool) -> None:
-        self.pieces, self.a_step, self.drop_last = pieces, a_step, drop_last
-        self.sampler = pieces.sampler  # mmengine calls its set_epoch
+    def __init__(self, micro_batches: BatchSampler, per_step: int, drop_last: bool) -> None:
+        self.micro_batches, self.per_step, self.drop_last = micro_batches, per_step, drop_last
+        self.sampler = micro_batches.sampler  # mmengine calls its set_epoch
         self.rank, self.world = get_dist_info()
+        if not len(self):
+            found, images = per_step * micro_batches.batch_size, len(self.sampler)  # type: ignore[arg-type]
+            raise InputError(f"batch_size: found {found}, expected at most the {images} training images")
 
     def __iter__(self) -> Iterator[list[int]]:
-        pieces = list(self.pieces)
+        micro_batches = list(self.micro_batches)
         whole = len(self) * self.world
-        return iter([pieces[i % len(pieces)] for i in range(self.rank, whole, self.world)])
+        return iter([micro_batches[i % len(micro_batches)] for i in range(self.rank, whole, self.world)])
 
     def __len__(self) -> int:
-        steps = len(self.pieces) / self.a_step
-        return (int(steps) if self.drop_last else -int(-steps // 1)) * self.a_step // self.world
+        steps = len(self.micro_batches) / self.per_step
+        return (int(steps) if self.drop_last else -int(-steps // 1)) * self.per_step // self.world
 
 
-class Seeded(Dataset[Any]):
+class SeededDataset(Dataset[Any]):
     """A dataset that seeds the random generators for each item from the run's seed, the epoch and the index."""
 
-    def __init__(self, dataset: Any, seed: int) -> None:
+    def __init__(self, dataset: SizedDataset, seed: int) -> None:
         self.dataset, self.seed, self.epoch = dataset, seed, 0
 
     def __getitem__(self, index: int) -> Any:
-        seed_everything(entropy(self.seed, self.epoch, index))
+        seed_everything(derive_seed(self.seed, self.epoch, index))
         return self.dataset[index]
 
     def __len__(self) -> int:
         return len(self.dataset)
 
 
-def own_pieces(pieces: BatchSampler, settings: Training, drop_last: bool) -> Pieces:
-    """This process's share of the micro-batches of an epoch; InputError if they make up no complete step."""
-    own = Pieces(pieces, pieces_of_step(settings), drop_last)
-    if not len(own):
-        images = len(own.sampler)  # type: ignore[arg-type]
-        raise InputError(f"batch_size: found {settings.batch_size}, expected at most the {images} training images")
-    return own
-
-
 def train_loader(
-    pieces: BatchSampler, settings: Training, device: str, *, drop_last: bool, **more: Any
+    micro_batches: BatchSampler,
+    settings: Training,
+    device: str,
+    *,
+    drop_last: bool,
+    collate_fn: Callable[[Any], Any] | None = None,
 ) -> DataLoader[Any]:
-    """Loader of this process's micro-batches of an epoch; the sampler of `pieces` must be an Order."""
-    order = pieces.sampler
-    assert isinstance(order, Order)
-    own = own_pieces(pieces, settings, drop_last)
-    return _loader(Seeded(order.dataset, order.seed), settings, device, batch_sampler=own, **more)
+    """Loader of this process's micro-batches of an epoch.
+
+    Args:
+        micro_batches: of all processes; its sampler must be a SeededSampler.
+        settings: of the run.
+        device: `cpu` or `cuda`.
+        drop_last: drop an incomplete last step, instead of filling it up.
+        collate_fn: as of DataLoader.
+    """
+    sampler = micro_batches.sampler
+    assert isinstance(sampler, SeededSampler)
+    own = MicroBatchSampler(micro_batches, micro_batches_per_step(settings), drop_last)
+    dataset = SeededDataset(sampler.dataset, sampler.seed)
+    return _loader(dataset, settings, device, batch_sampler=own, collate_fn=collate_fn)
 
 
-def test_loader(dataset: Any, settings: Training, device: str) -> DataLoader[Any]:
+def test_loader(dataset: SizedDataset, settings: Training, device: str) -> DataLoader[Any]:
     """Loader of this process's share of the images for evaluation, in order."""
     rank, world = get_dist_info()
     share = range(rank, len(dataset), world)

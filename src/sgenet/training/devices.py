@@ -5,12 +5,9 @@ first free GPUs among the visible ones (CUDA_VISIBLE_DEVICES), and waits if too 
 settings of the scale.
 """
 
-import ctypes
-import errno
-import fcntl
+import contextlib
 import os
 import signal
-import stat
 import subprocess
 import sys
 import time
@@ -20,14 +17,16 @@ from pathlib import Path
 
 from sgenet.errors import InputError
 from sgenet.provenance.origin import cpu_name
+from sgenet.runtime import locks, processes
+from sgenet.runtime.locks import InUseError
 
 LOCKS = Path("/tmp")  # not TMPDIR, which may differ from job to job
-_HELD = "SGENET_GPUS_HELD"  # set for processes that a run starts on the GPUs that it has locked
+_LOCKED = "SGENET_GPUS_HELD"  # set for processes that a run starts on the GPUs that it has locked
 _PARENT = "SGENET_PARENT"  # also set for them: process id of the run that started them
-_held: list[int] = []  # locks, kept until this process ends
+_acquired: list[str] = []  # names of the GPUs that this process has locked
 
 
-def take(device: str, count: int = 1) -> str:
+def acquire(device: str, count: int = 1) -> str:
     """Resolve `cpu`, `cuda` or `auto` to `cpu` or `cuda`, and lock `count` GPUs.
 
     Call it before anything uses CUDA. GPUs that are not locked here are hidden from this process and its children.
@@ -35,7 +34,7 @@ def take(device: str, count: int = 1) -> str:
     Raises:
         InputError: there are fewer GPUs than requested.
     """
-    if os.environ.get(_HELD):
+    if os.environ.get(_LOCKED):
         return "cuda"
     import torch
 
@@ -44,64 +43,43 @@ def take(device: str, count: int = 1) -> str:
     if device == "cpu" or (device == "auto" and not there):
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # mmengine would use a visible GPU
         return "cpu"
-    if _held:
+    if _acquired:
         return "cuda"
     listed = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = [str(index) for index in range(there)] if listed is None else listed.split(",")[:there]
     visible = [name.strip() for name in names]
-    if launched():  # by another launcher: this process uses one GPU, which `join` selects
+    if is_distributed():  # by another launcher: this process uses one GPU, which `init_process_group` selects
         visible, count = visible[local_rank() :][:1], 1
     if len(visible) < count:
         raise InputError(f"devices: found {count} in the scale, expected at most the {len(visible)} CUDA devices here")
-    held = hold(visible, count)
-    if not launched():
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(held)
+    names = acquire_gpus(visible, count)
+    if not is_distributed():
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names)
     return "cuda"
 
 
-def hold(visible: list[str], count: int) -> list[str]:
+def acquire_gpus(visible: list[str], count: int) -> list[str]:
     """Wait until `count` of these GPUs are free, lock them until this process ends, and return their names."""
     reported = False
     while True:
-        locks = [(name, lock) for name in visible if (lock := _lock(name)) is not None]
-        for _, lock in locks[count:] if len(locks) >= count else locks:
-            os.close(lock)
-        if len(locks) >= count:
-            _held.extend(lock for _, lock in locks[:count])
-            return [name for name, _ in locks[:count]]
+        acquired: dict[str, int] = {}
+        for name in visible:
+            if len(acquired) < count:
+                with contextlib.suppress(InUseError):
+                    acquired[name] = locks.acquire(_lock_file(name), f"GPU {name}", all_users=True)
+        if len(acquired) == count:
+            _acquired.extend(acquired)
+            return list(acquired)
+        for lock in acquired.values():
+            locks.release(lock)
         if not reported:
             print(f"waiting for {count} of the GPUs {', '.join(visible)}, which other runs have locked", flush=True)
             reported = True
         time.sleep(1)
 
 
-def _lock(name: str) -> int | None:
-    path = LOCKS / f"sgenet-gpu-{_uuids().get(name, name).replace('/', '_')}.lock"
-    try:
-        file = _open_lock(path)
-    except OSError as error:  # ELOOP for a symbolic link
-        reason = (error.strerror or "unknown reason").lower()
-        raise InputError(f"{path}: cannot be opened ({reason}), expected a file that locks a GPU") from None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(file)
-        return None
-    return file
-
-
-def _open_lock(path: Path) -> int:
-    """Open a lock file in a world-writable folder: without following a link or blocking on a pipe."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-    try:
-        file = os.open(path, flags)  # O_CREAT on another user's file may be refused
-    except FileNotFoundError:
-        file = os.open(path, flags | os.O_CREAT)
-        os.chmod(file, 0o666)  # independent of the umask: other users must be able to open it
-    if not stat.S_ISREG(os.fstat(file).st_mode):
-        os.close(file)
-        raise OSError(errno.EINVAL, "not a regular file")
-    return file
+def _lock_file(name: str) -> Path:
+    return LOCKS / f"sgenet-gpu-{_uuids().get(name, name).replace('/', '_')}.lock"
 
 
 @cache
@@ -116,34 +94,34 @@ def _uuids() -> dict[str, str]:
     return {index.strip(): uuid.strip() for index, uuid in pairs}
 
 
-def launched() -> bool:
+def is_distributed() -> bool:
     """Whether this process is one of several processes of a run, started as by `torchrun`."""
     return "RANK" in os.environ and "LOCAL_RANK" in os.environ
 
 
 def rank() -> int:
     """Rank of this process among the processes of its run."""
-    return int(os.environ["RANK"]) if launched() else 0
+    return int(os.environ["RANK"]) if is_distributed() else 0
 
 
 def local_rank() -> int:
     """Rank of this process among the processes of its run on this machine."""
-    return int(os.environ["LOCAL_RANK"]) if launched() else 0
+    return int(os.environ["LOCAL_RANK"]) if is_distributed() else 0
 
 
-def world() -> int:
+def world_size() -> int:
     """Number of the run's processes."""
-    return int(os.environ["WORLD_SIZE"]) if launched() else 1
+    return int(os.environ["WORLD_SIZE"]) if is_distributed() else 1
 
 
-def leads() -> bool:
+def is_launcher() -> bool:
     """Whether this process leads its run: it starts the others, has rank 0 of another launcher, or is the only one."""
     return rank() == 0 and not os.environ.get(_PARENT)
 
 
-def join(device: str) -> None:
+def init_process_group(device: str) -> None:
     """Join the process group of the run, if it has several processes: gloo on the CPU, NCCL on GPUs."""
-    if not launched():
+    if not is_distributed():
         return
     import warnings
 
@@ -151,7 +129,8 @@ def join(device: str) -> None:
     from torch import distributed
 
     if os.environ.get(_PARENT):
-        _end_with(int(os.environ[_PARENT]))
+        # It has locked the GPUs and the folder of checkpoints. SIGKILL, since this process may wait in a library.
+        processes.end_with(int(os.environ[_PARENT]), signal.SIGKILL)
     warnings.filterwarnings("ignore", message="Grad strides do not match")  # harmless for 1 x 1 convolutions
     for library in ("OMP", "MKL"):  # mmengine would set it with a warning; the scale sets torch's threads
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
@@ -163,16 +142,8 @@ def join(device: str) -> None:
         distributed.init_process_group("nccl" if device == "cuda" else "gloo")
 
 
-def _end_with(parent: int) -> None:
-    """End this process when the parent that locks its GPUs ends, even by SIGKILL (on Linux only)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG; SIGKILL, since it may wait in a library
-        if os.getppid() != parent:  # the parent ended before the call above
-            raise SystemExit(128 + signal.SIGKILL)
-
-
-def leave() -> None:
-    """Leave the process group that `join` created."""
+def destroy_process_group() -> None:
+    """Leave the process group that `init_process_group` created."""
     from torch import distributed
 
     if distributed.is_available() and distributed.is_initialized():
@@ -182,7 +153,7 @@ def leave() -> None:
 def launch(arguments: list[str], count: int, device: str) -> None:
     """Run `sgenet` with these arguments in `count` processes, one per device, with torchrun's launcher.
 
-    `device` is what `take` returned for all of them.
+    `device` is what `acquire` returned for all of them.
 
     Raises:
         SystemExit: with the status of the first process that failed, or 128 plus the signal that ended it.
@@ -197,7 +168,7 @@ def launch(arguments: list[str], count: int, device: str) -> None:
     logging.disable()  # the step itself reports what is wrong
     os.environ[_PARENT] = str(os.getpid())
     if device == "cuda":
-        os.environ[_HELD] = "1"
+        os.environ[_LOCKED] = "1"
     # The processes rendezvous in a store on a free port. torchrun's default backend, `c10d`, is not used: it unpickles
     # the content of its store, which other users of this machine may reach. The launcher finds the store by its port.
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, multi_tenant=True)

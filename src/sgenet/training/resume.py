@@ -8,9 +8,8 @@ import json
 import pickle
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict, cast
 
 import torch
 from mmengine.model import is_model_wrapper
@@ -18,26 +17,37 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from sgenet.errors import InputError
-from sgenet.runtime import processes
+from sgenet.runtime import locks
 from sgenet.runtime.files import put, temporary_path, write_text
 from sgenet.weights.checkpoints import fit_weights
 from sgenet.weights.pickles import check_pickles
 
 RESUME = Path(".resume")  # outside all declared outputs, which Snakemake deletes before a job starts
 Weights = dict[str, Tensor]
+Row = dict[str, float]  # of the history: an epoch's numbers by name
 _LOCK = "lock"
 _PATIENCE = 5  # seconds
 _KEPT = 2
 _NAME = re.compile(r"epoch-[0-9]{4,9}-[0-9a-f]{64}\.pth")
-_KEYS = {"epoch", "model", "optimizer", "schedulers", "history", "best"}
 _OTHER = "does not fit the run, expected a checkpoint that this version of the code wrote: remove it to start again"
+
+
+class Saved(TypedDict):
+    """The content of a checkpoint: the state dicts of mmengine's Runner, and what the hooks share."""
+
+    epoch: int
+    model: Weights
+    optimizer: dict[str, Any]
+    schedulers: list[dict[str, Any]]
+    history: list[Row]
+    best: Weights | None
 
 
 class Checkpoint(NamedTuple):
     """A checkpoint's path, and the state that `save_checkpoint` wrote to it."""
 
     path: Path
-    state: dict[str, Any]
+    state: Saved
 
 
 def resume_folder(run_id: str, scale: str, seed: int, settings: dict[str, Any], fingerprint: str) -> Path:
@@ -47,21 +57,16 @@ def resume_folder(run_id: str, scale: str, seed: int, settings: dict[str, Any], 
     return RESUME / scale / run_id.replace("/", "_") / f"seed-{seed}-{digest}"
 
 
-@contextlib.contextmanager
-def hold(folder: Path) -> Iterator[None]:
+def lock(folder: Path) -> contextlib.AbstractContextManager[None]:
     """Lock a run's folder for this process; waits a few seconds for a process that is about to end.
 
     Raises:
         InputError: another process trains this run; the message names it.
     """
-    lock = processes.hold(folder / _LOCK, str(folder), patience=_PATIENCE)
-    try:
-        yield
-    finally:
-        processes.release(lock)
+    return locks.lock(folder / _LOCK, str(folder), _PATIENCE)
 
 
-def save_checkpoint(runner: Runner, history: list[dict[str, float]], best: Weights | None, folder: Path) -> None:
+def save_checkpoint(runner: Runner, history: list[Row], best: Weights | None, folder: Path) -> None:
     """Write everything that a run needs to continue after the epochs of `history`; keep the newest two checkpoints.
 
     A checkpoint is a single file, written atomically, with the checksum of its content in its name, so that all of its
@@ -73,7 +78,7 @@ def save_checkpoint(runner: Runner, history: list[dict[str, float]], best: Weigh
         best: weights of the best epoch so far, or None.
         folder: of the run.
     """
-    state = {
+    state: Saved = {
         "epoch": len(history),
         "model": _bare(runner.model).state_dict(),
         "optimizer": runner.optim_wrapper.state_dict(),
@@ -120,7 +125,7 @@ def _checkpoints(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(names, key=lambda name: (int(name.split("-")[1]), name), reverse=True)]
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> Saved:
     if not path.is_file():
         raise DamagedError("not a file")
     try:
@@ -137,9 +142,9 @@ def _read(path: Path) -> dict[str, Any]:
     except Exception as error:  # such as too little memory: the checkpoint itself may be intact
         reason = next(iter(str(error).splitlines()), "")
         raise InputError(f"{path}: cannot be read ({reason[:120]}), expected a checkpoint") from None
-    if not isinstance(state, dict) or state.keys() != _KEYS:
+    if not isinstance(state, dict) or state.keys() != Saved.__annotations__.keys():
         raise InputError(f"{path}: {_OTHER}")
-    return state
+    return cast("Saved", state)
 
 
 def load_checkpoint(runner: Runner, checkpoint: Checkpoint) -> None:
@@ -159,7 +164,7 @@ def load_checkpoint(runner: Runner, checkpoint: Checkpoint) -> None:
     runner.train_loop._iter = state["epoch"] * len(runner.train_dataloader)
 
 
-def _check_history(state: dict[str, Any]) -> None:
+def _check_history(state: Saved) -> None:
     numbers = [value for row in state["history"] for value in row.values()]
     tensors = (state["best"] or {}).values()
     if len(state["history"]) != state["epoch"] or not all(abs(value) < 1e300 for value in numbers):
@@ -175,7 +180,7 @@ def _bare(model: nn.Module) -> nn.Module:
     return module
 
 
-def write_history(history: list[dict[str, float]], path: Path) -> None:
+def write_history(history: list[Row], path: Path) -> None:
     """Write one row per epoch as CSV."""
     lines = [",".join(history[0])]
     lines += [",".join(map(_exact, row.values())) for row in history]
@@ -187,13 +192,13 @@ def _exact(value: float) -> str:
     return str(int(value)) if float(value).is_integer() else repr(float(value))
 
 
-def read_history(path: Path) -> list[dict[str, float]]:
+def read_history(path: Path) -> list[Row]:
     """Read a history.csv back."""
     with open(path, newline="", encoding="utf-8") as file:
         return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
 
 
-def forget(folder: Path) -> None:
+def remove_checkpoints(folder: Path) -> None:
     """Remove the checkpoints of a finished run, and then its lock.
 
     If the process is killed in between, the run continues from a checkpoint that was not removed.

@@ -1,0 +1,131 @@
+"""Locks of files (flock): the one way in which processes of this project exclude one another.
+
+Locks of crashed processes are released automatically. On a file system without locks, `try_lock` and `acquire` refuse
+to run, because two processes could then write the same results: the checkout must be on a file system with locks, such
+as a local disk. There is no option to run without them. Image folders are only read and may be on any file system.
+"""
+
+import contextlib
+import fcntl
+import os
+import shlex
+import socket
+import stat
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from sgenet.errors import InputError, writing
+
+CHECKOUT = Path(".snakemake/sgenet.lock")  # locked while a workflow runs in a checkout
+_held: list[int] = []  # file descriptors of the locks of this process
+
+
+class InUseError(InputError):
+    """Another process has the lock."""
+
+
+class NoLocksError(InputError):
+    """The file system supports no locks."""
+
+
+def try_lock(file: int, path: Path) -> bool:
+    """Lock an open file or folder until `file` is closed; False if another process has locked it.
+
+    Args:
+        file: descriptor, open for writing unless it is a folder's: NFS requires that.
+        path: for the error message.
+
+    Raises:
+        NoLocksError: the file system supports no locks.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        found = f"this file system supports no locks ({os.strerror(error.errno or 0).lower()})"
+        raise NoLocksError(f"{path}: {found}, expected one that does: use a local disk") from None
+    return True
+
+
+def acquire(path: Path, what: str, patience: float = 0, *, all_users: bool = False) -> int:
+    """Lock the file `path` until this process ends or calls `release`.
+
+    Forks of this process, such as the workers of a data loader, do not inherit the lock.
+
+    Args:
+        path: of the lock file. It names the process that locked it, and is not removed by this module.
+        what: name of the locked resource, for the error message.
+        patience: seconds to wait while another process has the lock.
+        all_users: a new lock file can be locked by all users of this machine.
+
+    Returns:
+        the lock, for `release`.
+
+    Raises:
+        InUseError: another process, which the message names, has the lock.
+        InputError: the file cannot be written, or its file system supports no locks.
+    """
+    end = time.monotonic() + patience
+    with writing(path), contextlib.ExitStack() as stack:
+        file = _open(path, all_users)
+        stack.callback(os.close, file)
+        while not try_lock(file, path):
+            if time.monotonic() >= end:
+                process = os.pread(file, 1000, 0).decode(errors="replace").strip() or "a process that just started"
+                raise InUseError(f"{what} is in use by {process}; wait until it ends, or stop it")
+            time.sleep(0.1)
+        if not path.exists() or not os.path.samestat(path.stat(), os.fstat(file)):  # removed by a process that ended
+            return acquire(path, what, patience, all_users=all_users)
+        os.ftruncate(file, 0)
+        os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()} ({shlex.join(sys.argv)[:200]})\n".encode(), 0)
+        stack.pop_all()
+        _held.append(file)
+        return file
+
+
+def release(lock: int) -> None:
+    """Release a lock that `acquire` returned."""
+    _held.remove(lock)
+    os.close(lock)
+
+
+@contextlib.contextmanager
+def lock(path: Path, what: str, patience: float = 0) -> Iterator[None]:
+    """Acquire a lock for a block; the arguments and errors are those of `acquire`."""
+    acquired = acquire(path, what, patience)
+    try:
+        yield
+    finally:
+        release(acquired)
+
+
+def _open(path: Path, all_users: bool, once_more: bool = True) -> int:
+    """Open a lock file, possibly in a world-writable folder: without following a link or blocking on a pipe."""
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        file = os.open(path, flags)  # O_CREAT on another user's file may be refused
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file = os.open(path, flags | os.O_CREAT, 0o666)
+        except FileNotFoundError:  # a process that just ended has removed the folder
+            if not once_more:
+                raise
+            return _open(path, all_users, once_more=False)
+        if all_users:
+            os.fchmod(file, 0o666)  # independent of the umask
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise InputError(f"{path}: is not a regular file, expected a lock file")
+    return file
+
+
+def _release_all() -> None:
+    while _held:
+        release(_held[0])
+
+
+os.register_at_fork(after_in_child=_release_all)  # a fork inherits the locks and would keep them locked
