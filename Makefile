@@ -16,7 +16,7 @@ PYTEST = pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Processes that run tests at a time, each with one thread.
 WORKERS ?= 2
 
-.PHONY: setup replicate test test-all soak coverage lint bench schemas browser clean lock
+.PHONY: setup replicate test test-all soak coverage lint schemas docs bench browser clean lock
 .DEFAULT_GOAL := replicate
 
 setup:
@@ -55,12 +55,15 @@ lint: setup
 	ruff format --check .
 	mypy
 	lint-imports
-	codespell *.md docs params profiles src tests workflow bench Snakefile dvc.yaml Makefile pyproject.toml .github
+	codespell *.md mkdocs.yml docs params profiles src tests workflow bench Snakefile dvc.yaml Makefile pyproject.toml .github
 	snakefmt --check Snakefile workflow
 	snakemake --lint
 
 schemas: setup ## rewrite workflow/schemas and docs/parameters.md from the models
 	python -m sgenet.pipeline.schemas
+
+docs: setup ## the documentation as a web site in site/; a warning is an error (with --quiet it would not be)
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 bench: setup
 	python -m bench
@@ -76,4 +79,4 @@ lock: ## rewrite requirements.lock from pyproject.toml
 
 clean: ## everything that was made, the environment aside
 	rm -rf results $(filter-out reports/published,$(wildcard reports/*)) $(filter-out data/released,$(wildcard data/*)) logs wandb dvc_plots .resume .snakemake dvc.lock \
-	  .dvc/cache .dvc/tmp .hypothesis .import_linter_cache .pytest_cache .mypy_cache .ruff_cache .coverage* build dist src/*.egg-info
+	  .dvc/cache .dvc/tmp .hypothesis .import_linter_cache .pytest_cache .mypy_cache .ruff_cache .coverage* build dist site src/*.egg-info

@@ -131,7 +131,7 @@ def test_a_training_that_tells_nothing_is_told_of(project, training):
         (manifest(splits={"train": {"images": 3}, "val": {}}), "splits.val.images: missing"),
         (
             manifest(splits={"train": {"images": 3}, "val": {"images": "many"}}),
-            "splits.val.images: found 'many', expec",
+            "splits.val.images: found 'many', expect",
         ),
         (manifest(classes=[1]), "classes.0: found 1, expected"),
     ],
