@@ -107,8 +107,9 @@ DEFECTS = {
         "annotations.0.bbox: found [-1.5, 5, 10, 20], expected a box within 40 x 30 pixels",
     ),
     "odd crowd": (first("iscrowd", 2), "annotations.0.iscrowd: found 2, expected 0 or 1"),
+    "a crowd that evaluation refuses": (first("iscrowd", True), "annotations.0.iscrowd: found True, expected 0 or 1"),
     "no box": (drop("annotations", "bbox"), "annotations.0.bbox: missing, expected [x, y, width, height]"),
-    "no area": (drop("annotations", "area"), "annotations.0.area: missing, expected a finite number"),
+    "no area": (drop("annotations", "area"), "annotations.0.area: missing, expected a finite number, not negative"),
     "no id": (drop("annotations", "id"), "annotations.0.id: missing, expected a whole number, not negative"),
     "a box of three": (first("bbox", [1, 2, 3]), "annotations.0.bbox: found [1, 2, 3], expected [x, y, width, height]"),
     "an infinite box": (
@@ -141,7 +142,7 @@ DEFECTS = {
     ),
     "a huge area": (
         first("area", 10**20),
-        "annotations.0.area: found 100000000000000000000, expected a finite number",
+        "annotations.0.area: found 100000000000000000000, expected a finite number, not negative",
     ),
     "a huge box": (
         first("bbox", [4, 5, 10**400, 20]),
@@ -175,7 +176,10 @@ def test_a_defective_annotation_is_told_or_left_out(source, prepare, what):
 
 
 IMAGES = {
-    "no width": (drop("images", "width"), f"{TRAIN}: images.0.width: missing, expected a whole number above 0"),
+    "no width": (
+        drop("images", "width"),
+        f"{TRAIN}: images.0.width: missing, expected a whole number from 1 to 1,048,576",
+    ),
     "no file name": (drop("images", "file_name"), f"{TRAIN}: images.0.file_name: missing, expected a printable name"),
     "another size": (
         lambda coco: coco["images"][0].update(width=41),
@@ -262,6 +266,25 @@ def test_no_image_left(source, prepare):
     source.coco().bytes("val2017/c.png", b"")
     with pytest.raises(InputError, match="found no usable image in val, expected at least one"):
         prepare("coco", defects="skip")
+
+
+def test_a_defect_of_a_limited_set_has_its_place_in_the_file(source, prepare):
+    source.coco()
+    source.edit("train", lambda coco: coco["annotations"][1].update(area=0))
+    with pytest.raises(InputError, match=r"annotations\.1\.area: found 0"):
+        prepare("coco", train_images=1)
+    source.edit("train", lambda coco: coco["images"][1].pop("width"))
+    with pytest.raises(InputError, match=r"images\.1\.width: missing"):
+        prepare("coco", train_images=1)
+
+
+def test_more_categories_than_evaluation_accepts(source, prepare):
+    source.coco()
+    for split in ("train", "val"):
+        more = [{"id": number, "name": str(number)} for number in range(100, 5100)]
+        source.edit(split, lambda coco, more=more: coco["categories"].extend(more))
+    with pytest.raises(InputError, match="val2017.json: found 5,002 categories and 1 images, expected at most 5,000"):
+        prepare("coco")
 
 
 def test_limits_take_images_evenly_with_their_objects(source, prepare):

@@ -29,7 +29,8 @@ from sgenet.data.manifest import Manifest  # noqa: E402
 from sgenet.detection import evaluate as evaluation  # noqa: E402
 from sgenet.detection.config import detector_config  # noqa: E402
 from sgenet.detection.train import train  # noqa: E402
-from sgenet.evaluation.coco_eval import Matches, ap  # noqa: E402
+from sgenet.evaluation.coco_eval import ap  # noqa: E402
+from sgenet.evaluation.matches import Matches  # noqa: E402
 from sgenet.training.resume import read_history  # noqa: E402
 from sgenet.weights.checkpoints import save_weights  # noqa: E402
 

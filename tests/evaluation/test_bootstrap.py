@@ -5,7 +5,8 @@ import pytest
 from scipy import stats
 
 from sgenet.evaluation.bootstrap import ap_gain, ap_gain_difference, mean_ap, resample_ap
-from sgenet.evaluation.coco_eval import Matches, ap
+from sgenet.evaluation.coco_eval import ap
+from sgenet.evaluation.matches import Matches
 from sgenet.evaluation.statistics import Gain
 
 METRICS = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")

@@ -15,7 +15,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from sgenet.errors import InputError
-from sgenet.evaluation.coco_eval import AP_METRICS, METRICS, Matches, ap, bootstrap_ap, evaluate, precision_recall
+from sgenet.evaluation.coco_eval import AP_METRICS, METRICS, ap, bootstrap_ap, evaluate, precision_recall
+from sgenet.evaluation.matches import Matches
 
 SHARED = Path(os.environ.get("SGENET_SHARED", Path(__file__).parents[2].parent / "shared"))
 CASE = SHARED / "cases" / "cocoapi_fake100"

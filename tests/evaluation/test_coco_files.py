@@ -71,6 +71,8 @@ def test_bad_detection(
         (("annotations", 3), 5, "annotations.3: found 5"),
         (("annotations", 3, "image_id"), 99, "annotations.3.image_id: found 99"),
         (("annotations", 3, "category_id"), ..., "annotations.3.category_id: missing"),
+        (("annotations", 3, "id"), ..., "annotations.3.id: missing"),
+        (("annotations", 3, "id"), 1, "annotations.3.id: found 1 again"),
         (("annotations", 3, "area"), ..., "annotations.3.area: missing"),
         (("annotations", 3, "area"), -1.5, "annotations.3.area: found -1.5"),
         (("annotations", 3, "bbox"), "large", "annotations.3.bbox: found 'large'"),
@@ -111,6 +113,16 @@ def test_bad_segmentation(small: tuple[Path, Dataset, Detections], shape: Any) -
     dataset["annotations"][2]["segmentation"] = shape
     with pytest.raises(InputError, match="annotations.2.segmentation"):
         evaluate(write(path, dataset), [], "segm")
+
+
+def test_sides_as_whole_floats(small: tuple[Path, Dataset, Detections]) -> None:
+    """Some tools write them; pycocotools draws polygons only with integers."""
+    path, dataset, _ = small
+    for entry in dataset["images"]:
+        entry.update(height=400.0, width=400.0)
+    for entry in dataset["annotations"]:
+        entry["segmentation"] = [[10, 20, 40, 20, 40, 60, 10, 60]]
+    assert evaluate(write(path, dataset), [], "segm").metrics["ap"] == 0
 
 
 @pytest.mark.parametrize("value", [0, -1, 0.5, 2**40, True, "400", None])

@@ -15,7 +15,7 @@ import torch
 from sgenet.cli import main
 from sgenet.config import paths
 from sgenet.config.runs import load_replication
-from sgenet.data.coco_format import read_lists
+from sgenet.data.coco_format import BOXES, read_annotations
 from sgenet.data.packed import PackedImages
 from sgenet.errors import InputError
 from sgenet.models import load_classifier
@@ -76,7 +76,7 @@ def test_weights_and_annotations_are_no_pickles(evil, tmp_path):
     with pytest.raises(InputError, match="best.safetensors: cannot be read as safetensors weights"):
         load_classifier("resnet18", tmp_path / "best.safetensors")
     with pytest.raises(InputError, match="annotations.pkl: "):  # mmengine would choose the reader by the name
-        read_lists(tmp_path / "annotations.pkl", tmp_path / "annotations.pkl")
+        read_annotations(tmp_path / "annotations.pkl", str(tmp_path / "annotations.pkl"), BOXES)
 
 
 def test_a_checkpoint_to_continue_from(evil, tmp_path, monkeypatch):

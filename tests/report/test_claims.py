@@ -12,7 +12,8 @@ from sgenet.config import paths
 from sgenet.config.claims import load_claims
 from sgenet.config.runs import Replication, load_replication
 from sgenet.config.tables import load_table
-from sgenet.evaluation.coco_eval import Matches, ap
+from sgenet.evaluation.coco_eval import ap
+from sgenet.evaluation.matches import Matches
 from sgenet.evaluation.statistics import Gain
 from sgenet.report import build
 from sgenet.report.claims import Judge

@@ -12,7 +12,8 @@ import yaml
 from sgenet.config import paths
 from sgenet.config.params import merge
 from sgenet.config.runs import Replication, load_replication
-from sgenet.evaluation.coco_eval import Matches, ap
+from sgenet.evaluation.coco_eval import ap
+from sgenet.evaluation.matches import Matches
 from sgenet.report import build
 from sgenet.report.results import count_missing
 from support import results as make

@@ -9,7 +9,7 @@ import pytest
 
 from sgenet.config import paths
 from sgenet.config.runs import Replication, load_replication
-from sgenet.evaluation.coco_eval import Matches
+from sgenet.evaluation.matches import Matches
 from sgenet.report import build
 from support import results as make
 

@@ -12,7 +12,8 @@ from PIL import Image
 
 from sgenet.config import paths
 from sgenet.config.runs import FIGURES_RUN, TASKS, FullSize, Replication, Run, load_replication
-from sgenet.evaluation.coco_eval import AP_METRICS, METRICS, Matches, ap
+from sgenet.evaluation.coco_eval import AP_METRICS, METRICS, ap
+from sgenet.evaluation.matches import Matches
 from sgenet.runtime.files import atomic_path
 from support.history import make_history
 

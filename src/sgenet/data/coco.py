@@ -8,10 +8,18 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from sgenet.config.scales import CocoData
-from sgenet.data import annotations
-from sgenet.data.annotations import Entry
+from sgenet.config.scales import CocoData, Split
 from sgenet.data.checks import Found, Source
+from sgenet.data.coco_fields import Annotation, ImageEntry
+from sgenet.data.coco_format import (
+    TRAINING,
+    AnnotationFile,
+    Entries,
+    check_counts,
+    existing_images,
+    image_of,
+    read_annotations,
+)
 from sgenet.data.defects import Defect, check_splits, first_of, listing, refuse, summary
 from sgenet.data.folders import SPLITS, describe_file, describe_files, fresh_folder
 from sgenet.data.limits import pick
@@ -20,7 +28,7 @@ from sgenet.data.sizes import SIZES, size_of
 from sgenet.errors import InputError
 from sgenet.runtime.files import write_text
 
-Checked = list[tuple[Entry, Found]]
+Checked = list[tuple[ImageEntry, Found]]
 
 
 def make_detection(folder: Path, settings: CocoData, root: Path, cache: Path) -> Manifest:
@@ -40,15 +48,19 @@ def make_detection(folder: Path, settings: CocoData, root: Path, cache: Path) ->
         InputError: data are missing or too few, or have defects that must not be skipped.
     """
     defects = list[Defect]()
-    whole = {split: _read(root, settings, split) for split in SPLITS}
-    _check_categories(whole, settings)
-    taken = {split: _limit(whole[split], getattr(settings, f"{split}_images")) for split in SPLITS}
-    images, objects = {}, {}
-    for split in SPLITS:
-        name, shown = getattr(settings, split).annotations, getattr(settings, split).images
-        images[split] = annotations.check_images(taken[split], name, root / shown, shown, defects)
-        objects[split] = annotations.check_objects(taken[split], name, defects)
-    kept = _check_files(images, root, settings, cache, defects)
+    splits: dict[str, Split] = {split: getattr(settings, split) for split in SPLITS}
+    contents = {split: _read(root, split, at) for split, at in splits.items()}
+    _check_categories(contents["train"], contents["val"])
+    images: dict[str, list[ImageEntry]] = {}
+    objects: dict[str, list[Annotation]] = {}
+    for split, content in contents.items():
+        chosen, of_chosen = _limit(content, getattr(settings, f"{split}_images"))
+        if split == "val":
+            check_counts(content.name, len(content.categories), len(chosen))
+        valid, shown = content.check_images(chosen, defects.append), splits[split].images
+        images[split] = list(existing_images(valid, root / shown, shown, defects.append))
+        objects[split] = list(content.check_annotations(of_chosen, defects.append))
+    kept = _check_files(images, root, splits, cache, defects)
     refuse(defects, "detection", settings.defects)
     for split in SPLITS:
         known = {entry["id"] for entry, _ in kept[split]}
@@ -60,18 +72,18 @@ def make_detection(folder: Path, settings: CocoData, root: Path, cache: Path) ->
         raise InputError(
             "data.detection: found no usable object in train, expected at least one besides crowds" + first_of(defects)
         )
-    categories = whole["train"]["categories"]
-    names = {entry["id"]: entry["name"] for entry in categories}
+    names = contents["train"].categories
     with fresh_folder(folder) as target:
         used = []
         for split in SPLITS:
             write_text(target / f"{split}.csv", _table(kept[split]))
-            part = {**whole[split], "images": [entry for entry, _ in kept[split]], "annotations": objects[split]}
-            name = getattr(settings, split).annotations
-            complete = all(len(part[key]) == len(whole[split][key]) for key in ("images", "annotations"))
+            whole, name = contents[split], splits[split].annotations
+            complete = (len(kept[split]), len(objects[split])) == (len(whole.images), len(whole.annotations))
             if complete and not _has_mark(root / name):
                 used.append(describe_file(root / name, name))
             else:
+                part = {"images": [entry for entry, _ in kept[split]], "annotations": objects[split]}
+                part = {**whole.content, **part}
                 write_text(target / "annotations" / f"{split}.json", json.dumps(part) + "\n")
         write_text(target / "defects.txt", listing(defects))
         files, fingerprint = describe_files(target, *used)
@@ -91,12 +103,12 @@ def make_detection(folder: Path, settings: CocoData, root: Path, cache: Path) ->
     )
 
 
-def _read(root: Path, settings: CocoData, split: str) -> Entry:
-    name, folder = getattr(settings, split).annotations, root / getattr(settings, split).images
+def _read(root: Path, split: str, at: Split) -> AnnotationFile:
+    folder = root / at.images
     if not folder.is_dir():
         key = f"`images` of data.detection.{split} in the scale"
-        raise InputError(f"{folder}: not found, expected the folder of the images of {name} ({key})")
-    return annotations.read_annotations(root / name, name)
+        raise InputError(f"{folder}: not found, expected the folder of the images of {at.annotations} ({key})")
+    return read_annotations(root / at.annotations, at.annotations, TRAINING)
 
 
 def _has_mark(path: Path) -> bool:
@@ -105,73 +117,60 @@ def _has_mark(path: Path) -> bool:
         return file.read(3) == codecs.BOM_UTF8
 
 
-def _check_categories(contents: dict[str, Entry], settings: CocoData) -> None:
+def _check_categories(train: AnnotationFile, val: AnnotationFile) -> None:
     """Check that ids and names of the categories are equal in both splits; their order may differ."""
-    train, val = ({entry["id"]: entry["name"] for entry in contents[split]["categories"]} for split in SPLITS)
-    for number in sorted(train.keys() | val.keys()):
-        if train.get(number) != val.get(number):
-            place = f"{settings.val.annotations}: categories"
-            found, expected = (repr(names[number]) if number in names else "none" for names in (val, train))
-            other = settings.train.annotations
-            raise InputError(f"{place}: id {number}: found {found}, expected {expected} as in {other}")
+    for number in sorted(train.categories.keys() | val.categories.keys()):
+        expected, found = (repr(of[number]) if number in of else "none" for of in (train.categories, val.categories))
+        if found != expected:
+            raise InputError(
+                f"{val.name}: categories: id {number}: found {found}, expected {expected} as in {train.name}"
+            )
 
 
-def _limit(content: Entry, limit: int | None) -> Entry:
-    """Return at most `limit` evenly spaced images, without the annotations of the others."""
-    images = content["images"]
+def _limit(content: AnnotationFile, limit: int | None) -> tuple[Entries, Entries]:
+    """Return at most `limit` evenly spaced images, and the annotations without those of the other images."""
+    images, annotations = list(enumerate(content.images)), list(enumerate(content.annotations))
     if limit is None or limit >= len(images):
-        return content
-    chosen = set(pick(len(images), limit))
-    left_out = {
-        entry["id"]
-        for position, entry in enumerate(images)
-        if position not in chosen and isinstance(entry, dict) and isinstance(entry.get("id"), int)
-    }
-    objects = [
-        entry
-        for entry in content["annotations"]
-        if not (isinstance(entry, dict) and isinstance(entry.get("image_id"), int) and entry["image_id"] in left_out)
-    ]
-    return {**content, "images": [images[position] for position in sorted(chosen)], "annotations": objects}
+        return images, annotations
+    chosen = [images[position] for position in pick(len(images), limit)]
+    left_out = content.sizes.keys() - {entry["id"] for _, entry in chosen if isinstance(entry, dict)}
+    return chosen, [(index, entry) for index, entry in annotations if image_of(entry) not in left_out]
 
 
 def _check_files(
-    images: dict[str, list[Entry]], root: Path, settings: CocoData, cache: Path, defects: list[Defect]
+    images: dict[str, list[ImageEntry]], root: Path, splits: dict[str, Split], cache: Path, defects: list[Defect]
 ) -> dict[str, Checked]:
     """Return the usable images with their checks; a defect is appended to `defects` for each other one."""
-    sources = {
-        split: [_source(root, getattr(settings, split).images, entry) for entry in images[split]] for split in SPLITS
-    }
+    sources = {split: [_source(root, at.images, image) for image in images[split]] for split, at in splits.items()}
     found, shared = check_splits(sources, cache, "detection", defects)
     kept: dict[str, Checked] = {}
-    for split in SPLITS:
+    for split, at in splits.items():
         kept[split] = []
-        for position, (entry, source, result) in enumerate(
-            zip(images[split], sources[split], found[split], strict=True)
-        ):
+        rows = zip(images[split], sources[split], found[split], strict=True)
+        for position, (entry, source, result) in enumerate(rows):
             fits = result.problem or (entry["width"], entry["height"]) == (result.width, result.height)
             if not fits:
-                place = f"{getattr(settings, split).annotations}: images: id {entry['id']}"
+                place = f"{at.annotations}: images: id {entry['id']}"
                 defects.append(Defect("size of an image", f"{place}: {_misfit(entry, source, result)}"))
             elif not result.problem and not (split == "train" and position in shared):
                 kept[split].append((entry, result))
     return kept
 
 
-def _source(root: Path, folder: str, entry: Entry) -> Source:
+def _source(root: Path, folder: str, entry: ImageEntry) -> Source:
     path = root / folder / entry["file_name"]
     status = path.stat()
     return Source(f"{folder}/{entry['file_name']}", str(path), status.st_size, status.st_mtime_ns)
 
 
-def _misfit(entry: Entry, source: Source, found: Found) -> str:
+def _misfit(entry: ImageEntry, source: Source, found: Found) -> str:
     stated, real = f"{entry['width']} x {entry['height']}", f"{found.width} x {found.height}"
     turned = found.rotated and (entry["height"], entry["width"]) == (found.width, found.height)
     why = " (rotated by its EXIF orientation, as in training)" if turned else ""
     return f"found {stated} pixels, expected the {real} of {source.name}{why}"
 
 
-def _count(kept: Checked, objects: list[Entry], names: dict[int, str], limits: Sequence[float]) -> SplitCounts:
+def _count(kept: Checked, objects: list[Annotation], names: dict[int, str], limits: Sequence[float]) -> SplitCounts:
     classes = Counter(entry["category_id"] for entry in objects)
     sizes = Counter(size_of(entry["area"], limits) for entry in objects)
     return SplitCounts(

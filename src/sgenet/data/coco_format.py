@@ -1,30 +1,156 @@
-"""COCO's file format, for training and evaluation: the lists of a file, and the check of its masks.
+"""COCO's file format: what annotation files and detection files must contain.
 
-Masks are checked before they are decoded: COCO's C library does not check the counts of a run-length mask and may read
-out of bounds, and it allocates memory for every pixel of a polygon's outline.
+`TRAINING`, `BOXES` and `MASKS` state which fields each use of the data needs. Entries are read as JSON and checked one
+by one; an invalid entry is reported as a `Defect`, so that the caller decides whether it is refused or left out.
 """
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+import os
+import reprlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, NoReturn, cast
 
+from sgenet.data.coco_fields import Annotation, Detection, ImageEntry, check_fields, is_side, is_whole
+from sgenet.data.coco_masks import is_polygons, is_run_length
+from sgenet.data.defects import Defect
+from sgenet.data.roots import stays_below
 from sgenet.errors import InputError
 from sgenet.runtime.files import read_json
 
-_LARGEST = 2**32  # COCO's library stores a count as an unsigned 32-bit integer
-_FARTHEST = 2**20  # largest absolute coordinate of a polygon, in pixels
-_LONGEST = 2**20  # length of a polygon's outline, in pixels
+_SLACK = 1.0  # pixels by which a box may exceed its image
+_MOST_CATEGORIES = 5000  # pycocotools takes 200 kB of memory for each
+_MOST_PAIRS = 10**8  # of a category and an image; pycocotools processes each pair four times
 
 
-def read_lists(path: Path, name: str | Path) -> dict[str, Any]:
-    """Read a JSON file with the lists images, annotations and categories; their entries are not checked.
+@dataclass(frozen=True)
+class Use:
+    """The fields that a use of the data needs, and whether the segmentations of annotations are checked."""
+
+    image: tuple[str, ...]
+    annotation: tuple[str, ...]
+    detection: tuple[str, ...]
+    masks: bool
+
+
+_OWNER = ("image_id", "category_id")
+_BOX = (*_OWNER, "bbox", "score")
+TRAINING = Use(("id", "file_name", "width", "height"), ("id", *_OWNER, "bbox", "area"), _BOX, masks=True)
+BOXES = Use(("id",), ("id", *_OWNER, "bbox", "area"), _BOX, masks=False)
+MASKS = Use(
+    ("id", "width", "height"),
+    ("id", *_OWNER, "segmentation", "area"),
+    (*_OWNER, "segmentation", "score"),
+    masks=True,
+)
+
+Entries = Sequence[tuple[int, object]]  # index in the file's list, and the entry as read
+Report = Callable[[Defect], object]  # is called with each defect
+
+
+@dataclass(frozen=True)
+class AnnotationFile:
+    """An annotation file whose categories, ids and, for training, file names are valid; see `read_annotations`.
+
+    Attributes:
+        name: for messages.
+        use: of the data.
+        content: as read; the entries of `images` and `annotations` are not checked.
+        sizes: id of each image -> [height, width], None where they are not valid.
+        categories: id of each category -> name.
+    """
+
+    name: str
+    use: Use
+    content: dict[str, Any]
+    sizes: dict[int, list[int] | None]
+    categories: dict[int, str]
+
+    @property
+    def images(self) -> list[object]:
+        """The images as read."""
+        return self.content["images"]
+
+    @property
+    def annotations(self) -> list[object]:
+        """The annotations as read."""
+        return self.content["annotations"]
+
+    def check_images(self, entries: Entries, report: Report) -> Iterator[tuple[str, ImageEntry]]:
+        """Yield place (for messages) and content of each valid image; other entries are reported."""
+        for index, entry in entries:
+            place = f"{self.name}: images.{index}"
+            if defect := check_fields(entry, self.use.image, place):
+                report(defect)
+            else:
+                yield place, cast(ImageEntry, entry)
+
+    def check_annotations(self, entries: Entries, report: Report) -> Iterator[Annotation]:
+        """Yield the valid annotations; other entries are reported."""
+        for index, entry in entries:
+            place = f"{self.name}: annotations.{index}"
+            if defect := check_fields(entry, self.use.annotation, place):
+                report(defect)
+            elif problem := self._problem(annotation := cast(Annotation, entry)):
+                report(Defect(problem[0], f"{place}.{problem[1]}"))
+            else:
+                yield annotation
+
+    def check_detections(self, name: str, entries: Entries, report: Report) -> Iterator[Detection]:
+        """Yield the valid detections of the file `name`; other entries are reported."""
+        for index, entry in entries:
+            place = f"{name}: {index}"
+            if defect := check_fields(entry, self.use.detection, place):
+                report(defect)
+            elif problem := self._problem_of_detection(detection := cast(Detection, entry)):
+                report(Defect(problem[0], f"{place}.{problem[1]}"))
+            else:
+                yield detection
+
+    def _problem(self, entry: Annotation) -> tuple[str, str] | None:
+        """Return kind and description of the first defect of an annotation with valid fields; None if it has none."""
+        if entry["image_id"] not in self.sizes:
+            return "unknown image", f"image_id: found {entry['image_id']}, expected the id of an image of this file"
+        if entry["category_id"] not in self.categories:
+            return "unknown category", f"category_id: found {entry['category_id']}, expected a category of this file"
+        crowd = entry.get("iscrowd", 0)
+        if not is_whole(crowd) or crowd > 1:
+            return "bad entry", f"iscrowd: found {reprlib.repr(crowd)}, expected 0 or 1"
+        size = self.sizes[entry["image_id"]]
+        if self.use is TRAINING and (problem := _unusable(entry, size)):
+            return problem
+        shape = entry.get("segmentation") if self.use.masks else None
+        if shape and size and not (is_run_length(shape, size) if isinstance(shape, dict) else is_polygons(shape)):
+            expected = f"polygons, or a run-length mask of height and width {size}"
+            return "bad entry", f"segmentation: found {reprlib.repr(shape)}, expected {expected}"
+        return None
+
+    def _problem_of_detection(self, entry: Detection) -> tuple[str, str] | None:
+        for key, known in (("image_id", self.sizes), ("category_id", self.categories)):
+            if entry[key] not in known:  # type: ignore[literal-required]
+                found = f"found {entry[key]}"  # type: ignore[literal-required]
+                return "unknown id", f"{key}: {found}, expected an id that the annotation file lists"
+        size = self.sizes[entry["image_id"]]
+        if size and "segmentation" in self.use.detection:
+            shape: object = entry["segmentation"]
+            packed = isinstance(shape, dict) and isinstance(shape.get("counts"), str | bytes)
+            if not packed or not is_run_length(shape, size):
+                expected = f"a packed run-length mask of height and width {size}"
+                return "bad entry", f"segmentation: found {reprlib.repr(shape)}, expected {expected}"
+        return None
+
+
+def read_annotations(path: Path, name: str, use: Use) -> AnnotationFile:
+    """Read an annotation file and check what must be valid in the file as a whole.
 
     Args:
-        path: the file.
+        path: of the file.
         name: of the file, for messages.
+        use: of the data.
 
     Raises:
-        InputError: a list is missing, or is empty (annotations may be empty).
+        InputError: the file is not JSON, a list is missing or empty (annotations may be empty), an id is repeated, or a
+            category has no unique name; for training also a file name that is repeated or leaves the folder of images.
     """
     content = read_json(path, foreign=True)
     for key in ("images", "annotations", "categories"):
@@ -32,59 +158,102 @@ def read_lists(path: Path, name: str | Path) -> dict[str, Any]:
             raise InputError(f"{name}: {key}: missing, expected a list (COCO's instances format)")
         if not content[key] and key != "annotations":
             raise InputError(f"{name}: {key}: found an empty list, expected at least one entry")
-    return content
+        _refuse_repeated_ids(content[key], f"{name}: {key}")
+    categories: dict[int, str] = {}
+    known = set[str]()
+    for index, entry in enumerate(content["categories"]):
+        place = f"{name}: categories.{index}"
+        if defect := check_fields(entry, ("id", "name"), place):
+            refuse_first(defect)
+        if entry["name"] in known:
+            raise InputError(f"{place}.name: found {entry['name']!r} again, expected a unique name")
+        known.add(entry["name"])
+        categories[entry["id"]] = entry["name"]
+    if use is TRAINING:
+        _check_file_names(content["images"], f"{name}: images")
+    images = [entry for entry in content["images"] if isinstance(entry, dict) and is_whole(entry.get("id"))]
+    return AnnotationFile(name, use, content, {entry["id"]: _size(entry) for entry in images}, categories)
 
 
-def is_run_length(shape: Any, size: Sequence[int]) -> bool:
-    """Return whether `shape` is a run-length mask of height and width `size` whose counts sum to the number of pixels.
+def existing_images(
+    images: Iterable[tuple[str, ImageEntry]], folder: Path, shown: str, report: Report
+) -> Iterator[ImageEntry]:
+    """Yield the images of `AnnotationFile.check_images` whose files exist in `folder`; others are reported.
 
-    `counts` are a list of integers, or COCO's packed text or bytes.
+    `shown` is the folder in messages.
     """
-    sides = shape.get("size") if isinstance(shape, dict) else None
-    if sides != list(size) or any(type(side) is not int for side in sides) or not 0 < size[0] * size[1] < _LARGEST:
-        return False
-    counts = shape.get("counts")
-    if isinstance(counts, str | bytes):
-        counts = unpack_counts(counts if isinstance(counts, bytes) else counts.encode(errors="surrogatepass"))
-    if not isinstance(counts, list) or not counts:
-        return False
-    return all(type(count) is int and 0 <= count < _LARGEST for count in counts) and sum(counts) == size[0] * size[1]
+    for place, image in images:
+        if os.path.isfile(folder / image["file_name"]):  # also false for a name that is too long
+            yield image
+        else:
+            text = f"{place}.file_name: found {image['file_name']!r}, expected a file in {shown}"
+            report(Defect("missing image", text))
 
 
-def is_polygons(shape: Any) -> bool:
-    """Return whether `shape` is a list of polygons [x, y, x, y, ...], in pixels, that can be drawn as masks."""
-    return isinstance(shape, list) and all(map(_is_polygon, shape))
+def read_detection_list(path: Path) -> list[object]:
+    """Read a file of detections; its entries are not checked. InputError if it is not a list."""
+    entries = read_json(path, foreign=True)
+    if not isinstance(entries, list):
+        raise InputError(f"{path}: found {reprlib.repr(entries)}, expected a list of detections")
+    return entries
 
 
-def _is_polygon(polygon: Any) -> bool:
-    if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
-        return False
-    if not all(isinstance(place, int | float) and abs(place) <= _FARTHEST for place in polygon):  # false for NaN
-        return False
-    corners = list(zip(polygon[::2], polygon[1::2], strict=True))
-    sides = zip(corners, [*corners[1:], corners[0]], strict=True)
-    return sum(max(abs(x - u), abs(y - v)) for (x, y), (u, v) in sides) <= _LONGEST
+def refuse_first(defect: Defect) -> NoReturn:
+    """Raise the InputError of a defect: the `Report` of callers that leave nothing out."""
+    raise InputError(defect.text)
 
 
-def unpack_counts(text: bytes) -> list[int]:
-    """Unpack counts from pycocotools' packed format; the list is empty if the text is not valid.
+def check_counts(name: str, categories: int, images: int) -> None:
+    """Raise an InputError if an evaluation of so many categories and images would fill the memory."""
+    if categories > _MOST_CATEGORIES or categories * images > _MOST_PAIRS:
+        expected = f"at most {_MOST_CATEGORIES:,}, and {_MOST_PAIRS:,} pairs of both"
+        raise InputError(f"{name}: found {categories:,} categories and {images:,} images, expected {expected}")
 
-    Each character encodes five bits of a number, lowest bits first. Its sixth bit is set if another character follows;
-    the fifth bit of the last character is the sign. From the fourth number on, a number is the difference to the count
-    two places before it.
-    """
-    counts: list[int] = []
-    number = place = 0
-    for character in text:
-        code = character - 48
-        if not 0 <= code < 64 or place > 30:
-            return []
-        number |= (code & 31) << place
-        place += 5
-        if code & 32:
+
+def image_of(entry: object) -> int | None:
+    """Return the image to which an annotation or a detection that is not checked belongs; None if it names none."""
+    number = entry.get("image_id") if isinstance(entry, dict) else None
+    return number if isinstance(number, int) else None
+
+
+def _unusable(entry: Annotation, size: Sequence[int] | None) -> tuple[str, str] | None:
+    """Return kind and description of why an object cannot be trained on; None if it can."""
+    x, y, width, height = entry["bbox"]
+    shown = f"bbox: found {entry['bbox']}"
+    if width <= 0 or height <= 0:
+        return "empty box", f"{shown}, expected a width and a height above 0"
+    if entry["area"] <= 0:
+        return "empty box", f"area: found {entry['area']}, expected a number above 0"
+    if size and (min(x, y) < -_SLACK or x + width > size[1] + _SLACK or y + height > size[0] + _SLACK):
+        return "box outside its image", f"{shown}, expected a box within {size[1]} x {size[0]} pixels"
+    return None
+
+
+def _refuse_repeated_ids(entries: Sequence[Any], place: str) -> None:
+    seen = set[int]()
+    for index, entry in enumerate(entries):
+        number = entry.get("id") if isinstance(entry, dict) else None
+        if not is_whole(number):
             continue
-        if code & 16:
-            number -= 1 << place
-        counts.append(number + counts[-2] if len(counts) > 2 else number)
-        number = place = 0
-    return [] if place else counts
+        if number in seen:
+            raise InputError(f"{place}.{index}.id: found {number} again, expected a unique id")
+        seen.add(number)
+
+
+def _check_file_names(entries: Sequence[object], place: str) -> None:
+    files = set[PurePosixPath]()
+    for index, entry in enumerate(entries):
+        found = entry.get("file_name") if isinstance(entry, dict) else None
+        if isinstance(found, str):
+            shown, file = f"{place}.{index}.file_name: found {found!r}", PurePosixPath(found)
+            if not stays_below(found):
+                raise InputError(f"{shown}, expected a path inside the folder of images")
+            if file in files:
+                raise InputError(f"{shown} again, expected a different file for each image")
+            files.add(file)
+
+
+def _size(entry: dict[str, Any]) -> list[int] | None:
+    """Return height and width of an image, None where they are missing or not valid."""
+    height, width = entry.get("height"), entry.get("width")
+    return [int(height), int(width)] if is_side(height) and is_side(width) else None

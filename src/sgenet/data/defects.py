@@ -1,4 +1,4 @@
-"""DefectCounts of a data set, and the policies for them: `strict` refuses the data, `skip` leaves the entries out."""
+"""Defects of a data set, and the policies for them: `strict` refuses the data, `skip` leaves the entries out."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -22,6 +22,7 @@ from mmengine.registry import init_default_scope  # noqa: E402
 from pycocotools import mask  # noqa: E402
 
 from sgenet.config.runs import Run  # noqa: E402
+from sgenet.data.coco_fields import Detection  # noqa: E402
 from sgenet.data.splits import annotation_file  # noqa: E402
 from sgenet.detection.config import detector_config  # noqa: E402
 from sgenet.evaluation import coco_eval  # noqa: E402
@@ -50,7 +51,7 @@ def evaluate(run: Run, data: Path, manifest: Manifest, *, trained: Path, output:
     dataset = DATASETS.build(config.val_dataloader.dataset)
     loader = DataLoader(dataset, batch_size=None, num_workers=run.settings.workers, pin_memory=device == "cuda")
     samples = tqdm(loader, desc="detections", disable=None, leave=False)
-    detections = []
+    detections = list[Detection]()
     for found in detect(detector, samples, _AT_ONCE):
         detections += _coco_results(found, manifest.category_ids or [])
     write_text(output / paths.DETECTIONS, _to_json(detections))
@@ -82,12 +83,12 @@ def detect(detector: Any, samples: Iterable[dict[str, Any]], at_once: int) -> It
         yield from detector.test_step(pseudo_collate(waiting))
 
 
-def _coco_results(sample: Any, categories: list[int]) -> list[dict[str, Any]]:
-    """One image's detections: boxes as x, y, width, height in pixels of the original image, masks run-length coded."""
+def _coco_results(sample: Any, categories: list[int]) -> list[Detection]:
+    """Return one image's detections: boxes in pixels of the original image, masks run-length coded."""
     found = sample.pred_instances.cpu()
     boxes = found.bboxes.clone()
     boxes[:, 2:] -= boxes[:, :2]
-    results = [
+    results: list[Detection] = [
         {
             "image_id": sample.img_id,
             "category_id": categories[label],
@@ -103,5 +104,5 @@ def _coco_results(sample: Any, categories: list[int]) -> list[dict[str, Any]]:
     return results
 
 
-def _to_json(detections: list[dict[str, Any]]) -> str:
+def _to_json(detections: list[Detection]) -> str:
     return "[" + ",\n".join(json.dumps(detection) for detection in detections) + "]\n"

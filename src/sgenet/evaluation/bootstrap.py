@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sgenet.evaluation.coco_eval import Matches, bootstrap_ap
+from sgenet.evaluation.coco_eval import bootstrap_ap
+from sgenet.evaluation.matches import Matches
 from sgenet.evaluation.statistics import Gain, check_confidence
 
 

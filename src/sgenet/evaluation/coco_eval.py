@@ -7,19 +7,19 @@ stores the result; `ap` and `bootstrap_ap` then compute the AP of any re-weighti
 import contextlib
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sgenet.errors import InputError
-from sgenet.evaluation.coco_files import read
+from sgenet.data.coco_fields import Annotation, Detection
+from sgenet.evaluation.coco_files import Dataset, found_of, read, truth_of
+from sgenet.evaluation.matches import Matches
 from sgenet.evaluation.resampling import RECALLS, average_precision
-from sgenet.runtime.arrays import read_arrays
-from sgenet.runtime.files import atomic_path
 
+_ALL_AREAS = [0.0, 1e10]  # square pixels
 # Metric -> its area range and IoU thresholds, as indices: all, small, medium, large; 0.50, 0.55 ... 0.95.
 AP_METRICS = {
     "ap": (0, slice(0, 10)),
@@ -29,75 +29,7 @@ AP_METRICS = {
     "ap_medium": (2, slice(0, 10)),
     "ap_large": (3, slice(0, 10)),
 }
-_MOST = 2**20  # objects of a category, in matches on disk
 METRICS = (*AP_METRICS, "ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large")
-
-
-@dataclass(frozen=True, eq=False)
-class Matches:
-    """Result of COCO's matching, for D detections of K categories in I images.
-
-    The first axes are A = 4 area ranges (all, small, medium, large) and T = 10 IoU thresholds (0.50 to 0.95).
-    The detections (the best 100 per image and category) are sorted by category and descending score, ties in
-    pycocotools' order. A detection is a true positive if matched and not ignored, a false positive if neither.
-    """
-
-    image_ids: NDArray[np.int64]  # (I,)
-    categories: NDArray[np.str_]  # (K,) names
-    image: NDArray[np.int32]  # (D,) index into image_ids
-    category: NDArray[np.int32]  # (D,) index into categories
-    score: NDArray[np.float64]  # (D,)
-    matched: NDArray[np.bool_]  # (A, T, D)
-    ignored: NDArray[np.bool_]  # (A, T, D)
-    truths: NDArray[np.int32]  # (A, K, I) objects to be found
-
-    def save(self, path: str | Path, masks: "Matches | None" = None) -> None:
-        """Write an .npz file atomically; arrays of `masks` are added with the prefix `mask_`."""
-        kinds = {"": self} if masks is None else {"": self, "mask_": masks}
-        arrays = {kind + field.name: getattr(one, field.name) for kind, one in kinds.items() for field in fields(one)}
-        with atomic_path(path) as temporary, open(temporary, "wb") as file:
-            np.savez_compressed(file, **arrays)
-
-    @classmethod
-    def load(cls, path: str | Path, kind: str = "") -> "Matches":
-        """Read a file of `save`; `kind` "mask_" reads the matches of masks. InputError if the file is not valid."""
-        names = [field.name for field in fields(cls)]
-        arrays = read_arrays(path, [kind + name for name in names], "the matches of an evaluation")
-        matches = cls(**{name: arrays[kind + name] for name in names})
-        count, of_pairs = matches.score.shape, (4, len(matches.categories), len(matches.image_ids))
-        shapes = {"image": count, "category": count, "truths": of_pairs}
-        shapes |= {"matched": (4, 10, *count), "ignored": (4, 10, *count)}
-        for name, shape in shapes.items():
-            if (found := getattr(matches, name).shape) != shape:
-                raise InputError(f"{path}: {kind}{name}: found the shape {found}, expected {shape}")
-        if problem := matches._problem():
-            raise InputError(f"{path}: {kind}{problem}, expected the matches of an evaluation")
-        return matches
-
-    def _problem(self) -> str | None:
-        """Describe invalid content: wrong types, an index out of range, more matches in an image than objects."""
-        kinds = {"image_ids": "i", "image": "i", "category": "i", "truths": "i", "matched": "b", "ignored": "b"}
-        for name, wanted in (kinds | {"score": "f", "categories": "U"}).items():
-            if (found := getattr(self, name).dtype).kind != wanted:
-                return f"{name}: found {found}"
-        images, categories = len(self.image_ids), len(self.categories)
-        if self.image_ids.ndim != 1 or self.categories.ndim != 1 or self.score.ndim != 1:
-            return "image_ids, categories and score: found more than one axis"
-        for name, end in {"image": images, "category": categories}.items():
-            index = getattr(self, name)
-            if len(index) and not 0 <= index.min() <= index.max() < end:
-                return f"{name}: found an index that is not below {end}"
-        if (np.diff(self.category) < 0).any() or not np.isfinite(self.score).all():
-            return "category and score: found them out of order, or no finite numbers"
-        if self.truths.size and (self.truths.min() < 0 or self.truths.sum(axis=-1, dtype=np.float64).max() > _MOST):
-            return f"truths: found numbers below 0, or more than {_MOST:,} objects of a category"
-        place = self.category.astype(np.int64) * images + self.image
-        for area in range(4):
-            for hits in self.matched[area] & ~self.ignored[area]:
-                counts = np.bincount(place[hits], minlength=categories * images)
-                if (counts > self.truths[area].ravel()).any():
-                    return "matched: found more matches in an image than objects"
-        return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +43,7 @@ class Evaluation:
 
 def evaluate(
     annotations: Path,
-    detections: Path | list[dict[str, Any]],
+    detections: Path | Sequence[Detection],
     iou_type: str = "bbox",
     area_limits: tuple[float, float] = (32**2, 96**2),
 ) -> Evaluation:
@@ -133,18 +65,16 @@ def evaluate(
         raise ValueError(f"iou_type: found {iou_type!r}, expected bbox or segm")
     if not 0 < area_limits[0] < area_limits[1] < 1e10:
         raise ValueError(f"area_limits: found {area_limits!r}, expected two growing areas")
-    from pycocotools.cocoeval import COCOeval
-
     truth, found = read(annotations, detections, iou_type)
     with contextlib.redirect_stdout(io.StringIO()):
-        coco_eval = COCOeval(_coco(truth), _coco(found), iou_type)
+        coco_eval = _create_eval(truth, found, iou_type)
         small, large = area_limits
-        coco_eval.params.areaRng = [[0, 1e10], [0, small], [small, large], [large, 1e10]]
+        coco_eval.params.areaRng = [_ALL_AREAS, [0, small], [small, large], [large, 1e10]]
         coco_eval.evaluate()
         coco_eval.accumulate()
         coco_eval.summarize()
     names = {category["id"]: category["name"] for category in truth["categories"]}
-    categories = [names[id] for id in coco_eval.params.catIds]
+    categories = [names[number] for number in coco_eval.params.catIds]
     precision = coco_eval.eval["precision"][:, :, :, 0, -1]  # (T, R, K) for all areas, 100 detections
     per_category = [float(precision[:, :, k].mean()) for k in range(len(categories))]
     return Evaluation(
@@ -152,6 +82,47 @@ def evaluate(
         per_category=dict(zip(categories, map(_percent, per_category), strict=True)),
         matches=_matches(coco_eval, categories),
     )
+
+
+@dataclass(frozen=True)
+class ImageMatches:
+    """The matches of one image: positions of its correct and false detections and of its missed objects.
+
+    A detection of a crowd is neither correct nor false, and a crowd is never missed.
+    """
+
+    correct: frozenset[int]
+    false: frozenset[int]
+    missed: frozenset[int]
+
+
+def match_image(objects: Sequence[Annotation], detections: Sequence[Detection], iou: float = 0.5) -> ImageMatches:
+    """Match the boxes of one image with pycocotools.
+
+    Args:
+        objects: all of one image.
+        detections: of the same image; of each category only the best 100 are matched.
+        iou: least intersection over union of a match.
+    """
+    truth, found = truth_of(objects, "bbox"), found_of(detections, "bbox")
+    images, categories = (
+        [{"id": number} for number in {entry[field] for entry in (*truth, *found)}]
+        for field in ("image_id", "category_id")
+    )
+    dataset: Dataset = {"images": images, "categories": categories, "annotations": truth}
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco_eval = _create_eval(dataset, {**dataset, "annotations": found}, "bbox")
+        coco_eval.params.areaRng, coco_eval.params.iouThrs = [_ALL_AREAS], np.array([iou])
+        coco_eval.evaluate()
+    correct, false, missed = set[int](), set[int](), set[int]()
+    for entry in filter(None, coco_eval.evalImgs):
+        for number, match, ignored in zip(entry["dtIds"], entry["dtMatches"][0], entry["dtIgnore"][0], strict=True):
+            if not ignored:
+                (correct if match else false).add(number - 1)
+        for number, match, ignored in zip(entry["gtIds"], entry["gtMatches"][0], entry["gtIgnore"], strict=True):
+            if not match and not ignored:
+                missed.add(number - 1)
+    return ImageMatches(frozenset(correct), frozenset(false), frozenset(missed))
 
 
 def ap(matches: Matches, weights: NDArray[np.integer] | None = None, metric: str = "ap") -> float:
@@ -261,10 +232,15 @@ def _percent(value: float) -> float | None:
     return None if value == -1 else 100 * value
 
 
-def _coco(dataset: dict[str, Any]) -> Any:
+def _create_eval(truth: Dataset, found: Dataset, iou_type: str) -> Any:
+    """Return a COCOeval of two data sets."""
     from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
 
-    coco = COCO()
-    coco.dataset = dataset
-    coco.createIndex()
-    return coco
+    both = []
+    for dataset in (truth, found):
+        coco = COCO()
+        coco.dataset = dataset
+        coco.createIndex()
+        both.append(coco)
+    return COCOeval(*both, iou_type)

@@ -11,7 +11,8 @@ from sgenet.config.tasks import Task
 from sgenet.errors import InputError
 from sgenet.evaluation import bootstrap, statistics
 from sgenet.evaluation.bootstrap import ResampledAP
-from sgenet.evaluation.coco_eval import AP_METRICS, Matches
+from sgenet.evaluation.coco_eval import AP_METRICS
+from sgenet.evaluation.matches import Matches
 from sgenet.evaluation.statistics import FEWEST_SEEDS, Gain
 from sgenet.report.evaluations import PROPORTIONS, Result
 from sgenet.report.results import Found, RunResults, trained_columns

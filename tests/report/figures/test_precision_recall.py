@@ -7,7 +7,7 @@ import pytest
 
 from sgenet.config import paths
 from sgenet.config.runs import Replication, load_replication
-from sgenet.evaluation.coco_eval import Matches
+from sgenet.evaluation.matches import Matches
 from sgenet.report.figures.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
 from sgenet.report.figures.precision_recall import PrecisionRecall, draw_precision_recall
 from sgenet.report.pages import _environment

@@ -1,26 +1,34 @@
-"""Boxes over an image: which detections are correct, and where boxes and their names are drawn."""
+"""Boxes over an image: which detections are correct, and where boxes and their labels are drawn."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
+from sgenet.data.coco_fields import Annotation, Detection
+from sgenet.evaluation.coco_eval import match_image
 
-from sgenet.data.annotations import Entry
-
-IOU = 0.5  # a detection that overlaps an object by so much is correct
+IOU = 0.5  # least IoU of a correct detection and its object
 SIDE = 200  # CSS pixels of a drawing's longer side
-LETTER, LINE = 5.4, 11  # CSS pixels that a tag takes: a letter's width, its height
+LETTER, LINE = 5.4, 11  # CSS pixels of a tag: width of a letter, height
 LONGEST = 14  # letters of a name
-LEAST_TAGGED = 0.5  # score of a detection that has its class and score beside it
-OBJECTS, FOUND = ("object",), ("correct", "false", "missed")  # kinds of boxes; earlier ones lie over later ones
+LEAST_TAGGED = 0.5  # least score of a detection that has a tag with its class and score
+OBJECTS, FOUND = ("object",), ("correct", "false", "missed")  # kinds of boxes; earlier ones are drawn over later ones
 
-Judged = list[tuple[str, Entry]]  # (a kind, an object or a detection)
 Rectangle = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 @dataclass(frozen=True)
+class Box:
+    """An object or a detection to be drawn: its kind, [x, y, width, height] in pixels, id of its category, score."""
+
+    kind: str
+    bbox: Sequence[float]
+    category: int
+    score: float | None = None
+
+
+@dataclass(frozen=True)
 class View:
-    """One drawing: its words, width and height, the paths of its boxes by kind, and (x, y, text) of its tags."""
+    """One drawing: its texts, width and height, the paths of its boxes by kind, and (x, y, text) of its tags."""
 
     title: str
     counts: str
@@ -30,50 +38,37 @@ class View:
     tags: tuple[tuple[float, float, str], ...]
 
 
-def judge(objects: Sequence[Entry], detections: Sequence[Entry]) -> Judged:
-    """An image's correct and false detections, in their order, and then its missed objects.
+def judge(objects: Sequence[Annotation], detections: Sequence[Detection]) -> list[Box]:
+    """Return an image's correct and false detections in their order, and then its missed objects."""
+    matches = match_image(objects, detections, IOU)
+    return [
+        *(
+            Box("correct" if index in matches.correct else "false", entry["bbox"], entry["category_id"], entry["score"])
+            for index, entry in enumerate(detections)
+            if index in matches.correct or index in matches.false
+        ),
+        *(Box("missed", objects[index]["bbox"], objects[index]["category_id"]) for index in sorted(matches.missed)),
+    ]
 
-    As in COCO's evaluation the best score chooses first, among the free objects of its class the one with the largest
-    IoU, and what lies in a crowd is left out, as is the crowd.
+
+def objects_alone(objects: Sequence[Annotation]) -> list[Box]:
+    """Return the objects to be found, without crowds."""
+    return [Box("object", entry["bbox"], entry["category_id"]) for entry in objects if not entry.get("iscrowd")]
+
+
+def draw(
+    title: str, kinds: tuple[str, ...], boxes: Sequence[Box], names: dict[int, str], size: tuple[float, float]
+) -> View:
+    """Draw boxes of the kinds OBJECTS or FOUND.
+
+    A box has a tag where it covers no earlier tag; missed objects and detections with a low score have none.
 
     Args:
-        objects: with `category_id`, `bbox` and, where it is one, `iscrowd`.
-        detections: with `category_id` and `bbox`, best score first.
-    """
-    from pycocotools import mask
-
-    crowd = [bool(item.get("iscrowd")) for item in objects]
-    shared = np.zeros((len(detections), len(objects)))
-    if shared.size:
-        boxes = [np.array([item["bbox"] for item in items], dtype=np.float64) for items in (detections, objects)]
-        shared = mask.iou(*boxes, crowd)
-    free = [not many for many in crowd]
-    judged: Judged = []
-    for detection, overlaps in zip(detections, shared.tolist(), strict=True):
-        near = [
-            place
-            for place, item in enumerate(objects)
-            if item["category_id"] == detection["category_id"] and overlaps[place] >= IOU
-        ]
-        best = max((place for place in near if free[place]), key=overlaps.__getitem__, default=None)
-        if best is not None:
-            free[best] = False
-            judged.append(("correct", detection))
-        elif not any(crowd[place] for place in near):
-            judged.append(("false", detection))
-    return judged + [("missed", item) for item, unseen in zip(objects, free, strict=True) if unseen]
-
-
-def objects_alone(objects: Sequence[Entry]) -> Judged:
-    """The objects to be found, without crowds."""
-    return [("object", item) for item in objects if not item.get("iscrowd")]
-
-
-def draw(title: str, kinds: tuple[str, ...], judged: Judged, names: dict[int, str], size: tuple[float, float]) -> View:
-    """Draw boxes of OBJECTS or FOUND on an image of that width and height in pixels; `names` are the classes'.
-
-    The first boxes are the first to have their tag where it covers no other; missed objects and detections of a low
-    score have none.
+        title: of the drawing.
+        kinds: of the boxes.
+        boxes: of one image.
+        names: of the categories.
+        size: width and height of the image in pixels.
     """
     zoom = SIDE / max(size)
     frame = round(zoom * size[0], 1), round(zoom * size[1], 1)
@@ -81,25 +76,25 @@ def draw(title: str, kinds: tuple[str, ...], judged: Judged, names: dict[int, st
     paths = dict.fromkeys(kinds, "")
     tags: list[tuple[float, float, str]] = []
     taken: list[Rectangle] = []
-    for kind, entry in judged:
-        left, top, right, bottom = box = _corners(entry["bbox"], zoom, frame)
-        paths[kind] += f"M{left} {top}H{right}V{bottom}H{left}z"
-        name = names[entry["category_id"]]
-        score = f" {entry['score']:.2f}" if "score" in entry else ""
-        words[kind].append(name + score)
+    for box in boxes:
+        left, top, right, bottom = corners = _corners(box.bbox, zoom, frame)
+        paths[box.kind] += f"M{left} {top}H{right}V{bottom}H{left}z"
+        name = names[box.category]
+        score = "" if box.score is None else f" {box.score:.2f}"
+        words[box.kind].append(name + score)
         text = (name if len(name) <= LONGEST else name[: LONGEST - 1] + "…") + score
-        tagged = kind != "missed" and entry.get("score", 1) >= LEAST_TAGGED
-        if tagged and (place := _place(box, len(text) * LETTER, frame, taken)):
+        tagged = box.kind != "missed" and (box.score is None or box.score >= LEAST_TAGGED)
+        if tagged and (place := _place(corners, len(text) * LETTER, frame, taken)):
             taken.append(place)
             tags.append((round(place[0], 1), round(place[3] - 2.5, 1), text))
-    counts = [f"{len(told)} {kind}{'s' * (kinds == OBJECTS and len(told) != 1)}" for kind, told in words.items()]
-    lists = [f"{count}: {', '.join(told)}" for count, told in zip(counts, words.values(), strict=True) if told]
-    boxes = [(kind, paths[kind]) for kind in reversed(kinds) if paths[kind]]
-    return View(title, ", ".join(counts), "; ".join([title, *lists]), frame, tuple(boxes), tuple(tags))
+    counts = [f"{len(texts)} {kind}{'s' * (kinds == OBJECTS and len(texts) != 1)}" for kind, texts in words.items()]
+    lists = [f"{count}: {', '.join(texts)}" for count, texts in zip(counts, words.values(), strict=True) if texts]
+    drawn = tuple((kind, paths[kind]) for kind in reversed(kinds) if paths[kind])
+    return View(title, ", ".join(counts), "; ".join([title, *lists]), frame, drawn, tuple(tags))
 
 
 def _corners(bbox: Sequence[float], zoom: float, frame: tuple[float, float]) -> Rectangle:
-    """The box as it is drawn, cut at the image's edges."""
+    """Return the corners of a box as it is drawn, cut at the image's edges."""
     x, y, width, height = (zoom * value for value in bbox)
     corners = zip((x, y, x + width, y + height), frame * 2, strict=True)
     left, top, right, bottom = (round(min(max(value, 0), end), 1) for value, end in corners)
@@ -107,7 +102,7 @@ def _corners(bbox: Sequence[float], zoom: float, frame: tuple[float, float]) -> 
 
 
 def _place(box: Rectangle, wide: float, frame: tuple[float, float], taken: Sequence[Rectangle]) -> Rectangle | None:
-    """Where a tag of that width fits: above its box, below it or inside, within the image and clear of other tags."""
+    """Return where a tag of that width fits within the image and clear of other tags: above, below or in its box."""
     left, top, right, bottom = box
     for upper in (top - LINE, bottom, top):
         for start in (left, right - wide):

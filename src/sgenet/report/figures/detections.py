@@ -1,15 +1,13 @@
-"""The same validation images three times: their objects, and what a baseline and its SGE row detect.
+"""Validation images drawn three times: their objects, and the detections of a baseline and of its SGE row.
 
 templates/detections.html draws the boxes as SVG over the images.
 """
 
 import base64
 import io
-import reprlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
@@ -17,7 +15,17 @@ from sgenet.config import paths
 from sgenet.config.names import parse_name
 from sgenet.config.runs import Replication
 from sgenet.config.tasks import Task
-from sgenet.data.annotations import Entry, check_images, check_objects, read_annotations
+from sgenet.data.coco_fields import Annotation, Detection, ImageEntry
+from sgenet.data.coco_format import (
+    TRAINING,
+    AnnotationFile,
+    Entries,
+    existing_images,
+    image_of,
+    read_annotations,
+    read_detection_list,
+    refuse_first,
+)
 from sgenet.data.defects import Defect
 from sgenet.data.images import read_image
 from sgenet.data.limits import pick
@@ -28,7 +36,6 @@ from sgenet.report.figures.boxes import FOUND, IOU, LEAST_TAGGED, OBJECTS, View,
 from sgenet.report.inputs import read_manifest
 from sgenet.report.ranking import OURS
 from sgenet.report.results import Found
-from sgenet.runtime.files import read_json
 
 IMAGES = 4
 LEAST_SCORE, MOST = 0.3, 100  # of an image's detections
@@ -98,22 +105,19 @@ def _file(result: Result) -> Path:
 
 
 def _read(replication: Replication, labels: tuple[str, str], results: list[Result]) -> Detections:
-    annotations, images = _validation_set(replication)
-    content = read_annotations(annotations, str(annotations))
-    places = pick(len(content["images"]), min(IMAGES, len(content["images"])))
-    chosen, objects = _of_images(content, [content["images"][place] for place in places], annotations, images)
-    names = {category["id"]: category["name"] for category in content["categories"]}
-    ids = [entry["id"] for entry in chosen]
-    detections = [_detections(_file(result), ids, names) for result in results]
+    annotations, folder = _validation_set(replication)
+    file = read_annotations(annotations, str(annotations), TRAINING)
+    places = pick(len(file.images), min(IMAGES, len(file.images)))
+    images, objects = _of_images(file, [(place, file.images[place]) for place in places], folder)
+    detections = [_detections(_file(result), file, images) for result in results]
     scenes = []
-    for place, entry in zip(places, chosen, strict=True):
-        present, size = objects[entry["id"]], (entry["width"], entry["height"])
-        views = [draw("Objects", OBJECTS, objects_alone(present), names, size)]
+    for place, image in zip(places, images, strict=True):
+        present, size = objects[image["id"]], (image["width"], image["height"])
+        views = [draw("Objects", OBJECTS, objects_alone(present), file.categories, size)]
         for label, of_run in zip(labels, detections, strict=True):
-            views.append(draw(label, FOUND, judge(present, of_run[entry["id"]]), names, size))
-        file = images / entry["file_name"]
-        scenes.append(Scene(place + 1, entry["file_name"], _pixels(file), tuple(views)))
-    return Detections("", labels, results[0].seed, len(content["images"]), tuple(scenes))
+            views.append(draw(label, FOUND, judge(present, of_run[image["id"]]), file.categories, size))
+        scenes.append(Scene(place + 1, image["file_name"], _pixels(folder / image["file_name"]), tuple(views)))
+    return Detections("", labels, results[0].seed, len(file.images), tuple(scenes))
 
 
 def _validation_set(replication: Replication) -> tuple[Path, Path]:
@@ -136,49 +140,29 @@ def _validation_set(replication: Replication) -> tuple[Path, Path]:
 
 
 def _of_images(
-    content: Entry, chosen: list[Entry], path: Path, folder: Path
-) -> tuple[list[Entry], dict[int, list[Entry]]]:
-    """The entries of the chosen images and, by image, of their objects, all of them sound."""
-    defects: list[Defect] = []
-    name = f"{path}, of the images shown"
-    sound = check_images({"images": chosen}, name, folder, str(folder), defects)
-    ids = {entry["id"] for entry in sound}
-    of_images = [item for item in content["annotations"] if _image(item) in ids]
-    objects: dict[int, list[Entry]] = {number: [] for number in ids}
-    for item in check_objects({**content, "annotations": of_images}, name, defects):
-        objects[item["image_id"]].append(item)
-    for defect in defects:
-        raise (_AbsentError if defect.kind == "missing image" else InputError)(defect.text)
-    return sound, objects
+    file: AnnotationFile, chosen: Entries, folder: Path
+) -> tuple[list[ImageEntry], dict[int, list[Annotation]]]:
+    """Return the chosen images and, by image, their objects; all are valid."""
+    images = list(existing_images(file.check_images(chosen, refuse_first), folder, str(folder), _refuse_missing))
+    objects: dict[int, list[Annotation]] = {image["id"]: [] for image in images}
+    of_images = [(index, entry) for index, entry in enumerate(file.annotations) if image_of(entry) in objects]
+    for entry in file.check_annotations(of_images, refuse_first):
+        objects[entry["image_id"]].append(entry)
+    return images, objects
 
 
-def _detections(path: Path, ids: Iterable[int], names: dict[int, str]) -> dict[int, list[Entry]]:
-    """What is shown of each image, best score first."""
-    entries = read_json(path, foreign=True)
-    if not isinstance(entries, list):
-        raise InputError(f"{path}: found {reprlib.repr(entries)}, expected a list of detections")
-    found: dict[int, list[Entry]] = {number: [] for number in ids}
-    for index, entry in enumerate(entries):
-        if (number := _image(entry)) not in found:
-            continue
-        box, category = entry.get("bbox"), entry.get("category_id")
-        four = isinstance(box, list) and len(box) == 4 and all(map(_is_number, box)) and min(box[2:]) >= 0
-        if not four or not isinstance(category, int) or category not in names or not _is_number(entry.get("score")):
-            expected = "a score, a category_id of the annotations, and a bbox [x, y, width, height]"
-            raise InputError(f"{path}: {index}: found {reprlib.repr(entry)}, expected {expected}")
-        found[number].append(entry)
+def _refuse_missing(defect: Defect) -> None:
+    raise _AbsentError(defect.text)
+
+
+def _detections(path: Path, file: AnnotationFile, images: Sequence[ImageEntry]) -> dict[int, list[Detection]]:
+    """Return the detections of each image that are drawn, best score first."""
+    found: dict[int, list[Detection]] = {image["id"]: [] for image in images}
+    of_images = [(index, entry) for index, entry in enumerate(read_detection_list(path)) if image_of(entry) in found]
+    for entry in file.check_detections(str(path), of_images, refuse_first):
+        found[entry["image_id"]].append(entry)
     best = {number: sorted(of_image, key=lambda entry: -entry["score"])[:MOST] for number, of_image in found.items()}
     return {number: [entry for entry in of_image if entry["score"] >= LEAST_SCORE] for number, of_image in best.items()}
-
-
-def _image(entry: Any) -> int:
-    """Id of the image that an entry belongs to, -1 where it tells none."""
-    number = entry.get("image_id") if isinstance(entry, dict) else None
-    return number if isinstance(number, int) else -1
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9  # neither is NaN
 
 
 def _pixels(path: Path) -> str:

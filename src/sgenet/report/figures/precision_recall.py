@@ -92,7 +92,8 @@ def draw_precision_recall(replication: Replication, found: Found) -> PrecisionRe
 
 
 def _curve(row: Row, is_baseline: bool, result: Result) -> Curve | None:
-    from sgenet.evaluation.coco_eval import Matches, precision_recall
+    from sgenet.evaluation.coco_eval import precision_recall
+    from sgenet.evaluation.matches import Matches
 
     try:
         matches = Matches.load(result.folder / paths.MATCHES)

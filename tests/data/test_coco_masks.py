@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coding
 
-from sgenet.data.coco_format import is_polygons, is_run_length, unpack_counts
+from sgenet.data.coco_masks import is_polygons, is_run_length, unpack_counts
 
 
 def runs_of(mask):
