@@ -83,11 +83,11 @@ def drop(name, key):
 DEFECTS = {
     "unknown image": (
         first("image_id", 99),
-        "annotations.0.image_id: found 99, expected the id of an image of this file",
+        "annotations.0.image_id: found 99, expected an id that the annotation file lists",
     ),
     "unknown category": (
         first("category_id", 5),
-        "annotations.0.category_id: found 5, expected a category of this file",
+        "annotations.0.category_id: found 5, expected an id that the annotation file lists",
     ),
     "zero width": (
         first("bbox", [4, 5, 0, 20]),

@@ -14,7 +14,7 @@ from sgenet.data.coco_fields import Annotation, ImageEntry
 from sgenet.data.coco_format import (
     TRAINING,
     AnnotationFile,
-    Entries,
+    Indexed,
     check_counts,
     existing_images,
     image_of,
@@ -127,7 +127,7 @@ def _check_categories(train: AnnotationFile, val: AnnotationFile) -> None:
             )
 
 
-def _limit(content: AnnotationFile, limit: int | None) -> tuple[Entries, Entries]:
+def _limit(content: AnnotationFile, limit: int | None) -> tuple[list[Indexed], list[Indexed]]:
     """Return at most `limit` evenly spaced images, and the annotations without those of the other images."""
     images, annotations = list(enumerate(content.images)), list(enumerate(content.annotations))
     if limit is None or limit >= len(images):

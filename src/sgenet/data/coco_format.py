@@ -25,26 +25,19 @@ _MOST_PAIRS = 10**8  # of a category and an image; pycocotools processes each pa
 
 @dataclass(frozen=True)
 class Use:
-    """The fields that a use of the data needs, and whether the segmentations of annotations are checked."""
+    """The fields that a use of the data needs."""
 
     image: tuple[str, ...]
     annotation: tuple[str, ...]
     detection: tuple[str, ...]
-    masks: bool
 
 
 _OWNER = ("image_id", "category_id")
-_BOX = (*_OWNER, "bbox", "score")
-TRAINING = Use(("id", "file_name", "width", "height"), ("id", *_OWNER, "bbox", "area"), _BOX, masks=True)
-BOXES = Use(("id",), ("id", *_OWNER, "bbox", "area"), _BOX, masks=False)
-MASKS = Use(
-    ("id", "width", "height"),
-    ("id", *_OWNER, "segmentation", "area"),
-    (*_OWNER, "segmentation", "score"),
-    masks=True,
-)
+BOXES = Use(("id",), ("id", *_OWNER, "bbox", "area"), (*_OWNER, "bbox", "score"))
+MASKS = Use(("id", "width", "height"), ("id", *_OWNER, "segmentation", "area"), (*_OWNER, "segmentation", "score"))
+TRAINING = Use(("id", "file_name", "width", "height"), BOXES.annotation, BOXES.detection)  # masks are optional
 
-Entries = Sequence[tuple[int, object]]  # index in the file's list, and the entry as read
+Indexed = tuple[int, object]  # index in the file's list, and the entry as read
 Report = Callable[[Defect], object]  # is called with each defect
 
 
@@ -76,7 +69,7 @@ class AnnotationFile:
         """The annotations as read."""
         return self.content["annotations"]
 
-    def check_images(self, entries: Entries, report: Report) -> Iterator[tuple[str, ImageEntry]]:
+    def check_images(self, entries: Iterable[Indexed], report: Report) -> Iterator[tuple[str, ImageEntry]]:
         """Yield place (for messages) and content of each valid image; other entries are reported."""
         for index, entry in entries:
             place = f"{self.name}: images.{index}"
@@ -85,58 +78,57 @@ class AnnotationFile:
             else:
                 yield place, cast(ImageEntry, entry)
 
-    def check_annotations(self, entries: Entries, report: Report) -> Iterator[Annotation]:
+    def check_annotations(self, entries: Iterable[Indexed], report: Report) -> Iterator[Annotation]:
         """Yield the valid annotations; other entries are reported."""
         for index, entry in entries:
-            place = f"{self.name}: annotations.{index}"
-            if defect := check_fields(entry, self.use.annotation, place):
+            place, valid = f"{self.name}: annotations.{index}", cast(Annotation, entry)
+            if defect := check_fields(entry, self.use.annotation, place) or self._check_annotation(valid, place):
                 report(defect)
-            elif problem := self._problem(annotation := cast(Annotation, entry)):
-                report(Defect(problem[0], f"{place}.{problem[1]}"))
             else:
-                yield annotation
+                yield valid
 
-    def check_detections(self, name: str, entries: Entries, report: Report) -> Iterator[Detection]:
+    def check_detections(self, name: str, entries: Iterable[Indexed], report: Report) -> Iterator[Detection]:
         """Yield the valid detections of the file `name`; other entries are reported."""
         for index, entry in entries:
-            place = f"{name}: {index}"
-            if defect := check_fields(entry, self.use.detection, place):
+            place, valid = f"{name}: {index}", cast(Detection, entry)
+            if defect := check_fields(entry, self.use.detection, place) or self._check_detection(valid, place):
                 report(defect)
-            elif problem := self._problem_of_detection(detection := cast(Detection, entry)):
-                report(Defect(problem[0], f"{place}.{problem[1]}"))
             else:
-                yield detection
+                yield valid
 
-    def _problem(self, entry: Annotation) -> tuple[str, str] | None:
-        """Return kind and description of the first defect of an annotation with valid fields; None if it has none."""
-        if entry["image_id"] not in self.sizes:
-            return "unknown image", f"image_id: found {entry['image_id']}, expected the id of an image of this file"
-        if entry["category_id"] not in self.categories:
-            return "unknown category", f"category_id: found {entry['category_id']}, expected a category of this file"
-        crowd = entry.get("iscrowd", 0)
+    def _check_annotation(self, entry: Annotation, place: str) -> Defect | None:
+        """Return the first defect of an annotation whose fields are valid one by one."""
+        if defect := self._check_owner(entry, place):
+            return defect
+        crowd, size = entry.get("iscrowd", 0), self.sizes[entry["image_id"]]
         if not is_whole(crowd) or crowd > 1:
-            return "bad entry", f"iscrowd: found {reprlib.repr(crowd)}, expected 0 or 1"
-        size = self.sizes[entry["image_id"]]
-        if self.use is TRAINING and (problem := _unusable(entry, size)):
-            return problem
-        shape = entry.get("segmentation") if self.use.masks else None
+            return Defect("bad entry", f"{place}.iscrowd: found {reprlib.repr(crowd)}, expected 0 or 1")
+        if self.use is TRAINING and (defect := _check_usable(entry, size, place)):
+            return defect
+        shape = entry.get("segmentation") if self.use is not BOXES else None
         if shape and size and not (is_run_length(shape, size) if isinstance(shape, dict) else is_polygons(shape)):
             expected = f"polygons, or a run-length mask of height and width {size}"
-            return "bad entry", f"segmentation: found {reprlib.repr(shape)}, expected {expected}"
+            return Defect("bad entry", f"{place}.segmentation: found {reprlib.repr(shape)}, expected {expected}")
         return None
 
-    def _problem_of_detection(self, entry: Detection) -> tuple[str, str] | None:
-        for key, known in (("image_id", self.sizes), ("category_id", self.categories)):
-            if entry[key] not in known:  # type: ignore[literal-required]
-                found = f"found {entry[key]}"  # type: ignore[literal-required]
-                return "unknown id", f"{key}: {found}, expected an id that the annotation file lists"
-        size = self.sizes[entry["image_id"]]
-        if size and "segmentation" in self.use.detection:
-            shape: object = entry["segmentation"]
-            packed = isinstance(shape, dict) and isinstance(shape.get("counts"), str | bytes)
-            if not packed or not is_run_length(shape, size):
-                expected = f"a packed run-length mask of height and width {size}"
-                return "bad entry", f"segmentation: found {reprlib.repr(shape)}, expected {expected}"
+    def _check_detection(self, entry: Detection, place: str) -> Defect | None:
+        """Return the first defect of a detection whose fields are valid one by one."""
+        if defect := self._check_owner(entry, place):
+            return defect
+        size, shape = self.sizes[entry["image_id"]], entry.get("segmentation")
+        packed = isinstance(shape, dict) and isinstance(shape.get("counts"), str | bytes)
+        if self.use is MASKS and size and not (packed and is_run_length(shape, size)):
+            expected = f"a packed run-length mask of height and width {size}"
+            return Defect("bad entry", f"{place}.segmentation: found {reprlib.repr(shape)}, expected {expected}")
+        return None
+
+    def _check_owner(self, entry: Annotation | Detection, place: str) -> Defect | None:
+        image, category = entry["image_id"], entry["category_id"]
+        expected = "expected an id that the annotation file lists"
+        if image not in self.sizes:
+            return Defect("unknown image", f"{place}.image_id: found {image}, {expected}")
+        if category not in self.categories:
+            return Defect("unknown category", f"{place}.category_id: found {category}, {expected}")
         return None
 
 
@@ -216,16 +208,16 @@ def image_of(entry: object) -> int | None:
     return number if isinstance(number, int) else None
 
 
-def _unusable(entry: Annotation, size: Sequence[int] | None) -> tuple[str, str] | None:
-    """Return kind and description of why an object cannot be trained on; None if it can."""
+def _check_usable(entry: Annotation, size: Sequence[int] | None, place: str) -> Defect | None:
+    """Return why an object cannot be trained on; None if it can."""
     x, y, width, height = entry["bbox"]
-    shown = f"bbox: found {entry['bbox']}"
+    found = f"{place}.bbox: found {entry['bbox']}"
     if width <= 0 or height <= 0:
-        return "empty box", f"{shown}, expected a width and a height above 0"
+        return Defect("empty box", f"{found}, expected a width and a height above 0")
     if entry["area"] <= 0:
-        return "empty box", f"area: found {entry['area']}, expected a number above 0"
+        return Defect("empty box", f"{place}.area: found {entry['area']}, expected a number above 0")
     if size and (min(x, y) < -_SLACK or x + width > size[1] + _SLACK or y + height > size[0] + _SLACK):
-        return "box outside its image", f"{shown}, expected a box within {size[1]} x {size[0]} pixels"
+        return Defect("box outside its image", f"{found}, expected a box within {size[1]} x {size[0]} pixels")
     return None
 
 

@@ -27,13 +27,13 @@ class Dataset(TypedDict):
 def read(annotations: Path, detections: Path | Sequence[Detection], iou_type: str) -> tuple[Dataset, Dataset]:
     """Return ground truth and detections as two checked data sets, with only the fields that `iou_type` needs."""
     file = read_annotations(annotations, str(annotations), BOXES if iou_type == "bbox" else MASKS)
-    for _ in file.check_images(list(enumerate(file.images)), refuse_first):
+    for _ in file.check_images(enumerate(file.images), refuse_first):
         pass
     check_counts(file.name, len(file.categories), len(file.sizes))
-    truth = truth_of(file.check_annotations(list(enumerate(file.annotations)), refuse_first), iou_type)
+    truth = truth_of(file.check_annotations(enumerate(file.annotations), refuse_first), iou_type)
     entries: Sequence[object] = read_detection_list(detections) if isinstance(detections, Path) else detections
     name = str(detections) if isinstance(detections, Path) else "detections"
-    found = found_of(file.check_detections(name, list(enumerate(entries)), refuse_first), iou_type)
+    found = found_of(file.check_detections(name, enumerate(entries), refuse_first), iou_type)
     return _dataset(file, truth), _dataset(file, found)
 
 

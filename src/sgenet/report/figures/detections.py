@@ -5,7 +5,7 @@ templates/detections.html draws the boxes as SVG over the images.
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from sgenet.data.coco_fields import Annotation, Detection, ImageEntry
 from sgenet.data.coco_format import (
     TRAINING,
     AnnotationFile,
-    Entries,
+    Indexed,
     existing_images,
     image_of,
     read_annotations,
@@ -54,7 +54,19 @@ class Scene:
 
 @dataclass(frozen=True)
 class Detections:
-    """The images of a baseline and its SGE row, `of` so many, and what is shown of each; or `absent`, why none are."""
+    """Images with the detections of a baseline and of its SGE row.
+
+    Attributes:
+        absent: why there are none; empty if there are.
+        labels: of the two rows.
+        seed: of the two trainings.
+        of: number of images in the validation set.
+        scenes: the images drawn.
+        iou: least IoU of a correct detection.
+        score: least score of a detection that is drawn.
+        tagged: least score of a detection with a tag.
+        most: number of detections drawn per image.
+    """
 
     absent: str = ""
     labels: tuple[str, ...] = ()
@@ -68,23 +80,23 @@ class Detections:
 
 
 class _AbsentError(Exception):
-    """Why nothing can be drawn though no file is bad."""
+    """Nothing can be drawn, and no file is invalid."""
 
 
 def read_detections(replication: Replication, found: Found) -> tuple[Detections, str | None]:
-    """The drawings, and what is wrong with a file that they need.
+    """Return the drawings, and what is wrong with a file that they need.
 
-    They are of the first baseline and SGE row of the detection tables that left detections, and of images that stand
-    evenly apart in the validation set. Where the data are not at hand, or are others by now, there are none.
+    They show the first baseline and SGE row of the detection tables that have detections, on evenly spaced images of
+    the validation set. There are none if the data are not available or have changed.
     """
     try:
         labels, results = _pair(replication, found)
         return _read(replication, labels, results), None
-    except _AbsentError as reason:
-        return Detections(absent=str(reason)), None
+    except _AbsentError as error:
+        return Detections(absent=str(error)), None
     except InputError as error:
-        told = "a file that they need cannot be used; a sentence under Problems says which"
-        return Detections(absent=told), str(error)
+        absent = "a file that they need cannot be used; a sentence under Problems says which"
+        return Detections(absent=absent), str(error)
 
 
 def _pair(replication: Replication, found: Found) -> tuple[tuple[str, str], list[Result]]:
@@ -97,7 +109,7 @@ def _pair(replication: Replication, found: Found) -> tuple[tuple[str, str], list
                     results = [by_seed[seed] for by_seed in both]
                     if all(_file(result).exists() for result in results):
                         return (row.baseline, row.label), results
-    raise _AbsentError("no baseline and its SGE row have left detections.json both")
+    raise _AbsentError("no baseline has detections.json together with its SGE row")
 
 
 def _file(result: Result) -> Path:
@@ -121,7 +133,7 @@ def _read(replication: Replication, labels: tuple[str, str], results: list[Resul
 
 
 def _validation_set(replication: Replication) -> tuple[Path, Path]:
-    """The annotations, and the folder of images."""
+    """Return the annotation file and the folder of images."""
     scale, task = replication.scale_name, "detection"
     folder, path = paths.data_folder(scale, task), paths.manifest(scale, task)
     if read_manifest(scale, task)[0] is None:
@@ -130,22 +142,22 @@ def _validation_set(replication: Replication) -> tuple[Path, Path]:
         manifest = open_manifest(scale, task, replication.scale.data.of(task))
         annotations, images = annotation_file(folder, manifest, "val"), image_folder(folder, manifest, "val")
     except InputError as error:
-        raise _AbsentError(f"the data are not at hand ({error})") from None
+        raise _AbsentError(f"the data are not available ({error})") from None
     except (KeyError, TypeError):
-        raise InputError(f"{path}: found entries missing, expected what `sgenet prepare {task}` leaves") from None
+        raise InputError(f"{path}: found entries missing, expected what `sgenet prepare {task}` writes") from None
     for file in (annotations, images):
         if not file.exists():
-            raise _AbsentError(f"{file} is not there")
+            raise _AbsentError(f"{file} does not exist")
     return annotations, images
 
 
 def _of_images(
-    file: AnnotationFile, chosen: Entries, folder: Path
+    file: AnnotationFile, chosen: Iterable[Indexed], folder: Path
 ) -> tuple[list[ImageEntry], dict[int, list[Annotation]]]:
     """Return the chosen images and, by image, their objects; all are valid."""
     images = list(existing_images(file.check_images(chosen, refuse_first), folder, str(folder), _refuse_missing))
     objects: dict[int, list[Annotation]] = {image["id"]: [] for image in images}
-    of_images = [(index, entry) for index, entry in enumerate(file.annotations) if image_of(entry) in objects]
+    of_images = (item for item in enumerate(file.annotations) if image_of(item[1]) in objects)
     for entry in file.check_annotations(of_images, refuse_first):
         objects[entry["image_id"]].append(entry)
     return images, objects
@@ -155,10 +167,10 @@ def _refuse_missing(defect: Defect) -> None:
     raise _AbsentError(defect.text)
 
 
-def _detections(path: Path, file: AnnotationFile, images: Sequence[ImageEntry]) -> dict[int, list[Detection]]:
+def _detections(path: Path, file: AnnotationFile, images: Iterable[ImageEntry]) -> dict[int, list[Detection]]:
     """Return the detections of each image that are drawn, best score first."""
     found: dict[int, list[Detection]] = {image["id"]: [] for image in images}
-    of_images = [(index, entry) for index, entry in enumerate(read_detection_list(path)) if image_of(entry) in found]
+    of_images = (item for item in enumerate(read_detection_list(path)) if image_of(item[1]) in found)
     for entry in file.check_detections(str(path), of_images, refuse_first):
         found[entry["image_id"]].append(entry)
     best = {number: sorted(of_image, key=lambda entry: -entry["score"])[:MOST] for number, of_image in found.items()}
