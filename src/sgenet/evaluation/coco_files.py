@@ -31,8 +31,8 @@ def read(annotations: Path, detections: Path | Sequence[Detection], iou_type: st
         pass
     check_counts(file.name, len(file.categories), len(file.sizes))
     truth = truth_of(file.check_annotations(enumerate(file.annotations), refuse_first), iou_type)
-    entries: Sequence[object] = read_detection_list(detections) if isinstance(detections, Path) else detections
-    name = str(detections) if isinstance(detections, Path) else "detections"
+    entries: Sequence[object] = read_detection_list(detections) if isinstance(detections, str | Path) else detections
+    name = str(detections) if isinstance(detections, str | Path) else "detections"
     found = found_of(file.check_detections(name, enumerate(entries), refuse_first), iou_type)
     return _dataset(file, truth), _dataset(file, found)
 
