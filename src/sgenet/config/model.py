@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
 from sgenet.errors import InputError
@@ -19,6 +19,14 @@ from sgenet.errors import InputError
 _LARGEST = 2.0**53  # every integer up to here is an exact floating-point number
 _SHOWN = 80  # characters of a wrong value
 
+
+def _check_number(value: Any) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"found {value!r:.60}, expected a number")
+    return value
+
+
+Number = Annotated[int | float, PlainValidator(_check_number)]  # an integer remains one
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field, field_validator
 
 from sgenet.config.model import Count, Model, Pair, validate
+from sgenet.provenance.results import DataOrigin
 from sgenet.runtime.files import read_json
 
 _SPLITS = ("train", "val")
@@ -74,9 +75,9 @@ class Manifest(Model):
         return splits
 
     @property
-    def origin(self) -> dict[str, str]:
+    def origin(self) -> DataOrigin:
         """What a result records of the data it was made from."""
-        return {"source": self.source, "fingerprint": self.fingerprint}
+        return DataOrigin(source=self.source, fingerprint=self.fingerprint)
 
     @property
     def size_limits(self) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from sgenet.config.runs import Replication, Run
 from sgenet.config.scales import CocoData
 from sgenet.data.manifest import read_manifest
 from sgenet.errors import InputError
-from sgenet.provenance.origin import read_training
+from sgenet.provenance.results import read_training
 
 SHIPPED = {"imagenet": (1_281_167, 50_000), "coco": (118_287, 5_000)}  # images of ILSVRC 2012 and of COCO 2017
 CLASSES = {"embedded": 10, "imagenet": 1000, "coco": 80}
@@ -91,8 +91,8 @@ def done(replication: Replication, run: Run, seed: int) -> bool:
     training, manifest = read_training(path), paths.manifest(replication.scale_name, run.task)
     same_data = True
     if manifest.exists():
-        same_data = read_manifest(manifest).fingerprint == training["data"]["fingerprint"]
-    return bool(training["settings"] == run.identity and same_data)
+        same_data = read_manifest(manifest).fingerprint == training.data.fingerprint
+    return bool(training.settings == run.identity and same_data)
 
 
 def evaluated(replication: Replication, run: Run, seed: int) -> bool:

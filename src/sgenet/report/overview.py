@@ -37,13 +37,12 @@ class Overview:
 def overview(replication: Replication, tables: list[CellTable], found: Found) -> Overview:
     """Sum up what was found."""
     origins = [
-        result.origin[step]
+        step
         for run in found.runs.values()
         for result in run.by_seed.values()
-        for step in ("train", "evaluate")
+        for step in (result.origin.train, result.origin.evaluate)
     ]
-    durations = [origin.get("seconds") for origin in origins]
-    ends = [origin["finished"] for origin in origins if isinstance(origin.get("finished"), str)]
+    ends = [origin.finished for origin in origins if origin.finished]
     runs = list(found.runs.values())
     verdicts = [cell.verdict for table in tables for cell in table.cells if not cell.column.timed]
     return Overview(
@@ -53,8 +52,8 @@ def overview(replication: Replication, tables: list[CellTable], found: Found) ->
         trainings=(sum(len(run.by_seed) for run in runs), len(runs) * len(replication.seeds)),
         failed=sum(_failed(run) for run in runs),
         failed_steps=sum(len(run.failures) for run in runs) + len(found.failures),
-        devices=sorted({str(origin["device"]) for origin in origins if "device" in origin}),
-        seconds=sum(seconds for seconds in durations if isinstance(seconds, int | float)),
+        devices=sorted({origin.device for origin in origins if origin.device}),
+        seconds=sum(origin.seconds or 0 for origin in origins),
         newest=max(ends, default=None),
     )
 

@@ -98,8 +98,8 @@ def read_activations(replication: Replication) -> tuple[Activations | None, str 
         return None, None
     try:
         measured = read_json(path)
-        validate(MeasuredActivations, measured, path)
-        check_head(measured, FIGURES_RUN, replication.scale_name, measured["fingerprint"], path)
+        checked = validate(MeasuredActivations, measured, path)
+        check_head(checked.run, checked.scale, FIGURES_RUN, replication.scale_name, checked.fingerprint, path)
     except InputError as error:
         return None, str(error)
     return draw(measured), None

@@ -10,6 +10,7 @@ from sgenet.config.scales import CocoData, EmbeddedImages, EmbeddedScenes, Figur
 from sgenet.config.tasks import TASKS
 from sgenet.data.manifest import Manifest
 from sgenet.pipeline.plan import CLASSES, SHIPPED, is_coco_2017
+from sgenet.provenance.results import Training
 from sgenet.report.evaluations import Result
 from sgenet.report.methods.wording import DETECTORS, flatten, in_words, plain, told_apart
 from sgenet.report.results import Found
@@ -200,8 +201,8 @@ def _trainings(task: str, replication: Replication, results: list[Result]) -> It
     known = task == "classification"
     differs = len(replication.seeds) > 1 if known else None
     yield Setting("Trainings a row", _TRAININGS[task], ours, differs, recipe=False)
-    origins = [result.origin["train"] for result in results]
-    devices = sorted({(plain(origin.get("devices", 1)), str(origin.get("device", "not told"))) for origin in origins})
+    origins = [result.origin.train for result in results]
+    devices = sorted({(plain(origin.devices or 1), origin.device or "not told") for origin in origins})
     told = "; ".join(f"{count} × {name}" for count, name in devices) or "no result yet"
     other = any(count != str(_DEVICES) for count, _ in devices) if devices else None
     yield Setting("Devices of a training", f"{_DEVICES} GPUs, their kind not recovered", told, other, recipe=False)
@@ -211,9 +212,8 @@ def _trainings(task: str, replication: Replication, results: list[Result]) -> It
         yield Setting("Library", paper, told, True if versions else None, recipe=False)
 
 
-def _version(origin: dict[str, Any], package: str) -> str:
-    versions = origin.get("versions")
-    return f"{package} {versions[package] if isinstance(versions, dict) and package in versions else 'not told'}"
+def _version(origin: Training, package: str) -> str:
+    return f"{package} {origin.versions.get(package, 'not told')}"
 
 
 def _figures(ours: FigureSettings) -> Iterator[Setting]:
