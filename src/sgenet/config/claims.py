@@ -125,7 +125,7 @@ class StatisticCondition(Model):
     also: list[Statistic] = Field(
         [], description="other readings of the same words; where they disagree, the condition is undecided"
     )
-    beside: list[Statistic] = Field([], description="shown next to it and not judged")
+    shown: list[Statistic] = Field([], description="printed next to it, not judged")
     above: float | None = Field(None, description="it is larger than this")
     below: float | None = Field(None, description="it is smaller than this")
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from sgenet.config.model import Above0, Count, Model, Number, Positive, validate
+from sgenet.errors import InputError
 from sgenet.runtime.files import read_json
 
 Sides = Annotated[tuple[Positive, Positive], Field(strict=False)]
@@ -186,7 +187,10 @@ class Latencies(_Result):
 
 def read_training(path: Path) -> Training:
     """Read a training.json; InputError if it is not one."""
-    return validate(Training, read_json(path), path)
+    try:
+        return validate(Training, read_json(path), path)
+    except InputError as error:
+        raise InputError(f"{error}; expected a file written by `sgenet train`") from None
 
 
 def read_timing(path: Path) -> Timing:

@@ -196,7 +196,7 @@ class Judge:
         found = self._measured["statistics"][name]
         readings = {name: found} | {other: self._measured["statistics"][other] for other in settings.also}
         numbers = [_estimate(other.replace("_", " "), value) for other, value in readings.items()]
-        for other in settings.beside:
+        for other in settings.shown:
             what = f"{other.replace('_', ' ')}, not judged"
             numbers.append(_estimate(what, self._measured["statistics"][other]))
         verdicts = {rules.judge_bound(value["low"], value["high"], **bound) for value in readings.values()}
