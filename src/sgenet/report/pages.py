@@ -3,7 +3,6 @@
 import base64
 from collections import Counter
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import jinja2
@@ -99,9 +98,9 @@ def _environment() -> jinja2.Environment:
         "yaml": lambda value: yaml.safe_dump(value, sort_keys=True, default_flow_style=None, width=72),
     }
     environment.globals |= {
-        "panel_size": _sizes(curves),
-        "chart": _sizes(activation_figures),
-        "cost_size": _sizes(cost),
+        "frame": curves.FRAME,
+        "chart": activation_figures.FRAME,
+        "cost_frame": cost.FRAME,
         "tone": lambda verdict: "good" if verdict in GOOD else "bad" if verdict in BAD else "plain",
         "marks": CONFIDENCE_MARKS,
         "number_notes": number_notes,
@@ -111,11 +110,6 @@ def _environment() -> jinja2.Environment:
         "again": again,
     }
     return environment
-
-
-def _sizes(module: ModuleType) -> dict[str, int]:
-    """Width, height and margins of the plots that a module lays out."""
-    return {name: getattr(module, name.upper()) for name in ("width", "height", "left", "right", "top", "bottom")}
 
 
 def number_notes(table: CellTable) -> dict[str, int]:
