@@ -13,7 +13,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from sgenet.config.recipes import Classification, Detection, Optimizer, Training
 from sgenet.config.runs import Run
 from sgenet.data.manifest import Manifest
 from sgenet.data.progress import progress
+from sgenet.pipeline.plan import Cost
 from sgenet.training.devices import describe_device
 
 OBJECTS = 7  # per image: COCO's train2017 has 860,001 on 118,287 images
@@ -35,23 +36,6 @@ FREE = {
     "epochs", "schedule", "warmup", "warmup_epochs", "gradient_clip", "flip", "crop_scale", "resize", "residual_gain",
     "label_smoothing", "mean", "std", "drop_last", "workers",
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Measurements of one network.
-
-    `train` and `test` are seconds per image of the run's size; `weights` and `checkpoint` (a checkpoint to continue
-    from) are bytes; `images`, `height` and `width` are those of a timed step.
-    """
-
-    train: float
-    test: float
-    weights: int
-    checkpoint: int
-    images: int
-    height: int
-    width: int
 
 
 def calibrate(runs: Iterable[Run], classes: Mapping[str, int], device: str) -> tuple[dict[str, Cost], dict[str, Any]]:
