@@ -64,15 +64,11 @@ def validate(model: type[M], value: Any, path: str | Path, at: Sequence[str | in
 def partial(model: type[Model]) -> type[Model]:
     """Return a model of overrides: the same fields and checks of single values, none of them required."""
     fields: dict[str, Any] = {
-        name: (_partial_type(field.annotation), _optional(field)) for name, field in model.model_fields.items()
+        name: (_partial_type(field.annotation), FieldInfo.merge_field_infos(field, default=None))
+        for name, field in model.model_fields.items()
     }
     base = next(kind for kind in model.__mro__[1:] if issubclass(kind, Model) and not kind.model_fields)
     return create_model(f"{model.__name__}Overrides", __base__=base, __doc__=model.__doc__, **fields)
-
-
-def _optional(field: FieldInfo) -> FieldInfo:
-    """Return a copy of a field that may be left out."""
-    return FieldInfo.merge_field_infos(field, default=None)
 
 
 def _partial_type(annotation: Any) -> Any:
