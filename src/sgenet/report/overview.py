@@ -8,7 +8,7 @@ from sgenet.data.manifest import Manifest
 from sgenet.report.cells import Cell, CellTable
 from sgenet.report.formats import number
 from sgenet.report.ranking import OURS
-from sgenet.report.results import Found, RunResults
+from sgenet.report.results import Found
 from sgenet.report.verdicts import category_counts
 
 SPLITS = ("train", "val")
@@ -51,7 +51,7 @@ def overview(replication: Replication, tables: list[CellTable], found: Found) ->
         counts=category_counts(verdicts),
         directions=[f"{verdicts.count(verdict)} {word}" for verdict, word in _DIRECTIONS.items()],
         trainings=(sum(len(run.by_seed) for run in runs), len(runs) * len(replication.seeds)),
-        failed=sum(_failed(run) for run in runs),
+        failed=sum(len(run.failures) + len(run.problems) for run in runs),
         failed_steps=sum(len(run.failures) for run in runs) + len(found.failures),
         devices=sorted({str(origin["device"]) for origin in origins if "device" in origin}),
         seconds=sum(seconds for seconds in durations if isinstance(seconds, int | float)),
@@ -91,10 +91,6 @@ def spread(cells: list[Cell]) -> list[str]:
     if any(gain.low is None for gain in gains):
         told.append("A gain without an interval has too few trainings for one.")
     return told
-
-
-def _failed(run: RunResults) -> int:
-    return len(run.failures) + len(run.problems)
 
 
 def _sentence(scale: str, tables: list[CellTable]) -> str:

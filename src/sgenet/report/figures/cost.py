@@ -188,9 +188,9 @@ def _points(samples: list[_Sample], part: Part, shape: str, x_range: Range, y_ra
     names = [one.module.upper() if one.module else "plain" for one in samples]
     labels = place(marks, names, Box(part.left, FRAME.top, part.right, FRAME.height - FRAME.bottom))
     points = []
-    for one, mark, name, label in zip(samples, marks, names, labels, strict=True):
+    for one, spot, name, label in zip(samples, marks, names, labels, strict=True):
         kind = "row" if one.module == OURS else "other" if one.module else "baseline"
-        points.append(Point(*mark, shape, kind, name, label))
+        points.append(Point(*spot, shape, kind, name, label))
     return points
 
 
