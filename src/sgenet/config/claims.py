@@ -1,7 +1,6 @@
 """The paper's claims that are tested, read from params/claims.yaml."""
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
@@ -188,7 +187,7 @@ def load_claims(tables: Iterable[Table]) -> tuple[Claim, ...]:
 
 def _check(condition: _InTable, tables: dict[str, Table], place: str) -> None:
     if condition.table not in tables:
-        if condition.table not in {path.stem for path in Path(params.PARAMS, "tables").glob("*.yaml")}:
+        if condition.table not in params.names("tables"):
             raise InputError(f"{place}.table: found {condition.table!r}, expected a file of {params.PARAMS}/tables/")
         return
     table = tables[condition.table]

@@ -162,9 +162,8 @@ def _left_out(replication: Replication, tables: list[CellTable], found: Found) -
     for run in found.runs.values():
         if run.missing and run.by_seed:
             told.append(f"{run.id}, seed {', '.join(map(str, run.missing))}: no result was found.")
-    known = {path.stem for path in (params.PARAMS / "tables").glob("*.yaml")}
-    if unchosen := sorted(known - {table.table.id for table in tables}):
-        told.append(f"Tables that params/pipeline.yaml leaves out: {', '.join(unchosen)}.")
+    if replication.left_out:
+        told.append(f"Tables that params/pipeline.yaml leaves out: {', '.join(replication.left_out)}.")
     printed = [
         cell.published
         for table in tables
