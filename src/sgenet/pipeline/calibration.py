@@ -173,7 +173,8 @@ def _classifier(run: Run, classes: int, shape: tuple[int, int, int]) -> tuple[An
 
     images, height, width = shape
     model = Classifier(build_network(run.model, run.classification, classes), run.classification)
-    return model, [_noise(images, 3, height, width), torch.randint(classes, (images,))]
+    noise = torch.randint(256, (images, 3, height, width), dtype=torch.uint8)
+    return model, [noise, torch.randint(classes, (images,))]
 
 
 def _detector(run: Run, classes: int, shape: tuple[int, int, int]) -> tuple[Any, dict[str, Any]]:
@@ -181,6 +182,7 @@ def _detector(run: Run, classes: int, shape: tuple[int, int, int]) -> tuple[Any,
 
     ops.install()  # before mmdet is imported
     from mmdet.registry import MODELS
+    from mmdet.testing import demo_mm_inputs
     from mmengine.registry import init_default_scope
 
     from sgenet.detection.config import detector_config
@@ -195,8 +197,10 @@ def _detector(run: Run, classes: int, shape: tuple[int, int, int]) -> tuple[Any,
     model.init_weights()
     logging.disable(logging.NOTSET)
     model.backbone.set_residual_gain(0.2)  # untrained statistics let the features grow with each block
-    samples = [_sample(height, width, classes) for _ in range(images)]
-    return model, {"inputs": [_noise(3, height, width) for _ in range(images)], "data_samples": samples}
+    batch = demo_mm_inputs(images, (3, height, width), [OBJECTS] * images, num_classes=classes + 1, with_mask=True)
+    for sample in batch["data_samples"]:
+        sample.gt_instances.labels -= 1  # they begin at 1
+    return model, batch
 
 
 def _fewer_regions(settings: Detection, part: float) -> Detection:
@@ -212,29 +216,3 @@ def _fewer_regions(settings: Detection, part: float) -> Detection:
             less = {name: math.ceil(getattr(whole, name) * part) for name in names}
             few[group] = whole.model_copy(update=less)
     return settings.model_copy(update=few)
-
-
-def _sample(height: int, width: int, classes: int) -> Any:
-    """mmdet's data sample of an image: its size, and OBJECTS random boxes with filled masks."""
-    from mmdet.structures import DetDataSample
-    from mmdet.structures.mask import BitmapMasks
-    from mmengine.structures import InstanceData
-
-    size = torch.tensor([width, height])
-    corner = torch.rand(OBJECTS, 2) * 0.7
-    boxes = torch.cat([corner * size, (corner + 0.05 + 0.25 * torch.rand(OBJECTS, 2)) * size], dim=1)
-    masks = torch.zeros(OBJECTS, height, width, dtype=torch.uint8)
-    for mask, (left, top, right, bottom) in zip(masks, boxes.int().tolist(), strict=True):
-        mask[top : bottom + 1, left : right + 1] = 1
-    sample = DetDataSample(
-        metainfo={"img_shape": (height, width), "ori_shape": (height, width), "scale_factor": (1.0, 1.0), "img_id": 0}
-    )
-    sample.gt_instances = InstanceData(
-        bboxes=boxes, labels=torch.randint(classes, (OBJECTS,)), masks=BitmapMasks(masks.numpy(), height, width)
-    )
-    sample.ignored_instances = InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))
-    return sample
-
-
-def _noise(*shape: int) -> Tensor:
-    return torch.randint(256, shape, dtype=torch.uint8)
