@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 
-from sgenet.config.names import parse_name
 from sgenet.config.runs import Replication
 from sgenet.data.manifest import Manifest
 from sgenet.report.cells import Cell, CellTable
 from sgenet.report.formats import number
-from sgenet.report.ranking import OURS
+from sgenet.report.ranking import is_ours
 from sgenet.report.results import Found
 from sgenet.report.verdicts import category_counts
 
@@ -123,7 +122,7 @@ def _gains_of_sge(tables: list[CellTable]) -> list[Cell]:
     found: dict[tuple[str, str, str | None], Cell] = {}
     for table in tables:
         for row in table.rows:
-            if parse_name(row.row.model)[0] != OURS:
+            if not is_ours(row.row):
                 continue
             for cell in row.cells:
                 if cell.gain and cell.published_gain and cell.column.id not in _AGAIN:

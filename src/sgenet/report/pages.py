@@ -12,7 +12,7 @@ from sgenet.config import params, paths
 from sgenet.config.runs import FIGURES_RUN, Replication
 from sgenet.config.tasks import TASKS
 from sgenet.data.manifest import Manifest
-from sgenet.report.cells import Cell, CellTable
+from sgenet.report.cells import CellTable
 from sgenet.report.claim_rules import CLAIM_VERDICTS, CONTRADICTED, SUPPORTED
 from sgenet.report.dossiers import again, dossiers
 from sgenet.report.figures import activations as activation_figures
@@ -106,7 +106,6 @@ def _environment() -> jinja2.Environment:
         "number_notes": number_notes,
         "multiplicity": multiplicity,
         "tolerances_of": tolerances_of,
-        "sort_value": sort_value,
         "again": again,
     }
     return environment
@@ -130,18 +129,6 @@ def tolerances_of(table: CellTable) -> list[tuple[str, list[str], float]]:
         if column.tolerance:
             found.setdefault((column.tolerance.reason, column.tolerance.value), []).append(column.label)
     return [(reason, labels, size) for (reason, size), labels in found.items()]
-
-
-def sort_value(cell: Cell, part: str) -> float | None:
-    """The number that a part of a cell is sorted by; None where it is text, or there is none."""
-    numbers = {
-        "published": cell.published.value if cell.published else None,
-        "reproduced": cell.value,
-        "difference": cell.difference,
-        "published gain": cell.published_gain,
-        "gain": cell.gain.value if cell.gain else None,
-    }
-    return numbers.get(part)
 
 
 def _contact_sheet(scale: str, task: str) -> str | None:

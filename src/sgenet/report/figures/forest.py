@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from sgenet.config.names import parse_name
 from sgenet.config.tables import Column
 from sgenet.report.cells import Cell, CellRow, CellTable
 from sgenet.report.figures.axes import Range, Ticks, at, ticks
-from sgenet.report.ranking import OURS
+from sgenet.report.ranking import is_ours
 
 if TYPE_CHECKING:
     from sgenet.evaluation.statistics import Gain
@@ -100,7 +99,7 @@ def _figure(table: CellTable, shown: list[tuple[Column, list[tuple[CellRow, Cell
     return ForestFigure(
         table=table.table.id,
         title=table.table.title,
-        mixed=len({_is_ours(row) for _, rows in shown for row, _ in rows}) > 1,
+        mixed=len({is_ours(row.row) for _, rows in shown for row, _ in rows}) > 1,
         zero=place(0),
         ticks=tuple((place(tick), _signed(tick)) for tick in ticks(low, high, MOST_TICKS)),
         forests=tuple(
@@ -124,7 +123,7 @@ def _row(row: CellRow, cell: Cell, place: Callable[[float], float]) -> ForestRow
         ends = (place(gain.low), place(gain.high))
     return ForestRow(
         label=row.row.label,
-        ours=_is_ours(row),
+        ours=is_ours(row.row),
         verdict=cell.verdict,
         gain=gain,
         published=published,
@@ -138,10 +137,6 @@ def _bounds(cell: Cell) -> list[float]:
     """All that the axis must reach for a cell."""
     values = [cell.gain.value, cell.gain.low, cell.gain.high] if cell.gain else []
     return [value for value in (*values, cell.published_gain) if value is not None]
-
-
-def _is_ours(row: CellRow) -> bool:
-    return parse_name(row.row.model)[0] == OURS
 
 
 def _signed(tick: float) -> str:
