@@ -11,7 +11,7 @@ import pytest
 
 from sgenet.config.runs import Replication, load_replication
 from sgenet.report import build
-from sgenet.report.figures.curves import ticks
+from sgenet.report.figures.axes import ticks
 from sgenet.report.formats import number, printed, signed, unbroken
 from support import results as make
 from support.page import Elements

@@ -113,9 +113,13 @@ def load_sources() -> dict[str, str]:
 
 def choose(folder: str, what: str, name: str) -> Path:
     """Return the path of a scale or a table; the InputError of an unknown name lists the known ones."""
-    path = PARAMS / folder / f"{name}.yaml"
-    known = sorted(file.stem for file in (PARAMS / folder).glob("*.yaml"))
+    known = names(folder)
     if name not in known:
         place = f"{PARAMS / 'pipeline.yaml'} or the command line: {what}"
         raise InputError(f"{place}: found {name!r}, expected one of {', '.join(known) or 'none'} ({PARAMS / folder}/)")
-    return path
+    return PARAMS / folder / f"{name}.yaml"
+
+
+def names(folder: str) -> list[str]:
+    """Return the names of the scales or of the tables that params/ has."""
+    return sorted(file.stem for file in (PARAMS / folder).glob("*.yaml"))

@@ -138,6 +138,11 @@ class Replication:
         """Whether forward passes are timed: where a table of complexity was chosen."""
         return any(not table.task.trained for table in self.tables)
 
+    @property
+    def left_out(self) -> list[str]:
+        """The tables of params/ that were not chosen."""
+        return sorted({*params.names("tables")} - {table.id for table in self.tables})
+
     def run(self, run_id: str) -> Run:
         """Return the run with this id; the InputError of an unknown id lists the known ones."""
         if run_id not in self.runs:

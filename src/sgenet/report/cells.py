@@ -46,6 +46,17 @@ class Cell:
     best_published: bool = False
     adjusted_p: float | None = None
 
+    def number(self, part: str) -> float | None:
+        """Return the number of a part of the cell; None where it is text, or there is none."""
+        numbers = {
+            "published": self.published.value if self.published else None,
+            "reproduced": self.value,
+            "difference": self.difference,
+            "published gain": self.published_gain,
+            "gain": self.gain.value if self.gain else None,
+        }
+        return numbers.get(part)
+
 
 @dataclass(frozen=True)
 class CellRow:

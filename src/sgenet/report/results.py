@@ -3,12 +3,12 @@
 from dataclasses import dataclass, field
 
 from sgenet.config import paths
-from sgenet.config.runs import FIGURES_RUN, Replication
+from sgenet.config.runs import Replication
 from sgenet.config.tasks import TASKS
 from sgenet.errors import InputError
 from sgenet.provenance.results import Counts, Latencies, Times, read_training
 from sgenet.report.evaluations import ReleasedResult, Result, read_released, read_result
-from sgenet.report.failures import Failure, failure_of_run, other_failures
+from sgenet.report.failures import Failure, failure_of_run, other_failures, single_measurements
 from sgenet.report.inputs import read_counts, read_latency, read_manifest
 from sgenet.report.outdated import why_outdated
 
@@ -71,15 +71,7 @@ class Found:
 
 def count_missing(replication: Replication) -> tuple[int, int]:
     """How many results of the present trainings, counts and measurements are missing, and how many there should be."""
-    scale, runs = replication.scale_name, _read_runs(replication)
-    files = [
-        paths.complexity(scale),
-        *(paths.released_files(scale, run.id)["metrics"] for run in replication.released()),
-    ]
-    if FIGURES_RUN in replication.runs:
-        files.append(paths.activations(scale))
-    if replication.timed:
-        files.append(paths.latency(scale))
+    runs, files = _read_runs(replication), [result for _, _, result in single_measurements(replication)]
     missing = sum(len(run.missing) for run in runs.values()) + sum(not path.exists() for path in files)
     return missing, len(runs) * len(replication.seeds) + len(files)
 

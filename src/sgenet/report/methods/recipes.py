@@ -140,31 +140,26 @@ def _settings(runs: list[Run], of_paper: dict[str, Run]) -> dict[str, list[Setti
     found = {}
     for key, values in pairs.items():
         label, tell = in_words(runs[0].task, key)
-        groups: list[tuple[Any, Any, list[str]]] = []
+        groups: dict[str, tuple[Any, Any, list[str]]] = {}
         for paper, ours, name in values:
-            members = next((known for *pair, known in groups if pair == [paper, ours]), None)
-            if members is None:
-                groups.append((paper, ours, [name]))
-            else:
-                members.append(name)
+            groups.setdefault(repr((paper, ours)), (paper, ours, []))[2].append(name)
         found[key] = [
             Setting(
                 label,
                 *told_apart(tell, paper, ours),
                 differs=paper != ours and key not in _CHANGES_NOTHING,
-                runs=_named(members, groups),
+                runs=_named(members, [known for *_, known in groups.values()]),
             )
-            for paper, ours, members in groups
+            for paper, ours, members in groups.values()
         ]
     return found
 
 
-def _named(members: list[str], groups: list[tuple[Any, Any, list[str]]]) -> tuple[str, ...]:
+def _named(members: list[str], groups: list[list[str]]) -> tuple[str, ...]:
     """The runs of a group: none where it is the only one; the largest has no need of so many names."""
     if len(groups) == 1:
         return ()
-    largest = max((known for *_, known in groups), key=len)
-    return ("the others",) if members is largest and len(members) > 3 else tuple(members)
+    return ("the others",) if members is max(groups, key=len) and len(members) > 3 else tuple(members)
 
 
 def _data(
