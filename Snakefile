@@ -1,4 +1,4 @@
-# The replication of SGE: `snakemake --cores all`. What to run stands in params/pipeline.yaml; one run of it may be
+# The replication of SGE: `snakemake --cores all`. params/pipeline.yaml defines what to run; one invocation may be
 # changed with `--config scale=smoke seeds=3`.
 from snakemake.utils import min_version
 

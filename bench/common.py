@@ -93,10 +93,10 @@ def row(what: str, variant: str, seconds: Seconds, values: dict[str, float] | No
     first = next(iter(seconds.values()))
     low, median, high = (float(value) for value in np.percentile(seconds[variant], [25, 50, 75]))
     ratio = statistics.median(own / other for own, other in zip(seconds[variant], first, strict=True))
-    return told(Row(what, variant, median, low, high, ratio, values or {}, label))
+    return report_row(Row(what, variant, median, low, high, ratio, values or {}, label))
 
 
-def told(row: Row) -> Row:
+def report_row(row: Row) -> Row:
     """Print the row, and return it."""
     print(f"{row.what} | {row.variant}: {row}", flush=True)
     return row

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.common import Row, Seconds, device_name, row, take_turns, told
+from bench.common import Row, Seconds, device_name, report_row, row, take_turns
 from bench.output import write
 from sgenet import kernels
 from sgenet.training import devices
@@ -68,7 +68,7 @@ def measure(name: str, shape: tuple[int, int, int, int], dtype: torch.dtype, lay
         seconds["copy"] = [copies * value for value in seconds["copy"]]
         rows += _rows(f"{what}, {kind}", seconds, 2 * copies * x.numel() * x.element_size())
         if compiled is None:
-            rows.append(told(Row(f"{what}, {kind}", "compiled reference", note=_MISSING)))
+            rows.append(report_row(Row(f"{what}, {kind}", "compiled reference", note=_MISSING)))
     return rows
 
 

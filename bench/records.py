@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from bench.common import Row, in_words, told
+from bench.common import Row, in_words, report_row
 from sgenet.config.params import load_scale
 from sgenet.errors import InputError
 from sgenet.runtime.files import read_json
@@ -51,12 +51,12 @@ def share_of_demo() -> list[Row]:
             ) from None
     spans = [span for log in sorted(_LOGS.glob("*.log")) if (span := _read(log)) and span.holds(finished)]
     if not finished or not spans:
-        return [told(Row(WHAT, "all", note="not available: found no complete run of `snakemake --cores all`"))]
+        return [report_row(Row(WHAT, "all", note="not available: found no complete run of `snakemake --cores all`"))]
     whole = spans[-1].seconds * spans[-1].cores
     label = f"{in_words(spans[-1].seconds)} on {spans[-1].cores} cores, {len(finished) // 2} runs"
     parts = {"all": whole, "training and evaluating": busy, "neither": whole - busy}
     return [
-        told(Row(WHAT, part, value, value, value, value / whole, label=label if part == "all" else ""))
+        report_row(Row(WHAT, part, value, value, value, value / whole, label=label if part == "all" else ""))
         for part, value in parts.items()
     ]
 

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
     logging.raiseExceptions = False  # no traceback if a library cannot write its log to a full disk
     try:
         status = fork_server.run(arguments) if options.step in _FORKED else None
-        status = (_run(options) or 0) if status is None else status
+        if status is None:
+            status = options.function(options) or 0  # the steps that return none report no problems
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
@@ -60,12 +62,6 @@ def _end(sentence: str, status: int) -> int:
             stream.flush()
         except OSError:  # Python would flush again at exit, and print a traceback
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    return status
-
-
-def _run(options: argparse.Namespace) -> int | None:
-    """Run the chosen step; returns its exit status, None for 0."""
-    status: int | None = options.function(options)
     return status
 
 
@@ -135,7 +131,12 @@ def _activations(options: argparse.Namespace) -> None:
 def _complexity(options: argparse.Namespace) -> None:
     _check_folder()
     if options.model:
-        _complexity_of_model(options)
+        if options.scale:
+            raise InputError("complexity: --scale: found with MODEL, expected only one: MODEL is counted full-size")
+        from sgenet.complexity.command import describe
+
+        size = tuple(options.input) if options.input else None
+        print(describe(options.model, backbone=options.backbone, size=size, as_json=options.json))
         return
     if options.backbone or options.input or options.json:
         raise InputError("complexity: --backbone, --input and --json: found without MODEL, expected with one MODEL")
@@ -143,15 +144,6 @@ def _complexity(options: argparse.Namespace) -> None:
     from sgenet.pipeline import steps
 
     steps.complexity(replication)
-
-
-def _complexity_of_model(options: argparse.Namespace) -> None:
-    if options.scale:
-        raise InputError("complexity: --scale: found with MODEL, expected only one: MODEL is counted full-size")
-    from sgenet.complexity.command import describe
-
-    size = tuple(options.input) if options.input else None
-    print(describe(options.model, backbone=options.backbone, size=size, as_json=options.json))
 
 
 def _latency(options: argparse.Namespace) -> None:
@@ -206,7 +198,7 @@ def _parser() -> argparse.ArgumentParser:
     scaled.add_argument("--scale", help="a file in params/scales/ (default: as in params/pipeline.yaml)")
     of_run = argparse.ArgumentParser(add_help=False, parents=[scaled])
     of_run.add_argument("run", help="such as classification/sge-resnet50 or detection/retinanet/sge-resnet50")
-    of_run.add_argument("--seed", type=_seed, default=0)
+    of_run.add_argument("--seed", type=_whole, default=0)
     plan = steps.add_parser("plan", parents=[scaled], help="estimate the cost of a replication before it starts")
     plan.set_defaults(function=_plan)
     plan.add_argument("--tables", metavar="A,B", help="files in params/tables/ (default: as in params/pipeline.yaml)")
@@ -252,7 +244,11 @@ def _parser() -> argparse.ArgumentParser:
     pack.set_defaults(function=_pack)
     pack.add_argument("source", type=Path, metavar="SRC", help="image folder; it is not changed")
     pack.add_argument("destination", type=Path, metavar="DST", help="new folder")
-    pack.add_argument("--size", type=_side, help="resize to squares of this side in pixels (default: keep the files)")
+    pack.add_argument(
+        "--size",
+        type=partial(_whole, least=1),
+        help="resize to squares of this side in pixels (default: keep the files)",
+    )
     coco_eval = steps.add_parser("coco-eval", help="COCO's twelve metrics of detections in its result format")
     coco_eval.set_defaults(function=_coco_eval)
     coco_eval.add_argument("--annotations", type=Path, required=True, metavar="A.json", help="COCO's instances format")
@@ -274,15 +270,9 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _seed(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number, 0 or more")
-    return int(text)
-
-
-def _side(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number, 1 or more")
+def _whole(text: str, least: int = 0) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number, {least} or more")
     return int(text)
 
 

@@ -154,7 +154,9 @@ def trained(project):
     weights = paths.training("smoke", run.id, 0)
     save_weights(network, weights / "best.safetensors")
     (weights / "history.csv").touch()
-    write_json(weights / "training.json", {"settings": run.identity, "data": {"fingerprint": "f1"}})
+    write_json(
+        weights / "training.json", {"command": "sgenet train", "settings": run.identity, "data": {"fingerprint": "f1"}}
+    )
     threads = torch.get_num_threads()
     yield replication, network.eval()
     torch.set_num_threads(threads)

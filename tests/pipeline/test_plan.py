@@ -44,7 +44,7 @@ def rows(made):
 
 def finish(replication, run, seed, *, evaluated=False, **settings):
     """Leave the record of a finished training, and of its evaluation."""
-    record = {"settings": {**run.identity, **settings}, "data": {"fingerprint": "f"}}
+    record = {"command": "sgenet train", "settings": {**run.identity, **settings}, "data": {"fingerprint": "f"}}
     write_json(paths.training(replication.scale_name, run.id, seed) / "training.json", record)
     if evaluated:
         write_json(paths.evaluation(replication.scale_name, run.id, seed) / "metrics.json", {})
@@ -118,7 +118,7 @@ def test_a_training_that_tells_nothing_is_told_of(project, training):
     path = paths.training("smoke", "classification/sge-resnet50", 0) / "training.json"
     write_json(path, training)
     write_json(paths.evaluation("smoke", "classification/sge-resnet50", 0) / "metrics.json", {})
-    with pytest.raises(InputError, match="training.json: .*: missing, expected a file written by `sgenet train`"):
+    with pytest.raises(InputError, match="training.json: .*; expected a file written by `sgenet train`"):
         plan.remaining(replication)
 
 

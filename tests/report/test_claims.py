@@ -145,7 +145,7 @@ def test_statistics_of_the_activations(repository: Path) -> None:
         measured = {"stage": 2, "statistics": {name: spread, beside: spread | {"value": 0.5}, "growing_groups": below}}
         make.write_claims([
             {"id": "E", "sentence": "s", "where": "w",
-             "conditions": [{"statistic": {"name": name, **bound, "beside": [beside]}}]}
+             "conditions": [{"statistic": {"name": name, **bound, "shown": [beside]}}]}
         ])  # fmt: skip
         (claim,) = load_claims(replication.tables)
         judged = Judge(replication, Found({}, {}, None), Gains(settings), measured).claim(claim)

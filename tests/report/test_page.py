@@ -11,7 +11,7 @@ import pytest
 
 from sgenet.config.runs import Replication, load_replication
 from sgenet.report import build
-from sgenet.report.figures.curves import ticks
+from sgenet.report.figures.axes import ticks
 from sgenet.report.formats import number, printed, signed, unbroken
 from support import results as make
 from support.page import Elements
@@ -48,7 +48,8 @@ def test_hostile_names_are_escaped(repository: Path) -> None:
     manifest.write_text(manifest.read_text().replace('"zero"', '"<script>"'))
     path = make.metrics_path("classification/sge-resnet50")
     path.write_text(path.read_text().replace("a made-up CPU", "<script>").replace("c0ffee", "<script>"))
-    make.metrics_path("detection/retinanet/resnet50").write_text('{"run": "<script>"}')
+    path = make.metrics_path("detection/retinanet/resnet50")
+    path.write_text(path.read_text().replace("detection/retinanet/resnet50", "<script>", 1))
     (problem,) = build(replication)
     assert "<script>" in problem
     text = PAGE.read_text()

@@ -96,8 +96,8 @@ def test_results_of_other_test_settings_are_not_used(replication: Replication) -
     told = build(load_replication())
     assert len(told) == 2 and all("made with other settings: test.score_threshold " in problem for problem in told)
     assert "now 0.125;" in told[0] and cell(1, 1, "ap")["verdict"] == "not run"
-    make.edit_origin(RETINA, 0, "evaluate", settings=None)
-    assert "origin.evaluate.settings: found None, expected dict" in " ".join(build(load_replication()))
+    make.edit_origin(RETINA, 0, "evaluate", settings=[1])
+    assert "origin.evaluate.settings: found [1], expected a mapping" in " ".join(build(load_replication()))
 
 
 @pytest.mark.parametrize(("run", "file"), [(BASE, "predictions.npz"), (RETINA.replace("sge-", ""), "matches.npz")])
@@ -170,10 +170,10 @@ def test_counts_are_whole(replication: Replication, bad: float) -> None:
     [
         ("seconds", math.inf, "a finite number"),
         ("seconds", math.nan, "a finite number"),
-        ("seconds", -1, "a number of 0 or more"),
-        ("seconds", "1", "a number of 0 or more"),
+        ("seconds", -1, "at least 0 (duration; of a training, of all its attempts)"),
+        ("seconds", "1", "a number (duration; of a training, of all its attempts)"),
         ("finished", "later", "an ISO 8601 date"),
-        ("finished", 20260102, "an ISO 8601 date"),
+        ("finished", 20260102, "text (end of the step, ISO 8601)"),
     ],
 )
 @pytest.mark.parametrize("step", ["train", "evaluate"])
@@ -196,7 +196,7 @@ def test_times_that_are_not_known_are_left_out(replication: Replication) -> None
     without = Path("reports/demo/index.html").read_text()
     for told in ("<dt>Duration</dt>", "<dt>Peak memory</dt>", "<dt>Finished</dt>", "2026-01-02"):
         assert told in page and told not in without
-    for text, problem in {"{": "line 1 is not JSON", "[]": "the whole file: found [], expected dict"}.items():
+    for text, problem in {"{": "line 1 is not JSON", "[]": "the whole file: found [], expected a mapping"}.items():
         timings[0].write_text(text)
         (told,) = build(replication)
         assert told.startswith(str(timings[0])) and problem in told

@@ -87,13 +87,13 @@ def test_complexity(whole: Replication) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"models": []}, "latency.json: models: found [], expected dict"),
-        ({"rounds": None}, "latency.json: rounds: found None, expected int"),
-        ({"origin": {"command": "x", "device": "y"}}, "latency.json: origin.finished: found None, expected str"),
-        ({"models": {"complexity/resnet50": {}}}, "models.complexity/resnet50.latency: found None, expected dict"),
+        ({"models": []}, "latency.json: models: found [], expected a mapping"),
+        ({"rounds": None}, "latency.json: rounds: found None, expected an integer"),
+        ({"origin": {"command": "x", "device": "y"}}, "latency.json: origin.finished: missing"),
+        ({"models": {"complexity/resnet50": {}}}, "models.complexity/resnet50.latency: missing"),
         (
             {"models": {"complexity/resnet50": {"latency": SPREAD | {"low": -1}}}},
-            "models.complexity/resnet50.latency.low: found -1, expected a number above 0",
+            "models.complexity/resnet50.latency.low: found -1, expected more than 0",
         ),
     ],
 )

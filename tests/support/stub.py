@@ -94,7 +94,8 @@ def train(replication: Replication, run: Run, seed: int) -> None:
         write_text(output / f"{name}.safetensors", weights)
     write_text(output / "history.csv", make_history(metrics, settings["epochs"], _skill(weights)))
     command = f"sgenet train {run.id} --scale {scale} --seed {seed}"
-    write_json(output / "training.json", origin(command, settings, manifest.origin, started, DEVICE) | {"devices": 1})
+    made = origin(command, settings, manifest.origin, started, DEVICE).model_copy(update={"devices": 1})
+    write_json(output / "training.json", made.plain())
 
 
 def _skill(weights: str) -> float:
@@ -146,7 +147,7 @@ def latency(replication: Replication) -> None:
     }
     size, command = settings.image_size, f"sgenet latency --scale {replication.scale_name}"
     how = {"input": [size, size], "batch": 1, "threads": 1, "rounds": settings.rounds}
-    made = stamp(command, started, DEVICE)
+    made = stamp(command, started, DEVICE).plain()
     write_json(paths.latency(replication.scale_name), {**how, "models": models, "origin": made})
 
 

@@ -43,9 +43,9 @@ def test_two_processes_give_the_numbers_of_one(project, unpickled, monkeypatch, 
     def change(scale):
         scale["data"][task]["train_images"] = 64
         scale[task].update(batch_size=32, device_batch_size=8, epochs=2, optimizer=SGD)
-        scale[task].pop("detectors", None)
         if task == "detection":
-            scale[task].update(head_channels=48, head_convs=2, head_init_std=0.07, box_loss_beta=0.11, anchor_scale=2)
+            head = {"head_channels": 48, "head_convs": 2, "head_init_std": 0.07, "box_loss_beta": 0.11}
+            scale[task].update(detectors={"retinanet": {**head, "anchor_scale": 2}})
 
     project("params/scales/smoke.yaml", change)
     assert main(["prepare", task, "--scale", "smoke"]) == 0

@@ -1,5 +1,5 @@
-# Real data are no input here: `sgenet prepare` itself tells what changed in them. A checkpoint, because the fingerprint
-# of what it finds decides what is trained: data that moved, or were checked once more, train nothing.
+# Real data are no input here: `sgenet prepare` itself finds what changed in them. A checkpoint, because the fingerprint of
+# the data decides what is trained: data that were moved or checked again re-run no training.
 checkpoint prepare_data:
     output:
         manifest=DATA / "{task}.json",

@@ -27,7 +27,7 @@ rule latency:
     priority: 1  # first, while nothing has to end for it
     conda:
         "../../environment.yml"
-    threads: workflow.cores  # so that nothing runs beside it
+    threads: workflow.cores  # so that nothing else runs
     resources:
         gpu=WORKFLOW.gpus,
     params:

@@ -1,7 +1,6 @@
 """The paper's claims that are tested, read from params/claims.yaml."""
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
@@ -24,24 +23,19 @@ _COLUMN = "id of a column of that table"
 class _InTable(Model):
     table: str = Field(description="a file of params/tables/ without its ending")
 
-    def labels(self) -> Iterator[tuple[str, str]]:
-        """Yield the field and the label of each row that is named."""
-        yield from ()
-
-    def columns_named(self) -> Iterator[tuple[str, str]]:
-        """Yield the field and the id of each column that is named."""
-        yield from ()
+    def named(self, *fields: str) -> Iterator[tuple[str, str]]:
+        """Yield each name in those of these fields that the condition has, with its place."""
+        for field in fields:
+            value = getattr(self, field) if field in type(self).model_fields else None
+            if isinstance(value, list):
+                yield from ((f"{field}.{number}", name) for number, name in enumerate(value))
+            elif value is not None:
+                yield field, value
 
 
 class _OfRow(_InTable):
     row: str = Field(description="label of a row of that table")
     over: str | None = Field(None, description=_OVER)
-
-    def labels(self) -> Iterator[tuple[str, str]]:
-        """Yield the field and the label of each row that is named."""
-        yield "row", self.row
-        if self.over is not None:
-            yield "over", self.over
 
     def rows(self, table: Table) -> tuple[Row, Row]:
         """Return the row, and the row that it is compared with."""
@@ -60,10 +54,6 @@ class GainCondition(_OfRow):
         None, description="smallest and largest gain that the sentence claims, judged at scale paper; by default none"
     )
 
-    def columns_named(self) -> Iterator[tuple[str, str]]:
-        """Yield the field and the id of each column that is named."""
-        yield "column", self.column
-
     @model_validator(mode="after")
     def _check_sizes(self) -> "GainCondition":
         if self.claimed and self.claimed[0] > self.claimed[1]:
@@ -78,10 +68,6 @@ class LargerGainCondition(_OfRow):
 
     column: str = Field(description=_COLUMN)
     than: str = Field(description=_COLUMN)
-
-    def columns_named(self) -> Iterator[tuple[str, str]]:
-        """Yield the field and the id of each column that is named."""
-        yield from (("column", self.column), ("than", self.than))
 
     @model_validator(mode="after")
     def _check_columns(self) -> "LargerGainCondition":
@@ -98,24 +84,12 @@ class BestCondition(_InTable):
     column: str = Field(description=_COLUMN)
     rows: list[str] = Field(min_length=1, description="labels of rows of that table; one of them is the best")
 
-    def labels(self) -> Iterator[tuple[str, str]]:
-        """Yield the field and the label of each row that is named."""
-        yield from ((f"rows.{number}", label) for number, label in enumerate(self.rows))
-
-    def columns_named(self) -> Iterator[tuple[str, str]]:
-        """Yield the field and the id of each column that is named."""
-        yield "column", self.column
-
 
 class ExtraCondition(_OfRow):
     """A row counts little more than another."""
 
     columns: list[str] = Field(min_length=1, description="ids of static columns of that table")
     at_most: float = Field(ge=0, description="percent of the other row's count")
-
-    def columns_named(self) -> Iterator[tuple[str, str]]:
-        """Yield the field and the id of each column that is named."""
-        yield from ((f"columns.{number}", column) for number, column in enumerate(self.columns))
 
 
 class StatisticCondition(Model):
@@ -125,7 +99,7 @@ class StatisticCondition(Model):
     also: list[Statistic] = Field(
         [], description="other readings of the same words; where they disagree, the condition is undecided"
     )
-    beside: list[Statistic] = Field([], description="shown next to it and not judged")
+    shown: list[Statistic] = Field([], description="printed next to it, not judged")
     above: float | None = Field(None, description="it is larger than this")
     below: float | None = Field(None, description="it is smaller than this")
 
@@ -213,12 +187,12 @@ def load_claims(tables: Iterable[Table]) -> tuple[Claim, ...]:
 
 def _check(condition: _InTable, tables: dict[str, Table], place: str) -> None:
     if condition.table not in tables:
-        if condition.table not in {path.stem for path in Path(params.PARAMS, "tables").glob("*.yaml")}:
+        if condition.table not in params.names("tables"):
             raise InputError(f"{place}.table: found {condition.table!r}, expected a file of {params.PARAMS}/tables/")
         return
     table = tables[condition.table]
     by_label = {row.label: row for row in table.rows}
-    for key, label in condition.labels():
+    for key, label in condition.named("row", "over", "rows"):
         if label not in by_label:
             raise InputError(f"{place}.{key}: found {label!r}, expected the label of a row of {table.id}")
     if isinstance(condition, _OfRow):
@@ -230,6 +204,6 @@ def _check(condition: _InTable, tables: dict[str, Table], place: str) -> None:
         raise InputError(f"{place}.rows: found every row of {table.id}, expected one or more left out")
     static = isinstance(condition, ExtraCondition)
     known = [column.id for column in table.columns if (column.static if static else column.trained)]
-    for key, column in condition.columns_named():
+    for key, column in condition.named("column", "than", "columns"):
         if column not in known:
             raise InputError(f"{place}.{key}: found {column!r}, expected one of {', '.join(known)}")

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
 from sgenet.errors import InputError
@@ -19,6 +19,14 @@ from sgenet.errors import InputError
 _LARGEST = 2.0**53  # every integer up to here is an exact floating-point number
 _SHOWN = 80  # characters of a wrong value
 
+
+def _check_number(value: Any) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"found {value!r:.60}, expected a number")
+    return value
+
+
+Number = Annotated[int | float, PlainValidator(_check_number)]  # an integer remains one
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -64,15 +72,11 @@ def validate(model: type[M], value: Any, path: str | Path, at: Sequence[str | in
 def partial(model: type[Model]) -> type[Model]:
     """Return a model of overrides: the same fields and checks of single values, none of them required."""
     fields: dict[str, Any] = {
-        name: (_partial_type(field.annotation), _optional(field)) for name, field in model.model_fields.items()
+        name: (_partial_type(field.annotation), FieldInfo.merge_field_infos(field, default=None))
+        for name, field in model.model_fields.items()
     }
     base = next(kind for kind in model.__mro__[1:] if issubclass(kind, Model) and not kind.model_fields)
     return create_model(f"{model.__name__}Overrides", __base__=base, __doc__=model.__doc__, **fields)
-
-
-def _optional(field: FieldInfo) -> FieldInfo:
-    """Return a copy of a field that may be left out."""
-    return FieldInfo.merge_field_infos(field, default=None)
 
 
 def _partial_type(annotation: Any) -> Any:
@@ -87,7 +91,7 @@ def _partial_type(annotation: Any) -> Any:
 
 def _sentence(model: type[Model], error: Any, at: Sequence[str | int]) -> str:
     kind, found, context = error["type"], error["input"], error.get("ctx", {})
-    fields, way = _along(model, error["loc"])
+    fields, way, _ = _along(model, error["loc"])
     if kind.startswith("union_tag"):  # the key that says which model of several this is
         way = [*way, str(context["discriminator"]).strip("'")]
         kind, found = ("missing", found) if kind == "union_tag_not_found" else (kind, context["tag"])
@@ -96,7 +100,8 @@ def _sentence(model: type[Model], error: Any, at: Sequence[str | int]) -> str:
         return f"{place}: missing"
     if kind == "extra_forbidden":
         *parents, last = error["loc"]
-        return f"{place}: unknown key, {hint(str(last), _known(model, parents))}"
+        known = [str(name) for kind in _along(model, parents)[2] for name in fields_of(kind)]
+        return f"{place}: unknown key, {hint(str(last), known)}"
     if kind == "value_error":  # of this project's own checks, which begin with a field or with what was found
         text = str(context["error"])
         if text.startswith("found"):
@@ -147,8 +152,10 @@ def hint(unknown: str, known: Iterable[str]) -> str:
     return f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
 
 
-def _along(model: type[Model], place: Sequence[str | int]) -> tuple[list[FieldInfo], list[str | int]]:
-    """Return the fields on the way to an error, and the way without the names of a union's members."""
+def _along(
+    model: type[Model], place: Sequence[str | int]
+) -> tuple[list[FieldInfo], list[str | int], list[type[Model]]]:
+    """Return the fields on the way to a place, the way without the names of a union's members, and the models there."""
     fields, way, inside = [], [], list(_models(model))
     for key in place:
         found = [fields_of(kind)[key] for kind in inside if key in fields_of(kind)]
@@ -159,20 +166,8 @@ def _along(model: type[Model], place: Sequence[str | int]) -> tuple[list[FieldIn
         way.append(key)
         if found:
             fields.append(found[0])
-            inside = list(_models(found[0].annotation))
-        elif isinstance(key, str):  # a key of a mapping, or unknown
-            inside = [member for kind in inside for member in _models(kind)]
-    return fields, way
-
-
-def _known(model: type[Model], place: Sequence[str | int]) -> list[str]:
-    """Return the keys of the model at a place."""
-    inside = list(_models(model))
-    for key in place:
-        found = [fields_of(kind)[key].annotation for kind in inside if key in fields_of(kind)]
-        tagged = [kind for kind in inside if key in _tags(kind)]
-        inside = [kind for annotation in found for kind in _models(annotation)] or tagged or inside
-    return [str(name) for kind in inside for name in fields_of(kind)]
+            inside = [kind for field in found for kind in _models(field.annotation)]
+    return fields, way, inside
 
 
 def fields_of(model: type[Model]) -> dict[str | int, FieldInfo]:

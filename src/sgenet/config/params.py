@@ -9,7 +9,13 @@ from sgenet.config.model import M, Model, hint, validate
 from sgenet.config.names import attention_names
 from sgenet.config.pipeline import Pipeline
 from sgenet.config.plain_yaml import read_yaml
-from sgenet.config.recipes import DETECTORS, Classification, ClassificationOverrides, DetectionOverrides
+from sgenet.config.recipes import (
+    DETECTOR_OVERRIDES,
+    DETECTORS,
+    Classification,
+    ClassificationOverrides,
+    DetectionOverrides,
+)
 from sgenet.config.scales import Scale
 from sgenet.config.tasks import Task
 from sgenet.errors import InputError
@@ -88,15 +94,15 @@ def load_recipe(task: str) -> Overrides:
         if "detectors" not in value:
             raise InputError(f"{path}: detectors: missing")
         for detector in value["detectors"]:
-            if detector not in DETECTORS:
-                raise InputError(f"{path}: detectors.{detector}: unknown key, {hint(detector, DETECTORS)}")
             validate(DETECTORS[detector], merge({}, *layers(value, detector, "")), path, ("detectors", detector))
     return value
 
 
-def check_overrides(value: Overrides, task: str, path: str | Path, at: tuple[str, ...] = ()) -> None:
-    """Check overrides of a task's settings, and that the attention modules in it exist."""
-    validate(OVERRIDES[task], value, path, at)
+def check_overrides(
+    value: Overrides, task: str, path: str | Path, at: tuple[str, ...] = (), detector: str | None = None
+) -> None:
+    """Check overrides of a task's settings, or of one detector's, and that the attention modules in them exist."""
+    validate(DETECTOR_OVERRIDES[detector] if detector else OVERRIDES[task], value, path, at)
     modules, known = value.get("attention", {}), attention_names()
     for name in sorted(modules.keys() - set(known)):
         raise InputError(f"{path}: {'.'.join((*at, 'attention', name))}: unknown key, {hint(name, known)}")
@@ -113,9 +119,13 @@ def load_sources() -> dict[str, str]:
 
 def choose(folder: str, what: str, name: str) -> Path:
     """Return the path of a scale or a table; the InputError of an unknown name lists the known ones."""
-    path = PARAMS / folder / f"{name}.yaml"
-    known = sorted(file.stem for file in (PARAMS / folder).glob("*.yaml"))
+    known = names(folder)
     if name not in known:
         place = f"{PARAMS / 'pipeline.yaml'} or the command line: {what}"
         raise InputError(f"{place}: found {name!r}, expected one of {', '.join(known) or 'none'} ({PARAMS / folder}/)")
-    return path
+    return PARAMS / folder / f"{name}.yaml"
+
+
+def names(folder: str) -> list[str]:
+    """Return the names of the scales or of the tables that params/ has."""
+    return sorted(file.stem for file in (PARAMS / folder).glob("*.yaml"))

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, create_model, model_validator
 
 from sgenet.config.model import Above0, Count, Model, Positive, Share, partial
 
@@ -243,19 +243,27 @@ DETECTORS: dict[str, type[Detection]] = {
 }
 
 
-class _AnyDetector(RetinaNet, MaskRCNN):
-    pass
+_MODELS = Field(
+    None, description="model, or a pattern such as *resnet101 -> settings of its own, over those of the detector"
+)
+ClassificationOverrides: type[Model] = partial(Classification)
 
 
-ClassificationOverrides: Any = partial(Classification)
+def _with_models(kind: type[Model], **more: Any) -> type[Model]:
+    """Return the overrides of a detector's settings, in which models may have some of their own."""
+    own = partial(kind)
+    models: Any = (dict[str, own] | None, _MODELS)  # type: ignore[valid-type] # a type made above
+    return create_model(own.__name__, __base__=own, __doc__=kind.__doc__, models=models, **more)
 
 
-class DetectionOverrides(partial(_AnyDetector)):  # type: ignore[misc] # made from the settings above
-    """Settings that a scale, a row, a detector or a model changes."""
-
-    detectors: dict[str, "DetectionOverrides"] | None = Field(
-        None, description="detector -> settings of its own, over the common ones"
-    )
-    models: dict[str, "DetectionOverrides"] | None = Field(
-        None, description="model, or a pattern such as *resnet101 -> settings of its own, over those of the detector"
-    )
+DETECTOR_OVERRIDES = {name: _with_models(kind) for name, kind in DETECTORS.items()}
+_FIELDS: dict[str, Any] = {
+    name.replace("-", "_"): (kind | None, Field(None, alias=name, description=f"settings of {name}"))
+    for name, kind in DETECTOR_OVERRIDES.items()
+}
+_DETECTORS = create_model(
+    "DetectorOverrides", __base__=Model, __doc__="Settings of single detectors, over the common ones.", **_FIELDS
+)
+DetectionOverrides: type[Model] = _with_models(
+    Detection, detectors=(_DETECTORS | None, Field(None, description="settings of single detectors"))
+)

@@ -138,6 +138,11 @@ class Replication:
         """Whether forward passes are timed: where a table of complexity was chosen."""
         return any(not table.task.trained for table in self.tables)
 
+    @property
+    def left_out(self) -> list[str]:
+        """The tables of params/ that were not chosen."""
+        return sorted({*params.names("tables")} - {table.id for table in self.tables})
+
     def run(self, run_id: str) -> Run:
         """Return the run with this id; the InputError of an unknown id lists the known ones."""
         if run_id not in self.runs:
@@ -207,25 +212,29 @@ def _runs_of(
     """Return the run of a row, for a detector after the classification run it starts from; none for complexity."""
     parse_name(row.model)
     path, _, at = place.partition(": ")
-    params.check_overrides(row.settings, task.recipe, path, (at, "settings"))
     recipe = recipes[task.recipe]
+    detector = _detector_of(row, list(recipe["detectors"])) if task is Task.DETECTION else None
+    params.check_overrides(row.settings, task.recipe, path, (at, "settings"), detector)
     if not task.trained:
         _resolve(Classification, row, task.recipe, merge(recipe, row.settings), place)
         return []
-    if task is Task.CLASSIFICATION:
+    if detector is None:
         if "/" in row.run:
             raise ValueError(f"found {row.run!r}, expected a name without '/'")
         classifier = _resolve(Classification, row, task, merge(recipe, scale[task], row.settings), place)
         return [Run(task, row.run, row.model, classifier)]
-    known = list(recipe["detectors"])
-    detector, _, last = row.run.partition("/")
-    if detector not in known or not last or "/" in last:
-        raise ValueError(f"found {row.run!r}, expected <detector>/<name> with one of the detectors {', '.join(known)}")
     merged = _of_detector(detector, row.model, recipe, scale[task], row.settings)
     settings = _resolve(DETECTORS[detector], row, task, merged, place)
     start = Row(label=row.model, run=row.model)
     first = _runs_of(Task.CLASSIFICATION, start, recipes, scale, place)[0]
     return [first, Run(task, row.run, row.model, settings, detector, first.id)]
+
+
+def _detector_of(row: Row, known: list[str]) -> str:
+    detector, _, last = row.run.partition("/")
+    if detector not in known or not last or "/" in last:
+        raise ValueError(f"found {row.run!r}, expected <detector>/<name> with one of the detectors {', '.join(known)}")
+    return detector
 
 
 def _of_detector(detector: str, model: str, *sources: Overrides) -> Overrides:

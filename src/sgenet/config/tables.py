@@ -17,11 +17,9 @@ STATIC = ("params", "gflops", "macs")
 TIMED = ("latency", "latency_ratio")
 PRINTED = ("readme_top1",)
 CLASSIFICATION = ("top1", "top5", "top1_last", "top1_mean10")
-METRICS = (
-    "params", "gflops", "macs", "latency", "latency_ratio", "top1", "top5", "top1_last", "top1_mean10", "readme_top1",
-    "ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large",
-    "mask_ap", "mask_ap50", "mask_ap75", "mask_ap_small", "mask_ap_medium", "mask_ap_large",
-)  # fmt: skip
+_AP = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
+DETECTION = (*_AP, *(f"mask_{name}" for name in _AP))
+METRICS = (*STATIC, *TIMED, *CLASSIFICATION, *PRINTED, *DETECTION)
 _RUN = r"^[a-z0-9][a-z0-9._-]{0,99}(/[a-z0-9][a-z0-9._-]{0,99})?$"
 Texts = Annotated[tuple[str, ...], Field(strict=False)]
 
@@ -216,7 +214,7 @@ def _check_columns(columns: tuple[Column, ...], task: Task, path: Path) -> None:
             raise InputError(f"{place}.measured: found {column.measured!r} for {column.id}, expected {expected!r}")
         if column.tolerance and not column.trained:
             raise InputError(f"{place}.tolerance: found for {column.id}, expected only for trained columns")
-        owner = Task.CLASSIFICATION if column.id in (*CLASSIFICATION, *PRINTED) else Task.DETECTION
+        owner = Task.DETECTION if column.id in DETECTION else Task.CLASSIFICATION
         owner = Task.COMPLEXITY if column.measured == "timed" else owner
         if not column.static and owner != task:
             raise InputError(f"{place}.id: found {column.id!r}, which {task} does not measure")

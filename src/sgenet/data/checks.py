@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import xxhash
@@ -118,9 +118,8 @@ def _check(known: sqlite3.Connection, sources: Sequence[Source]) -> Iterator[Fou
         if found.lasting:
             known.execute(
                 "INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (source.key, source.size, source.modified, found.size, found.xxhash, found.width, found.height,
-                 found.rotated, found.problem),
-            )  # fmt: skip
+                (source.key, source.size, source.modified, *astuple(found)[:-1]),
+            )
         if time.monotonic() - last > _COMMIT_SECONDS:
             known.commit()
             last = time.monotonic()
@@ -133,10 +132,7 @@ def _recall(known: sqlite3.Connection, source: Source) -> Found | None:
         " WHERE path = ? AND size = ? AND modified = ?",
         (source.key, source.size, source.modified),
     ).fetchone()
-    if row is None:
-        return None
-    size, digest, width, height, rotated, problem = row
-    return Found(size, digest, width, height, bool(rotated), problem)
+    return Found(*row) if row else None
 
 
 def _open(path: Path) -> sqlite3.Connection:

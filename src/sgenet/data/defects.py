@@ -56,29 +56,15 @@ def check_splits(
     """
     results = check_images([*sources["train"], *sources["val"]], cache, task)
     found = {"train": results[: len(sources["train"])], "val": results[len(sources["train"]) :]}
-    for split in sources:
-        defects += _find_unreadable(sources[split], found[split])
-    shared = _find_shared({split: (sources[split], found[split]) for split in sources})
-    defects += shared.values()
-    return found, set(shared)
-
-
-def _find_unreadable(sources: Sequence[Source], found: Sequence[Found]) -> list[Defect]:
-    """Return a defect for each image that cannot be read."""
-    pairs = zip(sources, found, strict=True)
-    return [
-        Defect("unreadable image", f"{source.name}: {result.problem}") for source, result in pairs if result.problem
-    ]
-
-
-def _find_shared(splits: dict[str, tuple[Sequence[Source], Sequence[Found]]]) -> dict[int, Defect]:
-    """Return the training images with the same bytes as a validation image: position in `train` -> defect."""
-    known = {result.xxhash: source.name for source, result in zip(*splits["val"], strict=True) if not result.problem}
-    return {
-        position: Defect(
-            "image in both splits",
-            f"{source.name}: found the content of {known[result.xxhash]}, expected images of one split only",
-        )
-        for position, (source, result) in enumerate(zip(*splits["train"], strict=True))
-        if not result.problem and result.xxhash in known
-    }
+    pairs = {split: list(zip(sources[split], found[split], strict=True)) for split in sources}
+    for source, result in (pair for split in sources for pair in pairs[split]):
+        if result.problem:
+            defects.append(Defect("unreadable image", f"{source.name}: {result.problem}"))
+    known = {result.xxhash: source.name for source, result in pairs["val"] if not result.problem}
+    shared = set()
+    for position, (source, result) in enumerate(pairs["train"]):
+        if not result.problem and result.xxhash in known:
+            text = f"found the content of {known[result.xxhash]}, expected images of one split only"
+            defects.append(Defect("image in both splits", f"{source.name}: {text}"))
+            shared.add(position)
+    return found, shared

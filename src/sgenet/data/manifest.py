@@ -6,6 +6,8 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field, field_validator
 
 from sgenet.config.model import Count, Model, Pair, validate
+from sgenet.errors import InputError
+from sgenet.provenance.results import DataOrigin
 from sgenet.runtime.files import read_json
 
 _SPLITS = ("train", "val")
@@ -74,9 +76,9 @@ class Manifest(Model):
         return splits
 
     @property
-    def origin(self) -> dict[str, str]:
+    def origin(self) -> DataOrigin:
         """What a result records of the data it was made from."""
-        return {"source": self.source, "fingerprint": self.fingerprint}
+        return DataOrigin(source=self.source, fingerprint=self.fingerprint)
 
     @property
     def size_limits(self) -> tuple[float, float]:
@@ -90,5 +92,9 @@ class Manifest(Model):
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read a manifest; InputError if it cannot be read or lacks an entry."""
-    return validate(Manifest, read_json(path), path)
+    """Read a manifest, data/<scale>/<task>.json; InputError if it cannot be read or lacks an entry."""
+    try:
+        return validate(Manifest, read_json(path), path)
+    except InputError as error:
+        again = f"sgenet prepare {path.stem} --scale {path.parent.name}"
+        raise InputError(f"{error}; run `{again}` again") from None

@@ -4,6 +4,7 @@ Two runs are always compared on the same images (or the same seeds): the difficu
 and cancels in the difference.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -228,11 +229,7 @@ def _needed_seeds(half: float, gain: Gain, power: float) -> int | None:
 
     if not enough(MOST_NEEDED):
         return None
-    too_few, found = FEWEST_SEEDS - 1, MOST_NEEDED
-    while found - too_few > 1:
-        middle = (too_few + found) // 2
-        too_few, found = (too_few, middle) if enough(middle) else (middle, found)
-    return found
+    return bisect_left(range(MOST_NEEDED), True, lo=FEWEST_SEEDS, key=enough)
 
 
 def _mid_p(gained: int, lost: int) -> float:

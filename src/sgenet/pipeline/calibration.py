@@ -13,7 +13,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from sgenet.config.recipes import Classification, Detection, Optimizer, Training
 from sgenet.config.runs import Run
 from sgenet.data.manifest import Manifest
 from sgenet.data.progress import progress
+from sgenet.pipeline.plan import Cost
 from sgenet.training.devices import describe_device
 
 OBJECTS = 7  # per image: COCO's train2017 has 860,001 on 118,287 images
@@ -35,23 +36,6 @@ FREE = {
     "epochs", "schedule", "warmup", "warmup_epochs", "gradient_clip", "flip", "crop_scale", "resize", "residual_gain",
     "label_smoothing", "mean", "std", "drop_last", "workers",
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Measurements of one network.
-
-    `train` and `test` are seconds per image of the run's size; `weights` and `checkpoint` (a checkpoint to continue
-    from) are bytes; `images`, `height` and `width` are those of a timed step.
-    """
-
-    train: float
-    test: float
-    weights: int
-    checkpoint: int
-    images: int
-    height: int
-    width: int
 
 
 def calibrate(runs: Iterable[Run], classes: Mapping[str, int], device: str) -> tuple[dict[str, Cost], dict[str, Any]]:
@@ -189,7 +173,8 @@ def _classifier(run: Run, classes: int, shape: tuple[int, int, int]) -> tuple[An
 
     images, height, width = shape
     model = Classifier(build_network(run.model, run.classification, classes), run.classification)
-    return model, [_noise(images, 3, height, width), torch.randint(classes, (images,))]
+    noise = torch.randint(256, (images, 3, height, width), dtype=torch.uint8)
+    return model, [noise, torch.randint(classes, (images,))]
 
 
 def _detector(run: Run, classes: int, shape: tuple[int, int, int]) -> tuple[Any, dict[str, Any]]:
@@ -197,6 +182,7 @@ def _detector(run: Run, classes: int, shape: tuple[int, int, int]) -> tuple[Any,
 
     ops.install()  # before mmdet is imported
     from mmdet.registry import MODELS
+    from mmdet.testing import demo_mm_inputs
     from mmengine.registry import init_default_scope
 
     from sgenet.detection.config import detector_config
@@ -211,8 +197,10 @@ def _detector(run: Run, classes: int, shape: tuple[int, int, int]) -> tuple[Any,
     model.init_weights()
     logging.disable(logging.NOTSET)
     model.backbone.set_residual_gain(0.2)  # untrained statistics let the features grow with each block
-    samples = [_sample(height, width, classes) for _ in range(images)]
-    return model, {"inputs": [_noise(3, height, width) for _ in range(images)], "data_samples": samples}
+    batch = demo_mm_inputs(images, (3, height, width), [OBJECTS] * images, num_classes=classes + 1, with_mask=True)
+    for sample in batch["data_samples"]:
+        sample.gt_instances.labels -= 1  # they begin at 1
+    return model, batch
 
 
 def _fewer_regions(settings: Detection, part: float) -> Detection:
@@ -228,29 +216,3 @@ def _fewer_regions(settings: Detection, part: float) -> Detection:
             less = {name: math.ceil(getattr(whole, name) * part) for name in names}
             few[group] = whole.model_copy(update=less)
     return settings.model_copy(update=few)
-
-
-def _sample(height: int, width: int, classes: int) -> Any:
-    """mmdet's data sample of an image: its size, and OBJECTS random boxes with filled masks."""
-    from mmdet.structures import DetDataSample
-    from mmdet.structures.mask import BitmapMasks
-    from mmengine.structures import InstanceData
-
-    size = torch.tensor([width, height])
-    corner = torch.rand(OBJECTS, 2) * 0.7
-    boxes = torch.cat([corner * size, (corner + 0.05 + 0.25 * torch.rand(OBJECTS, 2)) * size], dim=1)
-    masks = torch.zeros(OBJECTS, height, width, dtype=torch.uint8)
-    for mask, (left, top, right, bottom) in zip(masks, boxes.int().tolist(), strict=True):
-        mask[top : bottom + 1, left : right + 1] = 1
-    sample = DetDataSample(
-        metainfo={"img_shape": (height, width), "ori_shape": (height, width), "scale_factor": (1.0, 1.0), "img_id": 0}
-    )
-    sample.gt_instances = InstanceData(
-        bboxes=boxes, labels=torch.randint(classes, (OBJECTS,)), masks=BitmapMasks(masks.numpy(), height, width)
-    )
-    sample.ignored_instances = InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))
-    return sample
-
-
-def _noise(*shape: int) -> Tensor:
-    return torch.randint(256, shape, dtype=torch.uint8)

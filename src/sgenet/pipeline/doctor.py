@@ -70,8 +70,7 @@ def _scales() -> list[str]:
     except InputError as error:
         return [str(error)]
     problems = []
-    for file in sorted((params.PARAMS / "scales").glob("*.yaml")):
-        name = file.stem
+    for name in params.names("scales"):
         try:
             data = load_replication(name).scale.data
             found = {task: _data_state(name, task, data.of(task)) for task in TASKS}

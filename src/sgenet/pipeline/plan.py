@@ -2,16 +2,16 @@
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from sgenet.config import params, paths
 from sgenet.config.runs import Replication, Run
 from sgenet.config.scales import CocoData
 from sgenet.data.manifest import read_manifest
 from sgenet.errors import InputError
-from sgenet.provenance.origin import read_training
+from sgenet.provenance.results import read_training
 
 SHIPPED = {"imagenet": (1_281_167, 50_000), "coco": (118_287, 5_000)}  # images of ILSVRC 2012 and of COCO 2017
 CLASSES = {"embedded": 10, "imagenet": 1000, "coco": 80}
@@ -19,24 +19,21 @@ BOX = 110  # bytes per detection in detections.json
 MASK = 330  # additional bytes with a run-length mask; in COCO's example of mask results the mean of the counts is 275
 
 
-class Cost(Protocol):
-    """Cost of one network on this machine; see `calibration.Cost`."""
+@dataclass(frozen=True)
+class Cost:
+    """Cost of one network on this machine, as `calibration` measures it.
 
-    @property
-    def train(self) -> float:
-        """Seconds of training per image."""
+    `train` and `test` are seconds per image of the run's size; `weights` and `checkpoint` (a checkpoint to continue
+    from) are bytes; `images`, `height` and `width` are those of a timed step.
+    """
 
-    @property
-    def test(self) -> float:
-        """Seconds of inference per image."""
-
-    @property
-    def weights(self) -> int:
-        """Bytes of a weight file."""
-
-    @property
-    def checkpoint(self) -> int:
-        """Bytes of a checkpoint to continue from."""
+    train: float
+    test: float
+    weights: int
+    checkpoint: int
+    images: int
+    height: int
+    width: int
 
 
 @dataclass(frozen=True)
@@ -91,8 +88,8 @@ def done(replication: Replication, run: Run, seed: int) -> bool:
     training, manifest = read_training(path), paths.manifest(replication.scale_name, run.task)
     same_data = True
     if manifest.exists():
-        same_data = read_manifest(manifest).fingerprint == training["data"]["fingerprint"]
-    return bool(training["settings"] == run.identity and same_data)
+        same_data = read_manifest(manifest).fingerprint == training.data.fingerprint
+    return bool(training.settings == run.identity and same_data)
 
 
 def evaluated(replication: Replication, run: Run, seed: int) -> bool:
@@ -211,6 +208,8 @@ def _disk(replication: Replication, images: Mapping[str, Images], costs: Mapping
 
 def to_text(plan: dict[str, Any]) -> str:
     """The plan as text."""
+    from tabulate import tabulate
+
     measured, total, disk, devices = plan["measured"], plan["total"], plan["disk"], plan["devices"]
     unit = "GPU-hours" if measured["device"] == "cuda" else "device-hours"
     heading = ("work", "runs", "done", "epochs", "train images", "s/image", unit, "hours")
@@ -229,11 +228,12 @@ def to_text(plan: dict[str, Any]) -> str:
     ]
     sums = (str(total["runs"]), str(total["done"]), "", "", "", _hours(total["device_hours"]), _hours(total["hours"]))
     size = {name: _size(count) for name, count in disk.items()}
+    align = ["left", *["right"] * len(sums)]
     return "\n".join(
         [
             f"ESTIMATE for the scale {plan['scale']}, tables {', '.join(plan['tables'])}, seeds {plan['seeds']}",
             "",
-            *_table([*cells, ("total", *sums)]),
+            tabulate([*cells, ("total", *sums)], tablefmt="plain", disable_numparse=True, colalign=align),
             "",
             f"Hours are for the remaining runs, one after another, devices per training: {devices}. They assume",
             "that images are read and decoded as fast as the device processes them. Data preparation, the start-up of",
@@ -271,17 +271,6 @@ def _how(measured: dict[str, Any]) -> list[str]:
         less = "" if asked == timed else f" in place of {asked}, scaled by the number of pixels"
         lines.append(f"{way['task']} in {way['precision']}: {timed} pixels per step{less}")
     return lines
-
-
-def _table(rows: Iterable[tuple[str, ...]]) -> list[str]:
-    rows = list(rows)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
-    ]
 
 
 def _hours(hours: float) -> str:

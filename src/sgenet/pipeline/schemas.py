@@ -11,7 +11,7 @@ from sgenet.config.claims import Claims
 from sgenet.config.model import Model
 from sgenet.config.pipeline import Pipeline
 from sgenet.config.plain_yaml import read_yaml
-from sgenet.config.recipes import Classification, ClassificationOverrides, DetectionOverrides
+from sgenet.config.recipes import DETECTORS, Classification, ClassificationOverrides, Detection, DetectionOverrides
 from sgenet.config.scales import Scale
 from sgenet.config.tables import Table
 from sgenet.data.manifest import Manifest
@@ -36,7 +36,7 @@ FILES: dict[str, tuple[str, type[Model]]] = {  # name of the schema: title, mode
     "manifest": ("data/<scale>/<task>.json", Manifest),
     "activations": ("results/<scale>/evaluation/activations.json", MeasuredActivations),
 }
-_DOCUMENTED = ("pipeline", "scale", "classification", "detection", "table", "claims")
+_DOCUMENTED: dict[str, type[Model]] = {"scale": Scale, "detection": Detection}  # in place of overrides, for the page
 _HEAD = """# Parameters
 
 Every parameter of the files in `params/`, generated from the models in `sgenet.config` by `make schemas`. A scale may
@@ -71,15 +71,28 @@ def _without_titles(schema: Any) -> Any:
 def page() -> str:
     """Return the text of docs/parameters.md."""
     parts = [_HEAD]
-    for name in _DOCUMENTED:
-        title, model = FILES[name]
+    for name, (title, model) in FILES.items():
+        if not title.startswith("params/"):
+            continue
         recipe = read_yaml(title) if title.startswith(_RECIPES) else {}
-        schema = (Scale if name == "scale" else model).model_json_schema()  # overrides are documented once
+        schema = _DOCUMENTED.get(name, model).model_json_schema()
         parts.append(f"\n## {title}\n\n| parameter | value | meaning |\n|---|---|---|\n")
-        parts += [
-            f"| `{key}` | {kind} | {text} |\n" for key, kind, text in _rows(_resolve(schema, schema)[0], schema, recipe)
-        ]
+        parts += map(_line, _rows(_resolve(schema, schema)[0], schema, recipe))
+        if name == "detection":
+            parts += map(_line, _of_detectors(recipe["detectors"]))
     return "".join(parts)
+
+
+def _line(row: tuple[str, str, str]) -> str:
+    return f"| `{row[0]}` | {row[1]} | {row[2]} |\n"
+
+
+def _of_detectors(recipe: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield the rows of the parameters that single detectors have, besides the common ones."""
+    for name, model in DETECTORS.items():
+        schema = model.model_json_schema()
+        own = {key: entry for key, entry in schema["properties"].items() if key not in Detection.model_fields}
+        yield from _rows({"properties": own}, schema, recipe.get(name), f"detectors.{name}.")
 
 
 def _rows(schema: dict[str, Any], root: dict[str, Any], recipe: Any, place: str = "") -> Iterator[tuple[str, str, str]]:

@@ -12,7 +12,8 @@ from sgenet.config import paths
 from sgenet.config.runs import FIGURES_RUN, Replication, Run
 from sgenet.data.manifest import Manifest
 from sgenet.errors import InputError
-from sgenet.provenance.origin import origin, read_training, split, stamp
+from sgenet.provenance.origin import origin, stamp
+from sgenet.provenance.results import Evaluation, Origins, ReleasedEvaluation, Timing, Training, Weights, read_training
 from sgenet.runtime.files import atomic_path, to_json, write_json
 from sgenet.training import devices
 from sgenet.training.devices import describe_device
@@ -69,12 +70,11 @@ def train(replication: Replication, run: Run, seed: int) -> None:
         if devices.rank():
             return
         command = f"sgenet train {run.id} --scale {scale} --seed {seed}"
-        training = origin(command, run.identity, manifest.origin, started, described) | {
-            "devices": devices.world_size()
-        }
+        made = origin(command, run.identity, manifest.origin, started, described)
         epochs = sum(row["seconds"] for row in resume.read_history(output / paths.HISTORY))
-        training["seconds"] = round(max(training["seconds"], epochs), 1)  # includes interrupted attempts
-        write_json(output / paths.TRAINING, training)
+        seconds = round(max(made.seconds or 0, epochs), 1)  # includes interrupted attempts
+        training = made.model_copy(update={"devices": devices.world_size(), "seconds": seconds})
+        write_json(output / paths.TRAINING, training.plain())
         resume.remove_checkpoints(folder)
 
 
@@ -110,11 +110,10 @@ def evaluate(replication: Replication, run: Run, seed: int) -> None:
     )
     command = f"sgenet evaluate {run.id} --scale {scale} --seed {seed}"
     evaluation = origin(command, run.test_settings, manifest.origin, started, describe_device(device))
-    origins = {"train": split(training), "evaluate": split(evaluation)}
-    lasting = {step: origin_ for step, (origin_, _) in origins.items()}
-    write_json(output / paths.TIMING, {step: times for step, (_, times) in origins.items()})
-    result = {"run": run.id, "scale": scale, "seed": seed, "metrics": metrics, "origin": lasting}
-    write_json(output / paths.METRICS, result)
+    origins = Origins(train=training.without_times(), evaluate=evaluation.without_times())
+    result = Evaluation(run=run.id, scale=scale, seed=seed, metrics=metrics, origin=origins)
+    write_json(output / paths.TIMING, Timing(train=training.times, evaluate=evaluation.times).plain())
+    write_json(output / paths.METRICS, result.plain())
 
 
 def evaluate_released(replication: Replication, run: Run) -> None:
@@ -131,12 +130,14 @@ def evaluate_released(replication: Replication, run: Run) -> None:
     folder = paths.data_folder(scale, run.task)
     metrics = evaluate_weights(run, folder, manifest, weights=weights, device=device)
     command = f"sgenet evaluate {run.id} --released --scale {scale}"
-    evaluation, times = split(origin(command, run.settings.plain(), manifest.origin, started, describe_device(device)))
-    file = {"path": str(weights), "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
-    result = {"run": run.id, "scale": scale, "metrics": metrics, "weights": file, "origin": evaluation}
-    path = paths.released_files(scale, run.id)["metrics"]
-    write_json(path.with_name(paths.TIMING), {"evaluate": times})
-    write_json(path, result)
+    evaluation = origin(command, run.settings.plain(), manifest.origin, started, describe_device(device))
+    file = Weights(path=str(weights), sha256=hashlib.sha256(weights.read_bytes()).hexdigest())
+    result = ReleasedEvaluation(
+        run=run.id, scale=scale, metrics=metrics, weights=file, origin=evaluation.without_times()
+    )
+    files = paths.released_files(scale, run.id)
+    write_json(files["timing"], Timing(evaluate=evaluation.times).plain())
+    write_json(files["metrics"], result.plain())
 
 
 def activations(replication: Replication) -> None:
@@ -151,7 +152,7 @@ def activations(replication: Replication) -> None:
     measured = measure(run, folder, manifest, weights=weights, figures=figures, device=device)
     command = f"sgenet activations --scale {scale}"
     measurement = origin(command, figures.plain(), manifest.origin, started, describe_device(device))
-    origins = {"train": split(training)[0], "activations": split(measurement)[0]}
+    origins = {"train": training.without_times().plain(), "activations": measurement.without_times().plain()}
     head = {"run": run.id, "scale": scale, "seed": seed, "fingerprint": manifest.fingerprint}
     write_json(paths.activations(scale), {**head, **measured, "origin": origins})
 
@@ -183,7 +184,7 @@ def latency(replication: Replication) -> None:
     how = {"input": [size, size], "batch": 1, "threads": torch.get_num_threads(), "rounds": rounds}
     command = f"sgenet latency --scale {replication.scale_name}"
     write_json(paths.latency(replication.scale_name), {
-        **how, "models": models, "origin": stamp(command, started, describe_device(device)),
+        **how, "models": models, "origin": stamp(command, started, describe_device(device)).plain(),
     })  # fmt: skip
 
 
@@ -214,7 +215,7 @@ def _manifest(replication: Replication, task: str) -> Manifest:
     return open_manifest(scale, task, replication.scale.data.of(task))
 
 
-def _trained(replication: Replication, run: Run, seed: int) -> tuple[Path, Manifest, dict[str, Any]]:
+def _trained(replication: Replication, run: Run, seed: int) -> tuple[Path, Manifest, Training]:
     """The folder of the run's weights, the manifest of its data, and training.json, all checked."""
     scale = replication.scale_name
     manifest = _manifest(replication, run.task)
@@ -243,15 +244,15 @@ def _tables_of(replication: Replication, run: Run) -> list[str]:
     return list(dict.fromkeys([*shown, *(table for table, ids in of.items() if starts & set(ids))]))
 
 
-def _check_origin(training: dict[str, Any], run: Run, manifest: Manifest, trained: Path) -> None:
+def _check_origin(training: Training, run: Run, manifest: Manifest, trained: Path) -> None:
     """Raise an InputError if weights were trained with other settings or other data than the current ones."""
     settings = run.identity
     again = f"train {run.id} again"
-    for key in sorted(settings.keys() | training["settings"].keys()):
-        found, expected = training["settings"].get(key), settings.get(key)
+    for key in sorted(settings.keys() | training.settings.keys()):
+        found, expected = training.settings.get(key), settings.get(key)
         if found != expected:
             raise InputError(f"{trained}/training.json: settings.{key}: found {found}, expected {expected}: {again}")
-    if training["data"]["fingerprint"] != manifest.fingerprint:
+    if training.data.fingerprint != manifest.fingerprint:
         found, expected = "other data", "the current data"
         raise InputError(f"{trained}/training.json: data.fingerprint: found {found}, expected {expected}: {again}")
 

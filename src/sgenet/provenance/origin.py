@@ -11,16 +11,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from sgenet.errors import InputError
-from sgenet.runtime.files import read_json
-
-TIMES = ("seconds", "peak_memory_mib", "finished")  # entries of an origin that differ between equal runs
+from sgenet.provenance.results import DataOrigin, Measured, Provenance
 
 _PACKAGES = ("torch", "torchvision", "mmengine", "mmcv-lite", "mmdet", "pycocotools", "numpy")
 
 
-def origin(command: str, settings: dict[str, Any], data: dict[str, str], started: float, device: str) -> dict[str, Any]:
-    """Return the origin (provenance) of a result that has just been computed.
+def origin(command: str, settings: dict[str, Any], data: DataOrigin, started: float, device: str) -> Provenance:
+    """Return the provenance of a result that has just been computed.
 
     Args:
         command: the command that recomputes it.
@@ -29,39 +26,20 @@ def origin(command: str, settings: dict[str, Any], data: dict[str, str], started
         started: `time.monotonic()` at its start.
         device: as `describe_device` returns it.
     """
-    return stamp(command, started, device) | {"settings": settings, "data": data}
+    return Provenance(**dict(stamp(command, started, device)), settings=settings, data=data)
 
 
-def stamp(command: str, started: float, device: str) -> dict[str, Any]:
+def stamp(command: str, started: float, device: str) -> Measured:
     """Return the command, code, time and device of a new result; the arguments are those of `origin`."""
-    return {
-        "command": command,
-        "commit": commit(),
-        "versions": {"python": platform.python_version()} | versions(),
-        "device": device,
-        "seconds": round(time.monotonic() - started, 1),
-        "peak_memory_mib": peak_memory_mib(),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def split(origin: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Split an origin into the entries that equal runs share and the others, its times and memory."""
-    return (
-        {key: value for key, value in origin.items() if key not in TIMES},
-        {key: value for key, value in origin.items() if key in TIMES},
+    return Measured(
+        command=command,
+        commit=commit(),
+        versions={"python": platform.python_version()} | versions(),
+        device=device,
+        seconds=round(time.monotonic() - started, 1),
+        peak_memory_mib=peak_memory_mib(),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-
-
-def read_training(path: Path) -> dict[str, Any]:
-    """Read a training.json: the origin of weights; InputError if their settings or data are missing."""
-    value = read_json(path)
-    data = value.get("data") if isinstance(value, dict) else None
-    if not isinstance(data, dict) or not isinstance(data.get("fingerprint"), str):
-        raise InputError(f"{path}: data.fingerprint: missing, expected a file written by `sgenet train`")
-    if not isinstance(value.get("settings"), dict):
-        raise InputError(f"{path}: settings: missing, expected a file written by `sgenet train`")
-    return value
 
 
 def versions() -> dict[str, str]:

@@ -1,7 +1,5 @@
 """The report: reads the files that the steps left and puts every number beside the published one."""
 
-import csv
-import io
 import re
 from typing import Any
 
@@ -176,9 +174,7 @@ def _reproduced(cell: Cell) -> dict[str, Any] | None:
 
 
 def _to_csv(rows: list[dict[str, str]]) -> str:
+    import pandas as pd
+
     columns = dict.fromkeys(["run", "seed", "epoch", "loss", *(key for row in rows for key in row)])
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return pd.DataFrame(rows, columns=list(columns)).to_csv(index=False, lineterminator="\n")

@@ -46,6 +46,17 @@ class Cell:
     best_published: bool = False
     adjusted_p: float | None = None
 
+    def number(self, part: str) -> float | None:
+        """Return the number of a part of the cell; None where it is text, or there is none."""
+        numbers = {
+            "published": self.published.value if self.published else None,
+            "reproduced": self.value,
+            "difference": self.difference,
+            "published gain": self.published_gain,
+            "gain": self.gain.value if self.gain else None,
+        }
+        return numbers.get(part)
+
 
 @dataclass(frozen=True)
 class CellRow:
@@ -120,26 +131,27 @@ def make_table(table: Table, replication: Replication, found: Found, gains: Gain
 
 def _static_cell(column: Column, row: Row, found: Found, run_id: str, scale: str) -> Cell:
     published, entry = row.published.get(column.id), found.counts.get(run_id)
-    if entry is None or column.id not in entry:
+    counted = entry.value(column.id) if entry else None
+    if entry is None or counted is None:
         verdict = "failed" if found.counts_problem else "not run"
         return Cell(column, verdict, published, problem=found.counts_problem)
-    value = entry[column.id] / _UNITS.get(column.id, 1)
+    value = counted / _UNITS.get(column.id, 1)
     verdict = static_verdict(published.value if published else None, value, column.digits)
     difference = value - published.value if published else None
     origin: dict[str, Any] = {"commands": [f"sgenet complexity --scale {scale}"]}
-    origin |= {key: entry.get(key) for key in ("model", "input", "part")}
+    origin |= {"model": entry.model, "input": list(entry.input), "part": entry.part}
     return Cell(column, verdict, published, value=value, difference=difference, origin=origin)
 
 
 def _timed_cell(column: Column, row: Row, found: Found, run_id: str) -> Cell:
-    entry = found.latency["models"].get(run_id) if found.latency else None
+    entry = found.latency.models.get(run_id) if found.latency else None
     if entry is None:
         verdict = "failed" if found.latency_problem else "not run"
         return Cell(column, verdict, problem=found.latency_problem)
-    if column.id not in entry:
+    spread = entry.latency if column.id == "latency" else entry.latency_ratio
+    if spread is None:
         return Cell(column, "baseline")
-    spread = entry[column.id]
-    return Cell(column, "timed", value=spread["value"], interval=(spread["low"], spread["high"]), baseline=row.baseline)
+    return Cell(column, "timed", value=spread.value, interval=(spread.low, spread.high), baseline=row.baseline)
 
 
 def _printed_cell(column: Column, row: Row) -> Cell:
@@ -214,20 +226,20 @@ def _needed(gain: "Gain", published_gain: float) -> str | None:
 def _origin(results: RunResults) -> dict[str, Any]:
     """What makes the numbers again, without what differs between equal runs (time, place, machine)."""
     origins = [result.origin for result in results.by_seed.values()]
-    used = [[origin[step].get("settings") for step in ("train", "evaluate")] for origin in origins]
+    steps = [step for origin in origins for step in (origin.train, origin.evaluate)]
+    used = [[origin.train.settings, origin.evaluate.settings] for origin in origins]
     settings = json.dumps(used, sort_keys=True)
     return {
-        "commands": [origin[step]["command"] for origin in origins for step in ("train", "evaluate")],
+        "commands": [step.command for step in steps],
         "settings": hashlib.sha256(settings.encode()).hexdigest()[:16],
-        "data": sorted({origin[step]["data"]["fingerprint"] for origin in origins for step in ("train", "evaluate")}),
+        "data": sorted({step.data.fingerprint for step in steps}),
         "seeds": list(results.by_seed),
     }
 
 
 def _released(results: RunResults, metric: str) -> tuple[float, str] | None:
-    if results.released is None or metric not in results.released.metrics:
-        return None
-    return results.released.metrics[metric], results.released.weights["sha256"]
+    value = results.released.metrics.get(metric) if results.released else None
+    return None if value is None or results.released is None else (value, results.released.weights.sha256)
 
 
 def _mean(values: dict[int, float]) -> float | None:

@@ -166,12 +166,13 @@ class Judge:
         row, over = condition.rows(table)
         most = condition.at_most
         text = f"{row.label} counts less than {most:g} % more than {over.label}"
-        counts = [self._found.counts.get(table.run_id(one), {}) for one in (row, over)]
+        counts = [self._found.counts.get(table.run_id(one)) for one in (row, over)]
         numbers = []
         for name in condition.columns:
-            if name not in counts[0] or name not in counts[1]:
+            values = [count.value(name) if count else None for count in counts]
+            if values[0] is None or values[1] is None:
                 return Judgement(text, NOT_RUN, reason="its networks were not counted")
-            percent = 100 * (counts[0][name] / counts[1][name] - 1)
+            percent = 100 * (values[0] / values[1] - 1)
             numbers.append(Number(_column(table, name).label, percent, PERCENT_DIGITS, "%"))
         numbers += self._times(table.run_id(row))
         worst = max(number.value for number in numbers if not number.timed)
@@ -179,10 +180,11 @@ class Judge:
 
     def _times(self, run: str) -> list[Number]:
         """How much longer a forward pass takes here: shown, not judged."""
-        entry = self._found.latency["models"].get(run, {}) if self._found.latency else {}
-        if "latency_ratio" not in entry:
+        entry = self._found.latency.models.get(run) if self._found.latency else None
+        if entry is None or entry.latency_ratio is None:
             return []
-        value, low, high = (100 * (entry["latency_ratio"][key] - 1) for key in ("value", "low", "high"))
+        ratio = entry.latency_ratio
+        value, low, high = (100 * (one - 1) for one in (ratio.value, ratio.low, ratio.high))
         return [Number("time of a forward pass, not judged", value, 0, "%", low, high, timed=True)]
 
     def _statistic(self, settings: StatisticCondition) -> Judgement:
@@ -194,7 +196,7 @@ class Judge:
         found = self._measured["statistics"][name]
         readings = {name: found} | {other: self._measured["statistics"][other] for other in settings.also}
         numbers = [_estimate(other.replace("_", " "), value) for other, value in readings.items()]
-        for other in settings.beside:
+        for other in settings.shown:
             what = f"{other.replace('_', ' ')}, not judged"
             numbers.append(_estimate(what, self._measured["statistics"][other]))
         verdicts = {rules.judge_bound(value["low"], value["high"], **bound) for value in readings.values()}

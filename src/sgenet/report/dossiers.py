@@ -17,7 +17,7 @@ def dossiers(
     rows = [(table.table.title, row) for table in tables for row in table.rows]
     models = {run_id: run.model for run_id, run in replication.runs.items()}
     models |= {row.run: row.row.model for _, row in rows if row.run not in models}
-    latency = found.latency["models"] if found.latency else {}
+    latency = found.latency.models if found.latency else {}
     return [
         {
             "run": run_id,

@@ -1,15 +1,15 @@
 """One evaluation as it lies on disk, read and checked: metrics with their origin, and predictions."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from sgenet.config import paths
+from sgenet.config.model import validate
 from sgenet.errors import InputError
-from sgenet.report.inputs import check_head, expect, is_number, with_times
+from sgenet.provenance.results import Evaluation, Origins, Provenance, ReleasedEvaluation, Weights, read_timing
+from sgenet.report.inputs import check_head
 from sgenet.runtime.arrays import read_arrays
 from sgenet.runtime.files import read_json
 
@@ -23,13 +23,13 @@ class Result:
 
     seed: int
     metrics: dict[str, float | None]
-    origin: dict[str, Any]
+    origin: Origins
     folder: Path
 
     @property
     def data(self) -> str:
         """Fingerprint of the data it was evaluated on."""
-        return self.origin["evaluate"]["data"]["fingerprint"]
+        return self.origin.evaluate.data.fingerprint
 
     def correct(self, metric: str) -> np.ndarray:
         """Whether each validation image is right (N,); `metric` is one of PROPORTIONS.
@@ -71,9 +71,9 @@ class Result:
 class ReleasedResult:
     """What the authors' released weights reach: metrics, the file with its digest, where the numbers come from."""
 
-    metrics: dict[str, float]
-    weights: dict[str, str]
-    origin: dict[str, Any]
+    metrics: dict[str, float | None]
+    weights: Weights
+    origin: Provenance
 
 
 def read_result(folder: Path, run_id: str, scale: str, seed: int, wanted: list[str]) -> Result | None:
@@ -92,32 +92,18 @@ def read_result(folder: Path, run_id: str, scale: str, seed: int, wanted: list[s
     path = folder / paths.METRICS
     if not path.exists():
         return None
-    value = read_json(path)
-    expect(value, dict, path, "the whole file")
+    value = validate(Evaluation, read_json(path), path)
     for key, expected in {"run": run_id, "scale": scale, "seed": seed}.items():
-        if value.get(key) != expected:
-            raise InputError(f"{path}: {key}: found {value.get(key)!r}, expected {expected!r}")
-    metrics, origin = value.get("metrics"), value.get("origin")
-    expect(metrics, dict, path, "metrics")
+        if (found := getattr(value, key)) != expected:
+            raise InputError(f"{path}: {key}: found {found!r}, expected {expected!r}")
     for name in wanted:
-        if name not in metrics:
+        if name not in value.metrics:
             raise InputError(f"{path}: metrics.{name}: missing, expected a number or null")
-    for name, number in metrics.items():
-        counted = name == "images" or name.endswith("_epoch")
-        if number is None or is_number(number, math.inf if counted else 100) and not (counted and number % 1):
-            continue
-        expected = "a whole number of 0 or more" if counted else "a number from 0 to 100"
-        raise InputError(f"{path}: metrics.{name}: found {number!r:.60}, expected {expected}")
-    expect(origin, dict, path, "origin")
-    for step in ("train", "evaluate"):
-        expect(origin.get(step), dict, path, f"origin.{step}")
-        expect(origin[step].get("command"), str, path, f"origin.{step}.command")
-        expect(origin[step].get("data"), dict, path, f"origin.{step}.data")
-        expect(origin[step]["data"].get("fingerprint"), str, path, f"origin.{step}.data.fingerprint")
-    expect(origin["train"].get("settings"), dict, path, "origin.train.settings")
-    expect(origin["evaluate"].get("settings", {}), dict, path, "origin.evaluate.settings")
-    timed = {step: with_times(origin[step], step, folder) for step in ("train", "evaluate")}
-    return Result(seed, metrics, timed, folder)
+    timing = read_timing(folder / paths.TIMING)
+    origins = Origins(
+        train=value.origin.train.with_times(timing.train), evaluate=value.origin.evaluate.with_times(timing.evaluate)
+    )
+    return Result(seed, value.metrics, origins, folder)
 
 
 def read_released(scale: str, run_id: str) -> ReleasedResult | None:
@@ -129,18 +115,7 @@ def read_released(scale: str, run_id: str) -> ReleasedResult | None:
     path = paths.released_files(scale, run_id)["metrics"]
     if not path.exists():
         return None
-    value = read_json(path)
-    expect(value, dict, path, "the whole file")
-    for key, kind in {"metrics": dict, "weights": dict, "origin": dict}.items():
-        expect(value.get(key), kind, path, key)
-    metrics, weights, origin = value["metrics"], value["weights"], value["origin"]
-    for name in ("top1", "top5"):
-        if not is_number(metrics.get(name), 100):
-            raise InputError(f"{path}: metrics.{name}: found {metrics.get(name)!r}, expected a number from 0 to 100")
-    for name in ("path", "sha256"):
-        expect(weights.get(name), str, path, f"weights.{name}")
-    expect(origin.get("command"), str, path, "origin.command")
-    expect(origin.get("data"), dict, path, "origin.data")
-    expect(origin["data"].get("fingerprint"), str, path, "origin.data.fingerprint")
-    check_head(value, run_id, scale, origin["data"]["fingerprint"], path)
-    return ReleasedResult(metrics, weights, with_times(origin, "evaluate", path.parent))
+    value = validate(ReleasedEvaluation, read_json(path), path)
+    check_head(value.run, value.scale, run_id, scale, value.origin.data.fingerprint, path)
+    timing = read_timing(path.with_name(paths.TIMING))
+    return ReleasedResult(value.metrics, value.weights, value.origin.with_times(timing.evaluate))

@@ -77,7 +77,15 @@ def other_failures(replication: Replication) -> tuple[Failure, ...]:
         (f"preparation of the data for {task}", paths.log(scale, f"prepare/{task}"), paths.manifest(scale, task))
         for task in replication.tasks
     ]
-    steps.append(("counting of parameters and operations", paths.log(scale, "complexity"), paths.complexity(scale)))
+    steps += single_measurements(replication)
+    found = (read_failure(step, log) for step, log, result in steps if not result.exists())
+    return tuple(failure for failure in found if failure)
+
+
+def single_measurements(replication: Replication) -> list[tuple[str, Path, Path]]:
+    """Return the measurements that belong to no run and seed: in words, the log, and the file with the result."""
+    scale = replication.scale_name
+    steps = [("counting of parameters and operations", paths.log(scale, "complexity"), paths.complexity(scale))]
     if replication.timed:
         steps.append(("timing of the models", paths.log(scale, "latency"), paths.latency(scale)))
     if FIGURES_RUN in replication.runs:
@@ -85,8 +93,7 @@ def other_failures(replication: Replication) -> tuple[Failure, ...]:
     for run in replication.released():
         log, result = paths.log(scale, f"evaluate/released/{run.name}"), paths.released_files(scale, run.id)["metrics"]
         steps.append((f"evaluation of the released weights of {run.model}", log, result))
-    found = (read_failure(step, log) for step, log, result in steps if not result.exists())
-    return tuple(failure for failure in found if failure)
+    return steps
 
 
 def _plain(line: str) -> str:

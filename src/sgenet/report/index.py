@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from sgenet.config import params, paths
-from sgenet.config.plain_yaml import read_yaml
 from sgenet.errors import InputError
 from sgenet.report.inputs import expect
 from sgenet.report.pages import _environment
@@ -74,13 +73,11 @@ def _member(value: Any, key: str, kind: type, path: Path, at: str) -> Any:
 
 
 def _description(scale: str) -> str:
-    """What params/ says of a scale; empty where it says nothing (any more)."""
+    """What params/ says of a scale; empty where it is not there (any more), or not valid."""
     try:
-        value = read_yaml(params.PARAMS / "scales" / f"{scale}.yaml")
+        return params.load_scale(scale).description
     except InputError:
         return ""
-    found = value.get("description") if isinstance(value, dict) else None
-    return found if isinstance(found, str) else ""
 
 
 def _newest(scale: str) -> str | None:

@@ -4,11 +4,12 @@ from typing import Any
 
 from sgenet.config.runs import Run
 from sgenet.data.manifest import Manifest
+from sgenet.provenance.results import Origins, Provenance
 
 _NOTHING = object()
 
 
-def why_outdated(origin: dict[str, Any], run: Run, manifest: Manifest | None) -> str | None:
+def why_outdated(origin: Origins, run: Run, manifest: Manifest | None) -> str | None:
     """What made a result in place of what is asked for now, in words; None where it is of the present.
 
     Args:
@@ -17,10 +18,11 @@ def why_outdated(origin: dict[str, Any], run: Run, manifest: Manifest | None) ->
         manifest: of the present data; None where there is none to hold the result against.
     """
     for step, settings in {"train": run.identity, "evaluate": run.test_settings}.items():
-        recorded = origin[step].get("settings", settings)
+        made: Provenance = getattr(origin, step)
+        recorded = settings if made.settings is None else made.settings
         if recorded != settings:
             return f"made with other settings: {_first_difference(recorded, settings)}"
-        fingerprint = origin[step]["data"]["fingerprint"]
+        fingerprint = made.data.fingerprint
         if manifest and fingerprint != manifest.fingerprint:
             return f"made on other data: fingerprint {fingerprint!r:.60}, now {manifest.fingerprint!r:.60}"
     return None

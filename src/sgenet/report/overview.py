@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 
-from sgenet.config.names import parse_name
 from sgenet.config.runs import Replication
 from sgenet.data.manifest import Manifest
 from sgenet.report.cells import Cell, CellTable
 from sgenet.report.formats import number
-from sgenet.report.ranking import OURS
-from sgenet.report.results import Found, RunResults
+from sgenet.report.ranking import is_ours
+from sgenet.report.results import Found
 from sgenet.report.verdicts import category_counts
 
 SPLITS = ("train", "val")
@@ -37,13 +36,12 @@ class Overview:
 def overview(replication: Replication, tables: list[CellTable], found: Found) -> Overview:
     """Sum up what was found."""
     origins = [
-        result.origin[step]
+        step
         for run in found.runs.values()
         for result in run.by_seed.values()
-        for step in ("train", "evaluate")
+        for step in (result.origin.train, result.origin.evaluate)
     ]
-    durations = [origin.get("seconds") for origin in origins]
-    ends = [origin["finished"] for origin in origins if isinstance(origin.get("finished"), str)]
+    ends = [origin.finished for origin in origins if origin.finished]
     runs = list(found.runs.values())
     verdicts = [cell.verdict for table in tables for cell in table.cells if not cell.column.timed]
     return Overview(
@@ -51,10 +49,10 @@ def overview(replication: Replication, tables: list[CellTable], found: Found) ->
         counts=category_counts(verdicts),
         directions=[f"{verdicts.count(verdict)} {word}" for verdict, word in _DIRECTIONS.items()],
         trainings=(sum(len(run.by_seed) for run in runs), len(runs) * len(replication.seeds)),
-        failed=sum(_failed(run) for run in runs),
+        failed=sum(len(run.failures) + len(run.problems) for run in runs),
         failed_steps=sum(len(run.failures) for run in runs) + len(found.failures),
-        devices=sorted({str(origin["device"]) for origin in origins if "device" in origin}),
-        seconds=sum(seconds for seconds in durations if isinstance(seconds, int | float)),
+        devices=sorted({origin.device for origin in origins if origin.device}),
+        seconds=sum(origin.seconds or 0 for origin in origins),
         newest=max(ends, default=None),
     )
 
@@ -93,10 +91,6 @@ def spread(cells: list[Cell]) -> list[str]:
     return told
 
 
-def _failed(run: RunResults) -> int:
-    return len(run.failures) + len(run.problems)
-
-
 def _sentence(scale: str, tables: list[CellTable]) -> str:
     told = [_told_of_gains(scale, [cell.verdict for cell in _gains_of_sge(tables)])]
     counts = [cell.verdict for table in tables for cell in table.cells if cell.column.static]
@@ -127,7 +121,7 @@ def _gains_of_sge(tables: list[CellTable]) -> list[Cell]:
     found: dict[tuple[str, str, str | None], Cell] = {}
     for table in tables:
         for row in table.rows:
-            if parse_name(row.row.model)[0] != OURS:
+            if not is_ours(row.row):
                 continue
             for cell in row.cells:
                 if cell.gain and cell.published_gain and cell.column.id not in _AGAIN:

@@ -3,7 +3,6 @@
 import base64
 from collections import Counter
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import jinja2
@@ -13,7 +12,7 @@ from sgenet.config import params, paths
 from sgenet.config.runs import FIGURES_RUN, Replication
 from sgenet.config.tasks import TASKS
 from sgenet.data.manifest import Manifest
-from sgenet.report.cells import Cell, CellTable
+from sgenet.report.cells import CellTable
 from sgenet.report.claim_rules import CLAIM_VERDICTS, CONTRADICTED, SUPPORTED
 from sgenet.report.dossiers import again, dossiers
 from sgenet.report.figures import activations as activation_figures
@@ -99,23 +98,17 @@ def _environment() -> jinja2.Environment:
         "yaml": lambda value: yaml.safe_dump(value, sort_keys=True, default_flow_style=None, width=72),
     }
     environment.globals |= {
-        "panel_size": _sizes(curves),
-        "chart": _sizes(activation_figures),
-        "cost_size": _sizes(cost),
+        "frame": curves.FRAME,
+        "chart": activation_figures.FRAME,
+        "cost_frame": cost.FRAME,
         "tone": lambda verdict: "good" if verdict in GOOD else "bad" if verdict in BAD else "plain",
         "marks": CONFIDENCE_MARKS,
         "number_notes": number_notes,
         "multiplicity": multiplicity,
         "tolerances_of": tolerances_of,
-        "sort_value": sort_value,
         "again": again,
     }
     return environment
-
-
-def _sizes(module: ModuleType) -> dict[str, int]:
-    """Width, height and margins of the plots that a module lays out."""
-    return {name: getattr(module, name.upper()) for name in ("width", "height", "left", "right", "top", "bottom")}
 
 
 def number_notes(table: CellTable) -> dict[str, int]:
@@ -138,18 +131,6 @@ def tolerances_of(table: CellTable) -> list[tuple[str, list[str], float]]:
     return [(reason, labels, size) for (reason, size), labels in found.items()]
 
 
-def sort_value(cell: Cell, part: str) -> float | None:
-    """The number that a part of a cell is sorted by; None where it is text, or there is none."""
-    numbers = {
-        "published": cell.published.value if cell.published else None,
-        "reproduced": cell.value,
-        "difference": cell.difference,
-        "published gain": cell.published_gain,
-        "gain": cell.gain.value if cell.gain else None,
-    }
-    return numbers.get(part)
-
-
 def _contact_sheet(scale: str, task: str) -> str | None:
     path = paths.manifest(scale, task).with_suffix(".png")
     if not path.is_file():
@@ -168,9 +149,8 @@ def _left_out(replication: Replication, tables: list[CellTable], found: Found) -
     for run in found.runs.values():
         if run.missing and run.by_seed:
             told.append(f"{run.id}, seed {', '.join(map(str, run.missing))}: no result was found.")
-    known = {path.stem for path in (params.PARAMS / "tables").glob("*.yaml")}
-    if unchosen := sorted(known - {table.table.id for table in tables}):
-        told.append(f"Tables that params/pipeline.yaml leaves out: {', '.join(unchosen)}.")
+    if replication.left_out:
+        told.append(f"Tables that params/pipeline.yaml leaves out: {', '.join(replication.left_out)}.")
     printed = [
         cell.published
         for table in tables

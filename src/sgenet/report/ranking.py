@@ -44,6 +44,11 @@ def peers(row: Row) -> tuple[str, int]:
     return row.run.rpartition("/")[0], parse_name(row.model)[1]
 
 
+def is_ours(row: Row) -> bool:
+    """Whether a row is of the module that the paper is about."""
+    return parse_name(row.model)[0] == OURS
+
+
 def rank(table: CellTable) -> CellTable:
     """Mark the best of each trained column among its peers, and adjust the p values of gains for their number.
 
@@ -82,7 +87,7 @@ def multiplicity(table: CellTable, confidence: float) -> list[Family]:
             tested = [(row.row, row.cells[place]) for row in rows if row.cells[place].adjusted_p is not None]
             if len(tested) < 2:
                 continue
-            ours = [parse_name(row.model)[0] == OURS for row, _ in tested]
+            ours = [is_ours(row) for row, _ in tested]
             alone = [cell.gain is not None and cell.gain.direction != "undecided" for _, cell in tested]
             left = [cell.adjusted_p is not None and cell.adjusted_p <= 1 - confidence for _, cell in tested]
             families.append(
@@ -105,7 +110,7 @@ def beaten(tables: tuple[Table, ...]) -> list[Beaten]:
     for table in tables:
         if not table.task.trained:
             continue
-        for ours in (row for row in table.rows if parse_name(row.model)[0] == OURS):
+        for ours in filter(is_ours, table.rows):
             for row in table.rows:
                 if peers(row) != peers(ours) or row is ours:
                     continue

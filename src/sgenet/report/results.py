@@ -1,18 +1,16 @@
 """What the steps left on disk of every run: results that can be used, and why others cannot."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from sgenet.config import paths
-from sgenet.config.runs import FIGURES_RUN, Replication
+from sgenet.config.runs import Replication
 from sgenet.config.tasks import TASKS
 from sgenet.errors import InputError
-from sgenet.provenance.origin import TIMES, split
+from sgenet.provenance.results import Counts, Latencies, Times, read_training
 from sgenet.report.evaluations import ReleasedResult, Result, read_released, read_result
-from sgenet.report.failures import Failure, failure_of_run, other_failures
+from sgenet.report.failures import Failure, failure_of_run, other_failures, single_measurements
 from sgenet.report.inputs import read_counts, read_latency, read_manifest
 from sgenet.report.outdated import why_outdated
-from sgenet.runtime.files import read_json
 
 
 @dataclass
@@ -64,24 +62,16 @@ class Found:
     """
 
     runs: dict[str, RunResults]
-    counts: dict[str, dict[str, Any]]
+    counts: dict[str, Counts]
     counts_problem: str | None
-    latency: dict[str, Any] | None = None
+    latency: Latencies | None = None
     latency_problem: str | None = None
     failures: tuple[Failure, ...] = ()
 
 
 def count_missing(replication: Replication) -> tuple[int, int]:
     """How many results of the present trainings, counts and measurements are missing, and how many there should be."""
-    scale, runs = replication.scale_name, _read_runs(replication)
-    files = [
-        paths.complexity(scale),
-        *(paths.released_files(scale, run.id)["metrics"] for run in replication.released()),
-    ]
-    if FIGURES_RUN in replication.runs:
-        files.append(paths.activations(scale))
-    if replication.timed:
-        files.append(paths.latency(scale))
+    runs, files = _read_runs(replication), [result for _, _, result in single_measurements(replication)]
     missing = sum(len(run.missing) for run in runs.values()) + sum(not path.exists() for path in files)
     return missing, len(runs) * len(replication.seeds) + len(files)
 
@@ -140,11 +130,11 @@ def _is_from_before(result: Result, scale: str, run_id: str) -> bool:
     if not path.exists():  # where no training failed, only the evaluation was kept
         return failure_of_run(scale, run_id, result.seed) is not None
     try:
-        training, evaluated = read_json(path), result.origin["train"]
+        training, evaluated = read_training(path), result.origin.train
     except InputError:
         return False
-    if isinstance(training, dict) and not evaluated.keys() & set(TIMES):  # no timing.json: the times tell nothing
-        training = split(training)[0]
+    if evaluated.times == Times():  # no timing.json: the times say nothing
+        return training.without_times() != evaluated
     return training != evaluated
 
 
@@ -153,7 +143,7 @@ def _reject_other_data(results: RunResults) -> None:
     expected = next((result.data for result in results.by_seed.values()), None)
     for seed, result in list(results.by_seed.items()):
         for step in ("train", "evaluate"):
-            found = result.origin[step]["data"]["fingerprint"]
+            found = getattr(result.origin, step).data.fingerprint
             if found != expected:
                 place = f"{result.folder / 'metrics.json'}: origin.{step}.data.fingerprint"
                 results.reject(seed, f"{place}: found {found!r:.60}, expected the run's {expected!r:.60}")

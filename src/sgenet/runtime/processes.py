@@ -159,10 +159,8 @@ def _below(process: psutil.Process, recursive: bool = True) -> list[psutil.Proce
 
 def _each(processes: Iterable[psutil.Process], act: Callable[[psutil.Process], None]) -> None:
     for process in processes:
-        try:
+        with contextlib.suppress(psutil.Error):  # it has ended
             act(process)
-        except psutil.Error:
-            continue  # it has ended
 
 
 def alive(process: int) -> bool:

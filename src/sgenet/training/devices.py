@@ -66,7 +66,8 @@ def acquire_gpus(visible: list[str], count: int) -> list[str]:
         for name in visible:
             if len(acquired) < count:
                 with contextlib.suppress(InUseError):
-                    acquired[name] = locks.acquire(_lock_file(name), f"GPU {name}", all_users=True)
+                    file = LOCKS / f"sgenet-gpu-{_uuids().get(name, name).replace('/', '_')}.lock"
+                    acquired[name] = locks.acquire(file, f"GPU {name}", all_users=True)
         if len(acquired) == count:
             _acquired.extend(acquired)
             return list(acquired)
@@ -76,10 +77,6 @@ def acquire_gpus(visible: list[str], count: int) -> list[str]:
             print(f"waiting for {count} of the GPUs {', '.join(visible)}, which other runs have locked", flush=True)
             reported = True
         time.sleep(1)
-
-
-def _lock_file(name: str) -> Path:
-    return LOCKS / f"sgenet-gpu-{_uuids().get(name, name).replace('/', '_')}.lock"
 
 
 @cache

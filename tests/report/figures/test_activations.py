@@ -14,12 +14,12 @@ from sgenet.config.runs import FIGURES_RUN, Replication
 from sgenet.evaluation.activations import MeasuredActivations
 from sgenet.report import build
 from sgenet.report.figures import activations
-from sgenet.report.figures.activations import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
+from sgenet.report.figures.activations import FRAME
 from support import results as make
 from support.page import Elements
 
 PAGE = Path("reports/demo/index.html")
-BASE = HEIGHT - BOTTOM
+LEFT, END, TOP, BASE = FRAME.left, FRAME.width - FRAME.right, FRAME.top, FRAME.height - FRAME.bottom
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_histogram_shows_shares_up_to_where_all_but_a_few_are_told(measured: dic
     drawn = activations.draw(measured).histogram
     # 396 and 399 of 400 lie in the first three and four bins: only the latter are 99.5 %
     assert drawn.end == 2 and drawn.beyond == pytest.approx(0.25)
-    quarter = (WIDTH - LEFT - RIGHT) / 4
+    quarter = (END - LEFT) / 4
 
     def y(share: float) -> float:
         return BASE - (BASE - TOP) * share / 74
@@ -70,7 +70,7 @@ def test_histogram_shows_shares_up_to_where_all_but_a_few_are_told(measured: dic
         corners += [(LEFT + place * quarter, y(share)), (LEFT + (place + 1) * quarter, y(share))]
     assert points(drawn.before) == pytest.approx([value for corner in corners for value in corner], abs=0.06)
     assert points(drawn.after)[3::4] == pytest.approx([y(50), y(50), BASE, BASE], abs=0.06)
-    assert drawn.x_ticks[0] == (LEFT, "0") and drawn.x_ticks[-1] == (WIDTH - RIGHT, "2")
+    assert drawn.x_ticks[0] == (LEFT, "0") and drawn.x_ticks[-1] == (END, "2")
 
 
 def test_bars_and_whiskers_are_to_scale(measured: dict) -> None:
@@ -85,7 +85,7 @@ def test_bars_and_whiskers_are_to_scale(measured: dict) -> None:
     assert all(right - left >= drawn.bar - 0.11 for left, right in zip(starts, starts[1:], strict=False))
     wide = copy.deepcopy(measured)
     wide["variance"] = {side: {"mean": [1.0] * 64, "std": [0.0] * 64} for side in ("before", "after")}
-    assert activations.draw(wide).bars.width > WIDTH
+    assert activations.draw(wide).bars.width > FRAME.width
 
 
 def test_the_page_shows_the_figures_and_says_what_they_are(replication: Replication, measured: dict) -> None:

@@ -72,7 +72,7 @@ def test_points_lie_where_the_ticks_say() -> None:
             part = panel.parts[place]
             assert point.x == pytest.approx(start + run * values[number % 2], abs=0.3)
             assert point.y == pytest.approx(base + rise * values[2 + number // 2], abs=0.3)
-            assert part.left < point.x < part.right and cost.TOP < point.y < cost.HEIGHT - cost.BOTTOM
+            assert part.left < point.x < part.right and cost.FRAME.top < point.y < cost.FRAME.height - cost.FRAME.bottom
             assert point.shape == ("square" if place else "circle")
             kind = {"sge": "row", "se": "other"}.get(model.rpartition("-")[0], "baseline")
             assert (point.kind, point.name) == (kind, {"row": "SGE", "other": "SE", "baseline": "plain"}[kind])
@@ -130,8 +130,7 @@ def test_page() -> None:
     )
     figures = draw_costs([replace(whole, rows=rows)])
     environment = _environment()
-    size = {name: getattr(cost, name.upper()) for name in ("width", "height", "left", "right", "top", "bottom")}
-    template = environment.get_template("cost.html", globals={"cost_size": size})
+    template = environment.get_template("cost.html", globals={"cost_frame": cost.FRAME})
     page = template.render(costs=figures, scale="demo", paper=False)
     assert page.count("<svg") == 4 and "<script" not in page and "Top-1 at scale demo, against #P" in page
     assert "heights must not be compared" in page

@@ -8,7 +8,7 @@ import pytest
 from sgenet.config import paths
 from sgenet.config.runs import Replication, load_replication
 from sgenet.evaluation.matches import Matches
-from sgenet.report.figures.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
+from sgenet.report.figures.curves import FRAME
 from sgenet.report.figures.precision_recall import PrecisionRecall, draw_precision_recall
 from sgenet.report.pages import _environment
 from sgenet.report.results import read_found
@@ -65,8 +65,9 @@ def test_points_of_known_curves(replication: Replication) -> None:
     )  # fmt: skip
     _save(BASELINE, drawn, ap50=100 * (26 + 25 * 2 / 3) / 101, ap75=0.0)
     at_half, strict = _draw(replication).panels[0].curves[0].points
-    x = [round(LEFT + (WIDTH - LEFT - RIGHT) * level / 100, 1) for level in range(101)]
-    y = [round(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * value, 1) for value in (0, 2 / 3, 1)]
+    x = [round(FRAME.left + (FRAME.width - FRAME.left - FRAME.right) * level / 100, 1) for level in range(101)]
+    base = FRAME.height - FRAME.bottom
+    y = [round(base - (base - FRAME.top) * value, 1) for value in (0, 2 / 3, 1)]
     corners = [(x[0], y[2]), (x[25], y[2]), (x[26], y[1]), (x[50], y[1]), (x[51], y[0]), (x[100], y[0])]
     assert _numbers(at_half) == corners
     assert _numbers(strict) == [(x[0], y[0]), (x[100], y[0])]

@@ -34,8 +34,7 @@ def value_text(cell: Cell, part: str, escape: Callable[[str], str], bold: Callab
     if part == "reproduced":
         shown = "" if cell.value is None else escape(number(cell.value, digits))
         return bold(shown) if cell.best else shown
-    gain = cell.gain.value if cell.gain else None
-    value = {"difference": cell.difference, "published gain": cell.published_gain, "gain": gain}[part]
+    value = cell.number(part)
     return "" if value is None else escape(signed(value, digits))
 
 

@@ -12,18 +12,15 @@ from sgenet.config.model import validate
 from sgenet.config.runs import FIGURES_RUN, Replication
 from sgenet.errors import InputError
 from sgenet.evaluation.activations import MeasuredActivations
-from sgenet.report.figures.curves import ticks
+from sgenet.report.figures.axes import Frame, Ticks, mark, ticks
 from sgenet.report.inputs import check_head
 from sgenet.runtime.files import read_json
 
-WIDTH, HEIGHT = 460, 250
-LEFT, RIGHT, TOP, BOTTOM = 56, 10, 10, 36
+FRAME = Frame(width=460, height=250, left=56, right=10, top=10, bottom=36)
 SHADES = 24  # of a map
 SHOWN = 0.995  # share of the vectors that the histogram's axis reaches
 SLOT = 14  # least width of a group's two bars
 SIDES = ("before", "after")
-
-Ticks = tuple[tuple[float, str], ...]  # (position, text)
 
 
 @dataclass(frozen=True)
@@ -98,8 +95,8 @@ def read_activations(replication: Replication) -> tuple[Activations | None, str 
         return None, None
     try:
         measured = read_json(path)
-        validate(MeasuredActivations, measured, path)
-        check_head(measured, FIGURES_RUN, replication.scale_name, measured["fingerprint"], path)
+        checked = validate(MeasuredActivations, measured, path)
+        check_head(checked.run, checked.scale, FIGURES_RUN, replication.scale_name, checked.fingerprint, path)
     except InputError as error:
         return None, str(error)
     return draw(measured), None
@@ -151,14 +148,14 @@ def _histogram(found: dict[str, Any]) -> Histogram:
     top = max(max(shares[side]) for side in SIDES)
     lines = {}
     for side in SIDES:
-        corners: list[tuple[float, float]] = [(LEFT, _y(0, top))]
+        corners: list[tuple[float, float]] = [(FRAME.left, FRAME.y(0))]
         for place, share in enumerate(shares[side][:bins]):
-            corners += [(_x(edge / bins), _y(share, top)) for edge in (place, place + 1)]
+            corners += [(FRAME.x(edge / bins), FRAME.y(share, (0, top))) for edge in (place, place + 1)]
         lines[side] = " ".join(f"{x},{y}" for x, y in corners)
     means = " and ".join(f"{found['mean'][side]:.3g} {side}" for side in SIDES)
     return Histogram(
         **lines,
-        x_ticks=tuple((_x(tick / end), f"{tick:g}") for tick in ticks(0, end, 8)),
+        x_ticks=mark(ticks(0, end, 8), lambda length: FRAME.x(length, (0, end))),
         y_ticks=_y_ticks(top),
         end=end,
         beyond=100 - sum(shares["before"][:bins]),
@@ -169,36 +166,33 @@ def _histogram(found: dict[str, Any]) -> Histogram:
 def _bars(variance: dict[str, Any]) -> Bars:
     """Two bars a group with whiskers of one standard deviation to either side, cut at 0."""
     groups = len(variance["before"]["mean"])
-    slot = max(SLOT, (WIDTH - LEFT - RIGHT) / groups)
+    left, right = FRAME.left, FRAME.right
+    slot = max(SLOT, (FRAME.width - left - right) / groups)
     spans = {
         side: [(mean, mean + std, max(0, mean - std)) for mean, std in zip(*variance[side].values(), strict=True)]
         for side in SIDES
     }
     top = max(high for side in SIDES for _, high, _ in spans[side]) or 1
+
+    def y(value: float) -> float:
+        return FRAME.y(value, (0, top))
+
     bars = tuple(
-        Bar(side, round(LEFT + slot * (group + start), 1), _y(mean, top), (_y(high, top), _y(low, top)))
+        Bar(side, round(left + slot * (group + start), 1), y(mean), (y(high), y(low)))
         for side, start in zip(SIDES, (0.12, 0.5), strict=True)
         for group, (mean, high, low) in enumerate(spans[side])
     )
     numbered = range(0, groups, 1 if groups <= 16 else 4)
     means = " and ".join(f"{sum(variance[side]['mean']) / groups:.3g} {side}" for side in SIDES)
     return Bars(
-        width=round(LEFT + slot * groups + RIGHT, 1),
+        width=round(left + slot * groups + right, 1),
         bar=round(0.38 * slot, 1),
         bars=bars,
-        x_ticks=tuple((round(LEFT + slot * (group + 0.5), 1), str(group)) for group in numbered),
+        x_ticks=mark(numbered, lambda group: round(left + slot * (group + 0.5), 1)),
         y_ticks=_y_ticks(top),
         alt=f"Variance of length by group, {groups} groups; their mean is {means} SGE",
     )
 
 
-def _x(share: float) -> float:
-    return round(LEFT + (WIDTH - LEFT - RIGHT) * share, 1)
-
-
-def _y(value: float, top: float) -> float:
-    return round(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * value / top, 1)
-
-
 def _y_ticks(top: float) -> Ticks:
-    return tuple((_y(tick, top), f"{tick:g}") for tick in ticks(0, top))
+    return mark(ticks(0, top), lambda value: FRAME.y(value, (0, top)))

@@ -9,24 +9,19 @@ from dataclasses import dataclass
 
 from sgenet.config.names import parse_name
 from sgenet.config.tables import Column
-from sgenet.report.cells import Cell, CellTable
-from sgenet.report.figures.curves import ticks
+from sgenet.report.cells import CellTable
+from sgenet.report.figures.axes import Frame, Range, Ticks, at, mark, ticks
 from sgenet.report.figures.labels import Box, Label, place
 from sgenet.report.methods.wording import DETECTORS
 from sgenet.report.ranking import OURS, peers
 
-WIDTH, HEIGHT = 290, 220
-LEFT, RIGHT, TOP, BOTTOM = 36, 4, 22, 36
-RISING = (HEIGHT - BOTTOM, TOP)  # ends of the vertical axis
+FRAME = Frame(width=290, height=220, left=36, right=4, top=22, bottom=36)
 GAP = 14  # between the parts of the axis
 DIGIT = 6.0  # width of one in the text of a tick
 QUANTITIES = ("params", "gflops")
 SOURCES = ("published", "reproduced")
 SHAPES = ("circle", "square", "triangle", "diamond")
 LEAST = 3  # points of a panel worth drawing
-
-Range = tuple[float, float]
-Ticks = tuple[tuple[float, str], ...]  # (position, text)
 
 
 @dataclass(frozen=True)
@@ -139,16 +134,10 @@ def _samples(table: CellTable, metric: Column, detector: str, source: str, count
     found = []
     for row in table.rows:
         cells = {cell.column.id: cell for cell in row.cells}
-        x, y = (_value(cells[column.id], source) for column in (count, metric))
+        x, y = (cells[column.id].number(source) for column in (count, metric))
         if peers(row.row)[0] == detector and x is not None and y is not None:
             found.append(_Sample(row.row.label, *parse_name(row.row.model), x, y))
     return found
-
-
-def _value(cell: Cell, source: str) -> float | None:
-    if source == "reproduced":
-        return cell.value
-    return cell.published.value if cell.published else None
 
 
 def _panel(
@@ -162,12 +151,12 @@ def _panel(
 ) -> CostPanel:
     """`both` are the samples of both sources, which share the horizontal axis: the counts are of the same networks."""
     depths = sorted({one.depth for one in both})
-    width = (WIDTH - LEFT - RIGHT - GAP * (len(depths) - 1)) / len(depths)
+    width = (FRAME.width - FRAME.left - FRAME.right - GAP * (len(depths) - 1)) / len(depths)
     x_ranges = _spans([[one.x for one in both if one.depth == depth] for depth in depths])
     points: list[Point] = []
     parts = []
     for number, (depth, x_range) in enumerate(zip(depths, x_ranges, strict=True)):
-        left = LEFT + number * (width + GAP)
+        left = FRAME.left + number * (width + GAP)
         part = Part(f"ResNet{depth}", round(left, 1), round(left + width, 1), _x_ticks(x_range, (left, left + width)))
         parts.append(part)
         points += _points(
@@ -183,19 +172,19 @@ def _panel(
         x_label=f"{count.label}, {count.unit}" if count.unit else count.label,
         points=tuple(points),
         parts=tuple(parts),
-        y_ticks=tuple((_at(tick, y_range, RISING), f"{tick:g}") for tick in ticks(*y_range, 6)),
+        y_ticks=mark(ticks(*y_range, 6), lambda value: FRAME.y(value, y_range)),
     )
 
 
 def _points(samples: list[_Sample], part: Part, shape: str, x_range: Range, y_range: Range) -> list[Point]:
     """The points of one part with their labels."""
-    marks = [(_at(one.x, x_range, (part.left, part.right)), _at(one.y, y_range, RISING)) for one in samples]
+    marks = [(at(one.x, x_range, (part.left, part.right)), FRAME.y(one.y, y_range)) for one in samples]
     names = [one.module.upper() if one.module else "plain" for one in samples]
-    labels = place(marks, names, Box(part.left, TOP, part.right, HEIGHT - BOTTOM))
+    labels = place(marks, names, Box(part.left, FRAME.top, part.right, FRAME.height - FRAME.bottom))
     points = []
-    for one, mark, name, label in zip(samples, marks, names, labels, strict=True):
+    for one, spot, name, label in zip(samples, marks, names, labels, strict=True):
         kind = "row" if one.module == OURS else "other" if one.module else "baseline"
-        points.append(Point(*mark, shape, kind, name, label))
+        points.append(Point(*spot, shape, kind, name, label))
     return points
 
 
@@ -223,15 +212,7 @@ def _padded(values: list[float]) -> Range:
     return low - margin, high + margin
 
 
-def _at(value: float, span: Range, onto: Range) -> float:
-    """Where a value of the range `span` lies between the positions `onto`."""
-    return round(onto[0] + (onto[1] - onto[0]) * (value - span[0]) / (span[1] - span[0]), 1)
-
-
 def _x_ticks(span: Range, onto: Range) -> Ticks:
     """Ticks whose texts do not reach into the next part."""
-    found = ((_at(tick, span, onto), f"{tick:g}") for tick in ticks(*span, 4))
-    half = DIGIT / 2
-    return tuple(
-        (at, text) for at, text in found if onto[0] <= at - half * len(text) and at + half * len(text) <= onto[1]
-    )
+    found = [(x, text, DIGIT / 2 * len(text)) for x, text in mark(ticks(*span, 4), lambda tick: at(tick, span, onto))]
+    return tuple((x, text) for x, text, half in found if onto[0] <= x - half and x + half <= onto[1])

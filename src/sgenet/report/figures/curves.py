@@ -4,19 +4,17 @@ The panels are SVG drawn by templates/panel.svg: coloured by the page's style sh
 bytes for the same histories.
 """
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 
 from sgenet.report.cells import CellTable
+from sgenet.report.figures.axes import Frame, Range, Ticks, mark, ticks
 
-WIDTH, HEIGHT = 280, 170
-LEFT, RIGHT, TOP, BOTTOM = 42, 10, 10, 32
+FRAME = Frame(width=280, height=170, left=42, right=10, top=10, bottom=32)  # of each panel
 CURVES = {"classification": ("top1", "Validation Top-1, %"), "detection": ("loss", "Training loss")}
 
 Histories = dict[str, dict[int, list[dict[str, float]]]]  # run -> seed -> one row an epoch
-Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -30,13 +28,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """One row against its baseline; ticks are (position, text)."""
+    """One row against its baseline."""
 
     title: str
     alt: str
     lines: tuple[Line, ...]
-    x_ticks: tuple[tuple[float, str], ...]
-    y_ticks: tuple[tuple[float, str], ...]
+    x_ticks: Ticks
+    y_ticks: Ticks
 
 
 @dataclass(frozen=True)
@@ -108,10 +106,10 @@ def _panel(pair: _Pair, column: str, quantity: str, histories: Histories, x_rang
     label, baseline = pair.label, pair.baseline
 
     def x(epoch: float) -> float:
-        return round(LEFT + (WIDTH - LEFT - RIGHT) * (epoch - x_range[0]) / (x_range[1] - x_range[0]), 1)
+        return FRAME.x(epoch, x_range)
 
     def y(value: float) -> float:
-        return round(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value - y_range[0]) / (y_range[1] - y_range[0]), 1)
+        return FRAME.y(value, y_range)
 
     lines, ends = [], []
     for kind, name, run in zip(("row", "baseline"), (label, baseline), pair.runs, strict=False):
@@ -128,8 +126,8 @@ def _panel(pair: _Pair, column: str, quantity: str, histories: Histories, x_rang
         title=f"{label} against {baseline}" if baseline else label,
         alt=f"{quantity} by epoch: {'; '.join(ends)}",
         lines=tuple(lines),
-        x_ticks=tuple((x(tick), f"{tick:g}") for tick in ticks(*x_range, whole=True)),
-        y_ticks=tuple((y(tick), f"{tick:g}") for tick in ticks(*y_range)),
+        x_ticks=mark(ticks(*x_range, whole=True), x),
+        y_ticks=mark(ticks(*y_range), y),
     )
 
 
@@ -141,15 +139,6 @@ def run_panel(task: str, seeds: dict[int, list[dict[str, float]]]) -> Panel | No
         return None
     x_range, y_range = _range(epoch["epoch"] for epoch in epochs), _range(epoch[column] for epoch in epochs)
     return _panel(_Pair("the run", None, ("run",)), column, label, {"run": seeds}, x_range, y_range)
-
-
-def ticks(low: float, high: float, most: int = 5, *, whole: bool = False) -> list[float]:
-    """At most `most` round numbers from `low` to `high`, evenly spaced by 1, 2 or 5 times a power of ten."""
-    power = 10.0 ** math.floor(math.log10((high - low) / most))
-    steps = [factor * power for factor in (1, 2, 5, 10, 20, 50)]
-    step = next(step for step in steps if (high - low) / step < most and (step >= 1 or not whole))
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [round(number * step, 10) for number in range(first, last + 1)]
 
 
 def _range(values: Iterable[float]) -> Range:

@@ -12,7 +12,6 @@ from pathlib import Path
 from PIL import Image
 
 from sgenet.config import paths
-from sgenet.config.names import parse_name
 from sgenet.config.runs import Replication
 from sgenet.config.tasks import Task
 from sgenet.data.coco_fields import Annotation, Detection, ImageEntry
@@ -34,7 +33,7 @@ from sgenet.errors import InputError
 from sgenet.report.evaluations import Result
 from sgenet.report.figures.boxes import FOUND, IOU, LEAST_TAGGED, OBJECTS, View, draw, judge, objects_alone
 from sgenet.report.inputs import read_manifest
-from sgenet.report.ranking import OURS
+from sgenet.report.ranking import is_ours
 from sgenet.report.results import Found
 
 IMAGES = 4
@@ -103,7 +102,7 @@ def _pair(replication: Replication, found: Found) -> tuple[tuple[str, str], list
     for table in replication.tables:
         by_label = {row.label: row for row in table.rows}
         for row in table.rows if table.task is Task.DETECTION else ():
-            if row.baseline and parse_name(row.model)[0] == OURS:
+            if row.baseline and is_ours(row):
                 both = [found.runs[table.run_id(one)].by_seed for one in (by_label[row.baseline], row)]
                 for seed in sorted(both[0].keys() & both[1].keys()):
                     results = [by_seed[seed] for by_seed in both]

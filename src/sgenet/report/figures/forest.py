@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from sgenet.config.names import parse_name
 from sgenet.config.tables import Column
 from sgenet.report.cells import Cell, CellRow, CellTable
-from sgenet.report.figures.curves import ticks
-from sgenet.report.ranking import OURS
+from sgenet.report.figures.axes import Range, Ticks, at, ticks
+from sgenet.report.ranking import is_ours
 
 if TYPE_CHECKING:
     from sgenet.evaluation.statistics import Gain
@@ -22,8 +21,6 @@ METRICS = ("top1", "ap", "mask_ap", "ap_small", "ap_medium", "ap_large")  # the 
 DIGITS = 2  # at most: more than an interval here can tell apart
 MARGIN = 4.0  # percent of the width, free at either end for half a mark
 MOST_TICKS = 5
-
-Ends = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ class ForestRow:
     gain: "Gain | None"
     published: float | None
     at: float | None
-    ends: Ends | None
+    ends: Range | None
     published_at: float | None
 
 
@@ -54,7 +51,7 @@ class Forest:
 
 @dataclass(frozen=True)
 class ForestFigure:
-    """The forests of one table, which share their axis; ticks are (position, text), `zero` is a position.
+    """The forests of one table, which share their axis; `zero` is a position.
 
     `mixed`: SGE's rows stand beside others.
     """
@@ -63,7 +60,7 @@ class ForestFigure:
     title: str
     mixed: bool
     zero: float
-    ticks: tuple[tuple[float, str], ...]
+    ticks: Ticks
     forests: tuple[Forest, ...]
 
 
@@ -96,21 +93,21 @@ def _figure(table: CellTable, shown: list[tuple[Column, list[tuple[CellRow, Cell
     if low == high:
         low, high = -1.0, 1.0
 
-    def at(value: float) -> float:
-        return round(MARGIN + (100 - 2 * MARGIN) * (value - low) / (high - low), 2)
+    def place(value: float) -> float:
+        return at(value, (low, high), (MARGIN, 100 - MARGIN), 2)
 
     return ForestFigure(
         table=table.table.id,
         title=table.table.title,
-        mixed=len({_is_ours(row) for _, rows in shown for row, _ in rows}) > 1,
-        zero=at(0),
-        ticks=tuple((at(tick), _signed(tick)) for tick in ticks(low, high, MOST_TICKS)),
+        mixed=len({is_ours(row.row) for _, rows in shown for row, _ in rows}) > 1,
+        zero=place(0),
+        ticks=tuple((place(tick), _signed(tick)) for tick in ticks(low, high, MOST_TICKS)),
         forests=tuple(
             Forest(
                 column,
                 min(column.digits, DIGITS),
                 tuple(
-                    (str(baseline), tuple(_row(row, cell, at) for row, cell in group))
+                    (str(baseline), tuple(_row(row, cell, place) for row, cell in group))
                     for baseline, group in groupby(rows, key=lambda pair: pair[0].row.baseline)
                 ),
             )
@@ -119,20 +116,20 @@ def _figure(table: CellTable, shown: list[tuple[Column, list[tuple[CellRow, Cell
     )
 
 
-def _row(row: CellRow, cell: Cell, at: Callable[[float], float]) -> ForestRow:
+def _row(row: CellRow, cell: Cell, place: Callable[[float], float]) -> ForestRow:
     gain, published = cell.gain, cell.published_gain
     ends = None
     if gain and gain.low is not None and gain.high is not None:
-        ends = (at(gain.low), at(gain.high))
+        ends = (place(gain.low), place(gain.high))
     return ForestRow(
         label=row.row.label,
-        ours=_is_ours(row),
+        ours=is_ours(row.row),
         verdict=cell.verdict,
         gain=gain,
         published=published,
-        at=at(gain.value) if gain else None,
+        at=place(gain.value) if gain else None,
         ends=ends,
-        published_at=None if published is None else at(published),
+        published_at=None if published is None else place(published),
     )
 
 
@@ -140,10 +137,6 @@ def _bounds(cell: Cell) -> list[float]:
     """All that the axis must reach for a cell."""
     values = [cell.gain.value, cell.gain.low, cell.gain.high] if cell.gain else []
     return [value for value in (*values, cell.published_gain) if value is not None]
-
-
-def _is_ours(row: CellRow) -> bool:
-    return parse_name(row.row.model)[0] == OURS
 
 
 def _signed(tick: float) -> str:

@@ -15,7 +15,8 @@ from sgenet.config.tables import Row
 from sgenet.config.tasks import Task
 from sgenet.errors import InputError
 from sgenet.report.evaluations import Result
-from sgenet.report.figures.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
+from sgenet.report.figures.axes import Ticks, mark
+from sgenet.report.figures.curves import FRAME
 from sgenet.report.ranking import OURS
 from sgenet.report.results import Found
 
@@ -55,12 +56,12 @@ class PrecisionPanel:
 
 @dataclass(frozen=True)
 class PrecisionRecall:
-    """The panels with ticks as (position, text), and the labels of rows whose results have no matches to draw."""
+    """The panels with their ticks, and the labels of rows whose results have no matches to draw."""
 
     panels: tuple[PrecisionPanel, ...]
     left_out: tuple[str, ...]
-    x_ticks: tuple[tuple[float, str], ...]
-    y_ticks: tuple[tuple[float, str], ...]
+    x_ticks: Ticks
+    y_ticks: Ticks
 
 
 def draw_precision_recall(replication: Replication, found: Found) -> PrecisionRecall:
@@ -87,8 +88,8 @@ def draw_precision_recall(replication: Replication, found: Found) -> PrecisionRe
             alt = f"Precision by recall; areas at IoU 0.50 and 0.75 in percent: {'; '.join(areas)}"
             panels.append(PrecisionPanel(rows[base].label, alt, tuple(curves)))
     shares = (0, 0.2, 0.4, 0.6, 0.8, 1)
-    x_ticks, y_ticks = (tuple((at(share), f"{share:g}") for share in shares) for at in (_x, _y))
-    return PrecisionRecall(tuple(panels), tuple(dict.fromkeys(left_out)), x_ticks, y_ticks)
+    left_out = list(dict.fromkeys(left_out))
+    return PrecisionRecall(tuple(panels), tuple(left_out), mark(shares, FRAME.x), mark(shares, FRAME.y))
 
 
 def _curve(row: Row, is_baseline: bool, result: Result) -> Curve | None:
@@ -112,15 +113,7 @@ def _curve(row: Row, is_baseline: bool, result: Result) -> Curve | None:
 
 def _points(precision: NDArray[np.float64]) -> str:
     """SVG points of precision (101,) at evenly spaced recalls from 0 to 1; of equal ones the two ends are enough."""
-    points = [(_x(level / 100), _y(value)) for level, value in enumerate(precision.tolist())]
+    points = [(FRAME.x(level / 100), FRAME.y(value)) for level, value in enumerate(precision.tolist())]
     inner = [before[1] == y == after[1] for before, (_, y), after in zip(points, points[1:], points[2:], strict=False)]
     kept = [point for point, flat in zip(points, [False, *inner, False], strict=True) if not flat]
     return " ".join(f"{x:g},{y:g}" for x, y in kept)
-
-
-def _x(share: float) -> float:
-    return round(LEFT + (WIDTH - LEFT - RIGHT) * share, 1)
-
-
-def _y(share: float) -> float:
-    return round(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share, 1)

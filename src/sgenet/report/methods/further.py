@@ -40,9 +40,7 @@ def next_steps(replication: Replication, found: Found) -> Iterator[Step]:
             f"“seeds: {ENOUGH_SEEDS}” in params/pipeline.yaml, or for once as below. Only the new seeds are trained.",
             (_snakemake(replication, seeds=ENOUGH_SEEDS),),
         )
-    known = {path.stem for path in (params.PARAMS / "tables").glob("*.yaml")}
-    chosen = {table.id for table in replication.tables}
-    if unchosen := sorted(known - chosen):
+    if unchosen := replication.left_out:
         yield Step(
             f"Add the tables that were left out ({', '.join(unchosen)}): in params/pipeline.yaml, or for once so:",
             (_snakemake(replication, tables=[*replication.pipeline.tables, *unchosen]),),

@@ -10,6 +10,7 @@ from sgenet.config.scales import CocoData, EmbeddedImages, EmbeddedScenes, Figur
 from sgenet.config.tasks import TASKS
 from sgenet.data.manifest import Manifest
 from sgenet.pipeline.plan import CLASSES, SHIPPED, is_coco_2017
+from sgenet.provenance.results import Training
 from sgenet.report.evaluations import Result
 from sgenet.report.methods.wording import DETECTORS, flatten, in_words, plain, told_apart
 from sgenet.report.results import Found
@@ -139,31 +140,26 @@ def _settings(runs: list[Run], of_paper: dict[str, Run]) -> dict[str, list[Setti
     found = {}
     for key, values in pairs.items():
         label, tell = in_words(runs[0].task, key)
-        groups: list[tuple[Any, Any, list[str]]] = []
+        groups: dict[str, tuple[Any, Any, list[str]]] = {}
         for paper, ours, name in values:
-            members = next((known for *pair, known in groups if pair == [paper, ours]), None)
-            if members is None:
-                groups.append((paper, ours, [name]))
-            else:
-                members.append(name)
+            groups.setdefault(repr((paper, ours)), (paper, ours, []))[2].append(name)
         found[key] = [
             Setting(
                 label,
                 *told_apart(tell, paper, ours),
                 differs=paper != ours and key not in _CHANGES_NOTHING,
-                runs=_named(members, groups),
+                runs=_named(members, [known for *_, known in groups.values()]),
             )
-            for paper, ours, members in groups
+            for paper, ours, members in groups.values()
         ]
     return found
 
 
-def _named(members: list[str], groups: list[tuple[Any, Any, list[str]]]) -> tuple[str, ...]:
+def _named(members: list[str], groups: list[list[str]]) -> tuple[str, ...]:
     """The runs of a group: none where it is the only one; the largest has no need of so many names."""
     if len(groups) == 1:
         return ()
-    largest = max((known for *_, known in groups), key=len)
-    return ("the others",) if members is largest and len(members) > 3 else tuple(members)
+    return ("the others",) if members is max(groups, key=len) and len(members) > 3 else tuple(members)
 
 
 def _data(
@@ -200,8 +196,8 @@ def _trainings(task: str, replication: Replication, results: list[Result]) -> It
     known = task == "classification"
     differs = len(replication.seeds) > 1 if known else None
     yield Setting("Trainings a row", _TRAININGS[task], ours, differs, recipe=False)
-    origins = [result.origin["train"] for result in results]
-    devices = sorted({(plain(origin.get("devices", 1)), str(origin.get("device", "not told"))) for origin in origins})
+    origins = [result.origin.train for result in results]
+    devices = sorted({(plain(origin.devices or 1), origin.device or "not told") for origin in origins})
     told = "; ".join(f"{count} × {name}" for count, name in devices) or "no result yet"
     other = any(count != str(_DEVICES) for count, _ in devices) if devices else None
     yield Setting("Devices of a training", f"{_DEVICES} GPUs, their kind not recovered", told, other, recipe=False)
@@ -211,9 +207,8 @@ def _trainings(task: str, replication: Replication, results: list[Result]) -> It
         yield Setting("Library", paper, told, True if versions else None, recipe=False)
 
 
-def _version(origin: dict[str, Any], package: str) -> str:
-    versions = origin.get("versions")
-    return f"{package} {versions[package] if isinstance(versions, dict) and package in versions else 'not told'}"
+def _version(origin: Training, package: str) -> str:
+    return f"{package} {origin.versions.get(package, 'not told')}"
 
 
 def _figures(ours: FigureSettings) -> Iterator[Setting]:

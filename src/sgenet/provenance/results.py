@@ -1,0 +1,198 @@
+"""Models of the results that steps write: what is in training.json, metrics.json, timing.json, and of measurements."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import ConfigDict, Field, field_validator, model_validator
+
+from sgenet.config.model import Above0, Count, Model, Number, Positive, validate
+from sgenet.errors import InputError
+from sgenet.runtime.files import read_json
+
+Sides = Annotated[tuple[Positive, Positive], Field(strict=False)]
+
+
+class _Result(Model):
+    model_config = ConfigDict(extra="ignore")  # of later versions
+
+
+class Times(_Result):
+    """What differs between equal runs: how long a step took, its memory, and when it ended."""
+
+    seconds: float | None = Field(None, ge=0, description="duration; of a training, of all its attempts")
+    peak_memory_mib: float | None = Field(None, ge=0, description="peak resident memory in MiB")
+    finished: str | None = Field(None, description="end of the step, ISO 8601")
+
+    @field_validator("finished")
+    @classmethod
+    def _check_date(cls, text: str | None) -> str | None:
+        try:
+            datetime.fromisoformat(text or "2000-01-01")
+        except ValueError:
+            raise ValueError(f"found {text!r}, expected an ISO 8601 date") from None
+        return text
+
+
+class DataOrigin(_Result):
+    """The data that a result was made from."""
+
+    source: str | None = Field(None, description="as in the scale")
+    fingerprint: str = Field(description="of the manifest")
+
+
+class Measured(Times):
+    """How a measurement was made: command, code and machine."""
+
+    command: str = Field(description="the command that makes it again")
+    commit: str | None = Field(None, description="of the code, followed by + if files were modified")
+    versions: dict[str, str] = Field({}, description="of the packages that results depend on")
+    device: str | None = Field(None, description="processor or GPUs")
+
+    def without_times(self) -> Self:
+        """Return the entries that equal runs share."""
+        return self.model_copy(update=dict.fromkeys(Times.model_fields))
+
+    def with_times(self, times: Times | None) -> Self:
+        """Return the provenance with the times of a timing.json."""
+        return self.model_copy(update=dict(times or Times()))
+
+    @property
+    def times(self) -> Times:
+        """The entries that differ between equal runs."""
+        return Times(**{name: getattr(self, name) for name in Times.model_fields})
+
+
+class MeasuredHere(Measured):
+    """How a measurement was made whose numbers depend on the machine."""
+
+    device: str = Field(description="processor or GPUs")
+    finished: str = Field(description="end of the step, ISO 8601")
+
+
+class Provenance(Measured):
+    """How a result was made: command, code, machine, settings and data."""
+
+    settings: dict[str, Any] | None = Field(None, description="resolved settings that decide the numbers")
+    data: DataOrigin = Field(description="the data")
+    devices: Positive | None = Field(None, description="of a training: number of devices")
+
+
+class Training(Provenance):
+    """training.json: the provenance of weights."""
+
+    settings: dict[str, Any] = Field(description="resolved settings that decide the numbers")
+
+
+class Origins(_Result):
+    """The provenance of an evaluation and of the training before it."""
+
+    train: Training
+    evaluate: Provenance
+
+
+class Timing(_Result):
+    """timing.json: the times of the steps behind a metrics.json, which equal runs share."""
+
+    train: Times | None = None
+    evaluate: Times | None = None
+
+
+class _Metrics(_Result):
+    run: str = Field(description="id of the run")
+    scale: str = Field(description="name of the scale")
+    metrics: dict[str, Number | None] = Field(description="by name; null where not measurable")
+
+    @field_validator("metrics")
+    @classmethod
+    def _check_ranges(cls, metrics: dict[str, int | float | None]) -> dict[str, int | float | None]:
+        for name, value in metrics.items():
+            counted = name == "images" or name.endswith("_epoch")
+            if value is None or (value >= 0 and (value % 1 == 0 if counted else value <= 100)):
+                continue
+            expected = "a whole number of 0 or more" if counted else "a number from 0 to 100"
+            raise ValueError(f"{name}: found {value!r}, expected {expected}")
+        return metrics
+
+
+class Evaluation(_Metrics):
+    """metrics.json of a run and seed."""
+
+    seed: Count = Field(description="seed of the training")
+    origin: Origins = Field(description="provenance of training and evaluation")
+
+
+class Weights(_Result):
+    """A file of weights."""
+
+    path: str
+    sha256: str
+
+
+class ReleasedEvaluation(_Metrics):
+    """metrics.json of weights that the authors released."""
+
+    weights: Weights = Field(description="the file")
+    origin: Provenance = Field(description="provenance of the evaluation")
+
+    @model_validator(mode="after")
+    def _check_accuracies(self) -> "ReleasedEvaluation":
+        for name in ("top1", "top5"):
+            if self.metrics.get(name) is None:
+                raise ValueError(f"metrics.{name}: found None, expected a number from 0 to 100")
+        return self
+
+
+class Counts(_Result):
+    """Parameters and operations of one full-size network; complexity.json has them by run id."""
+
+    model: str = Field(description="such as sge-resnet50")
+    params: Positive = Field(description="trainable parameters")
+    gflops: Above0 = Field(description="operations by the authors' convention, in 10^9")
+    macs: Positive = Field(description="multiply-adds, and one per element for every other operation")
+    input: Sides = Field(description="height and width of the input in pixels")
+    part: str = Field(description="network, or backbone")
+
+    def value(self, column: str) -> float | None:
+        """Return the count that a column of a table shows; None for other columns."""
+        return getattr(self, column) if column in ("params", "gflops", "macs") else None
+
+
+class Quartiles(_Result):
+    """Median and quartiles of repeated measurements."""
+
+    value: Above0 = Field(description="median")
+    low: Above0 = Field(description="first quartile")
+    high: Above0 = Field(description="third quartile")
+
+
+class NetworkLatency(_Result):
+    """Time of a forward pass of one network."""
+
+    model: str | None = Field(None, description="such as sge-resnet50")
+    latency: Quartiles = Field(description="milliseconds")
+    latency_ratio: Quartiles | None = Field(None, description="over the time of its baseline")
+
+
+class Latencies(_Result):
+    """latency.json: times of forward passes on this machine."""
+
+    input: Sides = Field(description="height and width of the input in pixels")
+    batch: Positive = Field(1, description="images")
+    threads: Positive = Field(description="CPU threads")
+    rounds: Positive = Field(description="forward passes of each network")
+    models: dict[str, NetworkLatency] = Field(description="by id")
+    origin: MeasuredHere = Field(description="how it was measured")
+
+
+def read_training(path: Path) -> Training:
+    """Read a training.json; InputError if it is not one."""
+    try:
+        return validate(Training, read_json(path), path)
+    except InputError as error:
+        raise InputError(f"{error}; expected a file written by `sgenet train`") from None
+
+
+def read_timing(path: Path) -> Timing:
+    """Read a timing.json; empty if there is none, InputError if it is not one."""
+    return validate(Timing, read_json(path), path) if path.exists() else Timing()
