@@ -232,7 +232,8 @@ def test_bad_history_and_manifest(replication: Replication) -> None:
     make.write(paths.manifest("demo", "detection"), "[1]")
     history, manifest = build(replication)
     assert "epoch 1, loss: found 'nan', expected a finite number" in history
-    assert manifest == "data/demo/detection.json: the whole file: found [1], expected a mapping"
+    found = "the whole file: found [1], expected a mapping"
+    assert manifest == f"data/demo/detection.json: {found}; run `sgenet prepare detection --scale demo` again"
     assert cell(0, 1, "top1")["verdict"] == "same direction"
 
 

@@ -145,7 +145,10 @@ def test_data_are_those_of_the_manifest(replication: Replication) -> None:
     assert rows(classification, "Validation images")[0].differs
     manifest["splits"] = {"train": {}}
     path.write_text(json.dumps(manifest))
-    assert read_manifest("demo", "classification")[1] == f"{path}: splits.train.images: missing"
+    assert (
+        read_manifest("demo", "classification")[1]
+        == f"{path}: splits.train.images: missing; run `sgenet prepare classification --scale demo` again"
+    )
     assert rows(part(describe_(replication), "Classification"), "Training images")[0].ours == "not prepared"
     path.unlink()
     assert rows(part(describe_(replication), "Classification"), "Training images")[0].ours == "not prepared"

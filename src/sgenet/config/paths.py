@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from sgenet.config.tasks import BEST as BEST
+from sgenet.config.tasks import LAST as LAST
 from sgenet.config.tasks import Task
 from sgenet.errors import InputError
 
-BEST, LAST = "best.safetensors", "last.safetensors"
 HISTORY, TRAINING = "history.csv", "training.json"
 METRICS, TIMING = "metrics.json", "timing.json"
 PREDICTIONS, DETECTIONS, MATCHES = "predictions.npz", "detections.json", "matches.npz"

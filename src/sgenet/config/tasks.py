@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+BEST, LAST = "best.safetensors", "last.safetensors"
+
 
 class Task(StrEnum):
     """A task. In a table of complexity nothing is trained; its rows name models."""
@@ -23,7 +25,7 @@ class Task(StrEnum):
     @property
     def weights(self) -> tuple[str, ...]:
         """The files of weights that a training leaves."""
-        return ("best.safetensors", "last.safetensors") if self.validated else ("last.safetensors",)
+        return (BEST, LAST) if self.validated else (LAST,)
 
     @property
     def headline(self) -> str:

@@ -96,7 +96,7 @@ class Gains:
                 before, after = (self._mean(of_run, [metric, than]) for of_run in results)
                 return bootstrap.ap_gain_difference(before, after, _bare(metric), _bare(than), self.confidence)
             except ValueError as error:
-                raise InputError(f"{results[1][0].folder / 'matches.npz'}: {error}") from None
+                raise InputError(f"{results[1][0].folder / paths.MATCHES}: {error}") from None
         gains = [[after[seed] - before[seed] for seed in seeds] for before, after in (values[:2], values[2:])]
         return statistics.seed_gain(gains[1], gains[0], self.confidence)
 
@@ -116,7 +116,7 @@ class Gains:
             before, after = (self._mean(run, [metric]) for run in (baseline, other))
             return bootstrap.ap_gain(before, after, _bare(metric), self.confidence)
         except ValueError as error:
-            raise InputError(f"{other[0].folder / 'matches.npz'}: {error}") from None
+            raise InputError(f"{other[0].folder / paths.MATCHES}: {error}") from None
 
     def _mean(self, results: list[Result], metrics: list[str]) -> ResampledAP:
         """The mean over a run's trainings of the resamples of their boxes, or masks."""
@@ -164,7 +164,7 @@ def _check_data(baseline: RunResults, other: RunResults) -> None:
         before, after = baseline.by_seed[seed], other.by_seed[seed]
         if before.data != after.data:
             found = f"data fingerprint: found {after.data!r}, expected the baseline's {before.data!r}"
-            raise InputError(f"{after.folder / 'metrics.json'}: {found}")
+            raise InputError(f"{after.folder / paths.METRICS}: {found}")
 
 
 def _of_matches(metric: str) -> bool:

@@ -111,7 +111,7 @@ def _read_runs(replication: Replication) -> dict[str, RunResults]:
                 results.missing.append(seed)
             elif why := why_outdated(result.origin, run, manifests[run.task]):
                 results.missing.append(seed)
-                results.outdated[seed] = f"{folder / 'metrics.json'}: {why}; run the same command again to make it anew"
+                results.outdated[seed] = f"{folder / paths.METRICS}: {why}; run the same command again to make it anew"
             else:
                 results.by_seed[seed] = result
         _reject_other_data(results)
@@ -145,7 +145,7 @@ def _reject_other_data(results: RunResults) -> None:
         for step in ("train", "evaluate"):
             found = getattr(result.origin, step).data.fingerprint
             if found != expected:
-                place = f"{result.folder / 'metrics.json'}: origin.{step}.data.fingerprint"
+                place = f"{result.folder / paths.METRICS}: origin.{step}.data.fingerprint"
                 results.reject(seed, f"{place}: found {found!r:.60}, expected the run's {expected!r:.60}")
 
 
