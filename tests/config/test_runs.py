@@ -138,7 +138,7 @@ BAD += [
     (
         "params/recipes/detection.yaml",
         lambda value: value.pop("width"),
-        r"detection.yaml: detectors.\S+.width: missing",
+        r"detection.yaml: width: missing",
     ),
     (
         IMAGENET,
@@ -183,6 +183,43 @@ BAD += [
     (LOGS, _set("columns", 3, "measured", to="trained"), r"columns.3.measured: found 'trained' for readme_top1"),
     (TWO_STAGE, _set("columns", 5, "only", to=["mask-rcn"]), r"columns.5.only: found 'mask-rcn', which no row has"),
     (DEMO, _set("latency", "rounds", to=0), r"demo.yaml: latency.rounds: found 0, expected at least 1"),
+]
+
+
+CLASSIFICATION = "params/recipes/classification.yaml"
+BAD += [
+    (CLASSIFICATION, _set("schedule", to={"type": "step", "gamma": 0.1}), r"schedule.milestones: missing"),
+    (CLASSIFICATION, _set("schedule", to={"type": "cosine", "gamma": 0.1}), r"schedule.gamma: found with cosine"),
+    (CLASSIFICATION, _set("crop_scale", to=[0, 1]), r"crop_scale.0: found 0, expected more than 0"),
+    (
+        CLASSIFICATION,
+        _set("crop_scale", to=[1, 0.5]),
+        r"crop_scale: found \[1.0, 0.5\], expected the smaller one first",
+    ),
+    (CLASSIFICATION, _set("crop_scale", to=[0.5]), r"crop_scale: found \[0.5\], expected 2 entries"),
+    (
+        DETECTION,
+        _set("detectors", "retinanet", "attention", to={"sgx": {}}),
+        r"detectors.retinanet.attention.sgx: unknown key, did you mean sge",
+    ),
+    (
+        DETECTION,
+        _set("detectors", "retinanet", "models", "*resnet101", "attention", to={"sgx": {}}),
+        r"detectors.retinanet.models.\*resnet101.attention.sgx: unknown key, did you mean sge",
+    ),
+    (DETECTION, _set("detectors", to=None), r"detection.yaml: detectors: found no value, expected one"),
+    (DETECTION, _set("detectors", to={}), r"detection.yaml: detectors: missing"),
+    (DETECTION, _set("rpn", to={}), r"detection.yaml: rpn: unknown key"),
+    (DEMO, _set("detection", "detectors", "retinanet", to=None), r"detectors.retinanet: found no value, expected one"),
+    (DEMO, _set("classification", "optimizer", "momentum", to=None), r"optimizer.momentum: found no value"),
+    (IMAGENET, _set("rows", 1, "baseline", to=None), r"rows.1.baseline: found no value, expected one, or the key left"),
+    (IMAGENET, _set("task", to="classify"), r"task: found 'classify', expected one of classification, detection"),
+    (TWO_STAGE, _set("columns", 5, "only", to=[]), r"columns.5.only: found \[\], expected at least 1 entry"),
+    (
+        "params/tables/coco-retinanet.yaml",
+        _set("rows", 0, "settings", to={"models": {"*resnet999": {"epochs": 1}}}),
+        r"rows.0.settings.models: found '\*resnet999', expected a model or a pattern",
+    ),
 ]
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from sgenet.config import paths
 from sgenet.config.tasks import Task
+from sgenet.data.manifest import Manifest, SplitCounts
 from sgenet.errors import InputError
 from sgenet.pipeline.workflow import canonical, load_workflow, logged
 from sgenet.runtime.files import write_json
@@ -46,7 +47,10 @@ def test_parameters_of_the_test_are_not_those_of_the_training(workflow):
 def test_the_fingerprint_is_that_of_the_manifest_now(workflow):
     of = workflow.fingerprint(Task.CLASSIFICATION)
     assert of(None) is None
-    write_json(paths.manifest("smoke", "classification"), {"fingerprint": "f1"})
+    splits = {split: SplitCounts(images=1) for split in ("train", "val")}
+    made = {"task": Task.CLASSIFICATION, "source": "embedded", "settings": {}, "classes": ["a"], "files": []}
+    manifest = Manifest(fingerprint="f1", splits=splits, **made)
+    write_json(paths.manifest("smoke", "classification"), manifest.plain())
     assert of(None) == "f1"
 
 

@@ -122,6 +122,12 @@ def test_baseline_was_not_run(replication: Replication) -> None:
     assert cell(0, 1, "top1")["reproduced"]["value"] == 70
 
 
+def test_metrics_of_another_run(replication: Replication) -> None:
+    path = make.metrics_path(SGE)
+    path.write_text(path.read_text().replace(f'"{SGE}"', '"another"', 1))
+    assert build(replication) == [f"{path}: run: found 'another', expected '{SGE}'"]
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [

@@ -48,7 +48,7 @@ class Model(BaseModel):
 M = TypeVar("M", bound=Model)
 
 
-def validate(model: type[M], value: Any, path: str | Path, at: Sequence[str | int] = ()) -> M:
+def validate(model: type[M], value: Any, path: str | Path, at: Sequence[str | int] = (), *, nulls: bool = False) -> M:
     """Return the model of a value that was read from a file.
 
     Args:
@@ -56,11 +56,12 @@ def validate(model: type[M], value: Any, path: str | Path, at: Sequence[str | in
         value: plain data.
         path: of the file.
         at: keys under which the value is in the file.
+        nulls: whether null is a value, as in results. In parameters it is a key without a value, which is refused.
 
     Raises:
         InputError: the value does not fit; the message names file, field, what was found and what was expected.
     """
-    _check_numbers(value, path, at)
+    _check_values(value, path, at, nulls)
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -96,6 +97,9 @@ def _sentence(model: type[Model], error: Any, at: Sequence[str | int]) -> str:
         way = [*way, str(context["discriminator"]).strip("'")]
         kind, found = ("missing", found) if kind == "union_tag_not_found" else (kind, context["tag"])
     place = ".".join(map(str, (*at, *way))) or "the whole file"
+    if kind == "missing" and isinstance(way[-1], int):
+        parent = ".".join(map(str, (*at, *way[:-1])))
+        return f"{parent}: found {found!r:.80}, expected {way[-1] + 1} entries or more"
     if kind == "missing":
         return f"{place}: missing"
     if kind == "extra_forbidden":
@@ -124,7 +128,7 @@ def _expected(kind: str, context: dict[str, Any]) -> str:
             return f"at most {context['le']:g}"
         case "less_than":
             return f"less than {context['lt']:g}"
-        case "literal_error" | "union_tag_invalid":
+        case "literal_error" | "union_tag_invalid" | "enum":
             names = context.get("expected") or context["expected_tags"]
             return f"one of {names.replace(' or ', ', ')}".replace("'", "")
         case "string_pattern_mismatch":
@@ -188,13 +192,15 @@ def _tags(model: type[Model]) -> tuple[Any, ...]:
     return get_args(model.model_fields["source"].annotation) if "source" in model.model_fields else ()
 
 
-def _check_numbers(value: Any, path: str | Path, at: Sequence[str | int]) -> None:
-    """Refuse numbers that no parameter can have, wherever they are."""
+def _check_values(value: Any, path: str | Path, at: Sequence[str | int], nulls: bool) -> None:
+    """Refuse numbers that no parameter can have, and null, except as an argument of an attention module."""
     place = ".".join(map(str, at)) or "the whole file"
+    if value is None and at and not nulls and "attention" not in at[-3:-2]:
+        raise InputError(f"{path}: {place}: found no value, expected one, or the key left out")
     if isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"{path}: {place}: found {value}, expected a finite number")
     if isinstance(value, int | float) and abs(value) > _LARGEST:
         raise InputError(f"{path}: {place}: found {value}, expected a number up to {_LARGEST:g}")
     entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, entry in entries:
-        _check_numbers(entry, path, (*at, key))
+        _check_values(entry, path, (*at, key), nulls)

@@ -14,6 +14,7 @@ from sgenet.config.recipes import (
     DETECTORS,
     Classification,
     ClassificationOverrides,
+    Detection,
     DetectionOverrides,
 )
 from sgenet.config.scales import Scale
@@ -91,8 +92,11 @@ def load_recipe(task: str) -> Overrides:
         validate(Classification, value, path)
     check_overrides(value, task, path)
     if task == Task.DETECTION:
-        if "detectors" not in value:
+        if not value.get("detectors"):
             raise InputError(f"{path}: detectors: missing")
+        for name, field in Detection.model_fields.items():
+            if field.is_required() and not all(name in {**value, **own} for own in value["detectors"].values()):
+                raise InputError(f"{path}: {name}: missing")
         for detector in value["detectors"]:
             validate(DETECTORS[detector], merge({}, *layers(value, detector, "")), path, ("detectors", detector))
     return value
@@ -103,9 +107,17 @@ def check_overrides(
 ) -> None:
     """Check overrides of a task's settings, or of one detector's, and that the attention modules in them exist."""
     validate(DETECTOR_OVERRIDES[detector] if detector else OVERRIDES[task], value, path, at)
-    modules, known = value.get("attention", {}), attention_names()
-    for name in sorted(modules.keys() - set(known)):
+    _check_modules(value, path, at)
+
+
+def _check_modules(value: Overrides, path: str | Path, at: tuple[str, ...]) -> None:
+    """Check that the attention modules exist, also in settings of single detectors and models."""
+    known = attention_names()
+    for name in sorted(value.get("attention", {}).keys() - set(known)):
         raise InputError(f"{path}: {'.'.join((*at, 'attention', name))}: unknown key, {hint(name, known)}")
+    for group in ("detectors", "models"):
+        for name, own in value.get(group, {}).items():
+            _check_modules(own, path, (*at, group, name))
 
 
 def load_sources() -> dict[str, str]:

@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, create_model, model_validator
+from pydantic import ConfigDict, Field, create_model, field_validator, model_serializer, model_validator
 
 from sgenet.config.model import Above0, Count, Model, Positive, Share, partial
 
+Part = Annotated[float, Field(gt=0, le=1)]
 Channels = Annotated[tuple[float, float, float], Field(strict=False)]
 
 
@@ -63,6 +64,11 @@ class OwnModule(_Open):
     groups: Positive | None = Field(None, description="counts at width 64; fewer in proportion in a narrower network")
     reduction: Positive | None = Field(None, description="at most the channels of the first stage")
 
+    @model_serializer(mode="plain")
+    def _arguments(self) -> dict[str, Any]:
+        """Keep what is given, null included: it is an argument of the module."""
+        return {name: value for name, value in self if name in self.model_fields_set}
+
 
 class _Modules(_Open):
     __pydantic_extra__: dict[str, OwnModule]
@@ -80,7 +86,7 @@ class Attention(_Modules):
 
     def of(self, module: str) -> dict[str, Any]:
         """Return the keyword arguments of a module's class."""
-        settings = getattr(self, module, None)
+        settings = {**dict(self), **(self.model_extra or {})}.get(module)
         return settings.plain() if settings is not None else {}
 
 
@@ -110,6 +116,15 @@ class Schedule(Model):
     milestones: list[Positive] | None = Field(None, description="epochs")
     gamma: float | None = Field(None, gt=0, le=1, description="factor at each milestone")
 
+    @model_validator(mode="after")
+    def _check_arguments(self) -> "Schedule":
+        for name in ("milestones", "gamma"):
+            if self.type == "step" and getattr(self, name) is None:
+                raise ValueError(f"{name}: missing")
+            if self.type != "step" and getattr(self, name) is not None:
+                raise ValueError(f"{name}: found with {self.type}, expected only with step")
+        return self
+
 
 class Warmup(Model):
     """Linear warm-up."""
@@ -125,7 +140,7 @@ class Network(Model):
     attention: Attention = Field(description="attention module -> its settings")
 
 
-class Training(Network):
+class TrainingSettings(Network):
     """Settings that both tasks have."""
 
     epochs: int = Field(ge=1, le=100_000, description="passes over the training set")
@@ -141,7 +156,7 @@ class Training(Network):
     workers: int = Field(ge=0, le=1024, description="data-loader processes of each training process")
 
 
-class Classification(Training):
+class Classification(TrainingSettings):
     """Settings of a classification run."""
 
     residual_gain: float = Field(ge=0, description="initial scale of each block's last batch normalisation")
@@ -153,9 +168,16 @@ class Classification(Training):
     label_smoothing: float = Field(ge=0, lt=1, description="of the cross entropy")
     image_size: int = Field(ge=32, description="side of the crop in pixels")
     resize: int = Field(ge=32, description="shorter side before the centre crop, in pixels")
-    crop_scale: Annotated[tuple[Share, Share], Field(strict=False)] = Field(
+    crop_scale: Annotated[tuple[Part, Part], Field(strict=False)] = Field(
         description="smallest and largest area of the training crop, as a share of the image"
     )
+
+    @field_validator("crop_scale")
+    @classmethod
+    def _check_order(cls, scale: tuple[float, float]) -> tuple[float, float]:
+        if scale[0] > scale[1]:
+            raise ValueError(f"found {list(scale)}, expected the smaller one first")
+        return scale
 
 
 class TestSettings(Model):
@@ -195,7 +217,7 @@ class MaskHead(Model):
     roi_size: Positive = Field(description="bins a side of RoIAlign; a mask has twice as many pixels")
 
 
-class Detection(Training):
+class Detection(TrainingSettings):
     """Settings of a detection run; each detector adds its own."""
 
     warmup: Warmup = Field(description="linear warm-up")

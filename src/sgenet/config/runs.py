@@ -215,6 +215,7 @@ def _runs_of(
     recipe = recipes[task.recipe]
     detector = _detector_of(row, list(recipe["detectors"])) if task is Task.DETECTION else None
     params.check_overrides(row.settings, task.recipe, path, (at, "settings"), detector)
+    _check_names(row.settings, [], f"{place}.settings.")
     if not task.trained:
         _resolve(Classification, row, task.recipe, merge(recipe, row.settings), place)
         return []
@@ -264,7 +265,7 @@ def _resolve(kind: type[M], row: Row, task: Task, merged: Overrides, place: str)
     attention = _own_attention(row.model, merged)
     for module in row.settings.get("attention", {}).keys() - attention.keys():
         raise InputError(f"{path}: {at}.settings.attention.{module}: unknown key, {row.model} has no such module")
-    settings = validate(kind, {**merged, "attention": attention}, params.PARAMS / "recipes" / f"{task}.yaml")
+    settings = validate(kind, {**merged, "attention": attention}, f"{place}, with recipe and scale")
     assert isinstance(settings, Classification | Detection)
     if settings.batch_size % settings.device_batch_size:
         expected = f"expected a divisor of batch_size, {settings.batch_size} for {row.model}"

@@ -57,7 +57,9 @@ class Column(Model):
     audits: str | None = Field(
         None, description="of a printed column: id of the column whose published value it should repeat"
     )
-    only: Texts = Field((), description="detectors that have such a value; by default all")
+    only: Annotated[Texts, Field(min_length=1)] = Field(
+        (), description="detectors that have such a value; by default all"
+    )
     tolerance: Tolerance | None = Field(
         None, description="how far a trained value may be from the published one at scale paper"
     )

@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 
 from sgenet.config.scales import ImageData
+from sgenet.config.tasks import Task
 from sgenet.data import imagenet
 from sgenet.data.checks import Found, Source
 from sgenet.data.class_folders import Listing, list_folders
@@ -45,7 +46,7 @@ def make_classification(folder: Path, settings: ImageData, root: Path, cache: Pa
         write_text(target / "defects.txt", listing(defects))
         files, fingerprint = describe_files(target)
     return Manifest(
-        task="classification",
+        task=Task.CLASSIFICATION,
         source=settings.source,
         fingerprint=fingerprint,
         settings=settings.model_dump(mode="json", exclude_none=True, exclude={"root"}),

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sgenet.config.scales import CocoData, Split
+from sgenet.config.tasks import Task
 from sgenet.data.checks import Found, Source
 from sgenet.data.coco_fields import Annotation, ImageEntry
 from sgenet.data.coco_format import (
@@ -88,7 +89,7 @@ def make_detection(folder: Path, settings: CocoData, root: Path, cache: Path) ->
         write_text(target / "defects.txt", listing(defects))
         files, fingerprint = describe_files(target, *used)
     return Manifest(
-        task="detection",
+        task=Task.DETECTION,
         source="coco",
         fingerprint=fingerprint,
         settings=settings.model_dump(mode="json", exclude_none=True, exclude={"root"}),

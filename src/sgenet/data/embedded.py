@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from sgenet.config.scales import EmbeddedImages, EmbeddedScenes
+from sgenet.config.tasks import Task
 from sgenet.data import scenes
 from sgenet.data.folders import SPLITS, describe_files, fresh_folder
 from sgenet.data.manifest import Manifest, SplitCounts
@@ -139,7 +140,7 @@ def _manifest(settings: EmbeddedImages | EmbeddedScenes, splits: dict[str, Split
     files, fingerprint = describe_files(folder)
     detection = isinstance(settings, EmbeddedScenes)
     return Manifest(
-        task="detection" if detection else "classification",
+        task=Task.DETECTION if detection else Task.CLASSIFICATION,
         source=settings.source,
         fingerprint=fingerprint,
         settings=settings.plain(),

@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from sgenet.config.model import Count, Model, Pair, validate
+from sgenet.config.tasks import Task
 from sgenet.errors import InputError
 from sgenet.provenance.results import DataOrigin
 from sgenet.runtime.files import read_json
@@ -24,7 +26,7 @@ class SplitCounts(Model):
 
 
 class DefectCounts(Model):
-    """DefectCounts that were found."""
+    """Number of defects that were found."""
 
     policy: Literal["strict", "skip"] = Field(description="as in the scale")
     by_kind: dict[str, Count] = Field(description="number of defects by kind")
@@ -43,7 +45,7 @@ class Manifest(Model):
 
     model_config = ConfigDict(extra="ignore")  # of later versions
 
-    task: Literal["classification", "detection"] = Field(description="the task")
+    task: Task = Field(strict=False, description="the task")
     source: str = Field(description="as in the scale")
     fingerprint: str = Field(description="one digest of all files")
     settings: dict[str, Any] = Field(description="of the scale's data, without root")
@@ -57,14 +59,20 @@ class Manifest(Model):
     defects: DefectCounts | None = Field(None, description="of real data: defects that were found")
     rotated: dict[str, Count] | None = Field(None, description="of real data: images that EXIF rotates")
     files: list[DataFile] = Field(description="every file that the fingerprint covers")
-    root: Path | None = Field(None, exclude=True, description="folder of real data; not in the file")
+    root: SkipJsonSchema[Path | None] = Field(None, exclude=True, description="folder of real data; not in the file")
 
     @classmethod
     def of_classes(cls, classes: list[str]) -> "Manifest":
         """Return the manifest of detection data without images, to build a model for these classes."""
         splits = {split: SplitCounts(images=0) for split in _SPLITS}
         return cls(
-            task="detection", source="embedded", fingerprint="", settings={}, classes=classes, splits=splits, files=[]
+            task=Task.DETECTION,
+            source="embedded",
+            fingerprint="",
+            settings={},
+            classes=classes,
+            splits=splits,
+            files=[],
         )
 
     @field_validator("splits")
@@ -94,7 +102,7 @@ class Manifest(Model):
 def read_manifest(path: Path) -> Manifest:
     """Read a manifest, data/<scale>/<task>.json; InputError if it cannot be read or lacks an entry."""
     try:
-        return validate(Manifest, read_json(path), path)
+        return validate(Manifest, read_json(path), path, nulls=True)
     except InputError as error:
         again = f"sgenet prepare {path.stem} --scale {path.parent.name}"
         raise InputError(f"{error}; run `{again}` again") from None

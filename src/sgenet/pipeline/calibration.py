@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sgenet.config.recipes import Classification, Detection, Optimizer, Training
+from sgenet.config.recipes import Classification, Detection, Optimizer, TrainingSettings
 from sgenet.config.runs import Run
 from sgenet.data.manifest import Manifest
 from sgenet.data.progress import progress
@@ -68,7 +68,7 @@ def calibrate(runs: Iterable[Run], classes: Mapping[str, int], device: str) -> t
     return costs, {"device": device, "name": name, "networks": len(alike), "steps": TIMED, "ways": ways}
 
 
-def _costly(settings: Training) -> dict[str, Any]:
+def _costly(settings: TrainingSettings) -> dict[str, Any]:
     """Settings without FREE ones and without initial values of optimiser and attention."""
     kept = {key: value for key, value in settings.plain().items() if key not in FREE}
     start = ("gamma", "beta")

@@ -1,7 +1,6 @@
 """Preload modules shared by the steps of a workflow: the fork server imports them once, before it forks."""
 
 import contextlib
-from functools import cache
 from importlib import import_module
 
 from sgenet.provenance.origin import commit
@@ -14,7 +13,7 @@ _PRELOAD = {  # imports of a task's steps, including late ones: wandb.sdk.launch
 
 
 def preload(arguments: list[str]) -> None:
-    """Import what a step with these arguments needs, compile SGE, and check the parameters."""
+    """Import what a step with these arguments needs and compile SGE."""
     tasks = ("classification", "detection") if any("detection/" in word for word in arguments) else ("classification",)
     for task in tasks:
         for name in _PRELOAD[task]:
@@ -22,14 +21,4 @@ def preload(arguments: list[str]) -> None:
                 import_module(name)
     with contextlib.suppress(Exception):
         import_module("sgenet.kernels.cpu").load()
-    with contextlib.suppress(Exception):
-        _check_params(*arguments[arguments.index("--scale") + 1 :][:1])
     commit()  # cached: forks run the code of this commit, even if HEAD changes later
-
-
-@cache
-def _check_params(scale: str) -> None:
-    """Check the parameters once: forks inherit the result of validation, and read the files again."""
-    from sgenet.config.runs import load_replication
-
-    load_replication(scale)

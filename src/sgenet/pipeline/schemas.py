@@ -44,7 +44,7 @@ override any parameter of the recipes; a row of a table may too, under `settings
 """
 _LIMITS = {
     "minimum": "from {}", "exclusiveMinimum": "above {}", "maximum": "to {}", "exclusiveMaximum": "below {}",
-    "minItems": "at least {} entries", "maxItems": "at most {} entries",
+    "minItems": "of at least {}", "maxItems": "and at most {}",
 }  # fmt: skip
 
 
@@ -89,6 +89,12 @@ def _line(row: tuple[str, str, str]) -> str:
 
 def _of_detectors(recipe: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Yield the rows of the parameters that single detectors have, besides the common ones."""
+    yield "detectors", "mapping", "detector -> settings of its own, over the common ones"
+    yield (
+        "models",
+        "mapping",
+        "model, or a pattern such as *resnet101 -> settings of its own; also in `detectors.<name>`",
+    )
     for name, model in DETECTORS.items():
         schema = model.model_json_schema()
         own = {key: entry for key, entry in schema["properties"].items() if key not in Detection.model_fields}
@@ -104,12 +110,14 @@ def _rows(schema: dict[str, Any], root: dict[str, Any], recipe: Any, place: str 
         path = f"{place}{key}{'[]' if listed else ''}"
         kind = _kind(merged, members)
         if own is not None and not isinstance(own, dict):
-            kind += f"; the paper's: {json.dumps(own)}"
+            kind += f"; recipe: {json.dumps(own)}"
         elif entry.get("default") not in (None, "", [], {}) and not isinstance(entry.get("default"), dict):
             kind += f"; default: {json.dumps(entry['default'])}"
         yield path, kind, merged.get("description", "").replace("|", "\\|").replace("\n", " ")
         if listed:
             members = [_resolve(merged["items"], root)[0]]
+        if isinstance(named := merged.get("additionalProperties"), dict) and "$ref" in named:  # a mapping of names
+            members, path = [_resolve(named, root)[0]], f"{path}.<name>"
         for member in members:
             form = member["properties"].get("source", {}) if len(members) > 1 else {}
             name = ", ".join(form.get("enum") or [form["const"]]) if form else ""

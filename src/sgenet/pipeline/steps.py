@@ -13,7 +13,15 @@ from sgenet.config.runs import FIGURES_RUN, Replication, Run
 from sgenet.data.manifest import Manifest
 from sgenet.errors import InputError
 from sgenet.provenance.origin import origin, stamp
-from sgenet.provenance.results import Evaluation, Origins, ReleasedEvaluation, Timing, Training, Weights, read_training
+from sgenet.provenance.results import (
+    EvaluationRecord,
+    Origins,
+    ReleasedEvaluation,
+    Timing,
+    TrainingRecord,
+    WeightsFile,
+    read_training,
+)
 from sgenet.runtime.files import atomic_path, to_json, write_json
 from sgenet.training import devices
 from sgenet.training.devices import describe_device
@@ -111,7 +119,7 @@ def evaluate(replication: Replication, run: Run, seed: int) -> None:
     command = f"sgenet evaluate {run.id} --scale {scale} --seed {seed}"
     evaluation = origin(command, run.test_settings, manifest.origin, started, describe_device(device))
     origins = Origins(train=training.without_times(), evaluate=evaluation.without_times())
-    result = Evaluation(run=run.id, scale=scale, seed=seed, metrics=metrics, origin=origins)
+    result = EvaluationRecord(run=run.id, scale=scale, seed=seed, metrics=metrics, origin=origins)
     write_json(output / paths.TIMING, Timing(train=training.times, evaluate=evaluation.times).plain())
     write_json(output / paths.METRICS, result.plain())
 
@@ -131,7 +139,7 @@ def evaluate_released(replication: Replication, run: Run) -> None:
     metrics = evaluate_weights(run, folder, manifest, weights=weights, device=device)
     command = f"sgenet evaluate {run.id} --released --scale {scale}"
     evaluation = origin(command, run.settings.plain(), manifest.origin, started, describe_device(device))
-    file = Weights(path=str(weights), sha256=hashlib.sha256(weights.read_bytes()).hexdigest())
+    file = WeightsFile(path=str(weights), sha256=hashlib.sha256(weights.read_bytes()).hexdigest())
     result = ReleasedEvaluation(
         run=run.id, scale=scale, metrics=metrics, weights=file, origin=evaluation.without_times()
     )
@@ -215,7 +223,7 @@ def _manifest(replication: Replication, task: str) -> Manifest:
     return open_manifest(scale, task, replication.scale.data.of(task))
 
 
-def _trained(replication: Replication, run: Run, seed: int) -> tuple[Path, Manifest, Training]:
+def _trained(replication: Replication, run: Run, seed: int) -> tuple[Path, Manifest, TrainingRecord]:
     """The folder of the run's weights, the manifest of its data, and training.json, all checked."""
     scale = replication.scale_name
     manifest = _manifest(replication, run.task)
@@ -244,7 +252,7 @@ def _tables_of(replication: Replication, run: Run) -> list[str]:
     return list(dict.fromkeys([*shown, *(table for table, ids in of.items() if starts & set(ids))]))
 
 
-def _check_origin(training: Training, run: Run, manifest: Manifest, trained: Path) -> None:
+def _check_origin(training: TrainingRecord, run: Run, manifest: Manifest, trained: Path) -> None:
     """Raise an InputError if weights were trained with other settings or other data than the current ones."""
     settings = run.identity
     again = f"train {run.id} again"

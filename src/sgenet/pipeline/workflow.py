@@ -17,8 +17,8 @@ from sgenet.config.claims import load_claims
 from sgenet.config.recipes import Classification
 from sgenet.config.runs import FIGURES_RUN, Replication, Run, load_replication
 from sgenet.config.tasks import Task
+from sgenet.data.manifest import read_manifest
 from sgenet.errors import InputError
-from sgenet.runtime.files import read_json
 
 CHOICES = ("scale", "seeds", "tables")  # that `--config` may override
 _OF_RELEASED = {"width", "attention", "image_size", "resize", "mean", "std"}  # what decides the numbers of weights
@@ -170,4 +170,4 @@ def logged(command: str) -> str:
 
 @cache  # each job asks
 def _fingerprint_in(path: Path, modified: int) -> str:
-    return read_json(path)["fingerprint"]
+    return read_manifest(path).fingerprint

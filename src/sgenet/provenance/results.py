@@ -78,7 +78,7 @@ class Provenance(Measured):
     devices: Positive | None = Field(None, description="of a training: number of devices")
 
 
-class Training(Provenance):
+class TrainingRecord(Provenance):
     """training.json: the provenance of weights."""
 
     settings: dict[str, Any] = Field(description="resolved settings that decide the numbers")
@@ -87,7 +87,7 @@ class Training(Provenance):
 class Origins(_Result):
     """The provenance of an evaluation and of the training before it."""
 
-    train: Training
+    train: TrainingRecord
     evaluate: Provenance
 
 
@@ -115,14 +115,14 @@ class _Metrics(_Result):
         return metrics
 
 
-class Evaluation(_Metrics):
+class EvaluationRecord(_Metrics):
     """metrics.json of a run and seed."""
 
     seed: Count = Field(description="seed of the training")
     origin: Origins = Field(description="provenance of training and evaluation")
 
 
-class Weights(_Result):
+class WeightsFile(_Result):
     """A file of weights."""
 
     path: str
@@ -132,7 +132,7 @@ class Weights(_Result):
 class ReleasedEvaluation(_Metrics):
     """metrics.json of weights that the authors released."""
 
-    weights: Weights = Field(description="the file")
+    weights: WeightsFile = Field(description="the file")
     origin: Provenance = Field(description="provenance of the evaluation")
 
     @model_validator(mode="after")
@@ -185,14 +185,14 @@ class Latencies(_Result):
     origin: MeasuredHere = Field(description="how it was measured")
 
 
-def read_training(path: Path) -> Training:
+def read_training(path: Path) -> TrainingRecord:
     """Read a training.json; InputError if it is not one."""
     try:
-        return validate(Training, read_json(path), path)
+        return validate(TrainingRecord, read_json(path), path, nulls=True)
     except InputError as error:
         raise InputError(f"{error}; expected a file written by `sgenet train`") from None
 
 
 def read_timing(path: Path) -> Timing:
     """Read a timing.json; empty if there is none, InputError if it is not one."""
-    return validate(Timing, read_json(path), path) if path.exists() else Timing()
+    return validate(Timing, read_json(path), path, nulls=True) if path.exists() else Timing()

@@ -8,7 +8,14 @@ import numpy as np
 from sgenet.config import paths
 from sgenet.config.model import validate
 from sgenet.errors import InputError
-from sgenet.provenance.results import Evaluation, Origins, Provenance, ReleasedEvaluation, Weights, read_timing
+from sgenet.provenance.results import (
+    EvaluationRecord,
+    Origins,
+    Provenance,
+    ReleasedEvaluation,
+    WeightsFile,
+    read_timing,
+)
 from sgenet.report.inputs import check_head
 from sgenet.runtime.arrays import read_arrays
 from sgenet.runtime.files import read_json
@@ -72,7 +79,7 @@ class ReleasedResult:
     """What the authors' released weights reach: metrics, the file with its digest, where the numbers come from."""
 
     metrics: dict[str, float | None]
-    weights: Weights
+    weights: WeightsFile
     origin: Provenance
 
 
@@ -92,7 +99,7 @@ def read_result(folder: Path, run_id: str, scale: str, seed: int, wanted: list[s
     path = folder / paths.METRICS
     if not path.exists():
         return None
-    value = validate(Evaluation, read_json(path), path)
+    value = validate(EvaluationRecord, read_json(path), path, nulls=True)
     for key, expected in {"run": run_id, "scale": scale, "seed": seed}.items():
         if (found := getattr(value, key)) != expected:
             raise InputError(f"{path}: {key}: found {found!r}, expected {expected!r}")
@@ -115,7 +122,7 @@ def read_released(scale: str, run_id: str) -> ReleasedResult | None:
     path = paths.released_files(scale, run_id)["metrics"]
     if not path.exists():
         return None
-    value = validate(ReleasedEvaluation, read_json(path), path)
+    value = validate(ReleasedEvaluation, read_json(path), path, nulls=True)
     check_head(value.run, value.scale, run_id, scale, value.origin.data.fingerprint, path)
     timing = read_timing(path.with_name(paths.TIMING))
     return ReleasedResult(value.metrics, value.weights, value.origin.with_times(timing.evaluate))

@@ -15,7 +15,7 @@ import torch
 from mmengine.dist import get_dist_info
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 
-from sgenet.config.recipes import Training
+from sgenet.config.recipes import TrainingSettings
 from sgenet.errors import InputError
 
 
@@ -44,7 +44,7 @@ def seed_everything(seed: int) -> None:
         torch.cuda.manual_seed(seed)
 
 
-def micro_batches_per_step(settings: Training, world: int | None = None) -> int:
+def micro_batches_per_step(settings: TrainingSettings, world: int | None = None) -> int:
     """Number of micro-batches in a step's batch over all processes.
 
     Args:
@@ -127,7 +127,7 @@ class SeededDataset(Dataset[Any]):
 
 def train_loader(
     micro_batches: BatchSampler,
-    settings: Training,
+    settings: TrainingSettings,
     device: str,
     *,
     drop_last: bool,
@@ -149,14 +149,14 @@ def train_loader(
     return _loader(dataset, settings, device, batch_sampler=own, collate_fn=collate_fn)
 
 
-def test_loader(dataset: SizedDataset, settings: Training, device: str) -> DataLoader[Any]:
+def test_loader(dataset: SizedDataset, settings: TrainingSettings, device: str) -> DataLoader[Any]:
     """Loader of this process's share of the images for evaluation, in order."""
     rank, world = get_dist_info()
     share = range(rank, len(dataset), world)
     return _loader(dataset, settings, device, batch_size=settings.batch_size, sampler=share)
 
 
-def _loader(dataset: Any, settings: Training, device: str, **more: Any) -> DataLoader[Any]:
+def _loader(dataset: Any, settings: TrainingSettings, device: str, **more: Any) -> DataLoader[Any]:
     """A DataLoader with the run's number of workers; its memory is pinned if the device is a GPU."""
     warnings.filterwarnings("ignore", message="This DataLoader will create")  # the settings give the number of workers
     return DataLoader(dataset, num_workers=settings.workers, pin_memory=device == "cuda", **more)

@@ -7,13 +7,13 @@ from mmengine.dist import get_dist_info
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
-from sgenet.config.recipes import Training
+from sgenet.config.recipes import TrainingSettings
 from sgenet.training import devices
 from sgenet.training.batches import micro_batches_per_step
 from sgenet.training.step_hooks import StepSchedulerHook
 
 
-def schedulers(settings: Training, warmup: list[dict[str, Any]], iterations: int) -> list[dict[str, Any]]:
+def schedulers(settings: TrainingSettings, warmup: list[dict[str, Any]], iterations: int) -> list[dict[str, Any]]:
     """mmengine's configuration of the learning rate schedule: warm-up, then steps or a cosine to the last epoch.
 
     `iterations` is the number of steps per epoch; the cosine is updated after each step.
@@ -44,7 +44,7 @@ class QuietRunner(Runner):
         """Write no configuration file."""
 
 
-def optim_wrapper(settings: Training, clip_grad: dict[str, float] | None = None) -> dict[str, Any]:
+def optim_wrapper(settings: TrainingSettings, clip_grad: dict[str, float] | None = None) -> dict[str, Any]:
     """mmengine's configuration of the optimiser and of gradient accumulation; `clip_grad` as of its OptimWrapper."""
     return {
         "type": "OptimWrapper",

@@ -10,7 +10,7 @@ from sgenet.config.scales import CocoData, EmbeddedImages, EmbeddedScenes, Figur
 from sgenet.config.tasks import TASKS
 from sgenet.data.manifest import Manifest
 from sgenet.pipeline.plan import CLASSES, SHIPPED, is_coco_2017
-from sgenet.provenance.results import Training
+from sgenet.provenance.results import TrainingRecord
 from sgenet.report.evaluations import Result
 from sgenet.report.methods.wording import DETECTORS, flatten, in_words, plain, told_apart
 from sgenet.report.results import Found
@@ -207,7 +207,7 @@ def _trainings(task: str, replication: Replication, results: list[Result]) -> It
         yield Setting("Library", paper, told, True if versions else None, recipe=False)
 
 
-def _version(origin: Training, package: str) -> str:
+def _version(origin: TrainingRecord, package: str) -> str:
     return f"{package} {origin.versions.get(package, 'not told')}"
 
 
