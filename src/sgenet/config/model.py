@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, create_model
 from pydantic.fields import FieldInfo
@@ -38,6 +38,7 @@ Text = Annotated[str, Field(min_length=1)]
 class Model(BaseModel):
     """Base of the configuration models: unknown keys are refused, types are not converted, values do not change."""
 
+    accepts_null: ClassVar[bool] = False  # null in a result is a value; in parameters, a key whose value was forgotten
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
     def plain(self) -> dict[str, Any]:
@@ -48,7 +49,7 @@ class Model(BaseModel):
 M = TypeVar("M", bound=Model)
 
 
-def validate(model: type[M], value: Any, path: str | Path, at: Sequence[str | int] = (), *, nulls: bool = False) -> M:
+def validate(model: type[M], value: Any, path: str | Path, at: Sequence[str | int] = ()) -> M:
     """Return the model of a value that was read from a file.
 
     Args:
@@ -56,12 +57,11 @@ def validate(model: type[M], value: Any, path: str | Path, at: Sequence[str | in
         value: plain data.
         path: of the file.
         at: keys under which the value is in the file.
-        nulls: whether null is a value, as in results. In parameters it is a key without a value, which is refused.
 
     Raises:
         InputError: the value does not fit; the message names file, field, what was found and what was expected.
     """
-    _check_values(value, path, at, nulls)
+    _check_values(value, path, at, model.accepts_null)
     try:
         return model.model_validate(value)
     except ValidationError as error:

@@ -1,7 +1,7 @@
 """The manifest of prepared data: data/<scale>/<task>.json."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, field_validator
 from pydantic.json_schema import SkipJsonSchema
@@ -43,6 +43,7 @@ class DataFile(Model):
 class Manifest(Model):
     """What the prepared data of a task are."""
 
+    accepts_null: ClassVar[bool] = True
     model_config = ConfigDict(extra="ignore")  # of later versions
 
     task: Task = Field(strict=False, description="the task")
@@ -102,7 +103,7 @@ class Manifest(Model):
 def read_manifest(path: Path) -> Manifest:
     """Read a manifest, data/<scale>/<task>.json; InputError if it cannot be read or lacks an entry."""
     try:
-        return validate(Manifest, read_json(path), path, nulls=True)
+        return validate(Manifest, read_json(path), path)
     except InputError as error:
         again = f"sgenet prepare {path.stem} --scale {path.parent.name}"
         raise InputError(f"{error}; run `{again}` again") from None

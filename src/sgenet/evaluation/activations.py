@@ -1,6 +1,6 @@
 """Feature vectors before and after SGE: results/<scale>/evaluation/activations.json, what figures 2 to 4 show."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -99,6 +99,8 @@ class MeasurementOrigin(Model):
 
 class MeasuredActivations(Model):
     """The whole file."""
+
+    accepts_null: ClassVar[bool] = True
 
     run: str = Field(description="the classification run that was measured")
     scale: str = Field(description="the scale")

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
@@ -14,6 +14,7 @@ Sides = Annotated[tuple[Positive, Positive], Field(strict=False)]
 
 
 class _Result(Model):
+    accepts_null: ClassVar[bool] = True
     model_config = ConfigDict(extra="ignore")  # of later versions
 
 
@@ -188,11 +189,11 @@ class Latencies(_Result):
 def read_training(path: Path) -> TrainingRecord:
     """Read a training.json; InputError if it is not one."""
     try:
-        return validate(TrainingRecord, read_json(path), path, nulls=True)
+        return validate(TrainingRecord, read_json(path), path)
     except InputError as error:
         raise InputError(f"{error}; expected a file written by `sgenet train`") from None
 
 
 def read_timing(path: Path) -> Timing:
     """Read a timing.json; empty if there is none, InputError if it is not one."""
-    return validate(Timing, read_json(path), path, nulls=True) if path.exists() else Timing()
+    return validate(Timing, read_json(path), path) if path.exists() else Timing()

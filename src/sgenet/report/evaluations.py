@@ -99,7 +99,7 @@ def read_result(folder: Path, run_id: str, scale: str, seed: int, wanted: list[s
     path = folder / paths.METRICS
     if not path.exists():
         return None
-    value = validate(EvaluationRecord, read_json(path), path, nulls=True)
+    value = validate(EvaluationRecord, read_json(path), path)
     for key, expected in {"run": run_id, "scale": scale, "seed": seed}.items():
         if (found := getattr(value, key)) != expected:
             raise InputError(f"{path}: {key}: found {found!r}, expected {expected!r}")
@@ -122,7 +122,7 @@ def read_released(scale: str, run_id: str) -> ReleasedResult | None:
     path = paths.released_files(scale, run_id)["metrics"]
     if not path.exists():
         return None
-    value = validate(ReleasedEvaluation, read_json(path), path, nulls=True)
+    value = validate(ReleasedEvaluation, read_json(path), path)
     check_head(value.run, value.scale, run_id, scale, value.origin.data.fingerprint, path)
     timing = read_timing(path.with_name(paths.TIMING))
     return ReleasedResult(value.metrics, value.weights, value.origin.with_times(timing.evaluate))

@@ -26,7 +26,7 @@ def read_counts(scale: str) -> tuple[dict[str, Counts], str | None]:
     try:
         value = read_json(path)
         expect(value, dict, path, "the whole file")
-        return {run_id: validate(Counts, entry, path, (run_id,), nulls=True) for run_id, entry in value.items()}, None
+        return {run_id: validate(Counts, entry, path, (run_id,)) for run_id, entry in value.items()}, None
     except InputError as error:
         return {}, str(error)
 
@@ -35,7 +35,7 @@ def read_latency(scale: str) -> tuple[Latencies | None, str | None]:
     """latency.json, and what is wrong with it; None if it does not exist."""
     path = paths.latency(scale)
     try:
-        return (validate(Latencies, read_json(path), path, nulls=True) if path.exists() else None), None
+        return (validate(Latencies, read_json(path), path) if path.exists() else None), None
     except InputError as error:
         return None, str(error)
 

@@ -95,7 +95,7 @@ def read_activations(replication: Replication) -> tuple[Activations | None, str 
         return None, None
     try:
         measured = read_json(path)
-        checked = validate(MeasuredActivations, measured, path, nulls=True)
+        checked = validate(MeasuredActivations, measured, path)
         check_head(checked.run, checked.scale, FIGURES_RUN, replication.scale_name, checked.fingerprint, path)
     except InputError as error:
         return None, str(error)
