@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from sgenet.config import paths
+from sgenet.config.model import validate
 from sgenet.config.runs import FIGURES_RUN, Replication, Run
 from sgenet.data.manifest import Manifest
 from sgenet.errors import InputError
 from sgenet.provenance.origin import origin, stamp
 from sgenet.provenance.results import (
+    Counts,
     EvaluationRecord,
+    Latencies,
     Origins,
     ReleasedEvaluation,
     Timing,
@@ -155,6 +158,7 @@ def activations(replication: Replication) -> None:
     trained, manifest, training = _trained(replication, run, seed)
     device = _device(replication)
     from sgenet.classification.activations import measure
+    from sgenet.evaluation.activations import MeasuredActivations
 
     folder, weights = paths.data_folder(scale, run.task), trained / paths.BEST
     measured = measure(run, folder, manifest, weights=weights, figures=figures, device=device)
@@ -162,21 +166,23 @@ def activations(replication: Replication) -> None:
     measurement = origin(command, figures.plain(), manifest.origin, started, describe_device(device))
     origins = {"train": training.without_times().plain(), "activations": measurement.without_times().plain()}
     head = {"run": run.id, "scale": scale, "seed": seed, "fingerprint": manifest.fingerprint}
-    write_json(paths.activations(scale), {**head, **measured, "origin": origins})
+    path, result = paths.activations(scale), {**head, **measured, "origin": origins}
+    validate(MeasuredActivations, result, path)
+    write_json(path, result)
 
 
 def complexity(replication: Replication) -> None:
     """Count parameters and operations of every run's full-size model; writes complexity.json."""
     from sgenet.complexity.count import count_run
 
-    counts: dict[str, dict[str, Any]] = {}
-    known: dict[str, dict[str, Any]] = {}  # a network shared by several runs is counted once
+    counts: dict[str, Counts] = {}
+    known: dict[str, Counts] = {}  # a network shared by several runs is counted once
     for run in replication.full_size():
         network = json.dumps([run.model, run.task, run.network.plain()], sort_keys=True)
         if network not in known:
-            known[network] = count_run(run)
+            known[network] = Counts.model_validate(count_run(run))
         counts[run.id] = known[network]
-    write_json(paths.complexity(replication.scale_name), counts)
+    write_json(paths.complexity(replication.scale_name), {id: count.plain() for id, count in counts.items()})
 
 
 def latency(replication: Replication) -> None:
@@ -191,9 +197,9 @@ def latency(replication: Replication) -> None:
     models = measure(networks, replication.plain_of(), size=size, rounds=rounds, device=device)
     how = {"input": [size, size], "batch": 1, "threads": torch.get_num_threads(), "rounds": rounds}
     command = f"sgenet latency --scale {replication.scale_name}"
-    write_json(paths.latency(replication.scale_name), {
-        **how, "models": models, "origin": stamp(command, started, describe_device(device)).plain(),
-    })  # fmt: skip
+    made = stamp(command, started, describe_device(device)).plain()
+    path = paths.latency(replication.scale_name)
+    write_json(path, validate(Latencies, {**how, "models": models, "origin": made}, path).plain())
 
 
 def plan(replication: Replication, as_json: bool) -> str:
