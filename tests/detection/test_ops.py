@@ -16,15 +16,6 @@ ops.install()
 import mmcv  # noqa: E402
 import mmcv.ops  # noqa: E402
 
-
-@pytest.fixture(autouse=True)
-def _mmdet_scope():
-    """A training in the same process may have chosen another default registry."""
-    from mmengine.registry import init_default_scope
-
-    init_default_scope("mmdet")
-
-
 pytestmark = pytest.mark.skipif(ops.describe().startswith("mmcv"), reason="a compiled mmcv is installed")
 
 

@@ -278,7 +278,8 @@ def _with_models(kind: type[Model], **more: Any) -> type[Model]:
     return create_model(own.__name__, __base__=own, __doc__=kind.__doc__, models=models, **more)
 
 
-DETECTOR_OVERRIDES = {name: _with_models(kind) for name, kind in DETECTORS.items()}
+_OVERRIDES = {kind: _with_models(kind) for kind in dict.fromkeys(DETECTORS.values())}  # one for detectors alike
+DETECTOR_OVERRIDES = {name: _OVERRIDES[kind] for name, kind in DETECTORS.items()}
 _FIELDS: dict[str, Any] = {
     name.replace("-", "_"): (kind | None, Field(None, alias=name, description=f"settings of {name}"))
     for name, kind in DETECTOR_OVERRIDES.items()

@@ -217,15 +217,15 @@ def _runs_of(
     params.check_overrides(row.settings, task.recipe, path, (at, "settings"), detector)
     _check_names(row.settings, [], f"{place}.settings.")
     if not task.trained:
-        _resolve(Classification, row, task.recipe, merge(recipe, row.settings), place)
+        _resolve(Classification, row, merge(recipe, row.settings), place)
         return []
     if detector is None:
         if "/" in row.run:
             raise ValueError(f"found {row.run!r}, expected a name without '/'")
-        classifier = _resolve(Classification, row, task, merge(recipe, scale[task], row.settings), place)
+        classifier = _resolve(Classification, row, merge(recipe, scale[task], row.settings), place)
         return [Run(task, row.run, row.model, classifier)]
     merged = _of_detector(detector, row.model, recipe, scale[task], row.settings)
-    settings = _resolve(DETECTORS[detector], row, task, merged, place)
+    settings = _resolve(DETECTORS[detector], row, merged, place)
     start = Row(label=row.model, run=row.model)
     first = _runs_of(Task.CLASSIFICATION, start, recipes, scale, place)[0]
     return [first, Run(task, row.run, row.model, settings, detector, first.id)]
@@ -246,7 +246,7 @@ def paper_detector(detector: str, model: str) -> Detection:
     """Return the recipe's settings of a detector with a backbone such as `sge-resnet50`."""
     row, path = Row(label=model, run=f"{detector}/{model}", model=model), params.PARAMS / "recipes/detection.yaml"
     merged = _of_detector(detector, model, params.load_recipe(Task.DETECTION))
-    return _resolve(DETECTORS[detector], row, Task.DETECTION, merged, f"{path}: {model}")
+    return _resolve(DETECTORS[detector], row, merged, f"{path}: {model}")
 
 
 def network(model: str, settings: Overrides) -> Network:
@@ -259,7 +259,7 @@ def _own_attention(model: str, settings: Overrides) -> dict[str, Any]:
     return {name: settings["attention"].get(name, {})} if name else {}
 
 
-def _resolve(kind: type[M], row: Row, task: Task, merged: Overrides, place: str) -> M:
+def _resolve(kind: type[M], row: Row, merged: Overrides, place: str) -> M:
     """Return the final settings of a row; InputError if they do not fit together."""
     path, _, at = place.partition(": ")
     attention = _own_attention(row.model, merged)
