@@ -2,7 +2,7 @@
 # changed with `--config scale=smoke seeds=3`.
 from snakemake.utils import min_version
 
-min_version("9.0")
+min_version("9.27")
 
 
 report: "workflow/report/workflow.rst"
@@ -29,18 +29,17 @@ rule prepare:
 
 rule classify:
     input:
-        WORKFLOW.trainings(Task.CLASSIFICATION),
+        records(MADE.trainings(Task.CLASSIFICATION)),
 
 
 rule detect:
     input:
-        WORKFLOW.trainings(Task.DETECTION),
+        records(MADE.trainings(Task.DETECTION)),
 
 
 rule evaluate:
     input:
-        WORKFLOW.evaluations(),
-        RESULTS / "complexity.json",
+        records(MADE.measurements()),
 
 
 onstart:
@@ -49,11 +48,5 @@ onstart:
     make_folders()
 
 
-onsuccess:
-    record_jobs()
-    record_with_dvc()
-
-
 onerror:
-    record_jobs()
     report_partially()

@@ -20,6 +20,7 @@ def test_doctor_tells_on_one_screen(project, capsys):
         "mmcv runs on",
         "demo (chosen): classification data not prepared yet",
         "smoke:",
+        "no report yet, 0 MiB used",
     ):
         assert expected in text
     assert lines[-1] == "ready: snakemake --cores all"

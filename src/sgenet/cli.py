@@ -14,10 +14,10 @@ from sgenet import errors
 from sgenet.config import paths
 from sgenet.config.tasks import TASKS
 from sgenet.errors import InputError
-from sgenet.runtime import fork_server, processes
+from sgenet.runtime import fork_server, processes, user
 
 if TYPE_CHECKING:
-    from sgenet.config.runs import Replication
+    from sgenet.config.runs import Replication, Run
 
 _FORKED = ("train", "evaluate", "activations", "complexity", "latency")  # steps that import torch
 
@@ -34,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # from mmengine, not relevant to users
     for name in ("OMP_DYNAMIC", "OMP_THREAD_LIMIT"):  # with fewer threads than expected, torch waits forever
         os.environ.pop(name, None)
+    user.stand_in()
     processes.stop_on_signals()
     processes.end_with_workflow()
     logging.raiseExceptions = False  # no traceback if a library cannot write its log to a full disk
@@ -97,6 +98,25 @@ def _plan(options: argparse.Namespace) -> None:
     print(steps.plan(replication, options.json))
 
 
+def _status(options: argparse.Namespace) -> None:
+    replication = _load(options)
+    from sgenet.pipeline.status import survey
+    from sgenet.pipeline.status_text import to_text
+
+    status = survey(replication)
+    print(status.to_json() if options.json else to_text(status))
+
+
+def _prune(options: argparse.Namespace) -> None:
+    replication = _load(options)
+    from sgenet.pipeline import prune
+
+    scale, unused = replication.scale_name, prune.find_unused(replication)
+    if options.yes:
+        unused = prune.remove_unused(unused, scale)
+    print(prune.to_text(unused, scale, removed=options.yes))
+
+
 def _prepare(options: argparse.Namespace) -> None:
     replication = _load(options)
     from sgenet.pipeline import steps
@@ -108,17 +128,26 @@ def _train(options: argparse.Namespace) -> None:
     replication = _load(options)
     from sgenet.pipeline import steps
 
-    steps.train(replication, replication.run(options.run), options.seed)
+    steps.train(replication, _run(replication, options), options.seed)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
     replication = _load(options)
+    if options.released and options.sets:
+        raise InputError("evaluate: --set: found with --released, expected only one of them")
     from sgenet.pipeline import steps
 
     if options.released:
         steps.evaluate_released(replication, replication.run(options.run))
     else:
-        steps.evaluate(replication, replication.run(options.run), options.seed)
+        steps.evaluate(replication, _run(replication, options), options.seed)
+
+
+def _run(replication: "Replication", options: argparse.Namespace) -> "Run":
+    """Return the run of a step, with the settings of --set."""
+    from sgenet.config import tries
+
+    return tries.change(replication.run(options.run), options.sets)
 
 
 def _activations(options: argparse.Namespace) -> None:
@@ -187,7 +216,7 @@ def _load(options: argparse.Namespace) -> "Replication":
     chosen = tables.split() if tables else None
     if getattr(options, "tables", None) is not None:
         chosen = options.tables.split(",")
-    return load_replication(options.scale, int(seeds) if seeds else None, chosen)
+    return load_replication(options.scale, int(seeds) if seeds else None, chosen, os.environ.get("SGENET_CODE") or None)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -199,10 +228,26 @@ def _parser() -> argparse.ArgumentParser:
     of_run = argparse.ArgumentParser(add_help=False, parents=[scaled])
     of_run.add_argument("run", help="such as classification/sge-resnet50 or detection/retinanet/sge-resnet50")
     of_run.add_argument("--seed", type=_whole, default=0)
+    of_run.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="sets",
+        metavar="KEY=VALUE",
+        help="change a setting, such as optimizer.lr=0.01, for a try with results of its own; may be repeated",
+    )
     plan = steps.add_parser("plan", parents=[scaled], help="estimate the cost of a replication before it starts")
     plan.set_defaults(function=_plan)
     plan.add_argument("--tables", metavar="A,B", help="files in params/tables/ (default: as in params/pipeline.yaml)")
     plan.add_argument("--json", action="store_true", help="print JSON")
+    status = steps.add_parser("status", parents=[scaled], help="print what is done, stale, missing, failed or running")
+    status.set_defaults(function=_status)
+    status.add_argument("--json", action="store_true", help="print JSON")
+    prune = steps.add_parser(
+        "prune", parents=[scaled], help="list what the present parameters do not use, or remove it"
+    )
+    prune.set_defaults(function=_prune)
+    prune.add_argument("--yes", action="store_true", help="remove it")
     prepare = steps.add_parser("prepare", parents=[scaled], help="prepare and check the data of a task")
     prepare.set_defaults(function=_prepare)
     prepare.add_argument("task", choices=[task.value for task in TASKS])

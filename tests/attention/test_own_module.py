@@ -17,8 +17,8 @@ from sgenet.config.runs import load_replication
 from sgenet.errors import InputError
 from sgenet.models.resnet import create_resnet
 from sgenet.report import build
-from sgenet.runtime.files import write_json
 from sgenet.training.resume import read_history
+from support.results import write_counts
 
 DOCUMENT = Path(__file__).parents[2] / "docs/own-module.md"
 TABLE = Path("params/tables/imagenet.yaml")
@@ -62,7 +62,7 @@ def test_the_module_trains_and_stands_in_the_report(blocks):
     trained = paths.training("smoke", "classification/eca-resnet50", 0)
     assert len(read_history(trained / "history.csv")) == 2
     run = next(run for run in replication.full_size() if run.model == "eca-resnet50")
-    write_json(paths.complexity("smoke"), {run.id: count_full_size(run.model, run.network, backbone=False)})
+    write_counts(replication, {run.id: count_full_size(run.model, run.network, backbone=False)})
     build(replication)
     rows = json.loads((paths.report("smoke") / "comparison.json").read_text())["tables"][0]["rows"]
     assert rows[-1]["label"] == "ECA-ResNet50"

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from sgenet.config.plain_yaml import read_yaml
 from sgenet.errors import InputError
@@ -49,6 +50,39 @@ def test_plain_values_are_read(read, text):
     assert read(text) == TAKEN[text]
 
 
+NUMBERS = {  # of YAML 1.2's core schema, as written by DVC and others, and of YAML 1.1, whose reading has precedence
+    "1e-5": 1e-5, "1E5": 1e5, "1.e+3": 1e3, "1.5e3": 1.5e3, ".5": 0.5, "+.5": 0.5, "-.5e1": -5.0, "-2e0": -2.0,
+    "0o17": 15, "017": 15, "0b11": 3, "1_000": 1000, "1:30": 90, "1.0e-3": 1e-3, "-.inf": float("-inf"),
+}  # fmt: skip
+TEXTS = ["08", "1e", "e5", "1e5x", "0o8", "0o", "1_0e5", ".e5", "+", ".", "1.2.3", "'1e5'", "x1e5", "1e-5 m"]
+
+
+@pytest.mark.parametrize("text", NUMBERS)
+def test_numbers_of_yaml_1_1_and_1_2_are_read(read, text):
+    assert repr(read(f"a: {text}")["a"]) == repr(NUMBERS[text])
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_text_that_resembles_a_number_remains_text(read, text):
+    assert read(f"a: {text}")["a"] == text.strip("'")
+
+
+def test_values_of_yaml_1_1_are_read_as_before(read):
+    """Compared with PyYAML on words that its patterns of numbers tell apart."""
+    words = [sign + a + b + c for sign in ("", "-", "+") for a in ("0", "7", "0x1", "1_0", "012", "0b1")
+             for b in ("", ".", ".5", ":30", "_") for c in ("", "e+3", "e-3", "_")]  # fmt: skip
+    numbers = [word for word in words if not isinstance(yaml.safe_load(word), str)]
+    assert len(numbers) > 100
+    assert [repr(read(word)) for word in numbers] == [repr(yaml.safe_load(word)) for word in numbers]
+
+
+def test_a_learning_rate_that_dvc_has_set_is_a_number(read):
+    """DVC changes parameters with the YAML 1.2 of ruamel.yaml."""
+    from dvc.utils.serialize import dumps_yaml
+
+    assert read(dumps_yaml({"lr": 1e-5, "other": 1e22})) == {"lr": 1e-5, "other": 1e22}
+
+
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{new}: &{new} [{', '.join([f'*{old}'] * 10)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
 )
@@ -66,8 +100,13 @@ REFUSED = [
     ("a: 2001-99-99", "reads as a timestamp"),
     ("a: =", "reads as a value"),
     ("a: 0b_", "contains a number that cannot be read"),
+    ("a: " + "1" * 9999 + "e5", "found a number of 10001 characters"),
+    ("a: 0o" + "7" * 9999, "found a number of 10001 characters"),
+    ("a: " + "1" * 10**6, "found a number of 1000000 characters"),
+    ("1e5: 2", "a key that YAML reads as float"),
     ("a: 0x" + "f" * 9999, "found a number of 10001 characters"),
     ("a: " + "1:" * 5000 + "1", "found a number of 10001 characters"),
+    ("a: 1e" + "5" * 9999, "found a number of 10001 characters"),
     ("a: 1\nyes: 2", "line 2: found a key that YAML reads as bool, expected text"),
     ("1: 2", "a key that YAML reads as int"),
     ("2001-12-14: 2", "a key that YAML reads as timestamp"),

@@ -1,6 +1,9 @@
 """What params/ asks for: merging, resolution, and one clear sentence for whatever is wrong with it."""
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from sgenet.cli import main
 from sgenet.config.params import merge
@@ -68,6 +71,52 @@ def test_full_size_settings_leave_the_scale_out(project):
     assert plain["complexity/sk-resnet101"] == "complexity/resnet101" and len(plain) == 12
 
 
+def test_a_run_is_found_in_a_table_that_was_not_chosen(project):
+    everything, chosen = load_replication("demo"), load_replication("demo", tables=["ablation-init"])
+    detector = "detection/cascade-rcnn/resnet101"
+    assert detector not in chosen.runs
+    assert chosen.run(detector) == everything.run(detector)
+    start = chosen.run(detector).starts_from
+    assert start not in chosen.runs and chosen.run(start) == everything.run(start)
+
+
+def test_a_chosen_table_decides_over_one_that_was_not_chosen(project):
+    project(LOGS, lambda table: table["rows"][0].update(settings={"epochs": 7}))
+    run_id = "classification/" + yaml.safe_load(Path(LOGS).read_text())["rows"][0]["run"]
+    assert load_replication("demo", tables=["imagenet"]).run(run_id).settings.epochs != 7
+    assert load_replication("demo", tables=["author-logs"]).run(run_id).settings.epochs == 7
+    with pytest.raises(InputError, match=r"different settings in params/tables/author-logs.yaml and .*coco-"):
+        load_replication("demo", tables=["ablation-init"]).run(run_id)
+
+
+def test_an_invalid_table_that_was_not_chosen_matters_to_no_run_of_another(project):
+    Path("params/tables/mine.yaml").write_text("rows: [")
+    replication = load_replication("demo", tables=["ablation-init"])
+    assert replication.run("classification/resnet101").model == "resnet101"
+    with pytest.raises(
+        InputError, match=r"did you mean classification/sge-resnet50\?; .*skipped: params/tables/mine.yaml: "
+    ):
+        replication.run("classification/sge-resnet5")
+
+
+@pytest.mark.parametrize(
+    ("unknown", "meant"),
+    [
+        ("classification/sge-resnet5", "did you mean classification/sge-resnet50?"),
+        ("classifications/sge-resnet101", "did you mean classification/sge-resnet101?"),
+        ("resnet101", "did you mean classification/resnet101?"),
+        ("retinanet/sge-resnet50", "did you mean detection/retinanet/sge-resnet50?"),
+        ("detection/retinanet/sge-resnet05", "did you mean detection/retinanet/sge-resnet50?"),
+        ("classification/mine", "expected <task>/<run>, with the `run` of a row there"),
+        ("", "expected <task>/<run>, with the `run` of a row there"),
+    ],
+)
+def test_the_nearest_run_is_suggested(project, unknown, meant):
+    with pytest.raises(InputError) as error:
+        load_replication("demo", tables=["ablation-init"]).run(unknown)
+    assert str(error.value) == f"run: found {unknown!r}, no such run in params/tables/; {meant}"
+
+
 def _set(*keys, to):
     def change(value):
         for key in keys[:-1]:
@@ -81,9 +130,13 @@ BAD = [
     (
         PIPELINE,
         _set("scale", to="dmo"),
-        r"pipeline.yaml or the command line: scale: found 'dmo', expected one of demo, paper, smoke, subset",
+        r"pipeline.yaml or the command line: scale: found 'dmo', no such file in params/scales/; did you mean demo\?",
     ),
-    (PIPELINE, _set("tables", to=["imagnet"]), r"tables: found 'imagnet', expected one of ablation-groups"),
+    (
+        PIPELINE,
+        _set("tables", to=["imagnet"]),
+        r"tables: found 'imagnet', no such file in params/tables/; did you mean imagenet\?",
+    ),
     (PIPELINE, _set("seeds", to="three"), r"params/pipeline.yaml: seeds: found 'three', expected an integer"),
     (PIPELINE, _set("seeds", to=0), r"params/pipeline.yaml: seeds: found 0, expected at least 1"),
     (PIPELINE, _set("sedes", to=1), r"params/pipeline.yaml: sedes: unknown key, did you mean seeds\?"),
@@ -129,7 +182,7 @@ BAD = [
 
 BAD += [
     (PIPELINE, _set("scale", to=float("nan")), r"pipeline.yaml: scale: found nan, expected a finite number"),
-    (PIPELINE, lambda value: value.update({1: 1}), r"line 18: found a key that YAML reads as int, expected text"),
+    (PIPELINE, lambda value: value.update({1: 1}), r"line 19: found a key that YAML reads as int, expected text"),
     (PIPELINE, _set("seeds", to=2.0), r"pipeline.yaml: seeds: found 2.0, expected an integer"),
     (PIPELINE, _set("seeds", to=10**9), r"pipeline.yaml: seeds: found 1000000000, expected at most 1000"),
     (PIPELINE, _set("seeds", to=10**20), r"pipeline.yaml: seeds: found 1000.*, expected a number up to 9.*e.15"),
@@ -252,7 +305,11 @@ def test_unreadable_files_are_told_in_one_sentence(project, tmp_path, text, sent
 
 def test_unknown_run_and_wrong_folder(project, tmp_path, monkeypatch, capsys):
     assert main(["train", "classification/resnet51"]) == 2
-    assert "found 'classification/resnet51', expected one of classification/bam-resnet101" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert (
+        "run: found 'classification/resnet51', no such run in params/tables/; did you mean classification/res" in error
+    )
+    assert error.count("\n") == 1 and len(error) < 150
     monkeypatch.chdir("/")
     assert main(["report"]) == 2
     assert "found no params/pipeline.yaml" in capsys.readouterr().err

@@ -13,6 +13,7 @@ import pytest
 
 from sgenet.config import paths
 from sgenet.config.runs import TASKS, load_replication
+from sgenet.provenance.identity import Artifacts
 from sgenet.report import build
 from sgenet.report.figures.activations import read_activations
 from sgenet.report.figures.curves import by_run, run_panel
@@ -43,10 +44,13 @@ def left(tmp_path_factory, request):
         spread = {"value": 1.5, "low": 1.4, "high": 1.6}
         latency = {"input": [64, 64], "threads": 1, "rounds": 2, "models": {"complexity/resnet50": {"latency": spread}}}
         origin = {"command": "sgenet latency", "device": "a clock", "finished": "2026-03-04T05:06:07+00:00"}
+        artifacts = Artifacts(replication)
+        origin = make.record(artifacts, artifacts.latency()) | origin
         make.write(paths.latency("demo"), latency | {"origin": origin})
         for run in (*CLASSIFIERS, *DETECTORS):
             result = json.loads(make.metrics_path(run).read_text())
-            make.write(paths.training("demo", run, 0) / "training.json", result["origin"]["train"])
+            times = json.loads(make.metrics_path(run).with_name("timing.json").read_text())["train"]
+            make.write(paths.training("demo", run, 0) / "training.json", result["origin"]["train"] | times)
         for run in DETECTORS:
             found = [make.detection(number, 1 + number % 2, 0.9) for number in range(10, 19)]
             make.write(paths.evaluation("demo", run, 0) / "detections.json", found)
@@ -164,7 +168,7 @@ def test_every_reader_of_the_report(repository, documents, form):
             for metric in names[run.id]:
                 assert value_interval(run, metric, 0.95) is None or run.by_seed
         draw_precision_recall(replication, found)
-        problems += [read_activations(replication)[1], read_detections(replication, found)[1]]
+        problems += [read_activations(Artifacts(replication))[1], read_detections(replication, found)[1]]
         for task in TASKS:
             rows, bad = read_histories(replication, task)
             problems += [*bad, read_manifest("demo", task)[1]]

@@ -11,7 +11,7 @@ from sgenet.config import paths
 from sgenet.config.runs import load_replication
 from sgenet.errors import InputError
 from sgenet.pipeline import plan
-from sgenet.runtime.files import write_json
+from sgenet.runtime.files import write_json, write_text
 
 MEASURED = {"device": "cpu", "wanted": "cpu", "name": "a processor", "networks": 2, "steps": 3, "ways": []}
 
@@ -45,9 +45,17 @@ def rows(made):
 def finish(replication, run, seed, *, evaluated=False, **settings):
     """Leave the record of a finished training, and of its evaluation."""
     record = {"command": "sgenet train", "settings": {**run.identity, **settings}, "data": {"fingerprint": "f"}}
-    write_json(paths.training(replication.scale_name, run.id, seed) / "training.json", record)
+    folder = paths.training(replication.scale_name, run.id, seed)
+    write_json(folder / "training.json", record)
+    for name in ("history.csv", *run.task.weights):
+        write_text(folder / name, "")
     if evaluated:
-        write_json(paths.evaluation(replication.scale_name, run.id, seed) / "metrics.json", {})
+        for path in paths.evaluated_files(replication.scale_name, run.id, seed).values():
+            write_text(path, "")
+        evaluation = {"command": "sgenet evaluate", "settings": {}, "data": {"fingerprint": "f"}}
+        metrics = paths.evaluation(replication.scale_name, run.id, seed) / "metrics.json"
+        write_json(metrics, {"origin": {"train": record, "evaluate": evaluation}})
+        metrics.with_name("timing.json").write_text("{}")
 
 
 def test_hours_and_bytes_are_the_closed_form(project):
@@ -69,8 +77,11 @@ def test_hours_and_bytes_are_the_closed_form(project):
     weights = 1000 * sum(classifiers) * (2 + 1)
     detections = sum(classifiers) * 12 * 100 * plan.BOX
     assert made["disk"] | {"free": 0} == {
-        "weights": weights, "detections": detections, "cache": weights + detections, "checkpoint": 3000, "free": 0,
+        "weights": weights, "detections": detections, "cache": weights + detections, "checkpoint": 3000,
+        "used": 0, "free": 0,
     }  # fmt: skip
+    assert plain["training_seconds"] == pytest.approx(plain["training_hours"] * 3600 / 3)  # of one seed
+    assert detector["evaluation_seconds"] == pytest.approx(12 * 0.25)
 
 
 def test_runs_of_a_model_are_one_kind_of_work(project):
@@ -113,13 +124,11 @@ def test_trainings_that_are_done_are_not_counted(project):
 
 
 @pytest.mark.parametrize("training", [[], {}, {"settings": {}}, {"settings": {}, "data": {}}, {"data": "x"}, None])
-def test_a_training_that_tells_nothing_is_told_of(project, training):
+def test_a_training_that_tells_nothing_is_repeated(project, training):
     replication = load_replication("smoke", 1, ["ablation-groups"])
     path = paths.training("smoke", "classification/sge-resnet50", 0) / "training.json"
     write_json(path, training)
-    write_json(paths.evaluation("smoke", "classification/sge-resnet50", 0) / "metrics.json", {})
-    with pytest.raises(InputError, match="training.json: .*; expected a file written by `sgenet train`"):
-        plan.remaining(replication)
+    assert replication.run("classification/sge-resnet50") in plan.remaining(replication)
 
 
 @pytest.mark.parametrize(
@@ -192,6 +201,7 @@ def test_real_calibration_covers_every_run(project, capsys):
     # What an SGE starts from costs nothing: its runs share a measurement.
     assert made["measured"]["networks"] < made["total"]["runs"]
     assert made["disk"]["weights"] > 0 and made["disk"]["checkpoint"] > 0
+    assert json.loads(paths.plan("smoke").read_text()) == made
 
 
 @pytest.mark.parametrize(
@@ -209,6 +219,14 @@ def test_a_cpu_is_timed_on_fewer_pixels(batch, size, device, least, expected):
 
     assert timed_shape(batch, size, device, least) == expected
     assert device == "cuda" or math.prod(expected) <= CPU_PIXELS
+
+
+def test_plan_states_what_the_scale_uses(project):
+    for folder, count in (("data", 3), ("results", 4), (".resume", 5)):
+        write_text(f"{folder}/smoke/a/file", "x" * count * 2**20)
+        write_text(f"{folder}/demo/file", "x")
+    made = make(load_replication("smoke", 1, ["ablation-groups"]))
+    assert made["disk"]["used"] == 12 * 2**20 and "12 MiB used by this scale now" in plan.to_text(made)
 
 
 def test_plan_calls_itself_an_estimate(project):

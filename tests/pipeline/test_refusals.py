@@ -19,9 +19,7 @@ from sgenet.data.coco_format import BOXES, read_annotations
 from sgenet.data.packed import PackedImages
 from sgenet.errors import InputError
 from sgenet.models import load_classifier
-from sgenet.models.resnet import create_resnet
-from sgenet.training.resume import newest_checkpoint, resume_folder
-from sgenet.weights.checkpoints import save_weights
+from sgenet.training.resume import newest_checkpoint
 
 SOURCE = Path(__file__).parents[2] / "src/sgenet"
 
@@ -83,7 +81,7 @@ def test_a_checkpoint_to_continue_from(evil, tmp_path, monkeypatch):
     import hashlib
 
     monkeypatch.chdir(tmp_path)
-    folder = resume_folder("classification/resnet18", "smoke", 0, {}, "f")
+    folder = paths.resume_folder("smoke", "classification/resnet18", 0, "identity", "cpu", None)
     folder.mkdir(parents=True)
     file = folder / f"epoch-0003-{hashlib.sha256(evil).hexdigest()}.pth"  # its checksum is right
     file.write_bytes(evil)
@@ -124,7 +122,8 @@ def test_the_source_calls_nothing_that_runs_what_a_file_holds():
 
 DETECTION = """
 from sgenet.cli import main
-for step in ("prepare detection", "train detection/retinanet/resnet18", "evaluate detection/retinanet/resnet18"):
+for step in ("prepare classification", "train classification/resnet18",
+             "prepare detection", "train detection/retinanet/resnet18", "evaluate detection/retinanet/resnet18"):
     assert main([*step.split(), "--scale", "smoke"]) == 0, step
 """
 
@@ -135,8 +134,6 @@ def test_a_detector_is_prepared_trained_and_evaluated_without_unpickling(project
     project("params/tables/coco-retinanet.yaml", lambda table: table.update(rows=[row]))
     project("params/pipeline.yaml", lambda value: value.update(tables=["coco-retinanet"]))
     project("params/claims.yaml", lambda value: value.update(claims=[]))
-    weights = paths.training("smoke", "classification/resnet18", 0) / "best.safetensors"
-    save_weights(create_resnet("resnet18", width=8, num_classes=10), weights)
     environment, log = unpickled
     environment |= {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1", "WANDB_MODE": "disabled", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(

@@ -1,8 +1,9 @@
 """What the rules ask of a replication, without Snakemake."""
 
-import json
+import os
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,10 +11,10 @@ import pytest
 
 from sgenet.config import paths
 from sgenet.config.tasks import Task
-from sgenet.data.manifest import Manifest, SplitCounts
 from sgenet.errors import InputError
-from sgenet.pipeline.workflow import canonical, load_workflow, logged
+from sgenet.pipeline.workflow import load_workflow, logged
 from sgenet.runtime.files import write_json
+from sgenet.runtime.processes import LAUNCHED
 
 
 @pytest.fixture
@@ -22,40 +23,67 @@ def workflow(project):
 
 
 def test_every_run_and_seed_is_trained_and_evaluated(workflow):
-    runs = workflow.replication.runs.values()
-    of_task = {task: [run for run in runs if run.task is task] for task in (Task.CLASSIFICATION, Task.DETECTION)}
-    for task, members in of_task.items():
-        assert members and len(workflow.trainings(task)) == 2 * len(members)
-    files = workflow.evaluations()
-    assert len(files) == len(set(files)) == 6 * len(of_task[Task.CLASSIFICATION]) + 8 * len(of_task[Task.DETECTION]) + 1
-    assert paths.activations("smoke") in files and paths.latency("smoke") not in files  # no table of complexity
-    assert len(workflow.networks()) == len(runs) and workflow.networks(timed=True) == []
+    runs, made = workflow.replication.runs.values(), workflow.artifacts
+    for task in (Task.CLASSIFICATION, Task.DETECTION):
+        members = [run for run in runs if run.task is task]
+        assert members and len(list(made.trainings(task))) == 2 * len(members)
+    records = [artifact.record for artifact in made.measurements()]
+    assert len(records) == len(set(records)) == 2 * len(runs) + 2
+    assert paths.activations("smoke") in records and paths.latency("smoke") not in records  # no table of complexity
 
 
-def test_a_detector_starts_from_its_classifier_of_the_same_seed(workflow):
-    start = workflow.start_of(SimpleNamespace(name="retinanet/sge-resnet50", seed="1"))
-    assert start == Path("results/smoke/classification/sge-resnet50/seed-1/best.safetensors")
+def test_what_is_missing_is_asked_for_with_what_it_reads(workflow):
+    wildcards = SimpleNamespace(name="retinanet/sge-resnet50", seed="1")
+    request = workflow.training(Task.DETECTION, wildcards)
+    assert request.due and request.asked.read_text().startswith("missing\n")
+    assert request.reads == [Path("results/smoke/classification/sge-resnet50/seed-1/best.safetensors")]
+    names = [path.name for path in workflow.evaluation(Task.DETECTION, wildcards).reads]
+    assert names == ["training.json", "last.safetensors", "history.csv"]
 
 
-def test_parameters_of_the_test_are_not_those_of_the_training(workflow):
-    wildcards = SimpleNamespace(name="retinanet/sge-resnet50")
-    settings, test = workflow.settings(Task.DETECTION)(wildcards), workflow.test_settings(wildcards)
-    assert "score_threshold" in test and "score_threshold" not in settings
-    assert json.loads(settings)["starts_from"] == "classification/sge-resnet50"
+def test_the_file_that_asks_is_newer_than_files_of_the_future(workflow):
+    artifact = workflow.artifacts.complexity()
+    write_json(artifact.record, {})
+    os.utime(artifact.record, (4e9, 4e9))
+    assert workflow.request(artifact).asked.stat().st_mtime > 4e9
 
 
-def test_the_fingerprint_is_that_of_the_manifest_now(workflow):
-    of = workflow.fingerprint(Task.CLASSIFICATION)
-    assert of(None) is None
-    splits = {split: SplitCounts(images=1) for split in ("train", "val")}
-    made = {"task": Task.CLASSIFICATION, "source": "embedded", "settings": {}, "classes": ["a"], "files": []}
-    manifest = Manifest(fingerprint="f1", splits=splits, **made)
-    write_json(paths.manifest("smoke", "classification"), manifest.plain())
-    assert of(None) == "f1"
+def test_a_process_of_one_job_judges_nothing(project):
+    workflow = load_workflow({"scale": "smoke", "tables": "coco-retinanet"}, judge=False)
+    request = workflow.training(Task.DETECTION, SimpleNamespace(name="retinanet/sge-resnet50", seed="0"))
+    assert not request.due and request.reads and not request.asked.exists()
 
 
-def test_the_order_of_keys_does_not_count():
-    assert canonical({"a": 1, "b": {"c": 2, "d": 3}}) == canonical({"b": {"d": 3, "c": 2}, "a": 1})
+def test_a_forced_training_repeats_what_follows(project):
+    forced = load_workflow({"scale": "smoke", "tables": "coco-retinanet"}, lambda: {"train_classifier"})
+    detector = forced.replication.run("detection/retinanet/sge-resnet50")
+    made = forced.artifacts
+    assert forced.due(made.evaluation(detector, 0)) == "missing"
+    for artifact in (made.training(detector, 0), made.evaluation(forced.replication.run(detector.starts_from), 0)):
+        forced.artifacts.due = lambda _: None  # as if all were current
+        assert "is forced" in forced.due(artifact)
+
+
+@pytest.mark.parametrize("rule", ["evaluate_classifier", "evaluate_detector", "activations", "complexity"])
+def test_a_forced_measurement_repeats_the_report(project, rule):
+    forced = load_workflow({"scale": "smoke", "tables": "coco-retinanet"}, lambda: {rule})
+    forced.artifacts.due = lambda _: None  # as if all were current
+    assert forced.report().asked.read_text().splitlines()[0].endswith("is forced")
+
+
+def test_a_step_has_none_of_the_variables_of_a_launcher_that_started_the_workflow(workflow, monkeypatch):
+    """Compared with what torchrun sets, which is more than what makes a process a rank."""
+    kept = {"TORCH_NCCL_ASYNC_ERROR_HANDLING", "OMP_NUM_THREADS"}  # settings, also of users
+    for name in LAUNCHED:
+        monkeypatch.delenv(name, raising=False)
+    names = "compgen -e"  # of the exported variables
+    before = subprocess.run(["bash", "-c", names], capture_output=True, text=True, check=True).stdout.split()
+    shell = f"set -euo pipefail; {names}; echo ---; {workflow.prefix} {names}"  # the options as Snakemake's
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--no-python", "bash", "-c", shell]
+    done = subprocess.run(torchrun, capture_output=True, text=True, timeout=120, check=True)
+    launched, step = (set(part.split()) - set(before) - kept for part in done.stdout.split("---"))
+    assert {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "TORCHELASTIC_RUN_ID"} <= launched
+    assert step == {"SGENET_SEEDS", "SGENET_TABLES", "SGENET_CODE"}
 
 
 def test_a_step_logs_its_output_and_its_exit_status(tmp_path):
@@ -69,10 +97,14 @@ def test_a_step_logs_its_output_and_its_exit_status(tmp_path):
 @pytest.mark.parametrize(
     ("chosen", "sentence"),
     [
-        ({"sclae": "smoke"}, "--config: unknown key sclae, expected scale, seeds or tables"),
-        ({"scale": "dmo"}, "scale: found 'dmo', expected one of demo, paper, smoke, subset"),
+        ({"sclae": "smoke"}, "--config: unknown key sclae, expected scale, seeds, tables or code"),
+        ({"scale": "dmo"}, "scale: found 'dmo', no such file in params/scales/; did you mean demo"),
+        ({"code": "srict"}, "code: found 'srict', expected "),
         ({"seeds": 0}, "command line: seeds: found 0, expected at least 1"),
-        ({"tables": "imagenet,imagnet"}, "tables: found 'imagnet', expected one of"),
+        (
+            {"tables": "imagenet,imagnet"},
+            "tables: found 'imagnet', no such file in params/tables/; did you mean imagenet",
+        ),
     ],
 )
 def test_bad_choices_are_refused_in_one_sentence(project, chosen, sentence):

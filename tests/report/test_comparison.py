@@ -222,9 +222,9 @@ def test_bad_counts(replication: Replication) -> None:
 def test_incomplete_counts(replication: Replication, key: str, bad: Any, sentence: str) -> None:
     path = paths.complexity("demo")
     value = json.loads(path.read_text())
-    value[SGE][key] = bad
+    value["models"][SGE][key] = bad
     make.write(path, value)
-    assert build(replication) == [f"{path}: {SGE}.{key}: {sentence}"]
+    assert build(replication) == [f"{path}: models.{SGE}.{key}: {sentence}"]
 
 
 def test_a_history_with_a_formula_for_a_column(replication: Replication) -> None:

@@ -9,7 +9,7 @@ import pytest
 from sgenet.cli import main
 from sgenet.config import paths
 from sgenet.config.runs import Replication
-from sgenet.report.failures import read_failure
+from sgenet.pipeline.failures import read_failure
 from sgenet.report.pages import _environment
 from sgenet.report.results import count_missing, read_found
 from support import results as make

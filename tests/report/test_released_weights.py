@@ -1,5 +1,6 @@
 """Released weights in the report: beside the trained value, and only of the present run, scale and data."""
 
+import hashlib
 from pathlib import Path
 
 from sgenet.config import paths
@@ -17,13 +18,15 @@ def test_released_weights_stand_beside_the_training(repository: Path) -> None:
     make.make_results(replication)
     path = paths.released_files("demo", SGE)["metrics"]
     assert build(replication) == [] and cell(0, 1, "top1")["released"] is None
-    origin = {"command": "sgenet evaluate --released", "data": {"fingerprint": "f1"}}
-    weights = {"path": "data/released/sge-resnet50.safetensors", "sha256": "5e" * 32}
+    settings = replication.runs[SGE].settings.plain()
+    origin = {"command": "sgenet evaluate --released", "settings": settings, "data": {"fingerprint": "f1"}}
+    digest = hashlib.sha256(b"weights").hexdigest()
+    weights = {"path": "data/released/sge-resnet50.safetensors", "sha256": digest}
     value = {"metrics": {"top1": 77.5, "top5": 93.75, "images": 400}, "weights": weights, "origin": origin}
     value |= {"run": SGE, "scale": "demo"}
     make.write(path, value)
     assert build(replication) == []
-    assert cell(0, 1, "top1")["released"] == {"value": 77.5, "sha256": "5e" * 32}
+    assert cell(0, 1, "top1")["released"] == {"value": 77.5, "sha256": digest}
     assert cell(0, 1, "top5")["released"]["value"] == 93.75 and cell(0, 1, "params")["released"] is None
     assert cell(0, 0, "top1")["released"] is None and cell(0, 1, "top1")["reproduced"]["value"] == 70
     page = Path("reports/demo/index.html").read_text()
@@ -36,8 +39,10 @@ def test_released_weights_stand_beside_the_training(repository: Path) -> None:
         make.write(path, value | {key: other})
         assert build(replication) == [f"{path}: {key}: found {other!r}, expected {value[key]!r}"]
     make.write(path, value | {"origin": origin | {"data": {"fingerprint": "f0"}}})
-    assert build(replication) == [
-        f"{path}: data fingerprint: found 'f0', expected the present data's 'f1': measure it again"
-    ]
+    again = f"`sgenet evaluate {SGE} --released --scale demo` makes it again"
+    assert build(replication) == [f"{path}: made on other data: fingerprint 'f0', now 'f1'; {again}"]
+    make.write(path, value)
+    make.write(paths.released("sge-resnet50"), "other weights")
+    assert build(replication) == [f"{path}: made from other weights; {again}"]
     paths.released("sge-resnet50").unlink()  # what is gone is not shown
     assert build(replication) == []

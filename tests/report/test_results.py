@@ -43,9 +43,11 @@ def change_data(run: str, seed: int, *steps: str) -> None:
 def test_results_on_other_data_are_not_used(replication: Replication) -> None:
     change_data(SGE, 0, "train", "evaluate")
     told = build(replication)
-    assert told[0].startswith(f"{make.metrics_path(SGE)}: made on other data: fingerprint 'f2', now 'f1'; run the same")
-    assert told[1:] == [
-        f"{make.metrics_path(RETINA)}: starts from {SGE}, which is outdated; run the same command again"
+    why, again = "made on other data: fingerprint 'f2', now 'f1'", "snakemake --cores all"
+    assert told == [
+        f"{make.metrics_path(SGE)}: {why}; `{again} {make.metrics_path(SGE)}` makes it again",
+        f"{make.metrics_path(RETINA)}: it starts from {SGE}, which is outdated: {why}; "
+        f"`{again} {make.metrics_path(RETINA)}` makes it again",
     ]
     assert [cell(0, row, "top1")["verdict"] for row in (0, 1)] == ["baseline", "not run"]
 
@@ -81,8 +83,9 @@ def test_results_of_other_settings_are_not_used(replication: Replication) -> Non
     change_scale(classification={"epochs": epochs + 1, "optimizer": {"weight_decay": 0.25}})
     changed = load_replication()
     told = build(changed)
-    made = f"made with other settings: epochs {epochs}, now {epochs + 1}; run the same command again to make it anew"
-    assert told[:2] == [f"{make.metrics_path(run)}: {made}" for run in (BASE, SGE)]
+    made = f"made with other settings: epochs {epochs}, now {epochs + 1}"
+    again = [f"`snakemake --cores all {make.metrics_path(run)}` makes it again" for run in (BASE, SGE)]
+    assert told[:2] == [f"{make.metrics_path(run)}: {made}; {how}" for run, how in zip((BASE, SGE), again, strict=True)]
     assert len(told) == 4 and all("which is outdated" in problem for problem in told[2:])  # the detectors start there
     assert cell(0, 1, "top1")["verdict"] == "not run" and cell(0, 1, "top1")["reproduced"] is None
     assert count_missing(changed)[0] == 4 + count_missing(replication)[0]

@@ -10,6 +10,7 @@ import pytest
 from sgenet.config import paths
 from sgenet.config.runs import Replication, load_replication
 from sgenet.evaluation.matches import Matches
+from sgenet.provenance.identity import Artifacts
 from sgenet.report import build
 from support import results as make
 
@@ -26,11 +27,13 @@ def whole(project: Any) -> Replication:
         counts[run.id] = {"model": run.model, "params": 25557032, "gflops": 4.121924, "macs": 4116329472}
         counts[run.id] |= {"input": [224, 224], "part": "network"}
     counts["complexity/sk-resnet50"]["gflops"] = 4.186862
-    make.write(paths.complexity("demo"), counts)
+    make.write_counts(replication, counts)
     models = {run_id: {"model": run_id, "latency": SPREAD} for run_id in counts if run_id.startswith("complexity/")}
     for run_id in replication.plain_of():
         models[run_id]["latency_ratio"] = {"value": 1.25, "low": 1.2, "high": 1.31}
     origin = {"command": "sgenet latency --scale demo", "device": "a clock", "finished": "2026-03-04T05:06:07+00:00"}
+    artifacts = Artifacts(replication)
+    origin = make.record(artifacts, artifacts.latency()) | origin
     how = {"input": [128, 128], "threads": 1, "rounds": 5, "batch": 1}
     make.write(paths.latency("demo"), how | {"models": models, "origin": origin})
     return replication
@@ -89,7 +92,7 @@ def test_complexity(whole: Replication) -> None:
     [
         ({"models": []}, "latency.json: models: found [], expected a mapping"),
         ({"rounds": None}, "latency.json: rounds: found None, expected an integer"),
-        ({"origin": {"command": "x", "device": "y"}}, "latency.json: origin.finished: missing"),
+        ({"origin": {"finished": None}}, "latency.json: origin.finished: found None, expected text"),
         ({"models": {"complexity/resnet50": {}}}, "models.complexity/resnet50.latency: missing"),
         (
             {"models": {"complexity/resnet50": {"latency": SPREAD | {"low": -1}}}},
@@ -99,7 +102,8 @@ def test_complexity(whole: Replication) -> None:
 )
 def test_bad_latency_is_told(whole: Replication, change: dict[str, Any], sentence: str) -> None:
     value = json.loads(paths.latency("demo").read_text())
-    make.write(paths.latency("demo"), value | change)
+    origin = value["origin"] | change.get("origin", {})
+    make.write(paths.latency("demo"), value | change | {"origin": origin})
     (problem,) = build(whole)
     assert sentence in problem
     assert "a clock" not in text() and rows("complexity")["ResNet50"]["params"]["reproduced"]

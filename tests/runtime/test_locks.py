@@ -45,6 +45,15 @@ def test_a_lock_names_its_process_and_is_released_when_that_is_killed(tmp_path):
     locks.release(locks.acquire(tmp_path / "lock", "it"))
 
 
+def test_to_ask_whether_a_file_is_locked_takes_no_lock(tmp_path):
+    assert not locks.is_locked(tmp_path / "lock") and not (tmp_path / "lock").exists()
+    with locks.lock(tmp_path / "lock", "it"):
+        assert locks.is_locked(tmp_path / "lock")
+    assert not locks.is_locked(tmp_path / "lock")
+    with locks.lock(tmp_path / "lock", "it"):
+        pass
+
+
 def test_a_fork_does_not_inherit_a_lock(tmp_path):
     def find():
         return len(locks._held), os.path.exists(f"/proc/self/fd/{lock}")

@@ -115,7 +115,7 @@ def processes_in(folder: Path) -> list[psutil.Process]:
 
 def junk(folder: Path) -> Iterator[Path]:
     """Temporary files, and files that a finished run no longer needs."""
-    kept = {".gitignore", ".snakemake_timestamp", ".made.json"}
+    kept = {".gitignore", ".snakemake_timestamp"}
     for name in ("data", "results", "reports", "logs", "params"):
         yield from (path for path in (folder / name).rglob(".*") if path.name not in kept)
     yield from (path for path in (folder / ".resume").rglob("*") if path.is_file())

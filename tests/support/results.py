@@ -14,6 +14,8 @@ from sgenet.config import paths
 from sgenet.config.runs import FIGURES_RUN, TASKS, FullSize, Replication, Run, load_replication
 from sgenet.evaluation.coco_eval import AP_METRICS, METRICS, ap
 from sgenet.evaluation.matches import Matches
+from sgenet.provenance.artifacts import Artifact
+from sgenet.provenance.identity import Artifacts
 from sgenet.runtime.files import atomic_path
 from support.history import make_history
 
@@ -175,18 +177,33 @@ def make_results(replication: Replication, images: int = IMAGES) -> None:
         counts[run.id] = count(run)
         for seed in replication.seeds:
             make_run(scale, run.id, seed, images, skill=0.6 + 0.1 * ("sge" in run.model) + 0.01 * seed, asked=run)
-    write(paths.complexity(scale), counts)
+    write_counts(replication, counts)
     for task in TASKS:
         write(paths.manifest(scale, task), manifest(task, images))
         noise = np.random.default_rng(0).integers(0, 255, (60, 240, 3), dtype=np.uint8)
         Image.fromarray(noise).save(paths.manifest(scale, task).with_suffix(".png"))
 
 
+def write_counts(replication: Replication, counts: dict[str, Any]) -> None:
+    """Write complexity.json with these counts."""
+    artifacts = Artifacts(replication)
+    write(
+        paths.complexity(replication.scale_name),
+        {"models": counts, "origin": record(artifacts, artifacts.complexity())},
+    )
+
+
+def record(artifacts: Artifacts, artifact: Artifact) -> dict[str, Any]:
+    """What a step records of a current artifact that needs no data."""
+    settings, identity = artifact.settings, artifacts.identity(artifact).plain()
+    return {"command": artifact.command, "settings": settings, "identity": identity}
+
+
 def manifest(task: str, images: int = IMAGES) -> dict[str, Any]:
     """The manifest of a task's made-up data."""
     split: dict[str, Any] = {"images": images}
     made: dict[str, Any] = {"task": task, "source": "embedded", "fingerprint": "f1", "files": []}
-    made |= {"settings": {"seed": 0}}
+    made |= {"settings": load_replication().scale.data.of(task).plain()}
     if task == "detection":
         split |= {"objects": 3 * images, "per_size": {"small": images, "large": 2 * images}}
         made |= {"category_ids": [1, 2], "masks": True, "area_limits": [150, 400]}
@@ -290,6 +307,9 @@ def make_matches(images: int, skill: float, categories: int = 3) -> Matches:
 
 def activations() -> dict[str, Any]:
     """A made-up measurement of three groups; nothing here was measured."""
+    data = {"source": "embedded", "fingerprint": "f1"}
+    settings = load_replication("demo").scale.figures.plain()
+    measurement = {"command": "sgenet activations --scale demo", "settings": settings, "data": data}
     image = {"index": 7, "class": "<seven>", "pixels": "data:image/webp;base64,AAAA"}
     image |= {"before": [[[0, 8], [4, 2]]], "after": [[[0, 4], [1, 1]]]}
     return {
@@ -319,7 +339,7 @@ def activations() -> dict[str, Any]:
             "background_length_change": ESTIMATE,
             "background_over_foreground_change": ESTIMATE,
         },
-        "origin": {"train": {}, "activations": {"command": "sgenet activations --scale demo"}},
+        "origin": {"train": {}, "activations": measurement},
     }
 
 

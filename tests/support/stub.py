@@ -2,7 +2,8 @@
 
 What a step would compute is made up from what decides it (settings, seed, data, starting weights), so that results
 differ where these differ and are equal where they are equal. All else is `sgenet`'s own: arguments, parameters, checks
-of inputs, provenance, the report. A learning rate above HIGHEST_RATE diverges. An epoch takes EPOCH seconds.
+of inputs, provenance, the report. A learning rate above HIGHEST_RATE diverges. An epoch takes EPOCH seconds. Each step
+that succeeds adds its arguments as a line to the file that the environment variable JOURNAL names, if it is set.
 """
 
 import hashlib
@@ -17,17 +18,20 @@ from types import ModuleType
 from typing import Any
 
 from sgenet import cli
-from sgenet.config import paths
 from sgenet.config.runs import Replication, Run
 from sgenet.data.manifest import Manifest, read_manifest
 from sgenet.data.splits import Source
 from sgenet.errors import InputError
 from sgenet.pipeline import steps
-from sgenet.provenance.origin import origin, stamp
+from sgenet.provenance.identity import Artifacts
+from sgenet.provenance.origin import Making
+from sgenet.provenance.records import write_record
+from sgenet.provenance.results import Complexity
 from sgenet.runtime.files import to_json, write_json, write_text
 from support.history import make_history
 
 STORE = "SGENET_STUB_STORE"  # environment variable: folder of embedded data that were prepared before
+JOURNAL = "SGENET_STUB_JOURNAL"  # environment variable: file with a line for each step that succeeded
 DEVICE = "a stub"
 HIGHEST_RATE = 1e3
 EPOCH = 0.01
@@ -45,7 +49,11 @@ def main() -> int:
     for task in ("classification", "detection"):
         _replace(f"sgenet.{task}.evaluate", evaluate=evaluate, evaluate_weights=evaluate_weights)
     _replace("sgenet.classification.activations", measure=measure_activations)
-    return cli.main()
+    status = cli.main()
+    if status == 0 and JOURNAL in os.environ:
+        with open(os.environ[JOURNAL], "a", encoding="utf-8") as file:
+            file.write(" ".join(sys.argv[1:]) + "\n")
+    return status
 
 
 def _replace(module: str, **functions: Any) -> None:
@@ -79,10 +87,11 @@ def make_data(folder: Path, settings: Source, *more: Any) -> Manifest:
 
 def train(replication: Replication, run: Run, seed: int) -> None:
     """Weights are a digest of what decides them."""
-    started, scale = time.monotonic(), replication.scale_name
+    artifacts = Artifacts(replication)
     manifest = steps._manifest(replication, run.task)
-    start = steps._starting_weights(replication, run, seed)
-    settings, output = run.identity, paths.training(scale, run.id, seed)
+    start = steps._starting_weights(artifacts, run, seed)
+    making = Making.of(artifacts, artifacts.training(run, seed))
+    settings, output = run.identity, making.artifact.record.parent
     weights = _digest(settings, seed, manifest.fingerprint, start and start.read_text())
     if settings["optimizer"]["lr"] > HIGHEST_RATE:
         raise InputError(f"{run.id}: the loss is nan in epoch 1, iteration 1; expected finite numbers")
@@ -93,9 +102,8 @@ def train(replication: Replication, run: Run, seed: int) -> None:
     for name in ("best", "last") if run.detector is None else ("last",):
         write_text(output / f"{name}.safetensors", weights)
     write_text(output / "history.csv", make_history(metrics, settings["epochs"], _skill(weights)))
-    command = f"sgenet train {run.id} --scale {scale} --seed {seed}"
-    made = origin(command, settings, manifest.origin, started, DEVICE).model_copy(update={"devices": 1})
-    write_json(output / "training.json", made.plain())
+    made = making.provenance(DEVICE, manifest.origin).model_copy(update={"devices": 1})
+    write_record(making.artifact, made.plain())
 
 
 def _skill(weights: str) -> float:
@@ -131,13 +139,17 @@ def complexity(replication: Replication) -> None:
     """One count for every network."""
     from support import results
 
+    artifacts = Artifacts(replication)
+    making = Making.of(artifacts, artifacts.complexity())
     counts = {run.id: results.count(run) for run in replication.full_size()}
-    write_json(paths.complexity(replication.scale_name), counts)
+    made = making.measured().without_times()
+    write_record(making.artifact, Complexity.model_validate({"models": counts, "origin": made}).plain())
 
 
 def latency(replication: Replication) -> None:
     """One time for every network."""
-    started, settings = time.monotonic(), replication.scale.latency
+    artifacts, settings = Artifacts(replication), replication.scale.latency
+    making = Making.of(artifacts, artifacts.latency())
     spread = {"value": 1.5, "low": 1.4, "high": 1.6}
     models = {
         run.id: {"model": run.model, "latency": spread} | ({"latency_ratio": spread} if of else {})
@@ -145,10 +157,10 @@ def latency(replication: Replication) -> None:
         if run.task == "complexity"
         for of in [replication.plain_of().get(run.id)]
     }
-    size, command = settings.image_size, f"sgenet latency --scale {replication.scale_name}"
+    size = settings.image_size
     how = {"input": [size, size], "batch": 1, "threads": 1, "rounds": settings.rounds}
-    made = stamp(command, started, DEVICE).plain()
-    write_json(paths.latency(replication.scale_name), {**how, "models": models, "origin": made})
+    made = making.measured(DEVICE).plain()
+    write_record(making.artifact, {**how, "models": models, "origin": made})
 
 
 def make_environment(folder: Path) -> Path:

@@ -14,7 +14,7 @@ from sgenet.classification.classifier import Classifier
 from sgenet.cli import main
 from sgenet.config import paths
 from sgenet.errors import InputError
-from sgenet.training import batches, resume
+from sgenet.training import batches
 from sgenet.training.step_hooks import SeedHook
 from support.faults import forked, sgenet
 
@@ -67,7 +67,7 @@ def train(whole, tmp_path, monkeypatch):
 
 def check_checkpoint():
     """That of the first epoch is there and holds finite numbers."""
-    (path,) = resume.RESUME.rglob("epoch-*.pth")
+    (path,) = paths.RESUME.rglob("epoch-*.pth")
     assert path.name.startswith("epoch-0001-")
     state = torch.load(path, weights_only=True)["model"]
     assert all(value.isfinite().all() for value in state.values())

@@ -164,7 +164,11 @@ def test_steps_write_whole_results_with_their_origin(replication, run_id, capsys
     output = paths.evaluation("smoke", run.id, 0)
     result = read_json(output / "metrics.json")
     training, times = result["origin"]["train"], read_json(output / "timing.json")
-    assert training | times["train"] == read_json(paths.training("smoke", run.id, 0) / "training.json")
+    made = read_json(paths.training("smoke", run.id, 0) / "training.json")
+    identity = made.pop("identity")
+    assert training | times["train"] == made
+    assert result["origin"]["evaluate"]["identity"]["inputs"] == {"training": identity["digest"]}
+    assert identity["files"].keys() == set(run.task.weights)
     for step in ("train", "evaluate"):  # what equal runs do not share stands beside the metrics
         assert times[step].keys() == {"seconds", "peak_memory_mib", "finished"}
         assert not times[step].keys() & result["origin"][step].keys()
@@ -172,9 +176,10 @@ def test_steps_write_whole_results_with_their_origin(replication, run_id, capsys
     assert training["data"]["fingerprint"] == read_json(paths.manifest("smoke", run.task))["fingerprint"]
     assert "epoch 2/2" in capsys.readouterr().out
     run = _with(run, epochs=3)
-    with pytest.raises(InputError, match="training.json: settings.epochs: found 2, expected 3: train .* again"):
+    told = "training.json: made with other settings: epochs 2, now 3; expected a current one from `sgenet train "
+    with pytest.raises(InputError, match=told):
         steps.evaluate(replication, run, 0)
-    assert not list(resume.RESUME.glob("*/*/*"))
+    assert not list(paths.RESUME.glob("*/*/*"))
     history = resume.read_history(paths.training("smoke", run.id, 0) / "history.csv")
     assert [row["epoch"] for row in history] == [1, 2] and all(row["seconds"] > 0 for row in history)
     if run.task == "classification":

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 
 import pytest
@@ -20,7 +21,7 @@ def checkout(new_checkout):
 
 def test_bad_parameters_stop_snakemake_before_anything_runs(checkout):
     output = checkout("snakemake", "--config", "scale=dmo", status=1)
-    assert "scale: found 'dmo', expected one of demo, paper, smoke, subset" in output
+    assert "scale: found 'dmo', no such file in params/scales/; did you mean demo?" in output
     assert "Traceback" not in output
     assert "unknown key sclae" in checkout("snakemake", "--config", "sclae=smoke", status=1)
     assert not (checkout.folder / "results").exists()
@@ -127,4 +128,189 @@ def test_without_dvc_git_stays_clean_and_the_first_dvc_repro_makes_nothing_again
     output = checkout("dvc", "repro")
     assert output.count("Running stage") == 5
     assert checkout.jobs(output).keys() <= {"detect", "total"}  # a target without files, where no table has a detector
+    checkout.nothing_to_do()
+
+
+def test_outside_git_snakemake_works_and_dvc_after_its_configuration(new_checkout, replicated):
+    """In a copy of the files without git's; docs/dvc.md has the command that configures DVC."""
+    checkout = new_checkout(replicated)
+    shutil.rmtree(checkout.folder / ".git")
+    checkout.environment["GIT_CEILING_DIRECTORIES"] = str(checkout.folder.parent)
+    checkout.edit("params/pipeline.yaml", lambda value: value["report"].update(confidence=0.9))
+    output = checkout("snakemake")
+    assert checkout.jobs(output) == {"report": 1, "all": 1, "total": 2}
+    assert not re.search("error|fatal|warning|not a git repository|dvc", output, re.IGNORECASE)
+    assert "is not a git repository" in checkout("dvc", "repro", status=255)
+    (command,) = re.findall(r"^dvc config .*no_scm.*$", (checkout.folder / "docs/dvc.md").read_text(), re.M)
+    checkout(*command.split())
+    assert re.findall(r"Running stage '(\w+)'", checkout("dvc", "repro")) == ["report"]
+    checkout.edit("params/pipeline.yaml", lambda value: value["report"].update(confidence=0.8))
+    checkout("snakemake")
+    assert "up to date" in checkout("dvc", "status")
+
+
+RUN = "classification/sge-resnet50-no-norm"  # whose learning rate changes
+
+
+def change_rate(checkout, rate):
+    """Change the learning rate of the second of two runs."""
+    path = "params/tables/ablation-normalization.yaml"
+    checkout.edit(path, lambda value: value["rows"][1]["settings"].update(optimizer={"lr": rate}))
+
+
+def rates(checkout, scale="smoke"):
+    """The learning rates that the training and the evaluation of that run were made with."""
+    results = checkout.folder / "results" / scale
+    trained = json.loads((results / RUN / "seed-0/training.json").read_text())
+    evaluated = json.loads((results / "evaluation" / RUN / "seed-0/metrics.json").read_text())["origin"]["train"]
+    return [record["settings"]["optimizer"]["lr"] for record in (trained, evaluated)]
+
+
+def to_make(checkout, *options):
+    """Jobs of a dry run, by rule, without targets."""
+    jobs = checkout.jobs(checkout("snakemake", "--dry-run", "--quiet", "rules", *options))
+    return {rule: count for rule, count in jobs.items() if rule not in ("all", "total")}
+
+
+OF_ONE_RUN = {"train_classifier": 1, "evaluate_classifier": 1, "report": 1}
+PARTS = [
+    *(["--omit-from", rule] for rule in ("report", "evaluate_classifier", "train_classifier")),
+    *(["--until", "train_classifier"], ["--batch", "report=1/2"]),
+]
+
+
+@pytest.mark.parametrize("options", PARTS, ids=" ".join)
+def test_a_workflow_that_runs_in_part_ties_no_old_result_to_new_parameters(new_checkout, replicated, options):
+    checkout = new_checkout(replicated)
+    change_rate(checkout, 0.02)
+    checkout("snakemake", *options)
+    changed, trained = json.loads(checkout("dvc", "status", "--json")), rates(checkout)
+    assert "report" in changed
+    assert "evaluate" in changed or trained == [0.02, 0.02]
+    assert "classify" in changed or trained[0] == 0.02
+    checkout("dvc", "repro")
+    assert rates(checkout) == [0.02, 0.02]
+    checkout.nothing_to_do()
+
+
+def test_a_dry_run_leaves_dvc_lock_as_it_is(new_checkout, replicated):
+    checkout = new_checkout(replicated)
+    change_rate(checkout, 0.02)
+    lock = (checkout.folder / "dvc.lock").read_bytes()
+    for options in ([], ["--rerun-triggers", "mtime"]):
+        assert to_make(checkout, *options) == OF_ONE_RUN
+        assert (checkout.folder / "dvc.lock").read_bytes() == lock
+    checkout("dvc", "repro")
+    assert rates(checkout) == [0.02, 0.02]
+
+
+def test_two_scales_in_turn(new_checkout, replicated):
+    checkout = new_checkout(replicated)
+    shutil.copy(checkout.folder / "params/scales/smoke.yaml", checkout.folder / "params/scales/other.yaml")
+    checkout.edit("params/scales/other.yaml", lambda value: value["classification"].update(epochs=1))
+
+    def choose(scale):
+        checkout.edit("params/pipeline.yaml", lambda value: value.update(scale=scale))
+
+    choose("other")
+    assert checkout("snakemake").count("train classification/") == 2
+    checkout.nothing_to_do()
+    choose("smoke")
+    assert to_make(checkout) == {}
+    checkout("snakemake")
+    checkout.nothing_to_do()
+    change_rate(checkout, 0.02)
+    checkout("dvc", "repro")
+    assert rates(checkout) == [0.02, 0.02] and rates(checkout, "other") != [0.02, 0.02]
+    choose("other")
+    assert to_make(checkout) == OF_ONE_RUN
+    checkout("dvc", "repro")
+    assert rates(checkout, "other") == [0.02, 0.02]
+    checkout.nothing_to_do()
+
+
+def test_a_parameter_that_decides_no_result_is_in_the_report_of_both_entry_points(new_checkout, replicated):
+    checkout = new_checkout(replicated)
+    checkout.edit("params/scales/smoke.yaml", lambda value: value["classification"].update(drop_last=True))  # as before
+    assert to_make(checkout) == {"report": 1}
+    assert checkout.jobs(checkout("dvc", "repro"))["report"] == 1
+    checkout.nothing_to_do()
+
+
+def test_more_seeds_and_fewer_again(new_checkout, replicated):
+    checkout = new_checkout(replicated)
+    for entry, seeds, trained in (("snakemake", 2, 2), ("dvc repro", 1, 0), ("snakemake", 2, 0)):
+        checkout.edit("params/pipeline.yaml", lambda value, seeds=seeds: value.update(seeds=seeds))
+        assert to_make(checkout).get("train_classifier", 0) == trained
+        assert checkout(*entry.split()).count("train classification/") == trained
+        checkout.nothing_to_do()
+
+
+@pytest.mark.parametrize("entry", ["snakemake", "dvc repro"])
+def test_a_run_that_was_trained_by_hand_is_trained_again_when_its_rate_changes(new_checkout, replicated, entry):
+    checkout = new_checkout(replicated)
+    checkout("sgenet", "train", RUN)
+    checkout("snakemake")
+    change_rate(checkout, 0.02)
+    assert to_make(checkout) == OF_ONE_RUN
+    checkout(*entry.split())
+    assert rates(checkout) == [0.02, 0.02]
+    checkout.nothing_to_do()
+
+
+def test_the_report_names_results_by_hand_that_are_outdated_and_a_command_that_updates_them(new_checkout, replicated):
+    checkout = new_checkout(replicated)
+    checkout("sgenet", "train", RUN)
+    checkout("sgenet", "evaluate", RUN)
+    change_rate(checkout, 0.02)
+    output = checkout("sgenet", "report", "--partial", status=1)
+    (command,) = set(re.findall(r"lr 0.005, now 0.02; `([^`]+)` makes it again", output))
+    checkout(*shlex.split(command))
+    assert rates(checkout) == [0.02, 0.02]
+    checkout("sgenet", "report")
+    checkout("dvc", "repro")
+    checkout.nothing_to_do()
+
+
+def test_an_attention_module_that_is_edited_retrains_its_rows_alone(new_checkout, replicated):
+    checkout = new_checkout(replicated)
+    checkout.environment["PYTHONPATH"] = str(checkout.folder / "src")
+    table = "params/tables/ablation-normalization.yaml"
+    checkout.edit(table, lambda value: value["rows"].append({"label": "without attention", "run": "resnet50"}))
+    assert checkout.jobs(checkout("snakemake"))["train_classifier"] == 1
+
+    def add(file, line):
+        with open(checkout.folder / "src/sgenet" / file, "a") as source:
+            source.write(f"\n{line}\n")
+
+    add("attention/sge.py", "# a comment")
+    add("attention/se.py", "VERSION = 2")
+    assert to_make(checkout) == {}
+    add("classification/train.py", "VERSION = 2")
+    assert to_make(checkout) == {"report": 1}
+    add("attention/sge.py", "VERSION = 2")
+    own = {"train_classifier": 2, "evaluate_classifier": 2, "activations": 1, "complexity": 1, "report": 1}
+    assert to_make(checkout) == own
+    output = checkout("dvc", "repro")
+    assert set(re.findall(r"train classification/(\S+), seed 0", output)) == {"sge-resnet50", "sge-resnet50-no-norm"}
+    checkout.nothing_to_do()
+
+
+def test_results_of_version_0_1_are_accepted(new_checkout, undisturbed):
+    checkout = new_checkout(undisturbed)
+
+    def without_identity(value):
+        if isinstance(value, list):
+            return [without_identity(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        return {key: without_identity(each) for key, each in value.items() if key != "identity"}
+
+    for folder in ("data/smoke", "results/smoke"):
+        for path in (checkout.folder / folder).rglob("*.json"):
+            value = json.loads(path.read_text())
+            path.write_text(json.dumps(value["models"] if path.name == "complexity.json" else without_identity(value)))
+    assert to_make(checkout).keys() <= {"complexity", "report"}
+    output = checkout("dvc", "repro")
+    assert "train classification" not in output and "train detection" not in output
     checkout.nothing_to_do()

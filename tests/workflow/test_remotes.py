@@ -111,9 +111,12 @@ def test_a_change_after_a_pull_makes_again_what_it_touches_and_a_checkout_brings
 
 def test_files_that_are_not_what_they_are_told_to_be_are_made_again(clone):
     clone("dvc", "pull")
-    for name in ("complexity.json", "evaluation/classification/sge-resnet50/seed-0/metrics.json"):
-        with open(clone.folder / "results/smoke" / name, "a") as file:
-            file.write(" ")
+    numbers = {"complexity.json": "gflops", "evaluation/classification/sge-resnet50/seed-0/metrics.json": "top5"}
+    for name, number in numbers.items():
+        path = clone.folder / "results/smoke" / name
+        other = re.sub(rf'"{number}": [0-9.]+', f'"{number}": 99.0', path.read_text(), count=1)
+        path.unlink()  # DVC may have linked it
+        path.write_text(other)
     assert to_make(clone) == ["complexity", "evaluate_classifier", "report"]
 
 

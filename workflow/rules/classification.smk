@@ -1,6 +1,10 @@
+from functools import partial
+
+
 rule train_classifier:
     input:
-        manifest=manifest_of("classification"),
+        request(partial(WORKFLOW.training, Task.CLASSIFICATION), Task.CLASSIFICATION),
+        manifest=ancient(DATA / "classification.json"),
         data=ancient(DATA / "classification"),
     output:
         **paths.trained_files(SCALE, "classification/{name}", "{seed}"),
@@ -13,8 +17,6 @@ rule train_classifier:
         gpu=WORKFLOW.gpus * DEVICES,
     params:
         scale=SCALE,
-        data=WORKFLOW.fingerprint(Task.CLASSIFICATION),
-        settings=WORKFLOW.settings(Task.CLASSIFICATION),
     message:
         "train classification/{wildcards.name}, seed {wildcards.seed}"
     shell:
@@ -25,7 +27,7 @@ rule train_classifier:
 
 rule evaluate_classifier:
     input:
-        **paths.trained_files(SCALE, "classification/{name}", "{seed}"),
+        request(partial(WORKFLOW.evaluation, Task.CLASSIFICATION), Task.CLASSIFICATION),
         manifest=ancient(DATA / "classification.json"),
         data=ancient(DATA / "classification"),
     output:
@@ -49,9 +51,10 @@ rule evaluate_classifier:
 
 rule evaluate_released:
     input:
-        manifest=manifest_of("classification"),
+        request(WORKFLOW.released, Task.CLASSIFICATION),
+        manifest=ancient(DATA / "classification.json"),
         data=ancient(DATA / "classification"),
-        weights=str(paths.released("{name}")),
+        weights=ancient(str(paths.released("{name}"))),
     output:
         **paths.released_files(SCALE, "classification/{name}"),
     log:
@@ -63,8 +66,6 @@ rule evaluate_released:
         gpu=WORKFLOW.gpus,
     params:
         scale=SCALE,
-        data=WORKFLOW.fingerprint(Task.CLASSIFICATION),
-        settings=WORKFLOW.released_settings,
     message:
         "evaluate the released weights of {wildcards.name}"
     shell:
@@ -75,7 +76,9 @@ rule evaluate_released:
 
 rule activations:
     input:
-        **paths.trained_files(SCALE, FIGURES_RUN, 0),
+        request(
+            lambda wildcards: WORKFLOW.request(MADE.activations()), Task.CLASSIFICATION
+        ),
         manifest=ancient(DATA / "classification.json"),
         data=ancient(DATA / "classification"),
     output:
@@ -89,7 +92,6 @@ rule activations:
         gpu=WORKFLOW.gpus,
     params:
         scale=SCALE,
-        figures=canonical(REPLICATION.scale.figures.plain()),
     message:
         f"measure activations before and after SGE, {FIGURES_RUN}, seed 0"
     shell:

@@ -10,18 +10,20 @@ from sgenet.config import paths
 from sgenet.config.runs import FIGURES_RUN
 from sgenet.config.tasks import TASKS, Task
 from sgenet.errors import InputError
-from sgenet.pipeline import adopt
-from sgenet.pipeline.workflow import canonical, load_workflow, logged
-from sgenet.runtime import fork_server, processes
+from sgenet.pipeline.workflow import load_workflow, logged
+from sgenet.runtime import fork_server, processes, user
 
 try:
-    WORKFLOW = load_workflow(config)
-    if workflow.is_main_process:  # before Snakemake looks at what exists
-        adopt.adopt(WORKFLOW.scale)
+    WORKFLOW = load_workflow(
+        config,
+        lambda: workflow.dag_settings.forcerun,
+        judge=workflow.is_main_process,
+    )
 except (InputError, OSError) as error:
     raise WorkflowError(errors.explain(error) or str(error)) from None
 
 REPLICATION, SCALE = WORKFLOW.replication, WORKFLOW.scale
+MADE = WORKFLOW.artifacts
 DATA, RESULTS = Path("data", SCALE), Path("results", SCALE)
 DEVICES = REPLICATION.scale.devices  # of one training
 
@@ -34,11 +36,25 @@ wildcard_constraints:
     seed=r"\d+",
 
 
-def manifest_of(task):
-    """The manifest of a task's data, a checkpoint: what is trained depends on its fingerprint."""
-    return lambda wildcards: ancient(
-        checkpoints.prepare_data.get(task=task).output.manifest
-    )
+def request(asked, *tasks):
+    """The inputs of the rule of an artifact, known once the data of these tasks are prepared.
+
+    The first is the only one whose time counts. The others count as changed only where the artifact is due: Snakemake
+    does not look at what follows a job that runs, unless it reads something that counts.
+    """
+
+    def of(wildcards):
+        for task in tasks:
+            checkpoints.prepare_data.get(task=task)
+        found = asked(wildcards)
+        return [found.asked, *(found.reads if found.due else map(ancient, found.reads))]
+
+    return of
+
+
+def records(artifacts):
+    """The files that are there when artifacts are made."""
+    return [artifact.record for artifact in artifacts]
 
 
 def reported(files):
@@ -54,6 +70,7 @@ def reported(files):
     return {**files, "metrics": shown}
 
 
+user.stand_in()
 # Steps end when this process has ended.
 os.environ[processes.WORKFLOW] = f"{socket.gethostname()}:{os.getpid()}"
 # On the CPU, steps of this workflow are forks of one process that has imported what they need.

@@ -1,6 +1,8 @@
 # Real data are no input here: `sgenet prepare` itself finds what changed in them. A checkpoint, because the fingerprint of
 # the data decides what is trained: data that were moved or checked again re-run no training.
 checkpoint prepare_data:
+    input:
+        request(lambda wildcards: WORKFLOW.request(MADE.data(Task(wildcards.task)))),
     output:
         manifest=DATA / "{task}.json",
         sheet=report(
@@ -18,7 +20,6 @@ checkpoint prepare_data:
     threads: workflow.cores
     params:
         scale=SCALE,
-        settings=WORKFLOW.data_settings,
     message:
         "prepare the data for {wildcards.task}"
     shell:

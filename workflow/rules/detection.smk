@@ -1,8 +1,8 @@
 rule train_detector:
     input:
-        manifest=manifest_of("detection"),
+        request(partial(WORKFLOW.training, Task.DETECTION), *TASKS),
+        manifest=ancient(DATA / "detection.json"),
         data=ancient(DATA / "detection"),
-        start=WORKFLOW.start_of,
     output:
         **paths.trained_files(SCALE, "detection/{name}", "{seed}"),
     log:
@@ -14,8 +14,6 @@ rule train_detector:
         gpu=WORKFLOW.gpus * DEVICES,
     params:
         scale=SCALE,
-        data=WORKFLOW.fingerprint(Task.DETECTION),
-        settings=WORKFLOW.settings(Task.DETECTION),
     message:
         "train detection/{wildcards.name}, seed {wildcards.seed}"
     shell:
@@ -26,7 +24,7 @@ rule train_detector:
 
 rule evaluate_detector:
     input:
-        **paths.trained_files(SCALE, "detection/{name}", "{seed}"),
+        request(partial(WORKFLOW.evaluation, Task.DETECTION), *TASKS),
         manifest=ancient(DATA / "detection.json"),
         data=ancient(DATA / "detection"),
     output:
@@ -40,8 +38,6 @@ rule evaluate_detector:
         gpu=WORKFLOW.gpus,
     params:
         scale=SCALE,
-        settings=WORKFLOW.test_settings,
-        area_limits=WORKFLOW.area_limits(),
     message:
         "evaluate detection/{wildcards.name}, seed {wildcards.seed}"
     shell:

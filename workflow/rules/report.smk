@@ -1,4 +1,6 @@
 rule complexity:
+    input:
+        request(lambda wildcards: WORKFLOW.request(MADE.complexity())),
     output:
         report(
             RESULTS / "complexity.json",
@@ -12,7 +14,6 @@ rule complexity:
         "../../environment.yml"
     params:
         scale=SCALE,
-        models=WORKFLOW.networks(),
     message:
         "count parameters and operations of the full-size models"
     shell:
@@ -20,6 +21,8 @@ rule complexity:
 
 
 rule latency:
+    input:
+        request(lambda wildcards: WORKFLOW.request(MADE.latency())),
     output:
         paths.latency(SCALE),
     log:
@@ -32,36 +35,20 @@ rule latency:
         gpu=WORKFLOW.gpus,
     params:
         scale=SCALE,
-        how=canonical(
-            REPLICATION.scale.model_dump(include={"latency", "threads", "device"})
-        ),
-        models=WORKFLOW.networks(timed=True),
-        against=canonical(REPLICATION.plain_of()),
     message:
         "time the full-size models"
     shell:
         logged("sgenet latency --scale {params.scale:q}")
 
 
-# Made by this rule alone: a page that was built from a part of the results, after a failure or by hand, does not count.
-REPORT_COMPLETE = paths.log(SCALE, "report").with_suffix(".complete")
-
-
 rule report:
     input:
-        WORKFLOW.evaluations(),
-        complexity=rules.complexity.output,
-        data=expand(
-            DATA / "{task}.{kind}", task=REPLICATION.tasks, kind=["json", "png"]
+        request(lambda wildcards: WORKFLOW.report(), *REPLICATION.tasks),
+        data=ancient(
+            expand(
+                DATA / "{task}.{kind}", task=REPLICATION.tasks, kind=["json", "png"]
+            )
         ),
-        histories=[
-            path.with_name(paths.HISTORY)
-            for task in TASKS
-            for path in WORKFLOW.trainings(task)
-        ],
-        tables=[f"params/tables/{table.id}.yaml" for table in REPLICATION.tables],
-        sources="params/sources.yaml",
-        claims="params/claims.yaml",
     output:
         page=report(
             f"reports/{SCALE}/index.html",
@@ -100,20 +87,12 @@ rule report:
             for table in REPLICATION.tables
             for kind in ["csv", "md", "tex"]
         ],
-        complete=touch(REPORT_COMPLETE),
     log:
         paths.log(SCALE, "report"),
     conda:
         "../../environment.yml"
     params:
         scale=SCALE,
-        report=canonical(REPLICATION.pipeline.report.plain()),
-        seeds=REPLICATION.pipeline.seeds,
-        # functions, since Snakemake takes {words} in a text for wildcards
-        description=lambda wildcards: REPLICATION.scale.description,
-        known=lambda wildcards: sorted(
-            path.stem for path in Path("params/tables").glob("*.yaml")
-        ),
     message:
         "build reports/{SCALE}/index.html"
     shell:

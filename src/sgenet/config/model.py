@@ -150,10 +150,15 @@ def _unit(number: int, kind: str) -> str:
 
 
 def hint(unknown: str, known: Iterable[str]) -> str:
-    """Return what was probably meant by an unknown key or name."""
+    """Return what was probably meant by an unknown key or name; the known ones if none is similar."""
     known = sorted(known)
-    near = difflib.get_close_matches(unknown, known, 1)
-    return f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
+    near = nearest(unknown, known)
+    return f"did you mean {near}?" if near else f"expected one of {', '.join(known) or 'none'}"
+
+
+def nearest(unknown: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the most similar known name, whose similarity (difflib's ratio) is at least `cutoff`."""
+    return next(iter(difflib.get_close_matches(unknown, sorted(known), 1, cutoff)), None)
 
 
 def _along(

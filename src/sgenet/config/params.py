@@ -64,10 +64,12 @@ def load(path: str | Path, model: type[M]) -> M:
     return validate(model, read_yaml(path), path)
 
 
-def load_pipeline(scale: str | None = None, seeds: int | None = None, tables: list[str] | None = None) -> Pipeline:
+def load_pipeline(
+    scale: str | None = None, seeds: int | None = None, tables: list[str] | None = None, code: str | None = None
+) -> Pipeline:
     """Read params/pipeline.yaml; arguments that are not None, from the command line, override it."""
     path = PARAMS / "pipeline.yaml"
-    chosen = {"scale": scale, "seeds": seeds, "tables": tables}
+    chosen = {"scale": scale, "seeds": seeds, "tables": tables, "code": code}
     value = read_yaml(path)
     validate(Pipeline, value, path)
     return validate(
@@ -130,11 +132,11 @@ def load_sources() -> dict[str, str]:
 
 
 def choose(folder: str, what: str, name: str) -> Path:
-    """Return the path of a scale or a table; the InputError of an unknown name lists the known ones."""
+    """Return the path of a scale or a table; the InputError of an unknown name has the nearest one."""
     known = names(folder)
     if name not in known:
         place = f"{PARAMS / 'pipeline.yaml'} or the command line: {what}"
-        raise InputError(f"{place}: found {name!r}, expected one of {', '.join(known) or 'none'} ({PARAMS / folder}/)")
+        raise InputError(f"{place}: found {name!r}, no such file in {PARAMS / folder}/; {hint(name, known)}")
     return PARAMS / folder / f"{name}.yaml"
 
 

@@ -35,6 +35,11 @@ class Pipeline(Model):
         min_length=1, description="files of params/tables/ without their ending; the union of their runs is made"
     )
     seeds: int = Field(ge=1, le=1000, description="runs a row, with seeds 0, 1, ...")
+    code: Literal["lenient", "strict"] = Field(
+        "lenient",
+        description="whether results that were made by other code, except that of attention modules, are only reported"
+        " (lenient) or made again (strict)",
+    )
     report: ReportSettings = Field(description="statistics of the report")
     wandb: WandB = Field(description="where learning curves are logged")
 

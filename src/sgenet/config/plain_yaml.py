@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,23 +13,35 @@ _LARGEST = 2**20  # bytes
 _MOST_NODES = 20_000
 _LONGEST_NUMBER = 40  # characters
 _PLAIN = ("str", "int", "float", "bool", "null", "seq", "map")
+_ADDED = {  # numbers of YAML 1.2's core schema (10.3.2) that YAML 1.1 reads as text; DVC writes 1e-5
+    "int": re.compile(r"0o[0-7]+$"),
+    "float": re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)[eE][-+]?[0-9]+$|[-+]\.[0-9]+$"),
+}
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # all except tab and line feed
 
 
 def read_yaml(path: str | Path) -> Any:
     """Return the content of a YAML file of plain values: text, numbers, true, false, null, lists, and mappings of text.
 
+    Numbers may be written as in YAML 1.1 or 1.2.
+
     Raises:
         InputError: the file is missing, unreadable or not YAML; or it contains a tag, a date, a key that is not text, a
             repeated key, a control character, or more than _MOST_NODES values (each use of an alias counts).
     """
-    import yaml
-
-    text = ""
     try:
         text = read_text(path, _LARGEST)
-        # libyaml's parser, if available, is ten times as fast, and every step reads YAML
-        kind = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({reason_of(error)}), expected a YAML file") from None
+    return parse_yaml(text, path)
+
+
+def parse_yaml(text: str, path: str | Path) -> Any:
+    """Return the plain values of a YAML text; `path` is the place that the InputError of bad text names."""
+    import yaml
+
+    try:
+        kind = _loader()
         _check_events(yaml.parse(text, kind), path)
         loader = kind(text)
         node = loader.get_single_node()
@@ -36,8 +49,6 @@ def read_yaml(path: str | Path) -> Any:
             return None
         _check_nodes(node, path)
         return loader.construct_document(node)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({reason_of(error)}), expected a YAML file") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {min(mark.line, text.count(chr(10))) + 1} " if mark else ""  # not after the last line
@@ -45,6 +56,20 @@ def read_yaml(path: str | Path) -> Any:
         raise InputError(f"{path}: {line}is not YAML ({problem})") from None
     except ValueError:  # raised by PyYAML for numbers such as 0b_
         raise InputError(f"{path}: contains a number that cannot be read, expected ordinary numbers") from None
+
+
+@cache
+def _loader() -> Any:
+    """Return the loader's class: numbers are those of YAML 1.1, which has precedence, and of YAML 1.2's core schema."""
+    import yaml
+
+    # libyaml's parser, if available, is ten times as fast, and every step reads YAML
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+        pass
+
+    for kind, pattern in _ADDED.items():
+        Loader.add_implicit_resolver(f"tag:yaml.org,2002:{kind}", pattern, list("-+.0123456789"))
+    return Loader
 
 
 def _check_events(events: Iterable[Any], path: str | Path) -> None:

@@ -3,10 +3,11 @@
 import fnmatch
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from sgenet.config import params, paths
-from sgenet.config.model import M, hint, validate
+from sgenet.config.model import M, hint, nearest, validate
 from sgenet.config.names import DEPTHS, attention_names, attention_settings, parse_name
 from sgenet.config.params import Overrides, layers, merge
 from sgenet.config.pipeline import Pipeline
@@ -17,6 +18,7 @@ from sgenet.config.tasks import TASKS, Task
 from sgenet.errors import InputError
 
 FIGURES_RUN = "classification/sge-resnet50"  # figures 2 to 4 show its activations, with seed 0
+_SIMILAR = 0.7  # least similarity of a run that is suggested
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class Run:
     """One training and its evaluation.
 
     `name` is readable and unique in its task (`sge-resnet50`, `faster-rcnn/sge-resnet50`); `settings` are final.
-    `starts_from` is the classification run whose weights initialize the backbone of a detector.
+    `starts_from` is the classification run whose weights initialize the backbone of a detector. `tried` are the options
+    of a try: a run whose settings the command line changed, and whose results are kept apart.
     """
 
     task: Task
@@ -33,11 +36,22 @@ class Run:
     settings: Classification | Detection
     detector: str | None = None
     starts_from: str | None = None
+    tried: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
         """The id of the run: its task and its name, such as `classification/sge-resnet50`."""
         return f"{self.task}/{self.name}"
+
+    @property
+    def folder(self) -> str:
+        """The folder of its results: the id; of a try, a folder of its own."""
+        return paths.try_folder(self.id, self.tried) if self.tried else self.id
+
+    @property
+    def options(self) -> list[str]:
+        """The options of `sgenet` that make it a try; none for the run of a table."""
+        return [part for text in self.tried for part in ("--set", text)]
 
     @property
     def classification(self) -> Classification:
@@ -144,10 +158,39 @@ class Replication:
         return sorted({*params.names("tables")} - {table.id for table in self.tables})
 
     def run(self, run_id: str) -> Run:
-        """Return the run with this id; the InputError of an unknown id lists the known ones."""
-        if run_id not in self.runs:
-            raise InputError(f"run: found {run_id!r}, expected one of {', '.join(sorted(self.runs))}")
-        return self.runs[run_id]
+        """Return the run with this id, as `containing` finds it."""
+        return self.containing(run_id).runs[run_id]
+
+    def containing(self, run_id: str) -> "Replication":
+        """Return this replication if its tables contain a run, otherwise one of another file of params/tables/.
+
+        Raises:
+            InputError: no file contains the run, or two that were not chosen give it different settings.
+        """
+        if run_id in self.runs:
+            return self
+        others, errors = self._others
+        found = [other for other in others if run_id in other.runs]
+        if not found:
+            known = [id for one in (self, *others) for id in one.runs]
+            raise InputError(f"run: found {run_id!r}, no such run in params/tables/; {_meant(run_id, known, errors)}")
+        for other in found[1:]:
+            if other.runs[run_id] != found[0].runs[run_id]:
+                places = " and ".join(f"params/tables/{one.tables[0].id}.yaml" for one in (found[0], other))
+                expected = "expected one of these tables in params/pipeline.yaml"
+                raise InputError(f"run: {run_id} has different settings in {places}, {expected}")
+        return found[0]
+
+    @cached_property
+    def _others(self) -> tuple[list["Replication"], list[str]]:
+        """A replication of each table that was not chosen, and the errors of those that are invalid."""
+        others, errors = [], []
+        for name in self.left_out:
+            try:
+                others.append(_replicate(self.pipeline, self.scale, (load_table(name),)))
+            except InputError as error:
+                errors.append(str(error))
+        return others, errors
 
 
 @dataclass(frozen=True)
@@ -161,22 +204,38 @@ class FullSize:
 
 
 def load_replication(
-    scale: str | None = None, seeds: int | None = None, tables: list[str] | None = None
+    scale: str | None = None, seeds: int | None = None, tables: list[str] | None = None, code: str | None = None
 ) -> Replication:
     """Read and check all parameters that the chosen tables use; InputError if one is invalid."""
-    pipeline = params.load_pipeline(scale, seeds, tables)
-    chosen_scale = params.load_scale(pipeline.scale)
-    chosen = tuple(load_table(name) for name in pipeline.tables)
+    pipeline = params.load_pipeline(scale, seeds, tables, code)
+    return _replicate(pipeline, params.load_scale(pipeline.scale), tuple(load_table(name) for name in pipeline.tables))
+
+
+def _replicate(pipeline: Pipeline, scale: Scale, chosen: tuple[Table, ...]) -> Replication:
     path = f"params/scales/{pipeline.scale}.yaml"
-    _check_batches(chosen_scale, path)
+    _check_batches(scale, path)
     recipes = {task: params.load_recipe(task) for task in TASKS}
     detectors = list(recipes[Task.DETECTION]["detectors"])
     _check_names(recipes[Task.DETECTION], detectors, "params/recipes/detection.yaml: ")
-    _check_names(chosen_scale.detection, detectors, f"{path}: detection.")
-    runs = collect_runs(chosen, recipes, {task: getattr(chosen_scale, task) for task in TASKS})
+    _check_names(scale.detection, detectors, f"{path}: detection.")
+    runs = collect_runs(chosen, recipes, {task: getattr(scale, task) for task in TASKS})
     if FIGURES_RUN in runs:
-        _check_figures(chosen_scale.figures, runs[FIGURES_RUN], path)
-    return Replication(pipeline, chosen_scale, chosen, runs)
+        _check_figures(scale.figures, runs[FIGURES_RUN], path)
+    return Replication(pipeline, scale, chosen, runs)
+
+
+def _meant(unknown: str, known: Iterable[str], errors: list[str]) -> str:
+    """Return which run was probably meant, or where to look for it; and which tables could not be searched."""
+    task, _, name = unknown.partition("/")
+    by_name = {run_id.partition("/")[2]: run_id for run_id in known}
+    if task in TASKS:  # ids of a task begin alike, so that only what follows is compared
+        spellings = {other: run_id for other, run_id in by_name.items() if run_id.startswith(f"{task}/")}
+        near = nearest(name, spellings, _SIMILAR)
+    else:
+        spellings = by_name | {run_id: run_id for run_id in known}
+        near = nearest(unknown, spellings, _SIMILAR)
+    meant = f"did you mean {spellings[near]}?" if near else "expected <task>/<run>, with the `run` of a row there"
+    return meant + (f"; invalid tables were skipped: {'; '.join(errors)}" if errors else "")
 
 
 def collect_runs(
@@ -267,14 +326,19 @@ def _resolve(kind: type[M], row: Row, merged: Overrides, place: str) -> M:
         raise InputError(f"{path}: {at}.settings.attention.{module}: unknown key, {row.model} has no such module")
     settings = validate(kind, {**merged, "attention": attention}, f"{place}, with recipe and scale")
     assert isinstance(settings, Classification | Detection)
-    if settings.batch_size % settings.device_batch_size:
-        expected = f"expected a divisor of batch_size, {settings.batch_size} for {row.model}"
-        raise InputError(f"{path}: {at}: device_batch_size: found {settings.device_batch_size}, {expected}")
     try:
-        attention_settings(row.model, settings)
+        check_fit(row.model, settings)
     except ValueError as error:
         raise InputError(f"{path}: {at}: {error}") from None
     return settings
+
+
+def check_fit(model: str, settings: Classification | Detection) -> None:
+    """Raise a ValueError if settings do not fit each other or the model."""
+    if settings.batch_size % settings.device_batch_size:
+        expected = f"expected a divisor of batch_size, {settings.batch_size} for {model}"
+        raise ValueError(f"device_batch_size: found {settings.device_batch_size}, {expected}")
+    attention_settings(model, settings)
 
 
 def _check_names(settings: Overrides, detectors: list[str], place: str) -> None:

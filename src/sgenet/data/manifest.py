@@ -9,7 +9,7 @@ from pydantic.json_schema import SkipJsonSchema
 from sgenet.config.model import Count, Model, Pair, validate
 from sgenet.config.tasks import Task
 from sgenet.errors import InputError
-from sgenet.provenance.results import DataOrigin
+from sgenet.provenance.results import DataOrigin, Identity
 from sgenet.runtime.files import read_json
 
 _SPLITS = ("train", "val")
@@ -60,6 +60,7 @@ class Manifest(Model):
     defects: DefectCounts | None = Field(None, description="of real data: defects that were found")
     rotated: dict[str, Count] | None = Field(None, description="of real data: images that EXIF rotates")
     files: list[DataFile] = Field(description="every file that the fingerprint covers")
+    identity: Identity | None = Field(None, description="what decided the data; see sgenet.provenance.identity")
     root: SkipJsonSchema[Path | None] = Field(None, exclude=True, description="folder of real data; not in the file")
 
     @classmethod

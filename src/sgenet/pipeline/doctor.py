@@ -1,4 +1,4 @@
-"""`sgenet doctor`: print installed packages, devices, data folders, and missing inputs of each scale on one screen."""
+"""`sgenet doctor`: print installed packages, devices, data folders, missing inputs and disk usage of each scale."""
 
 import os
 import platform
@@ -12,7 +12,9 @@ from sgenet.config.runs import load_replication
 from sgenet.config.tasks import TASKS
 from sgenet.data.roots import expand_root, unset_variables
 from sgenet.errors import InputError
+from sgenet.pipeline.disk import size_text, usage
 from sgenet.provenance.origin import commit, cpu_name
+from sgenet.runtime import user
 
 _TOOLS = ("torch", "torchvision", "mmengine", "mmcv-lite", "mmcv", "mmdet", "pycocotools", "snakemake", "dvc", "wandb")
 
@@ -21,7 +23,11 @@ def doctor() -> int:
     """Print the survey; returns 0 if the default replication can run here, otherwise 1."""
     missing = _installed()
     _device()
+    for sentence in user.stand_in():
+        print(f"user       {sentence}")
     broken = _scales()
+    if not user.has_home():
+        broken.append("HOME is not set, which snakemake and dvc need (export HOME=/tmp)")
     print()
     ready = not missing and not broken
     if ready:
@@ -40,7 +46,7 @@ def _installed() -> list[str]:
         except metadata.PackageNotFoundError:
             if name != "mmcv":  # mmcv-lite is sufficient
                 missing.append(name)
-    print(f"code       sgenet {metadata.version('sgenet')}, commit {commit() or 'unknown (no git checkout)'}")
+    print(f"code       sgenet {metadata.version('sgenet')}, commit {commit() or 'unknown (none contains it)'}")
     print(f"python     {platform.python_version()} on {platform.system()} {platform.machine()}")
     print("packages   " + ", ".join(found[:5]) + ",\n           " + ", ".join(found[5:]))
     return missing
@@ -78,7 +84,7 @@ def _scales() -> list[str]:
             if name == chosen:
                 problems += [f"{task}: {problem}" for task, (_, problem) in found.items() if problem]
             report = "report built" if (paths.report(name) / "index.html").exists() else "no report yet"
-            line = ", ".join([*state, report])
+            line = ", ".join([*state, report, f"{size_text(usage(name).used)} used"])
         except InputError as error:
             line = str(error)
             if name == chosen:

@@ -1,7 +1,6 @@
 """`sgenet plan`: estimate the cost of a replication before it runs."""
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,8 @@ from sgenet.config.runs import Replication, Run
 from sgenet.config.scales import CocoData
 from sgenet.data.manifest import read_manifest
 from sgenet.errors import InputError
-from sgenet.provenance.results import read_training
+from sgenet.pipeline.disk import size_text, usage
+from sgenet.provenance.identity import Artifacts
 
 SHIPPED = {"imagenet": (1_281_167, 50_000), "coco": (118_287, 5_000)}  # images of ILSVRC 2012 and of COCO 2017
 CLASSES = {"embedded": 10, "imagenet": 1000, "coco": 80}
@@ -81,21 +81,15 @@ def is_coco_2017(settings: CocoData) -> bool:
 
 
 def done(replication: Replication, run: Run, seed: int) -> bool:
-    """Whether a training with the current settings and data has finished."""
-    path = paths.training(replication.scale_name, run.id, seed) / paths.TRAINING
-    if not path.exists():
-        return False
-    training, manifest = read_training(path), paths.manifest(replication.scale_name, run.task)
-    same_data = True
-    if manifest.exists():
-        same_data = read_manifest(manifest).fingerprint == training.data.fingerprint
-    return bool(training.settings == run.identity and same_data)
+    """Whether a training is current."""
+    artifacts = Artifacts(replication)
+    return not artifacts.due(artifacts.training(run, seed))
 
 
 def evaluated(replication: Replication, run: Run, seed: int) -> bool:
-    """Whether a training is `done` and has been evaluated."""
-    metrics = paths.evaluation(replication.scale_name, run.id, seed) / paths.METRICS
-    return metrics.exists() and done(replication, run, seed)
+    """Whether a training and its evaluation are current."""
+    artifacts = Artifacts(replication)
+    return not artifacts.due(artifacts.evaluation(run, seed))
 
 
 def remaining(replication: Replication) -> list[Run]:
@@ -143,17 +137,20 @@ def _row(replication: Replication, runs: list[Run], images: Images, costs: Mappi
     """One kind of work: number of runs times seeds, number of trained ones, and remaining hours."""
     first, seeds = runs[0], replication.seeds
     epochs = first.settings.epochs
+    validated = images.val if first.task.validated else 0  # after each epoch
     training = evaluation = 0.0
+    each: list[tuple[float, float]] = []  # seconds of a training and of its evaluation
     finished = 0
     for run in runs:
         trained, ready = (sum(test(replication, run, seed) for seed in seeds) for test in (done, evaluated))
         finished += trained
         if ready < len(seeds):
             cost = costs[run.id]
-            validated = images.val if run.task.validated else 0  # after each epoch
             one = epochs * (images.train * cost.train + validated * cost.test)
+            evaluated_once = len(run.task.weights) * images.val * cost.test
+            each.append((one, evaluated_once))
             training += (len(seeds) - trained) * one / 3600
-            evaluation += (len(seeds) - ready) * len(run.task.weights) * images.val * cost.test / 3600
+            evaluation += (len(seeds) - ready) * evaluated_once / 3600
     measured = [costs[run.id] for run in runs if run.id in costs]
     return {
         "task": first.task,
@@ -164,6 +161,8 @@ def _row(replication: Replication, runs: list[Run], images: Images, costs: Mappi
         "epochs": epochs,
         "train_images": images.train,
         "seconds_per_image": sum(cost.train for cost in measured) / len(measured) if measured else None,
+        "training_seconds": sum(one for one, _ in each) / len(each) if each else None,
+        "evaluation_seconds": sum(one for _, one in each) / len(each) if each else None,
         "training_hours": training,
         "evaluation_hours": evaluation,
         "device_hours": training + evaluation,
@@ -189,7 +188,8 @@ def _order(work: list[dict[str, Any]], images: Mapping[str, Images]) -> list[str
 
 
 def _disk(replication: Replication, images: Mapping[str, Images], costs: Mapping[str, Cost]) -> dict[str, int]:
-    """Bytes that the remaining runs add."""
+    """Bytes that the remaining runs add, those that the scale uses now, and the free ones."""
+    here = usage(replication.scale_name)
     weights = detections = 0
     for run in remaining(replication):
         missing = sum(not done(replication, run, seed) for seed in replication.seeds)
@@ -202,7 +202,8 @@ def _disk(replication: Replication, images: Mapping[str, Images], costs: Mapping
         "detections": detections,
         "cache": weights + detections,
         "checkpoint": max((cost.checkpoint for cost in costs.values()), default=0),
-        "free": shutil.disk_usage(".").free,
+        "used": here.used,
+        "free": here.free,
     }
 
 
@@ -227,7 +228,7 @@ def to_text(plan: dict[str, Any]) -> str:
         for row in plan["work"]
     ]
     sums = (str(total["runs"]), str(total["done"]), "", "", "", _hours(total["device_hours"]), _hours(total["hours"]))
-    size = {name: _size(count) for name, count in disk.items()}
+    size = {name: size_text(count) for name, count in disk.items()}
     align = ["left", *["right"] * len(sums)]
     return "\n".join(
         [
@@ -245,7 +246,7 @@ def to_text(plan: dict[str, Any]) -> str:
             "images",
             *(f"  {task}: {of['train']:,} + {of['val']:,} ({of['from']})" for task, of in plan["images"].items()),
             "",
-            f"disk ({size['free']} free here)",
+            f"disk ({size['used']} used by this scale now, {size['free']} free here), for the remaining runs",
             f"  {size['weights']} weights: best and last of a classifier, last of a detector",
             f"  {size['detections']} detections at most: the largest number per image, {BOX} bytes each, "
             f"{BOX + MASK} with a mask",
@@ -275,10 +276,6 @@ def _how(measured: dict[str, Any]) -> list[str]:
 
 def _hours(hours: float) -> str:
     return f"{hours:,.1f}" if hours >= 1 else f"{hours:.2g}"
-
-
-def _size(count: int) -> str:
-    return f"{count / 2**30:,.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
 
 
 def to_json(plan: dict[str, Any]) -> str:

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-import time
-from contextlib import nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,15 @@ from typing import Any
 from sgenet.config import paths
 from sgenet.config.model import validate
 from sgenet.config.runs import FIGURES_RUN, Replication, Run
+from sgenet.config.tasks import Task
 from sgenet.data.manifest import Manifest
 from sgenet.errors import InputError
-from sgenet.provenance.origin import origin, stamp
+from sgenet.provenance.artifacts import Artifact
+from sgenet.provenance.identity import Artifacts
+from sgenet.provenance.origin import Making
+from sgenet.provenance.records import write_record
 from sgenet.provenance.results import (
+    Complexity,
     Counts,
     EvaluationRecord,
     Latencies,
@@ -29,6 +34,8 @@ from sgenet.runtime.files import atomic_path, to_json, write_json
 from sgenet.training import devices
 from sgenet.training.devices import describe_device
 
+_MAIN = ("top1", "top5", "ap", "ap50", "ap75", "mask_ap")  # metrics that an evaluation prints
+
 
 def prepare(replication: Replication, task: str) -> None:
     """Make or check the data of a task: its folder, its manifest and a contact sheet."""
@@ -39,10 +46,13 @@ def prepare(replication: Replication, task: str) -> None:
 
     scale, settings = replication.scale_name, replication.scale.data.of(task)
     folder, place = paths.data_folder(scale, task), f"params/scales/{scale}.yaml: data.{task}.root"
-    path = paths.manifest(scale, task)
+    artifacts = Artifacts(replication)
+    making = Making.of(artifacts, artifacts.data(Task(task)))
+    path = making.artifact.record
     with atomic_path(path) as written, fresh_folder(folder) as target:
         manifest = make_data(target, settings, place, paths.checked_images(scale, task))
         draw_contact_sheet(target, locate(manifest, settings, place), path.with_suffix(".png"))
+        manifest = manifest.model_copy(update={"identity": making.identity})
         written.write_text(to_json(manifest.plain()), encoding="utf-8")
         path.unlink(missing_ok=True)  # the manifest must never describe older data
     counts = " + ".join(f"{entry.images:,}" for entry in manifest.splits.values())
@@ -57,35 +67,36 @@ def train(replication: Replication, run: Run, seed: int) -> None:
 
     If the scale sets several devices per run, one process per device trains it.
     """
-    scale, started = replication.scale_name, time.monotonic()
+    scale, artifacts = replication.scale_name, Artifacts(replication)
     manifest = _manifest(replication, run.task)
-    weights = _starting_weights(replication, run, seed)
+    weights = _starting_weights(artifacts, run, seed)
+    making = Making.of(artifacts, artifacts.training(run, seed))
     count = replication.scale.devices
     device = _device(replication, count)
     from sgenet.training import resume
 
     start = None if weights is None else hashlib.sha256(weights.read_bytes()).hexdigest()
-    identity = {**run.identity, "device": device, "weights": start}
-    folder = resume.resume_folder(run.id, scale, seed, identity, manifest.fingerprint)
-    output = paths.training(scale, run.id, seed)
+    of_run = f"{paths.TRIES}/{run.id}" if run.tried else run.id
+    folder = paths.resume_folder(scale, of_run, seed, making.identity.digest, device, start)
+    output = paths.training(scale, run.folder, seed)
     with resume.lock(folder) if devices.is_launcher() else nullcontext():
         if count > 1 and not devices.is_distributed():
             from sgenet.training.batches import micro_batches_per_step
 
             micro_batches_per_step(run.settings, count)
-            return devices.launch(["train", run.id, "--scale", scale, "--seed", str(seed)], count, device)
+            arguments = ["train", run.id, "--scale", scale, "--seed", str(seed), *run.options]
+            return devices.launch(arguments, count, device)
         devices.init_process_group(device)
         _train(replication, run, manifest, folder=folder, output=output, seed=seed, device=device, weights=weights)
         described = describe_device(device)
         devices.destroy_process_group()
         if devices.rank():
             return
-        command = f"sgenet train {run.id} --scale {scale} --seed {seed}"
-        made = origin(command, run.identity, manifest.origin, started, described)
+        made = making.provenance(described, manifest.origin)
         epochs = sum(row["seconds"] for row in resume.read_history(output / paths.HISTORY))
         seconds = round(max(made.seconds or 0, epochs), 1)  # includes interrupted attempts
         training = made.model_copy(update={"devices": devices.world_size(), "seconds": seconds})
-        write_json(output / paths.TRAINING, training.plain())
+        write_record(making.artifact, training.plain())
         resume.remove_checkpoints(folder)
 
 
@@ -97,7 +108,7 @@ def _train(replication: Replication, run: Run, manifest: Manifest, *, seed: int,
         from sgenet.classification import train as task_train
     else:
         from sgenet.detection import train as task_train  # type: ignore[no-redef]
-    scale, name = replication.scale_name, f"{run.name} seed {seed}"
+    scale, name = replication.scale_name, " ".join([run.name, "seed", str(seed), *run.tried])
     tracking = replication.pipeline.wandb
     if devices.rank():
         tracking = tracking.model_copy(update={"mode": "disabled"})
@@ -107,11 +118,13 @@ def _train(replication: Replication, run: Run, manifest: Manifest, *, seed: int,
 
 
 def evaluate(replication: Replication, run: Run, seed: int) -> None:
-    """Evaluate a trained run; writes metrics.json, timing.json, and predictions or detections."""
-    scale, started = replication.scale_name, time.monotonic()
-    trained, manifest, training = _trained(replication, run, seed)
+    """Evaluate a trained run; writes metrics.json, timing.json, and predictions or detections; prints main metrics."""
+    scale, artifacts = replication.scale_name, Artifacts(replication)
+    artifact = artifacts.evaluation(run, seed)
+    trained, manifest, training = _trained(replication, artifacts, artifact)
+    making = Making.of(artifacts, artifact)
     device = _device(replication)
-    output = paths.evaluation(scale, run.id, seed)
+    output = artifact.record.parent
     if run.detector is None:
         from sgenet.classification import evaluate as task_evaluate
     else:
@@ -119,62 +132,72 @@ def evaluate(replication: Replication, run: Run, seed: int) -> None:
     metrics = task_evaluate.evaluate(
         run, paths.data_folder(scale, run.task), manifest, trained=trained, output=output, device=device
     )
-    command = f"sgenet evaluate {run.id} --scale {scale} --seed {seed}"
-    evaluation = origin(command, run.test_settings, manifest.origin, started, describe_device(device))
-    origins = Origins(train=training.without_times(), evaluate=evaluation.without_times())
+    times = making.times()
+    write_json(output / paths.TIMING, Timing(train=training.times, evaluate=times).plain())
+    evaluation = making.provenance(describe_device(device), manifest.origin)
+    trained_by = training.without_times().model_copy(update={"identity": None})  # that of the evaluation names it
+    origins = Origins(train=trained_by, evaluate=evaluation.without_times())
     result = EvaluationRecord(run=run.id, scale=scale, seed=seed, metrics=metrics, origin=origins)
-    write_json(output / paths.TIMING, Timing(train=training.times, evaluate=evaluation.times).plain())
-    write_json(output / paths.METRICS, result.plain())
+    write_record(artifact, result.plain())
+    print(f"{run.id}: {_describe(metrics)} ({artifact.record})")
 
 
 def evaluate_released(replication: Replication, run: Run) -> None:
     """Evaluate the weights that the authors released in place of a run's own; writes metrics.json and timing.json."""
-    scale, started = replication.scale_name, time.monotonic()
+    scale, artifacts = replication.scale_name, Artifacts(replication)
     manifest = _manifest(replication, run.task)
     weights = paths.require(paths.released(run.model), f"sgenet import-checkpoint ... --model {run.model}")
-    if run not in replication.released():
+    if run not in replication.containing(run.id).released():
         expected = "expected a classification run of a plain model, and `released: true` in the scale"
         raise InputError(f"{run.id}: --released: found at scale {scale}, {expected}")
     from sgenet.classification.evaluate import evaluate_weights
 
+    artifact = artifacts.released(run)
+    making = Making.of(artifacts, artifact)
     device = _device(replication)
     folder = paths.data_folder(scale, run.task)
     metrics = evaluate_weights(run, folder, manifest, weights=weights, device=device)
-    command = f"sgenet evaluate {run.id} --released --scale {scale}"
-    evaluation = origin(command, run.settings.plain(), manifest.origin, started, describe_device(device))
+    write_json(artifact.record.with_name(paths.TIMING), Timing(evaluate=making.times()).plain())
+    evaluation = making.provenance(describe_device(device), manifest.origin).without_times()
     file = WeightsFile(path=str(weights), sha256=hashlib.sha256(weights.read_bytes()).hexdigest())
-    result = ReleasedEvaluation(
-        run=run.id, scale=scale, metrics=metrics, weights=file, origin=evaluation.without_times()
-    )
-    files = paths.released_files(scale, run.id)
-    write_json(files["timing"], Timing(evaluate=evaluation.times).plain())
-    write_json(files["metrics"], result.plain())
+    result = ReleasedEvaluation(run=run.id, scale=scale, metrics=metrics, weights=file, origin=evaluation)
+    write_record(artifact, result.plain())
+    print(f"{run.id}: {_describe(metrics)} ({artifact.record})")
+
+
+def _describe(metrics: Mapping[str, float | None]) -> str:
+    """Return the main metrics in words: `top1 71.20, top5 90.31`."""
+    main = {name: metrics[name] for name in _MAIN if name in metrics}
+    return ", ".join(f"{name} undefined" if value is None else f"{name} {value:.2f}" for name, value in main.items())
 
 
 def activations(replication: Replication) -> None:
     """Measure what figures 2 to 4 show on the run FIGURES_RUN with seed 0; writes activations.json."""
-    scale, started, seed = replication.scale_name, time.monotonic(), 0
-    run, figures = replication.run(FIGURES_RUN), replication.scale.figures
-    trained, manifest, training = _trained(replication, run, seed)
+    scale, artifacts, figures = replication.scale_name, Artifacts(replication), replication.scale.figures
+    run, artifact = replication.run(FIGURES_RUN), artifacts.activations()
+    trained, manifest, training = _trained(replication, artifacts, artifact)
+    making = Making.of(artifacts, artifact)
     device = _device(replication)
     from sgenet.classification.activations import measure
     from sgenet.evaluation.activations import MeasuredActivations
 
     folder, weights = paths.data_folder(scale, run.task), trained / paths.BEST
     measured = measure(run, folder, manifest, weights=weights, figures=figures, device=device)
-    command = f"sgenet activations --scale {scale}"
-    measurement = origin(command, figures.plain(), manifest.origin, started, describe_device(device))
-    origins = {"train": training.without_times().plain(), "activations": measurement.without_times().plain()}
-    head = {"run": run.id, "scale": scale, "seed": seed, "fingerprint": manifest.fingerprint}
-    path, result = paths.activations(scale), {**head, **measured, "origin": origins}
-    validate(MeasuredActivations, result, path)
-    write_json(path, result)
+    measurement = making.provenance(describe_device(device), manifest.origin)
+    trained_by = training.without_times().model_copy(update={"identity": None})
+    origins = {"train": trained_by.plain(), "activations": measurement.without_times().plain()}
+    head = {"run": run.id, "scale": scale, "seed": artifact.seed, "fingerprint": manifest.fingerprint}
+    result = {**head, **measured, "origin": origins}
+    validate(MeasuredActivations, result, artifact.record)
+    write_record(artifact, result)
 
 
 def complexity(replication: Replication) -> None:
     """Count parameters and operations of every run's full-size model; writes complexity.json."""
     from sgenet.complexity.count import count_run
 
+    artifacts = Artifacts(replication)
+    making = Making.of(artifacts, artifacts.complexity())
     counts: dict[str, Counts] = {}
     known: dict[str, Counts] = {}  # a network shared by several runs is counted once
     for run in replication.full_size():
@@ -182,7 +205,7 @@ def complexity(replication: Replication) -> None:
         if network not in known:
             known[network] = Counts.model_validate(count_run(run))
         counts[run.id] = known[network]
-    write_json(paths.complexity(replication.scale_name), {id: count.plain() for id, count in counts.items()})
+    write_record(making.artifact, Complexity(models=counts, origin=making.measured().without_times()).plain())
 
 
 def latency(replication: Replication) -> None:
@@ -191,19 +214,19 @@ def latency(replication: Replication) -> None:
 
     from sgenet.complexity.latency import measure
 
-    started, device, settings = time.monotonic(), _device(replication), replication.scale.latency
+    artifacts = Artifacts(replication)
+    making = Making.of(artifacts, artifacts.latency())
+    device, settings = _device(replication), replication.scale.latency
     networks = {run.id: (run.model, run.network) for run in replication.full_size() if not run.task.trained}
     size, rounds = settings.image_size, settings.rounds
     models = measure(networks, replication.plain_of(), size=size, rounds=rounds, device=device)
     how = {"input": [size, size], "batch": 1, "threads": torch.get_num_threads(), "rounds": rounds}
-    command = f"sgenet latency --scale {replication.scale_name}"
-    made = stamp(command, started, describe_device(device)).plain()
-    path = paths.latency(replication.scale_name)
-    write_json(path, validate(Latencies, {**how, "models": models, "origin": made}, path).plain())
+    made, path = making.measured(describe_device(device)).plain(), making.artifact.record
+    write_record(making.artifact, validate(Latencies, {**how, "models": models, "origin": made}, path).plain())
 
 
 def plan(replication: Replication, as_json: bool) -> str:
-    """Estimate the cost of the replication from a short calibration on this machine; nothing is written.
+    """Estimate the cost of the replication from a short calibration on this machine; writes plan.json among the logs.
 
     If the scale requires a GPU and this machine has none, its CPU is measured.
     """
@@ -219,6 +242,8 @@ def plan(replication: Replication, as_json: bool) -> str:
 
     costs, measured = calibrate(plan.remaining(replication), {task: of.classes for task, of in images.items()}, device)
     made = plan.make(replication, images, costs, {**measured, "wanted": wanted})
+    with suppress(InputError):  # `sgenet status` can do without; the plan is most useful where the disk is full
+        write_json(paths.plan(replication.scale_name), made)
     return plan.to_json(made) if as_json else plan.to_text(made)
 
 
@@ -229,16 +254,23 @@ def _manifest(replication: Replication, task: str) -> Manifest:
     return open_manifest(scale, task, replication.scale.data.of(task))
 
 
-def _trained(replication: Replication, run: Run, seed: int) -> tuple[Path, Manifest, TrainingRecord]:
-    """The folder of the run's weights, the manifest of its data, and training.json, all checked."""
-    scale = replication.scale_name
-    manifest = _manifest(replication, run.task)
-    trained = paths.training(scale, run.id, seed)
-    command = f"sgenet train {run.id} --scale {scale} --seed {seed}"
-    training = read_training(paths.require(trained / paths.TRAINING, command))
-    paths.require(trained / paths.HISTORY, command)
-    _check_origin(training, run, manifest, trained)
-    return trained, manifest, training
+def _trained(
+    replication: Replication, artifacts: Artifacts, artifact: Artifact
+) -> tuple[Path, Manifest, TrainingRecord]:
+    """The folder of the weights that a step measures, the manifest of its data, and training.json, all checked."""
+    training = artifact.measures
+    assert training is not None and training.task is not None
+    manifest = _manifest(replication, training.task)
+    for path in (training.record, *training.files):
+        paths.require(path, training.command)
+    _refuse_stale(artifacts, training)
+    return training.record.parent, manifest, read_training(training.record)
+
+
+def _refuse_stale(artifacts: Artifacts, artifact: Artifact) -> None:
+    """Raise an InputError if an artifact that a step reads is not what the present parameters ask for."""
+    if why := artifacts.stale(artifact):
+        raise InputError(f"{artifact.record}: {why}; expected a current one from `{artifact.command}`")
 
 
 def _device(replication: Replication, count: int = 1) -> str:
@@ -252,28 +284,17 @@ def _device(replication: Replication, count: int = 1) -> str:
 
 def _tables_of(replication: Replication, run: Run) -> list[str]:
     """Tables that contain a run, then those with detectors initialised from it, each in the order of the pipeline."""
+    replication = replication.containing(run.id)
     of = {table.id: [table.run_id(row) for row in table.rows] for table in replication.tables}
     shown = [table for table, ids in of.items() if run.id in ids]
     starts = {other.id for other in replication.runs.values() if other.starts_from == run.id}
     return list(dict.fromkeys([*shown, *(table for table, ids in of.items() if starts & set(ids))]))
 
 
-def _check_origin(training: TrainingRecord, run: Run, manifest: Manifest, trained: Path) -> None:
-    """Raise an InputError if weights were trained with other settings or other data than the current ones."""
-    settings = run.identity
-    again = f"train {run.id} again"
-    for key in sorted(settings.keys() | training.settings.keys()):
-        found, expected = training.settings.get(key), settings.get(key)
-        if found != expected:
-            raise InputError(f"{trained}/training.json: settings.{key}: found {found}, expected {expected}: {again}")
-    if training.data.fingerprint != manifest.fingerprint:
-        found, expected = "other data", "the current data"
-        raise InputError(f"{trained}/training.json: data.fingerprint: found {found}, expected {expected}: {again}")
-
-
-def _starting_weights(replication: Replication, run: Run, seed: int) -> Path | None:
-    if run.starts_from is None:
+def _starting_weights(artifacts: Artifacts, run: Run, seed: int) -> Path | None:
+    start = artifacts.training(run, seed).inputs.get("start")
+    if start is None:
         return None
-    scale = replication.scale_name
-    path = paths.training(scale, run.starts_from, seed) / paths.BEST
-    return paths.require(path, f"sgenet train {run.starts_from} --scale {scale} --seed {seed}")
+    path = paths.require(start.record.with_name(paths.BEST), start.command)
+    _refuse_stale(artifacts, start)
+    return path

@@ -1,34 +1,55 @@
 """What the rules of the workflow ask: inputs, outputs and parameters of each step of a replication."""
 
-import json
 import os
 import re
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sgenet.config import paths
+from sgenet.config import params, paths
 from sgenet.config.claims import load_claims
-from sgenet.config.recipes import Classification
-from sgenet.config.runs import FIGURES_RUN, Replication, Run, load_replication
+from sgenet.config.runs import Replication, Run, load_replication
 from sgenet.config.tasks import Task
-from sgenet.data.manifest import read_manifest
 from sgenet.errors import InputError
+from sgenet.provenance.artifacts import Artifact
+from sgenet.provenance.identity import Artifacts
+from sgenet.runtime.processes import LAUNCHED
 
-CHOICES = ("scale", "seeds", "tables")  # that `--config` may override
-_OF_RELEASED = {"width", "attention", "image_size", "resize", "mean", "std"}  # what decides the numbers of weights
+CHOICES = ("scale", "seeds", "tables", "code")  # that `--config` may override
+_ASKED = Path(".snakemake/asked")  # a file for each artifact, which is newer than the artifact where it is to be made
+_NOUNS = {Task.CLASSIFICATION: "classifier", Task.DETECTION: "detector"}
+_IDENTITY = re.compile(r'<meta name="identity" content="([0-9a-f]+)">')
 
 
-def load_workflow(chosen: Mapping[str, Any]) -> "Workflow":
+@dataclass(frozen=True)
+class Request:
+    """What a rule needs to know of an artifact.
+
+    `asked` is a file that is newer than the artifact where that is due, and older otherwise; `reads` are the results
+    of other rules that it is made from.
+    """
+
+    asked: Path
+    reads: list[Path]
+    due: bool
+
+
+def load_workflow(
+    chosen: Mapping[str, Any], forced: Callable[[], Collection[str]] = frozenset, *, judge: bool = True
+) -> "Workflow":
     """Read and check everything that the workflow runs, before any rule is evaluated.
 
     Args:
-        chosen: of `snakemake --config`: scale, seeds, tables (a list, or names separated by commas).
+        chosen: of `snakemake --config`: scale, seeds, code, tables (a list, or names separated by commas).
+        forced: returns the rules and files of `snakemake --forcerun`, which are known later than the Snakefile is read.
+        judge: whether this process decides what is to be made. Those that Snakemake starts for single jobs do not.
 
     Raises:
         InputError: a parameter or a key of `--config` is invalid, or the folder's name contains a brace, which
@@ -41,10 +62,13 @@ def load_workflow(chosen: Mapping[str, Any]) -> "Workflow":
         raise InputError(f"--config: unknown key {key}, expected {', '.join(CHOICES[:-1])} or {CHOICES[-1]}")
     tables = chosen.get("tables")
     replication = load_replication(
-        chosen.get("scale"), chosen.get("seeds"), tables.split(",") if isinstance(tables, str) else tables
+        chosen.get("scale"),
+        chosen.get("seeds"),
+        tables.split(",") if isinstance(tables, str) else tables,
+        chosen.get("code"),
     )
     load_claims(replication.tables)
-    return Workflow(replication)
+    return Workflow(replication, forced, judge)
 
 
 @dataclass(frozen=True)
@@ -52,6 +76,13 @@ class Workflow:
     """A replication as the rules see it."""
 
     replication: Replication
+    forced: Callable[[], Collection[str]] = frozenset
+    judge: bool = True
+
+    @cached_property
+    def artifacts(self) -> Artifacts:
+        """The artifacts of the replication."""
+        return Artifacts(self.replication)
 
     @property
     def scale(self) -> str:
@@ -62,12 +93,15 @@ class Workflow:
     def prefix(self) -> str:
         """What the shell of every step begins with: `sgenet` of this environment first on PATH, and the choices.
 
-        The choices are no parameters of a rule, so that another number of seeds retrains nothing. Snakemake formats the
-        text, so braces in the path are doubled.
+        The choices are no parameters of a rule, so that another number of seeds retrains nothing. Variables of a
+        launcher that has started Snakemake are unset, because a step with a rank would wait for the other ranks.
+        Snakemake formats the text, so braces in the path are doubled.
         """
         binaries = shlex.quote(str(Path(sys.executable).parent)).replace("{", "{{").replace("}", "}}")
         tables = shlex.quote(" ".join(self.replication.pipeline.tables))
-        return f"export PATH={binaries}:$PATH SGENET_SEEDS={len(self.replication.seeds)} SGENET_TABLES={tables}; "
+        chosen = f"SGENET_SEEDS={len(self.replication.seeds)} SGENET_TABLES={tables}"
+        export = f"export PATH={binaries}:$PATH {chosen} SGENET_CODE={self.replication.pipeline.code}"
+        return f"unset {' '.join(LAUNCHED)}; {export}; "
 
     @property
     def names(self) -> str:
@@ -85,78 +119,143 @@ class Workflow:
         """Number of CPU threads of a training: those of all its processes."""
         return self.replication.scale.threads * self.replication.scale.devices
 
-    def trainings(self, task: Task) -> list[Path]:
-        """Return the training.json of every run and seed of a task."""
-        return [
-            paths.trained_files(self.scale, run.id, seed)["training"]
-            for run in self.replication.runs.values()
-            if run.task is task
-            for seed in self.replication.seeds
-        ]
+    def request(self, artifact: Artifact) -> Request:
+        """Return what a rule needs to know of the artifact that it makes.
 
-    def evaluations(self) -> list[Path]:
-        """Return the results of every evaluation: runs, released weights, activations and latencies."""
-        runs, seeds = self.replication.runs, self.replication.seeds
-        found = [
-            path
-            for run in runs.values()
-            for seed in seeds
-            for path in paths.evaluated_files(self.scale, run.id, seed).values()
-        ]
-        for run in self.replication.released():
-            found += paths.released_files(self.scale, run.id).values()
-        found += [paths.activations(self.scale)] if FIGURES_RUN in runs else []
-        return found + ([paths.latency(self.scale)] if self.replication.timed else [])
+        `asked` is the only file whose time counts, so that `Artifacts.due` alone decides what is made, whatever the
+        times of files that were copied, pulled or checked out. While the data wait to be prepared again nothing is
+        known of what is made from them: the workflow asks again afterwards.
+        """
+        data = self.artifacts.data(artifact.task) if artifact.task else None
+        waits = data is not None and data.present and self.artifacts.stale(data) is not None
+        why = None if waits or not self.judge else self.due(artifact)
+        reads = [path for source in artifact.inputs.values() for path in self._read_of(source, artifact)]
+        if artifact.step == "train" and self.judge and not why and not self._is_forced(artifact):
+            reads = []  # so that weights that were removed are not made again for a detector that is current
+        return Request(self._ask(artifact.record, [artifact.record, *artifact.files], why), reads, bool(why))
 
-    def settings(self, task: Task) -> Callable[[Any], str]:
-        """Return a function of the wildcards: what decides a training, for Snakemake to compare."""
-        return lambda wildcards: canonical(self._run(task, wildcards).identity)
+    def due(self, artifact: Artifact) -> str | None:
+        """Return why an artifact is made in this workflow; None where it is not."""
+        if why := self.artifacts.due(artifact):
+            return why
+        for name, source in artifact.inputs.items():
+            if self._is_forced(source):
+                return f"its {name} is forced"
+        return None
 
-    def test_settings(self, wildcards: Any) -> str:
-        """Return what decides a detector's evaluation besides its weights."""
-        return canonical(self._run(Task.DETECTION, wildcards).test_settings)
+    def report(self) -> Request:
+        """Return the same for the report, which reads everything else."""
+        page, data = self._page, [self.artifacts.data(task) for task in self.replication.tasks]
+        waits = any(each.present and self.artifacts.stale(each) for each in data)
+        why = None if waits or not self.judge else self._report_due()
+        trainings, others = list(self.artifacts.trainings()), list(self.artifacts.measurements())
+        reads = [path for each in others for path in (each.record, *each.files)]
+        reads += [path for each in trainings for path in (each.record, each.record.with_name(paths.HISTORY))]
+        return Request(self._ask(page, [page], why), reads, bool(why))
 
-    def released_settings(self, wildcards: Any) -> str:
-        """Return what decides the numbers of released weights: the network, and how images are prepared for it."""
-        settings = self._run(Task.CLASSIFICATION, wildcards).settings
-        assert isinstance(settings, Classification)
-        return canonical(settings.model_dump(mode="json", include=_OF_RELEASED, exclude_none=True))
+    def evaluation(self, task: Task, wildcards: Any) -> Request:
+        """Return the request for the evaluation of a run with a seed."""
+        return self.request(self.artifacts.evaluation(self._run(task, wildcards), int(wildcards.seed)))
 
-    def data_settings(self, wildcards: Any) -> str:
-        """Return what decides the data. Environment variables are not expanded: an unmounted disk re-runs nothing."""
-        return canonical(self.replication.scale.data.of(wildcards.task).plain())
+    def training(self, task: Task, wildcards: Any) -> Request:
+        """Return the request for the training of a run with a seed."""
+        return self.request(self.artifacts.training(self._run(task, wildcards), int(wildcards.seed)))
 
-    def area_limits(self) -> str:
-        """Return the bounds of small and large objects in evaluation; of real data they change no fingerprint."""
-        return canonical(getattr(self.replication.scale.data.detection, "area_limits", None))
+    def released(self, wildcards: Any) -> Request:
+        """Return the request for the evaluation of released weights."""
+        return self.request(self.artifacts.released(self._run(Task.CLASSIFICATION, wildcards)))
 
-    def networks(self, *, timed: bool = False) -> list[str]:
-        """Return what decides the counts of the full-size networks, or the times of those that are timed."""
-        networks = [one for one in self.replication.full_size() if not timed or not one.task.trained]
-        return [canonical([one.id, one.model, one.network.plain()]) for one in networks]
+    def stages(self) -> dict[str, bool]:
+        """Return for each stage of dvc.yaml whether all that it makes is current."""
+        made = self.artifacts
+        parts = {
+            "prepare": [made.data(task) for task in self.replication.tasks],
+            "classify": made.trainings(Task.CLASSIFICATION),
+            "detect": made.trainings(Task.DETECTION),
+            "evaluate": made.measurements(),
+        }
+        found = {stage: not any(map(made.due, artifacts)) for stage, artifacts in parts.items()}
+        return found | {"report": all(found.values()) and not self._report_due()}
 
-    def start_of(self, wildcards: Any) -> Path:
-        """Return the weights that initialize a detector's backbone: its classifier's best epoch with the same seed."""
-        start = self._run(Task.DETECTION, wildcards).starts_from
-        assert start is not None
-        return paths.trained_files(self.scale, start, int(wildcards.seed))["best"]
+    @property
+    def _page(self) -> Path:
+        return paths.report(self.scale) / "index.html"
 
-    def fingerprint(self, task: Task) -> Callable[[Any], str | None]:
-        """Return a function of the wildcards: the fingerprint of a task's data, whatever the time of their files."""
+    def _report_due(self) -> str | None:
+        for artifact in (*map(self.artifacts.data, self.replication.tasks), *self.artifacts.measurements()):
+            if why := self.due(artifact) or (self._is_forced(artifact) and "is forced"):
+                return f"{artifact.record}: {why}"
+        with suppress(OSError, UnicodeDecodeError):
+            with open(self._page, encoding="utf-8") as file:
+                found = _IDENTITY.search(file.read(4096))
+            return None if found and found[1] == self.artifacts.report() else "made from other results or parameters"
+        return "missing"
 
-        def of(wildcards: Any) -> str | None:
-            path = paths.manifest(self.scale, task)
-            return _fingerprint_in(path, path.stat().st_mtime_ns) if path.exists() else None
+    def _ask(self, name: Path, files: list[Path], why: str | None) -> Path:
+        path = _ASKED / name
+        if not self.judge:
+            return path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if why:
+            now = time.time()
+            newest = max((file.stat().st_mtime for file in files if file.exists()), default=0.0)
+            path.write_text(f"{why}\n{now}\n", encoding="utf-8")  # always another content: Snakemake compares it
+            os.utime(path, (now, max(now, newest + 1)))
+        else:
+            path.touch()
+            os.utime(path, (1, 1))
+        return path
 
-        return of
+    def _read_of(self, source: Artifact, reader: Artifact) -> list[Path]:
+        """The files of an artifact that another one is made from."""
+        return [source.record.with_name(paths.BEST)] if reader.step == "train" else [source.record, *source.files]
+
+    def _is_forced(self, artifact: Artifact) -> bool:
+        names = {_rule_of(artifact), str(artifact.record), *map(str, artifact.files)}
+        return not names.isdisjoint(self.forced()) or any(map(self._is_forced, artifact.inputs.values()))
 
     def _run(self, task: Task, wildcards: Any) -> Run:
         return self.replication.runs[f"{task}/{wildcards.name}"]
 
 
-def canonical(value: Any) -> str:
-    """Return settings as text that does not depend on the order of keys in a file."""
-    return json.dumps(value, sort_keys=True)
+def _rule_of(artifact: Artifact) -> str:
+    """The rule that makes an artifact."""
+    if artifact.step in ("train", "evaluate") and artifact.task:
+        return f"{artifact.step}_{_NOUNS[artifact.task]}"
+    return {"prepare": "prepare_data", "evaluate released": "evaluate_released"}.get(artifact.step, artifact.step)
+
+
+def command_line(replication: Replication, target: str | Path = "", forced: str = "", **changes: Any) -> str:
+    """Return the call of Snakemake for a replication, with what params/pipeline.yaml has otherwise as `--config`.
+
+    Args:
+        replication: what is asked for.
+        target: a rule or file, or "" for everything.
+        forced: a rule that is run even if its output is current.
+        changes: of the parameters `scale`, `seeds`, `tables` and `code`.
+    """
+    default, wanted = params.load_pipeline().plain(), replication.pipeline.plain() | changes
+    config = [
+        f"{key}={','.join(wanted[key]) if key == 'tables' else wanted[key]}"
+        for key in CHOICES
+        if wanted[key] != default[key]
+    ]
+    options = ["--config", *config] if config else []
+    options += ["--forcerun", forced] if forced else []
+    return shlex.join(["snakemake", "--cores", "all", *([str(target)] if target else []), *options])
+
+
+def again(replication: Replication, run_id: str, seed: int, *, forced: bool = True) -> str:
+    """Return the command that makes a run's numbers again, and whatever they need that is not there.
+
+    Args:
+        replication: which the run is of.
+        run_id: of the run.
+        seed: of the run.
+        forced: also where they are current; otherwise only what is due is made.
+    """
+    target = paths.evaluation(replication.scale_name, run_id, seed) / paths.METRICS
+    return command_line(replication, target, f"train_{_NOUNS[Task(run_id.partition('/')[0])]}" if forced else "")
 
 
 def logged(command: str) -> str:
@@ -166,8 +265,3 @@ def logged(command: str) -> str:
     """
     failed = "{{ status=$?; printf '\\nsgenet: exit status %d\\n' $status >> {log:q}; exit $status; }}"
     return f"{command} > {{log:q}} 2>&1 || {failed}"
-
-
-@cache  # each job asks
-def _fingerprint_in(path: Path, modified: int) -> str:
-    return read_manifest(path).fingerprint

@@ -1,45 +1,67 @@
 """The provenance of a result: command, settings, data, commit, versions, device, duration, memory."""
 
+import os
 import platform
+import re
 import resource
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
-from sgenet.provenance.results import DataOrigin, Measured, Provenance
+from sgenet.provenance.artifacts import Artifact
+from sgenet.provenance.code import ROOT
+from sgenet.provenance.identity import Artifacts
+from sgenet.provenance.records import finished
+from sgenet.provenance.results import DataOrigin, Identity, Measured, Provenance, Times
 
 _PACKAGES = ("torch", "torchvision", "mmengine", "mmcv-lite", "mmdet", "pycocotools", "numpy")
 
 
-def origin(command: str, settings: dict[str, Any], data: DataOrigin, started: float, device: str) -> Provenance:
-    """Return the provenance of a result that has just been computed.
+@dataclass(frozen=True)
+class Making:
+    """The making of an artifact: what decides it is determined at its start, and recorded with it at its end."""
 
-    Args:
-        command: the command that recomputes it.
-        settings: the resolved settings of the run.
-        data: source and fingerprint of its data.
-        started: `time.monotonic()` at its start.
-        device: as `describe_device` returns it.
-    """
-    return Provenance(**dict(stamp(command, started, device)), settings=settings, data=data)
+    artifact: Artifact
+    identity: Identity
+    started: float
 
+    @classmethod
+    def of(cls, artifacts: Artifacts, artifact: Artifact) -> "Making":
+        """Begin to make an artifact."""
+        return cls(artifact, artifacts.identity(artifact), time.monotonic())
 
-def stamp(command: str, started: float, device: str) -> Measured:
-    """Return the command, code, time and device of a new result; the arguments are those of `origin`."""
-    return Measured(
-        command=command,
-        commit=commit(),
-        versions={"python": platform.python_version()} | versions(),
-        device=device,
-        seconds=round(time.monotonic() - started, 1),
-        peak_memory_mib=peak_memory_mib(),
-        finished=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
+    def times(self) -> Times:
+        """Return how long it took until now, and its memory."""
+        return Times(
+            seconds=round(time.monotonic() - self.started, 1),
+            peak_memory_mib=peak_memory_mib(),
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+    def measured(self, device: str | None = None) -> Measured:
+        """Return how the artifact was made, once its other files are written.
+
+        Args:
+            device: as `describe_device` returns it, where the numbers depend on it.
+        """
+        return Measured(
+            **dict(self.times()),
+            command=self.artifact.command,
+            commit=commit(),
+            versions={"python": platform.python_version()} | versions(),
+            device=device,
+            settings=self.artifact.settings,
+            identity=finished(self.identity, self.artifact),
+        )
+
+    def provenance(self, device: str, data: DataOrigin) -> Provenance:
+        """Return the same for an artifact that was made from data."""
+        return Provenance(**dict(self.measured(device)), data=data)
 
 
 def versions() -> dict[str, str]:
@@ -55,17 +77,35 @@ def versions() -> dict[str, str]:
 
 @cache
 def commit() -> str | None:
-    """Return the commit at the first call, followed by `+` if tracked files are modified; None outside git."""
-    try:
-        git = {"check": True, "capture_output": True, "text": True}
-        head = subprocess.run(["git", "rev-parse", "HEAD"], **git).stdout.strip()  # type: ignore[call-overload]
-        changed = subprocess.run(  # dvc.lock, if it is tracked, changes while `dvc repro` runs
-            ["git", "status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)dvc.lock"],
-            **git,  # type: ignore[call-overload]
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
+    """Return the commit that contains this package, as it was at the first call; None if no commit does.
+
+    It is followed by `+` if files that git tracks are modified, or if source of the package is not tracked. Only what
+    git prints counts: in a process that ignores SIGCHLD, as the fork server does, every exit status reads as 0.
+    """
+    # dvc.lock, if it is tracked, changes while `dvc repro` runs
+    options = ("--porcelain=v2", "--branch", "--untracked-files=no")
+    state = _git("status", *options, "--", ":/", ":(top,exclude)dvc.lock")
+    head = re.search(r"^# branch\.oid ([0-9a-f]{40,})$", state, re.MULTILINE)
+    if not head or not _git("ls-tree", head[1], "--", "./__init__.py"):
         return None
-    return head + ("+" if changed else "")
+    modified = any(not line.startswith("#") for line in state.splitlines())
+    source = _git("ls-files", "-v", "--cached", "--others", "--", "*.py", "report/templates").splitlines()
+    tracked = bool(source) and all(line.startswith("H ") for line in source)
+    return head[1] + ("+" if modified or not tracked else "")
+
+
+def _git(*arguments: str) -> str:
+    """What git prints in the folder of the package, about the repository around it; "" without git."""
+    # Git sets these for its hooks and aliases, which may be of another repository.
+    of_hooks = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR")
+    environment = {name: value for name, value in os.environ.items() if name not in of_hooks}
+    try:
+        return subprocess.run(
+            ["git", "--no-optional-locks", *arguments],
+            cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+        ).stdout  # fmt: skip
+    except OSError:
+        return ""
 
 
 def cpu_name() -> str:

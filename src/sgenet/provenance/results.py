@@ -42,6 +42,35 @@ class DataOrigin(_Result):
     fingerprint: str = Field(description="of the manifest")
 
 
+class StoredFile(_Result):
+    """Content of a file when it was written, to check later whether it is still there."""
+
+    size: Count = Field(description="bytes")
+    xxhash: str = Field(description="xxh3_128 digest")
+
+
+class Identity(_Result):
+    """What decided a result, besides the settings and the data recorded next to it; see provenance/identity.py."""
+
+    digest: str = Field(description="of everything that decided the numbers; equal for results that are alike")
+    inputs: dict[str, str] = Field({}, description="digests of the results that were read, by name")
+    code: dict[str, str] = Field({}, description="digests of the attention module, by file")
+    sources: dict[str, str] = Field({}, description="digests of the other source, by file")
+    read: dict[str, StoredFile] = Field({}, description="weights that were read, by name")
+    files: dict[str, StoredFile] = Field({}, description="files that were written, by name")
+    record: str | None = Field(None, description="digest of the file that contains this, without this entry")
+
+
+class Recorded(_Result):
+    """The part of a result's provenance that states what decided it, and what is counted over all results."""
+
+    settings: dict[str, Any] | None = Field(None, description="resolved settings that decide the numbers")
+    data: DataOrigin | None = Field(None, description="the data")
+    identity: Identity | None = Field(None, description="everything else; results of version 0.1 have none")
+    commit: str | None = Field(None, description="of the code that made it")
+    seconds: float | None = Field(None, ge=0, description="duration, where it is in the same file")
+
+
 class Measured(Times):
     """How a measurement was made: command, code and machine."""
 
@@ -49,6 +78,8 @@ class Measured(Times):
     commit: str | None = Field(None, description="of the code, followed by + if files were modified")
     versions: dict[str, str] = Field({}, description="of the packages that results depend on")
     device: str | None = Field(None, description="processor or GPUs")
+    settings: dict[str, Any] | None = Field(None, description="resolved settings that decide the numbers")
+    identity: Identity | None = Field(None, description="what else decided the numbers")
 
     def without_times(self) -> Self:
         """Return the entries that equal runs share."""
@@ -74,7 +105,6 @@ class MeasuredHere(Measured):
 class Provenance(Measured):
     """How a result was made: command, code, machine, settings and data."""
 
-    settings: dict[str, Any] | None = Field(None, description="resolved settings that decide the numbers")
     data: DataOrigin = Field(description="the data")
     devices: Positive | None = Field(None, description="of a training: number of devices")
 
@@ -173,6 +203,13 @@ class NetworkLatency(_Result):
     model: str | None = Field(None, description="such as sge-resnet50")
     latency: Quartiles = Field(description="milliseconds")
     latency_ratio: Quartiles | None = Field(None, description="over the time of its baseline")
+
+
+class Complexity(_Result):
+    """complexity.json: counts of the full-size networks."""
+
+    models: dict[str, Counts] = Field(description="by run id")
+    origin: Measured = Field(description="how they were counted")
 
 
 class Latencies(_Result):

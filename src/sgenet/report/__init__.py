@@ -1,6 +1,7 @@
 """The report: reads the files that the steps left and puts every number beside the published one."""
 
 import re
+from collections import Counter
 from typing import Any
 
 from sgenet.config import paths
@@ -8,6 +9,8 @@ from sgenet.config.claims import load_claims
 from sgenet.config.runs import Replication
 from sgenet.config.tasks import TASKS
 from sgenet.data.manifest import Manifest
+from sgenet.pipeline.workflow import command_line
+from sgenet.provenance.identity import Artifacts
 from sgenet.report.cells import Cell, CellTable, make_table
 from sgenet.report.claims import Judge, JudgedClaim, to_json
 from sgenet.report.exports import write_tables
@@ -39,12 +42,13 @@ def build(replication: Replication) -> list[str]:
     Returns:
         the problems met, a sentence each; none where every file that was found could be used.
     """
-    scale = replication.scale_name
+    scale, artifacts = replication.scale_name, Artifacts(replication)
+    identity = artifacts.report()  # before anything is read: what is finished meanwhile makes the page outdated
     found = read_found(replication)
     gains = Gains(replication.pipeline.report)
     gains.check(replication, found)
     tables = [rank(make_table(table, replication, found, gains)) for table in replication.tables]
-    activations, bad_activations = read_activations(replication)
+    activations, bad_activations = read_activations(artifacts)
     judge = Judge(replication, found, gains, activations.measured if activations else None)
     claims = [judge.claim(claim) for claim in load_claims(replication.tables)]
     problems = [problem for run in found.runs.values() for problem in (run.problem, run.released_problem)]
@@ -78,6 +82,10 @@ def build(replication: Replication) -> list[str]:
         precision_recall=draw_precision_recall(replication, found),
         detections=detections,
         methods=methods,
+        identity=identity,
+        other_code=Counter(map(tuple, artifacts.made_by_other_code().values())),
+        results=sum(artifact.present for artifact in (*artifacts.trainings(), *artifacts.measurements())),
+        strictly=command_line(replication, code="strict"),
     )
     folder = paths.report(scale)
     for task in TASKS:

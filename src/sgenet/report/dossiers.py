@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from sgenet.config import paths
 from sgenet.config.runs import Replication
 from sgenet.config.tasks import TASKS
 from sgenet.report.cells import CellTable
@@ -34,10 +33,3 @@ def dossiers(
         }
         for run_id in sorted(models)
     ]
-
-
-def again(scale: str, run_id: str, seed: int) -> str:
-    """The command that makes a run's numbers again, and whatever they need that is not there."""
-    rule = {"classification": "train_classifier", "detection": "train_detector"}[run_id.partition("/")[0]]
-    target = paths.evaluation(scale, run_id, seed) / paths.METRICS
-    return f"snakemake {target} --config scale={scale} --forcerun {rule}"

@@ -1,5 +1,6 @@
 """One evaluation as it lies on disk, read and checked: metrics with their origin, and predictions."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,6 @@ from sgenet.provenance.results import (
     WeightsFile,
     read_timing,
 )
-from sgenet.report.inputs import check_head
 from sgenet.runtime.arrays import read_arrays
 from sgenet.runtime.files import read_json
 
@@ -100,9 +100,7 @@ def read_result(folder: Path, run_id: str, scale: str, seed: int, wanted: list[s
     if not path.exists():
         return None
     value = validate(EvaluationRecord, read_json(path), path)
-    for key, expected in {"run": run_id, "scale": scale, "seed": seed}.items():
-        if (found := getattr(value, key)) != expected:
-            raise InputError(f"{path}: {key}: found {found!r}, expected {expected!r}")
+    check_head(path, {"run": (value.run, run_id), "scale": (value.scale, scale), "seed": (value.seed, seed)})
     for name in wanted:
         if name not in value.metrics:
             raise InputError(f"{path}: metrics.{name}: missing, expected a number or null")
@@ -113,16 +111,14 @@ def read_result(folder: Path, run_id: str, scale: str, seed: int, wanted: list[s
     return Result(seed, value.metrics, origins, folder)
 
 
-def read_released(scale: str, run_id: str) -> ReleasedResult | None:
-    """What the released weights of a run's model reach; None where they were not evaluated.
+def check_head(path: Path, entries: Mapping[str, tuple[object, object]]) -> None:
+    """Raise an InputError unless each entry of a result, as found, is the expected one."""
+    for key, (found, expected) in entries.items():
+        if found != expected:
+            raise InputError(f"{path}: {key}: found {found!r}, expected {expected!r}")
 
-    Raises:
-        InputError: its metrics.json or timing.json cannot be used, or the first is of another run, scale or data.
-    """
-    path = paths.released_files(scale, run_id)["metrics"]
-    if not path.exists():
-        return None
-    value = validate(ReleasedEvaluation, read_json(path), path)
-    check_head(value.run, value.scale, run_id, scale, value.origin.data.fingerprint, path)
+
+def with_times(value: ReleasedEvaluation, path: Path) -> ReleasedResult:
+    """What released weights reach, with the times beside the metrics.json `path`; InputError if they are unreadable."""
     timing = read_timing(path.with_name(paths.TIMING))
     return ReleasedResult(value.metrics, value.weights, value.origin.with_times(timing.evaluate))

@@ -6,38 +6,48 @@ from pathlib import Path
 from typing import Any
 
 from sgenet.config import paths
-from sgenet.config.model import validate
+from sgenet.config.model import M, validate
 from sgenet.config.runs import Replication
 from sgenet.data import manifest
 from sgenet.data.manifest import Manifest
 from sgenet.errors import InputError
-from sgenet.provenance.results import Counts, Latencies
+from sgenet.provenance.artifacts import Artifact
+from sgenet.provenance.identity import Artifacts
+from sgenet.provenance.results import Complexity, Counts, Latencies
 from sgenet.runtime.files import check_file, read_json
 
 _MEASURE = re.compile(r"[A-Za-z][\w.]*")
 _LARGEST_HISTORY = 2**24  # bytes
 
 
-def read_counts(scale: str) -> tuple[dict[str, Counts], str | None]:
+def read_counts(artifacts: Artifacts) -> tuple[dict[str, Counts], str | None]:
     """complexity.json by run id, and what is wrong with it; empty if it does not exist."""
-    path = paths.complexity(scale)
-    if not path.exists():
-        return {}, None
-    try:
-        value = read_json(path)
-        expect(value, dict, path, "the whole file")
-        return {run_id: validate(Counts, entry, path, (run_id,)) for run_id, entry in value.items()}, None
-    except InputError as error:
-        return {}, str(error)
+    found, problem = read_current(artifacts, artifacts.complexity(), Complexity)
+    return found.models if found else {}, problem
 
 
-def read_latency(scale: str) -> tuple[Latencies | None, str | None]:
+def read_latency(artifacts: Artifacts) -> tuple[Latencies | None, str | None]:
     """latency.json, and what is wrong with it; None if it does not exist."""
-    path = paths.latency(scale)
+    return read_current(artifacts, artifacts.latency(), Latencies)
+
+
+def read_current(artifacts: Artifacts, artifact: Artifact, model: type[M]) -> tuple[M | None, str | None]:
+    """The content of an artifact's record, and what is wrong with it: it is invalid or stale; None if it is missing."""
+    path = artifact.record
+    if not path.exists():
+        return None, None
+    if why := artifacts.outdated(artifact):
+        return None, outdated(artifact, why)
     try:
-        return (validate(Latencies, read_json(path), path) if path.exists() else None), None
+        return validate(model, read_json(path), path), None
     except InputError as error:
         return None, str(error)
+
+
+def outdated(artifact: Artifact, why: str) -> str:
+    """One sentence: why an artifact is not current, and the command that makes it again."""
+    place = "" if why.startswith("results/") else f"{artifact.record}: "
+    return f"{place}{why}; `{artifact.command}` makes it again"
 
 
 def read_histories(replication: Replication, task: str) -> tuple[list[dict[str, str]], list[str]]:
@@ -88,23 +98,6 @@ def read_manifest(scale: str, task: str) -> tuple[Manifest | None, str | None]:
         return manifest.read_manifest(path), None
     except InputError as error:
         return None, str(error)
-
-
-def check_head(run: str, in_scale: str, run_id: str, scale: str, data: str, path: Path) -> None:
-    """Check that a measurement is of this run, scale and classification data (their present fingerprint).
-
-    Without a manifest, any data are accepted.
-
-    Raises:
-        InputError: it is of another run, scale or data.
-    """
-    for key, found, expected in (("run", run, run_id), ("scale", in_scale, scale)):
-        if found != expected:
-            raise InputError(f"{path}: {key}: found {found!r}, expected {expected!r}")
-    present, _ = read_manifest(scale, "classification")
-    if present and data != present.fingerprint:
-        expected = f"expected the present data's {present.fingerprint!r}: measure it again"
-        raise InputError(f"{path}: data fingerprint: found {data!r}, {expected}")
 
 
 def expect(value: Any, kind: type, path: Path, at: str) -> None:

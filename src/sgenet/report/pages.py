@@ -2,6 +2,7 @@
 
 import base64
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from sgenet.config import params, paths
 from sgenet.config.runs import FIGURES_RUN, Replication
 from sgenet.config.tasks import TASKS
 from sgenet.data.manifest import Manifest
+from sgenet.pipeline.workflow import again
 from sgenet.report.cells import CellTable
 from sgenet.report.claim_rules import CLAIM_VERDICTS, CONTRADICTED, SUPPORTED
-from sgenet.report.dossiers import again, dossiers
+from sgenet.report.dossiers import dossiers
 from sgenet.report.figures import activations as activation_figures
 from sgenet.report.figures import cost, curves
 from sgenet.report.figures.curves import Histories
@@ -44,6 +46,7 @@ def render(
     published = [cell.published for table in tables for cell in table.cells if cell.published]
     pairs = sorted({(value.source, value.confidence) for value in published})
     environment = _environment()
+    environment.globals["again"] = partial(again, replication)
     environment.globals["anchors"] = {entry["run"]: f"run-{number}" for number, entry in enumerate(entries, 1)}
     return environment.get_template("page.html").render(
         scale=scale,
@@ -106,7 +109,6 @@ def _environment() -> jinja2.Environment:
         "number_notes": number_notes,
         "multiplicity": multiplicity,
         "tolerances_of": tolerances_of,
-        "again": again,
     }
     return environment
 

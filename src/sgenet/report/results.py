@@ -4,13 +4,14 @@ from dataclasses import dataclass, field
 
 from sgenet.config import paths
 from sgenet.config.runs import Replication
-from sgenet.config.tasks import TASKS
 from sgenet.errors import InputError
-from sgenet.provenance.results import Counts, Latencies, Times, read_training
-from sgenet.report.evaluations import ReleasedResult, Result, read_released, read_result
-from sgenet.report.failures import Failure, failure_of_run, other_failures, single_measurements
-from sgenet.report.inputs import read_counts, read_latency, read_manifest
-from sgenet.report.outdated import why_outdated
+from sgenet.pipeline.failures import Failure, failure_of_run, other_failures, single_measurements
+from sgenet.pipeline.workflow import again
+from sgenet.provenance.artifacts import Artifact
+from sgenet.provenance.identity import Artifacts
+from sgenet.provenance.results import Counts, Latencies, ReleasedEvaluation
+from sgenet.report.evaluations import ReleasedResult, Result, check_head, read_result, with_times
+from sgenet.report.inputs import read_counts, read_current, read_latency
 
 
 @dataclass
@@ -71,7 +72,7 @@ class Found:
 
 def count_missing(replication: Replication) -> tuple[int, int]:
     """How many results of the present trainings, counts and measurements are missing, and how many there should be."""
-    runs, files = _read_runs(replication), [result for _, _, result in single_measurements(replication)]
+    runs, files = _read_runs(Artifacts(replication)), [result for _, _, result in single_measurements(replication)]
     missing = sum(len(run.missing) for run in runs.values()) + sum(not path.exists() for path in files)
     return missing, len(runs) * len(replication.seeds) + len(files)
 
@@ -89,53 +90,53 @@ def trained_columns(replication: Replication) -> dict[str, list[str]]:
 
 def read_found(replication: Replication) -> Found:
     """Read all of it; never raises for a bad file: the `problems` of a run, or those of the counts, tell it."""
-    counts, problem = read_counts(replication.scale_name)
-    latency, latency_problem = read_latency(replication.scale_name)
-    return Found(_read_runs(replication), counts, problem, latency, latency_problem, other_failures(replication))
+    artifacts = Artifacts(replication)
+    counts, problem = read_counts(artifacts)
+    latency, latency_problem = read_latency(artifacts) if replication.timed else (None, None)
+    failures = other_failures(replication)
+    return Found(_read_runs(artifacts), counts, problem, latency, latency_problem, failures)
 
 
-def _read_runs(replication: Replication) -> dict[str, RunResults]:
+def _read_runs(artifacts: Artifacts) -> dict[str, RunResults]:
     found: dict[str, RunResults] = {}
+    replication = artifacts.replication
     scale, wanted = replication.scale_name, trained_columns(replication)
-    manifests = {task: read_manifest(scale, task)[0] for task in TASKS}
     for run in replication.runs.values():
         results = found[run.id] = RunResults(run.id)
         for seed in replication.seeds:
-            folder = paths.evaluation(scale, run.id, seed)
+            artifact = artifacts.evaluation(run, seed)
             try:
-                result = read_result(folder, run.id, scale, seed, wanted[run.id])
+                result = read_result(artifact.record.parent, run.id, scale, seed, wanted[run.id])
             except InputError as error:
                 results.reject(seed, str(error))
                 continue
-            if result is None or _is_from_before(result, scale, run.id):
+            if result is None or _failed_since(artifact, scale, run.id):
                 results.missing.append(seed)
-            elif why := why_outdated(result.origin, run, manifests[run.task]):
+            elif why := artifacts.outdated(artifact):
+                command = again(replication, run.id, seed, forced=False)
                 results.missing.append(seed)
-                results.outdated[seed] = f"{folder / paths.METRICS}: {why}; run the same command again to make it anew"
+                results.outdated[seed] = f"{artifact.record}: {why}; `{command}` makes it again"
             else:
                 results.by_seed[seed] = result
         _reject_other_data(results)
     _explain_missing(replication, found)
     for run in replication.released():
-        try:
-            found[run.id].released = read_released(scale, run.id)
-        except InputError as error:
-            found[run.id].released_problem = str(error)
+        results, artifact = found[run.id], artifacts.released(run)
+        value, results.released_problem = read_current(artifacts, artifact, ReleasedEvaluation)
+        if value:
+            try:
+                check_head(artifact.record, {"run": (value.run, run.id), "scale": (value.scale, scale)})
+                results.released = with_times(value, artifact.record)
+            except InputError as error:
+                results.released_problem = str(error)
     return found
 
 
-def _is_from_before(result: Result, scale: str, run_id: str) -> bool:
-    """Whether the run was trained again since this evaluation, or that failed."""
-    path = paths.training(scale, run_id, result.seed) / paths.TRAINING
-    if not path.exists():  # where no training failed, only the evaluation was kept
-        return failure_of_run(scale, run_id, result.seed) is not None
-    try:
-        training, evaluated = read_training(path), result.origin.train
-    except InputError:
-        return False
-    if evaluated.times == Times():  # no timing.json: the times say nothing
-        return training.without_times() != evaluated
-    return training != evaluated
+def _failed_since(artifact: Artifact, scale: str, run_id: str) -> bool:
+    """Whether the training of an evaluated run was to be repeated, and failed."""
+    training, seed = artifact.measures, artifact.seed
+    assert training is not None and seed is not None
+    return not training.present and failure_of_run(scale, run_id, seed) is not None
 
 
 def _reject_other_data(results: RunResults) -> None:
@@ -150,10 +151,7 @@ def _reject_other_data(results: RunResults) -> None:
 
 
 def _explain_missing(replication: Replication, found: dict[str, RunResults]) -> None:
-    """Fill in which missing seeds failed, which wait for a run that did, and which started from an outdated one.
-
-    A detector's result from before its classifier was trained again is none of the present replication.
-    """
+    """Fill in which missing seeds failed, and which wait for a run that did."""
     scale = replication.scale_name
     for results in found.values():
         failures = {seed: failure_of_run(scale, results.id, seed) for seed in results.missing}
@@ -162,14 +160,10 @@ def _explain_missing(replication: Replication, found: dict[str, RunResults]) -> 
         if run.starts_from is None:
             continue
         results, start = found[run.id], found[run.starts_from]
-        for seed in start.outdated.keys() & results.by_seed.keys():
-            path = results.by_seed[seed].folder / paths.METRICS
-            results.outdated[seed] = f"{path}: starts from {start.id}, which is outdated; run the same command again"
         for seed, failure in start.failures.items():
             if failure.step == "training":
                 results.waits_for[seed] = start.id
                 results.failures.pop(seed, None)
                 results.outdated.pop(seed, None)
-        left_out = results.waits_for.keys() | results.outdated.keys()
-        results.missing = sorted({*results.missing, *left_out})
-        results.by_seed = {seed: result for seed, result in results.by_seed.items() if seed not in left_out}
+        results.missing = sorted({*results.missing, *results.waits_for})
+        results.by_seed = {seed: result for seed, result in results.by_seed.items() if seed not in results.waits_for}

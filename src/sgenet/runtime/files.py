@@ -152,6 +152,12 @@ def _refuse_odd(value: Any, path: str | Path) -> None:
             left += [((*at, str(key)), member) for key, member in members]
 
 
+def is_private(folder: Path) -> bool:
+    """Return whether a folder is one that this user alone can access."""
+    status = folder.lstat()
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077
+
+
 def reason_of(error: Exception) -> str:
     """Return, in words, why a file cannot be read as text."""
     return (getattr(error, "strerror", None) or "not UTF-8 text").lower()

@@ -17,7 +17,6 @@ import select
 import shutil
 import signal
 import socket
-import stat
 import subprocess
 import sys
 import time
@@ -27,6 +26,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from sgenet.errors import InputError
+from sgenet.runtime.files import is_private
 from sgenet.runtime.locks import lock
 from sgenet.runtime.processes import alive, end_with
 
@@ -147,7 +147,7 @@ def _be_step(
 def _connect(folder: Path) -> socket.socket | None:
     """Connect to the server of the folder; start it if it does not run."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not _is_private(folder):
+    if not is_private(folder):  # others could pose as the server or run any command
         return None
     with lock(folder / "lock", str(folder), patience=math.inf):
         connection = _try(folder)
@@ -163,12 +163,6 @@ def _connect(folder: Path) -> socket.socket | None:
                 time.sleep(0.02)
                 connection = _try(folder)
     return connection
-
-
-def _is_private(folder: Path) -> bool:
-    """Return whether only this user can access the folder: others could pose as the server or run any command."""
-    status = folder.lstat()
-    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077
 
 
 def _try(folder: Path) -> socket.socket | None:

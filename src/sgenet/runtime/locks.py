@@ -19,6 +19,7 @@ from pathlib import Path
 from sgenet.errors import InputError, writing
 
 CHECKOUT = Path(".snakemake/sgenet.lock")  # locked while a workflow runs in a checkout
+_FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # neither follows a link nor blocks on a pipe
 _held: list[int] = []  # file descriptors of the locks of this process
 
 
@@ -48,6 +49,22 @@ def try_lock(file: int, path: Path) -> bool:
         found = f"this file system supports no locks ({os.strerror(error.errno or 0).lower()})"
         raise NoLocksError(f"{path}: {found}, expected one that does: use a local disk") from None
     return True
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether a process has locked the file `path`.
+
+    To find out, the file is locked for some microseconds. A process that acquires the lock in this moment needs
+    `patience`, otherwise it is refused: do not call this for locks that are acquired without.
+    """
+    try:
+        file = os.open(path, _FLAGS)
+    except OSError:
+        return False
+    try:
+        return not try_lock(file, path)
+    finally:
+        os.close(file)
 
 
 def acquire(path: Path, what: str, patience: float = 0, *, all_users: bool = False) -> int:
@@ -104,13 +121,12 @@ def lock(path: Path, what: str, patience: float = 0) -> Iterator[None]:
 
 def _open(path: Path, all_users: bool, once_more: bool = True) -> int:
     """Open a lock file, possibly in a world-writable folder: without following a link or blocking on a pipe."""
-    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        file = os.open(path, flags)  # O_CREAT on another user's file may be refused
+        file = os.open(path, _FLAGS)  # O_CREAT on another user's file may be refused
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            file = os.open(path, flags | os.O_CREAT, 0o666)
+            file = os.open(path, _FLAGS | os.O_CREAT, 0o666)
         except FileNotFoundError:  # a process that just ended has removed the folder
             if not once_more:
                 raise

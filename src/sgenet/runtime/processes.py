@@ -1,78 +1,24 @@
-"""Processes of a replication: those of DVC in this checkout, and the ends of workflows and their steps."""
+"""Processes of a replication: the DVC that runs a stage, and the ends of workflows and their steps."""
 
 import contextlib
-import json
 import os
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import psutil
 
-from sgenet.runtime.locks import try_lock
-
+# What launchers such as torchrun set for each process that they start.
+LAUNCHED = (
+    "RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "ROLE_NAME",
+    "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE", "ROLE_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT",
+    "TORCHELASTIC_ERROR_FILE", "TORCHELASTIC_MAX_RESTARTS", "TORCHELASTIC_RESTART_COUNT", "TORCHELASTIC_RUN_ID",
+    "TORCHELASTIC_SIGNALS_TO_HANDLE", "TORCHELASTIC_USE_AGENT_STORE",
+)  # fmt: skip
 WORKFLOW = "SGENET_WORKFLOW"  # environment variable of steps: host and process id of their workflow
 _PATIENCE = 6  # seconds that a process has for its clean-up after SIGTERM
-
-
-def running_dvc(root: Path, patience: float = 0) -> int | None:
-    """Return the id of a DVC process that runs in this repository; None if there is none.
-
-    DVC locks `lock` during its own work and lists its process id in `rwlock` while the command of a stage runs. A
-    killed DVC leaves `rwlock` behind, perhaps half-written; the next DVC would refuse it while the killed process is a
-    zombie or another process has got its id, so it is removed.
-
-    Args:
-        root: of the repository.
-        patience: seconds to wait for the process to end.
-    """
-    folder = root / ".dvc" / "tmp"
-    end = time.monotonic() + patience
-    while (found := _dvc_in(folder)) and time.monotonic() < end:
-        time.sleep(0.2)
-    return found
-
-
-def _dvc_in(folder: Path) -> int | None:
-    try:
-        guard = os.open(folder / "rwlock.lock", os.O_RDWR | os.O_CLOEXEC)
-    except OSError:  # no DVC has run a stage here
-        return _holder(folder / "lock")
-    try:
-        free = try_lock(guard, folder / "rwlock.lock")
-        listed: set[int] = set()
-        with contextlib.suppress(OSError, ValueError, AttributeError, KeyError, TypeError):  # absent, or half-written
-            busy = json.loads((folder / "rwlock").read_text())
-            entries = [
-                *busy.get("write", {}).values(),
-                *(entry for of in busy.get("read", {}).values() for entry in of),
-            ]
-            listed = {int(entry["pid"]) for entry in entries}
-        for number in sorted(listed):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                if alive(number) and "dvc" in _command(psutil.Process(number)):
-                    return number
-        if free:
-            (folder / "rwlock").unlink(missing_ok=True)
-    finally:
-        os.close(guard)
-    return _holder(folder / "lock")
-
-
-def _holder(path: Path) -> int | None:
-    """Return the id of the process that has locked a lock file of DVC, read from the file; None if it is not locked."""
-    try:
-        lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        words = os.read(lock, 100).split()
-        return int(words[0]) if not try_lock(lock, path) and words and words[0].isdigit() else None
-    finally:
-        os.close(lock)
 
 
 def dvc_of_stage() -> int | None:

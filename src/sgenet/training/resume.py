@@ -4,7 +4,6 @@ import contextlib
 import csv
 import hashlib
 import io
-import json
 import pickle
 import re
 import shutil
@@ -16,16 +15,15 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from sgenet.config import paths
 from sgenet.errors import InputError
 from sgenet.runtime import locks
 from sgenet.runtime.files import put, temporary_path, write_text
 from sgenet.weights.checkpoints import fit_weights
 from sgenet.weights.pickles import check_pickles
 
-RESUME = Path(".resume")  # outside all declared outputs, which Snakemake deletes before a job starts
 Weights = dict[str, Tensor]
 Row = dict[str, float]  # of the history: an epoch's numbers by name
-_LOCK = "lock"
 _PATIENCE = 5  # seconds
 _KEPT = 2
 _NAME = re.compile(r"epoch-[0-9]{4,9}-[0-9a-f]{64}\.pth")
@@ -50,20 +48,13 @@ class Checkpoint(NamedTuple):
     state: Saved
 
 
-def resume_folder(run_id: str, scale: str, seed: int, settings: dict[str, Any], fingerprint: str) -> Path:
-    """Folder of a run's checkpoints; its name depends on everything that determines the run's numbers."""
-    identity = json.dumps([run_id, scale, seed, settings, fingerprint], sort_keys=True)
-    digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
-    return RESUME / scale / run_id.replace("/", "_") / f"seed-{seed}-{digest}"
-
-
 def lock(folder: Path) -> contextlib.AbstractContextManager[None]:
     """Lock a run's folder for this process; waits a few seconds for a process that is about to end.
 
     Raises:
         InputError: another process trains this run; the message names it.
     """
-    return locks.lock(folder / _LOCK, str(folder), _PATIENCE)
+    return locks.lock(paths.resume_lock(folder), str(folder), _PATIENCE)
 
 
 def save_checkpoint(runner: Runner, history: list[Row], best: Weights | None, folder: Path) -> None:
@@ -204,9 +195,9 @@ def remove_checkpoints(folder: Path) -> None:
     If the process is killed in between, the run continues from a checkpoint that was not removed.
     """
     for path in folder.iterdir():
-        if path.name != _LOCK:
+        if path != paths.resume_lock(folder):
             _remove(path)
-    (folder / _LOCK).unlink(missing_ok=True)
+    paths.resume_lock(folder).unlink(missing_ok=True)
     for emptied in (folder, folder.parent):
         with contextlib.suppress(OSError):  # not empty: another seed's folder is there
             emptied.rmdir()

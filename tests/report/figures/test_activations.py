@@ -12,6 +12,7 @@ from sgenet.config import paths
 from sgenet.config.model import validate
 from sgenet.config.runs import FIGURES_RUN, Replication
 from sgenet.evaluation.activations import MeasuredActivations
+from sgenet.provenance.identity import Artifacts
 from sgenet.report import build
 from sgenet.report.figures import activations
 from sgenet.report.figures.activations import FRAME
@@ -141,8 +142,8 @@ def test_without_a_measurement_the_page_says_how_to_make_it(replication: Replica
 def test_runs_of_other_models_alone_need_no_figures(replication: Replication, measured: dict) -> None:
     _write(measured)
     runs = {name: run for name, run in replication.runs.items() if name != FIGURES_RUN}
-    assert activations.read_activations(replace(replication, runs=runs)) == (None, None)
-    assert activations.read_activations(replication)[0] is not None
+    assert activations.read_activations(Artifacts(replace(replication, runs=runs))) == (None, None)
+    assert activations.read_activations(Artifacts(replication))[0] is not None
 
 
 def _shorten(value: dict) -> None:
@@ -166,8 +167,8 @@ def _load(value: dict) -> None:
     [
         (lambda value: value.pop("stage"), "stage: missing"),
         (
-            lambda value: value.update(fingerprint="f0"),
-            "data fingerprint: found 'f0', expected the present data's 'f1'",
+            lambda value: value["origin"]["activations"].update(data={"fingerprint": "f0"}),
+            "made on other data: fingerprint 'f0', now 'f1'; `sgenet activations --scale demo` makes it again",
         ),
         (lambda value: value.update(scale="paper"), "scale: found 'paper', expected 'demo'"),
         (_shorten, "variance.after.std: found 2 entries, expected 3"),
@@ -179,7 +180,7 @@ def _load(value: dict) -> None:
 def test_a_bad_file_is_told_in_one_sentence(replication, measured, change, sentence) -> None:
     change(measured)
     path = _write(measured)
-    figures, problem = activations.read_activations(replication)
+    figures, problem = activations.read_activations(Artifacts(replication))
     assert figures is None and problem.startswith(f"{path}: {sentence}") and "\n" not in problem
 
 

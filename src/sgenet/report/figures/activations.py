@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from sgenet.config import paths
-from sgenet.config.model import validate
-from sgenet.config.runs import FIGURES_RUN, Replication
+from sgenet.config.runs import FIGURES_RUN
 from sgenet.errors import InputError
 from sgenet.evaluation.activations import MeasuredActivations
+from sgenet.provenance.identity import Artifacts
+from sgenet.report.evaluations import check_head
 from sgenet.report.figures.axes import Frame, Ticks, mark, ticks
-from sgenet.report.inputs import check_head
+from sgenet.report.inputs import read_current
 from sgenet.runtime.files import read_json
 
 FRAME = Frame(width=460, height=250, left=56, right=10, top=10, bottom=36)
@@ -88,18 +88,20 @@ class Activations:
     bars: Bars
 
 
-def read_activations(replication: Replication) -> tuple[Activations | None, str | None]:
+def read_activations(artifacts: Artifacts) -> tuple[Activations | None, str | None]:
     """The figures, and what is wrong with their file; no figures where nothing was measured."""
-    path = paths.activations(replication.scale_name)
-    if FIGURES_RUN not in replication.runs or not path.exists():
+    if FIGURES_RUN not in artifacts.replication.runs:
         return None, None
+    artifact = artifacts.activations()
+    checked, problem = read_current(artifacts, artifact, MeasuredActivations)
+    if checked is None:
+        return None, problem
     try:
-        measured = read_json(path)
-        checked = validate(MeasuredActivations, measured, path)
-        check_head(checked.run, checked.scale, FIGURES_RUN, replication.scale_name, checked.fingerprint, path)
+        head = {"run": (checked.run, FIGURES_RUN), "scale": (checked.scale, artifacts.scale)}
+        check_head(artifact.record, head)
     except InputError as error:
         return None, str(error)
-    return draw(measured), None
+    return draw(read_json(artifact.record)), None
 
 
 def draw(measured: dict[str, Any]) -> Activations:

@@ -3,7 +3,6 @@
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from sgenet.config import params, paths
 from sgenet.config.runs import FIGURES_RUN, Replication
@@ -11,6 +10,7 @@ from sgenet.config.scales import Scale
 from sgenet.config.tasks import TASKS
 from sgenet.data.roots import variables
 from sgenet.errors import InputError
+from sgenet.pipeline.workflow import command_line
 from sgenet.report.results import Found
 
 LADDER = ("smoke", "demo", "subset", "paper")  # scales, each of which replicates more of the paper than those before
@@ -27,7 +27,7 @@ class Step:
 
 def next_steps(replication: Replication, found: Found) -> Iterator[Step]:
     """Steps from the nearest to the farthest; none where everything was made at scale `paper` with enough seeds."""
-    again = _snakemake(replication)
+    again = command_line(replication)
     if _problems(found):
         text = "Some files cannot be used. Remove those that Problems names; then this makes them again, and no others."
         yield Step(text, (again,))
@@ -38,12 +38,12 @@ def next_steps(replication: Replication, found: Found) -> Iterator[Step]:
         yield Step(
             f"Train each row {ENOUGH_SEEDS} times, for intervals that cover the luck of a training: "
             f"“seeds: {ENOUGH_SEEDS}” in params/pipeline.yaml, or for once as below. Only the new seeds are trained.",
-            (_snakemake(replication, seeds=ENOUGH_SEEDS),),
+            (command_line(replication, seeds=ENOUGH_SEEDS),),
         )
     if unchosen := replication.left_out:
         yield Step(
             f"Add the tables that were left out ({', '.join(unchosen)}): in params/pipeline.yaml, or for once so:",
-            (_snakemake(replication, tables=[*replication.pipeline.tables, *unchosen]),),
+            (command_line(replication, tables=[*replication.pipeline.tables, *unchosen]),),
         )
     yield from _larger_scales(replication)
     yield from _at_paper_scale(replication)
@@ -102,10 +102,10 @@ def _commands(replication: Replication, scale: str, names: list[str]) -> Iterato
     plan = shlex.join(["sgenet", "plan", "--scale", scale, *own])
     export = "export " + " ".join(f"{name}=FOLDER" for name in names)
     if names and scale != "paper":
-        yield from (export, _snakemake(replication, target="prepare", scale=scale), plan)
+        yield from (export, command_line(replication, target="prepare", scale=scale), plan)
     else:  # how many images there are is known before they are
         yield from (plan, export) if names else (plan,)
-    yield _snakemake(replication, scale=scale)
+    yield command_line(replication, scale=scale)
 
 
 def _at_paper_scale(replication: Replication) -> Iterator[Step]:
@@ -121,18 +121,6 @@ def _at_paper_scale(replication: Replication) -> Iterator[Step]:
             f"{', '.join(lacking)}; this is how, for {model}:",
             (
                 f"sgenet import-checkpoint FILE.pth.tar {paths.released(model)} --model {model}",
-                _snakemake(replication),
+                command_line(replication),
             ),
         )
-
-
-def _snakemake(replication: Replication, target: str | None = None, **changes: Any) -> str:
-    """The call of Snakemake for this replication with some changes, told by what params/pipeline.yaml has otherwise."""
-    default, wanted = params.load_pipeline().plain(), replication.pipeline.plain() | changes
-    config = [
-        f"{key}={','.join(wanted[key]) if key == 'tables' else wanted[key]}"
-        for key in ("scale", "seeds", "tables")
-        if wanted[key] != default[key]
-    ]
-    options = ["--config", *config] if config else []
-    return shlex.join(["snakemake", "--cores", "all", *([target] if target else []), *options])

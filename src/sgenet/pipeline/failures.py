@@ -1,4 +1,4 @@
-"""Steps that ended with an error, as their logs tell: what a partial report shows of them."""
+"""Steps that ended with an error, as their logs show: for the report and for `sgenet status`."""
 
 import os
 import re
@@ -33,10 +33,10 @@ class Failure:
     def ended(self) -> str:
         """The status, and what it means where a signal ended the step, which then could say nothing itself."""
         number = self.status - 128
-        told = signal.strsignal(number) if number in signal.valid_signals() else None
+        meaning = signal.strsignal(number) if number in signal.valid_signals() else None
         if number == signal.SIGKILL:
-            told = "killed, as by a machine whose memory is full"
-        return f"exit status {self.status}{f' ({told.lower()})' if told else ''}"
+            meaning = "killed, as by a machine whose memory is full"
+        return f"exit status {self.status}{f' ({meaning.lower()})' if meaning else ''}"
 
 
 def read_failure(step: str, log: Path) -> Failure | None:
@@ -60,7 +60,7 @@ def read_failure(step: str, log: Path) -> Failure | None:
 def failure_of_run(scale: str, run_id: str, seed: int) -> Failure | None:
     """The failure that keeps a run from having results: of its training, or of the evaluation behind it.
 
-    What a log tells is of the past where the step's result was made since then.
+    A log is of the past where the step's result was made since then.
     """
     trained = paths.training(scale, run_id, seed) / paths.TRAINING
     if not trained.exists():

@@ -1,0 +1,201 @@
+"""The artifacts of a replication: what each step leaves, and what decides it."""
+
+import shlex
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sgenet.config import paths
+from sgenet.config.recipes import Classification
+from sgenet.config.runs import FIGURES_RUN, Replication, Run
+from sgenet.config.tasks import Task
+
+_OF_RELEASED = {"width", "attention", "image_size", "resize", "mean", "std"}  # what decides the numbers of weights
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """The result of one step: its files, and what decides its numbers.
+
+    `step` is the step's name; `command` makes the artifact (in a replication that has what it reads); `record` is the
+    file with its provenance, at the keys `at`, and is written last. `files` are the others; it is whole without those
+    of them in `weights`, which only later steps need. `task` is the task of the data that it reads. `models` are the
+    models whose attention modules decide it. `inputs` are what it reads, by name; `measures` is that one of them whose
+    weights it measures. `released` is a file of weights that the authors released.
+    """
+
+    step: str
+    command: str
+    record: Path
+    settings: dict[str, Any]
+    at: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
+    weights: tuple[Path, ...] = ()
+    run: Run | None = None
+    seed: int | None = None
+    task: Task | None = None
+    models: tuple[str, ...] = ()
+    inputs: dict[str, "Artifact"] = field(default_factory=dict)
+    measures: "Artifact | None" = None
+    released: Path | None = None
+
+    @property
+    def present(self) -> bool:
+        """Whether there is a record."""
+        return self.record.is_file()
+
+
+class Catalogue:
+    """The artifacts of a replication."""
+
+    def __init__(self, replication: Replication) -> None:
+        self.replication = replication
+        self.scale = replication.scale_name
+        self._made: dict[tuple[str, str, int], Artifact] = {}
+
+    def data(self, task: Task) -> Artifact:
+        """Return the prepared data of a task."""
+        manifest = paths.manifest(self.scale, task)
+        return Artifact(
+            step="prepare",
+            command=f"sgenet prepare {task} --scale {self.scale}",
+            record=manifest,
+            settings=self.replication.scale.data.of(task).plain(),
+            files=(manifest.with_suffix(".png"), paths.data_folder(self.scale, task)),
+        )
+
+    def training(self, run: Run, seed: int) -> Artifact:
+        """Return the training of a run with a seed."""
+        if known := self._made.get(("train", run.folder, seed)):
+            return known
+        files = paths.trained_files(self.scale, run.folder, seed)
+        weights = tuple(path for path in files.values() if path.suffix == ".safetensors")
+        start = {} if run.starts_from is None else {"start": self.training(self._start(run), seed)}
+        made = self._made["train", run.folder, seed] = Artifact(
+            step="train",
+            command=self._command("train", run, seed),
+            record=files["training"],
+            settings=run.identity,
+            files=(*weights, files["history"]),
+            weights=weights,
+            run=run,
+            seed=seed,
+            task=run.task,
+            models=(run.model,),
+            inputs=start,
+        )
+        return made
+
+    def evaluation(self, run: Run, seed: int) -> Artifact:
+        """Return the evaluation of a run with a seed."""
+        if known := self._made.get(("evaluate", run.folder, seed)):
+            return known
+        files = paths.evaluated_files(self.scale, run.folder, seed)
+        limits = getattr(self.replication.scale.data.detection, "area_limits", None)
+        of_areas = {"area_limits": list(limits)} if limits and run.task is Task.DETECTION else {}
+        training = self.training(run, seed)
+        made = self._made["evaluate", run.folder, seed] = Artifact(
+            step="evaluate",
+            command=self._command("evaluate", run, seed),
+            record=files["metrics"],
+            at=("origin", "evaluate"),
+            settings={**run.test_settings, **of_areas},
+            files=tuple(path for name, path in files.items() if name != "metrics"),
+            run=run,
+            seed=seed,
+            task=run.task,
+            models=(run.model,),
+            inputs={"training": training},
+            measures=training,
+        )
+        return made
+
+    def released(self, run: Run) -> Artifact:
+        """Return the evaluation of the released weights of a run's model."""
+        files = paths.released_files(self.scale, run.id)
+        assert isinstance(run.settings, Classification)
+        return Artifact(
+            step="evaluate released",
+            command=f"sgenet evaluate {run.id} --released --scale {self.scale}",
+            record=files["metrics"],
+            at=("origin",),
+            settings=run.settings.model_dump(mode="json", include=_OF_RELEASED, exclude_none=True),
+            files=(files["timing"],),
+            run=run,
+            task=run.task,
+            models=(run.model,),
+            released=paths.released(run.model),
+        )
+
+    def activations(self) -> Artifact:
+        """Return the measurement of activations."""
+        run, seed = self.replication.run(FIGURES_RUN), 0
+        training = self.training(run, seed)
+        return Artifact(
+            step="activations",
+            command=f"sgenet activations --scale {self.scale}",
+            record=paths.activations(self.scale),
+            at=("origin", "activations"),
+            settings=self.replication.scale.figures.plain(),
+            run=run,
+            seed=seed,
+            task=run.task,
+            models=(run.model,),
+            inputs={"training": training},
+            measures=training,
+        )
+
+    def complexity(self) -> Artifact:
+        """Return the counts of parameters and operations."""
+        networks = self.replication.full_size()
+        return Artifact(
+            step="complexity",
+            command=f"sgenet complexity --scale {self.scale}",
+            record=paths.complexity(self.scale),
+            at=("origin",),
+            settings={"networks": {one.id: [one.model, one.network.plain()] for one in networks}},
+            models=tuple(sorted({one.model for one in networks})),
+        )
+
+    def latency(self) -> Artifact:
+        """Return the times of forward passes."""
+        networks = [one for one in self.replication.full_size() if not one.task.trained]
+        how = self.replication.scale.model_dump(mode="json", include={"latency", "threads", "device"})
+        timed = {one.id: [one.model, one.network.plain()] for one in networks}
+        return Artifact(
+            step="latency",
+            command=f"sgenet latency --scale {self.scale}",
+            record=paths.latency(self.scale),
+            at=("origin",),
+            settings={**how, "networks": timed, "against": self.replication.plain_of()},
+            models=tuple(sorted({one.model for one in networks})),
+        )
+
+    def trainings(self, task: Task | None = None) -> Iterator[Artifact]:
+        """Yield the trainings of the chosen tables, of one task or of both."""
+        for run in self._runs(task):
+            for seed in self.replication.seeds:
+                yield self.training(run, seed)
+
+    def measurements(self) -> Iterator[Artifact]:
+        """Yield everything that is measured: evaluations, released weights, activations, counts and times."""
+        for run in self._runs():
+            for seed in self.replication.seeds:
+                yield self.evaluation(run, seed)
+        yield from map(self.released, self.replication.released())
+        if FIGURES_RUN in self.replication.runs:
+            yield self.activations()
+        yield self.complexity()
+        if self.replication.timed:
+            yield self.latency()
+
+    def _runs(self, task: Task | None = None) -> Iterable[Run]:
+        return (run for run in self.replication.runs.values() if task in (None, run.task))
+
+    def _start(self, run: Run) -> Run:
+        assert run.starts_from is not None
+        return self.replication.run(run.starts_from)
+
+    def _command(self, step: str, run: Run, seed: int) -> str:
+        return shlex.join(["sgenet", step, run.id, "--scale", self.scale, "--seed", str(seed), *run.options])

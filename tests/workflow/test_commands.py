@@ -1,0 +1,100 @@
+"""Commands that the report, errors and docs print work as printed, in a fresh shell; here with the stub of `sgenet`.
+
+Of other scales than this one's data, and of what needs CUDA, a network or a user's own files, only the arguments are
+checked: those are in UNTRIED.
+"""
+
+import html
+import re
+import subprocess
+
+import pytest
+
+from support.checkout import ROOT
+
+COMMAND = re.compile(r"^(?:snakemake|sgenet|dvc) ")
+UNTRIED = re.compile(r"FOLDER|FILE|DOWNLOADED|scale[ =](?:paper|subset|demo)|SRC|\.json |gpu=4|sgenet plan|--model")
+TABLE = """
+title: My own rows
+task: classification
+columns:
+  - {id: top1, label: Top-1, unit: "%", digits: 2}
+rows:
+  - {label: Plain, run: resnet18}
+  - {label: Mine, run: mine, model: sge-resnet18, baseline: Plain, settings: {epochs: 1}}
+"""
+
+
+def shell(checkout, command, status=0):
+    """Run a command as printed, in a shell in which nothing is set but where programs are."""
+    kept = {key: checkout.environment[key] for key in ("PATH", "HOME", "WANDB_MODE")}
+    done = subprocess.run(
+        command, shell=True, cwd=checkout.folder, env=kept, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == status, f"{command}\n{(done.stdout + done.stderr)[-4000:]}"
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def own(new_checkout):
+    """A replication of a table of one's own with two seeds, chosen for one invocation; the defaults name other ones."""
+    checkout = new_checkout()
+    (checkout.folder / "params/tables/mine.yaml").write_text(TABLE)
+    checkout.edit("params/pipeline.yaml", lambda value: value.update(tables=["ablation-normalization"]))
+    shell(checkout, "snakemake --cores all --config tables=mine seeds=2")
+    return checkout
+
+
+def commands_of(page):
+    found = re.findall(r"<(?:code|pre)[^>]*>(.*?)</(?:code|pre)>", page, re.S)
+    lines = [html.unescape(line).strip() for text in found for line in text.splitlines()]
+    return list(dict.fromkeys(line for line in lines if COMMAND.match(line)))
+
+
+def test_every_command_of_the_report(own):
+    commands = commands_of((own.folder / "reports/smoke/index.html").read_text())
+    assert len([command for command in commands if "mine" in command]) > 6
+    tried = [command for command in commands if not UNTRIED.search(command)]
+    assert len(tried) > 8
+    for command in tried:
+        whole = command.startswith("snakemake") and "results/" not in command  # of other tables and more seeds too
+        shell(own, f"{command} --dry-run" if whole else command)
+
+
+def test_what_the_report_prints_makes_a_run_again(own):
+    page = (own.folder / "reports/smoke/index.html").read_text()
+    (command,) = [text for text in commands_of(page) if "--forcerun" in text and "mine/seed-1" in text]
+    jobs = own.jobs(shell(own, command))
+    assert jobs["train_classifier"] == jobs["evaluate_classifier"] == 1
+
+
+def test_the_commands_of_errors(own):
+    """Each says what to do, and that helps."""
+    change = {"path": "params/tables/mine.yaml", "change": lambda value: value["rows"][1]["settings"].update(epochs=2)}
+    own.edit(**change)
+    told = shell(own, "sgenet evaluate classification/mine --scale smoke --seed 1", status=2)
+    (command,) = re.findall(r"`(sgenet train [^`]*)`", told)
+    shell(own, command)
+    shell(own, "sgenet evaluate classification/mine --scale smoke --seed 1")
+    own.environment |= {"SGENET_TABLES": "mine", "SGENET_SEEDS": "2"}
+    told = own("sgenet", "report", "--scale", "smoke", status=1)
+    commands = re.findall(r"`(snakemake [^`]*)`", told)
+    assert len(commands) == 1 and "mine/seed-0" in commands[0]
+    assert own.jobs(shell(own, commands[0]))["train_classifier"] == 1
+    own("sgenet", "report", "--scale", "smoke", "--partial")
+
+
+def test_the_commands_of_the_docs_are_tried_or_known(own):
+    blocks = [
+        block
+        for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+        for block in re.findall(r"^ *```(?:bash|console|sh)?\n(.*?)^ *```", page.read_text(), re.M | re.S)
+    ]
+    lines = [
+        line.strip().removeprefix("$ ").partition("  #")[0].strip() for block in blocks for line in block.splitlines()
+    ]
+    commands = dict.fromkeys(line for line in lines if COMMAND.match(line) and line.startswith("snakemake"))
+    tried = [line for line in commands if not UNTRIED.search(line)]
+    assert len(tried) >= 2
+    for command in tried:
+        shell(own, f"{command} --dry-run" if command.startswith("snakemake") else command)
