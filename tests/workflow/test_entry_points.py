@@ -131,6 +131,26 @@ def test_without_dvc_git_stays_clean_and_the_first_dvc_repro_makes_nothing_again
     checkout.nothing_to_do()
 
 
+def test_forcing_dvc_trains_nothing_and_forcing_snakemake_does(new_checkout, replicated):
+    """As docs/running.md says, with its commands."""
+    checkout = new_checkout(replicated)
+    page = (checkout.folder / "docs/running.md").read_text().replace("/demo/", "/smoke/")
+    of_rule, of_run, of_all = (
+        command.split() for command in re.findall(r"^(snakemake --force\w+.*?)(?: +#.*)?$", page, re.M)
+    )
+    folder = checkout.folder / "results/smoke/classification"
+    trained = [folder / run / "seed-0/training.json" for run in ("sge-resnet50", "sge-resnet50-no-norm")]
+    before = [path.stat().st_mtime_ns for path in trained]
+    assert checkout("dvc", "repro", "--force").count("Running stage") == 5
+    assert [path.stat().st_mtime_ns for path in trained] == before
+    assert checkout.jobs(checkout(*of_rule, "--dry-run"))["train_classifier"] == 2
+    assert "prepare_data" in checkout.jobs(checkout(*of_all, "--dry-run"))
+    jobs = checkout.jobs(checkout(*of_run))
+    assert jobs["train_classifier"] == jobs["evaluate_classifier"] == 1
+    assert trained[0].stat().st_mtime_ns > before[0] and trained[1].stat().st_mtime_ns == before[1]
+    assert "up to date" in checkout("dvc", "status")
+
+
 def test_outside_git_snakemake_works_and_dvc_after_its_configuration(new_checkout, replicated):
     """In a copy of the files without git's; docs/dvc.md has the command that configures DVC."""
     checkout = new_checkout(replicated)

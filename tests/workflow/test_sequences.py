@@ -49,7 +49,7 @@ class Model:
     """
 
     def __init__(self) -> None:
-        self.rates = dict.fromkeys((PLAIN, MODULE, DETECTOR), 0)
+        self.trained = dict.fromkeys((PLAIN, MODULE, DETECTOR), 0)
         self.clutter = {"classification": 0, "detection": 0}
         self.areas = self.threshold = self.confidence = self.module = self.comment = self.other_source = 0
         self.seeds = 1
@@ -65,7 +65,7 @@ class Model:
         """Return what a training or an evaluation is made from."""
         kind, run, seed = step
         task = task_of(run)
-        what = [run, seed, self.rates[run], self.source_of(task)]
+        what = [run, seed, self.trained[run], self.source_of(task)]
         if run != PLAIN:
             what.append(self.module)
         if run == DETECTOR:
@@ -285,18 +285,25 @@ class Sequences(RuleBasedStateMachine):
 
     # --- what is edited ---
 
-    @rule(run=st.sampled_from([PLAIN, MODULE, DETECTOR]), rate=st.integers(0, 2))
+    @rule(run=st.sampled_from([PLAIN, DETECTOR]), rate=st.integers(0, 2))
     def edit_rate(self, run: str, rate: int) -> None:
         """The learning rate of one run, in its row."""
         table = next(name for name, task in TABLES.items() if task == task_of(run))
-        own = {"optimizer": {"lr": (1 + rate) / 1000}}
 
         def change(value: dict) -> None:
             row = next(row for row in value["rows"] if f"{task_of(run)}/{row['run']}" == run)
-            row.update(settings=own) if rate else row.pop("settings", None)
+            row["settings"] = {"optimizer": {"lr": rate / 1000}} if rate else {}
 
         self.checkout.edit(f"params/tables/{table}.yaml", change)
-        self.model.rates[run] = rate
+        self.model.trained[run] = rate
+        self.check_lock()
+
+    @rule(beta=st.integers(0, 2))
+    def edit_start(self, beta: int) -> None:
+        """A setting of the run that the detector starts from; rows of such runs have none of their own."""
+        sge = {"beta": 1 + beta / 10}
+        self.checkout.edit(SCALE, lambda value: value["classification"]["attention"].update(sge=sge))
+        self.model.trained[MODULE] = beta
         self.check_lock()
 
     @rule(threshold=st.integers(0, 1))
