@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sgenet.config import paths
+from sgenet.config import params, paths
 from sgenet.config.recipes import Classification
 from sgenet.config.runs import FIGURES_RUN, Replication, Run
 from sgenet.config.tasks import Task
@@ -151,7 +151,7 @@ class Catalogue:
         networks = self.replication.full_size()
         return Artifact(
             step="complexity",
-            command=f"sgenet complexity --scale {self.scale}",
+            command=f"{self._tables()}sgenet complexity --scale {self.scale}",
             record=paths.complexity(self.scale),
             at=("origin",),
             settings={"networks": {one.id: [one.model, one.network.plain()] for one in networks}},
@@ -165,7 +165,7 @@ class Catalogue:
         timed = {one.id: [one.model, one.network.plain()] for one in networks}
         return Artifact(
             step="latency",
-            command=f"sgenet latency --scale {self.scale}",
+            command=f"{self._tables()}sgenet latency --scale {self.scale}",
             record=paths.latency(self.scale),
             at=("origin",),
             settings={**how, "networks": timed, "against": self.replication.plain_of()},
@@ -189,6 +189,11 @@ class Catalogue:
         yield self.complexity()
         if self.replication.timed:
             yield self.latency()
+
+    def _tables(self) -> str:
+        """The variable with which a command of all tables finds the chosen ones, where those are not the default."""
+        chosen = self.replication.pipeline.tables
+        return "" if chosen == params.load_pipeline().tables else f"SGENET_TABLES={shlex.quote(' '.join(chosen))} "
 
     def _runs(self, task: Task | None = None) -> Iterable[Run]:
         return (run for run in self.replication.runs.values() if task in (None, run.task))

@@ -86,6 +86,8 @@ def build(replication: Replication) -> list[str]:
         other_code=Counter(map(tuple, artifacts.made_by_other_code().values())),
         results=sum(artifact.present for artifact in (*artifacts.trainings(), *artifacts.measurements())),
         strictly=command_line(replication, code="strict"),
+        report_command=command_line(replication, paths.report(scale) / "index.html"),
+        complexity_command=artifacts.complexity().command,
     )
     folder = paths.report(scale)
     for task in TASKS:
