@@ -334,3 +334,13 @@ def test_results_of_version_0_1_are_accepted(new_checkout, undisturbed):
     output = checkout("dvc", "repro")
     assert "train classification" not in output and "train detection" not in output
     checkout.nothing_to_do()
+
+
+def test_everything_is_forced_in_the_order_of_what_it_is_made_from(new_checkout, undisturbed):
+    """A detector waits for the classifier that it starts from, although both are up to date."""
+    checkout = new_checkout(undisturbed)
+    output = checkout("snakemake", "--forceall")
+    finished = re.findall(r"Finished jobid: \d+ \(Rule: (\w+)\)", output)
+    assert {"prepare_data", "complexity", "train_detector", "evaluate_classifier", "report"} <= set(finished)
+    assert output.index("(Rule: train_classifier)") < output.index(": train detection/")
+    checkout.nothing_to_do()

@@ -13,10 +13,18 @@ from sgenet.errors import InputError
 from sgenet.pipeline.workflow import load_workflow, logged
 from sgenet.runtime import fork_server, processes, user
 
+
+def forced():
+    """The rules and files of `--forcerun`; with `--forceall` also the trainings, so that detectors wait for them."""
+    settings = workflow.dag_settings
+    trainings = {"train_classifier", "train_detector"} if settings.forceall else set()
+    return trainings | set(settings.forcerun)
+
+
 try:
     WORKFLOW = load_workflow(
         config,
-        lambda: workflow.dag_settings.forcerun,
+        forced,
         judge=workflow.is_main_process,
     )
 except (InputError, OSError) as error:

@@ -48,7 +48,7 @@ def load_workflow(
 
     Args:
         chosen: of `snakemake --config`: scale, seeds, code, tables (a list, or names separated by commas).
-        forced: returns the rules and files of `snakemake --forcerun`, which are known later than the Snakefile is read.
+        forced: returns the rules and files of `--forcerun` or `--forceall`, known later than the Snakefile is read.
         judge: whether this process decides what is to be made. Those that Snakemake starts for single jobs do not.
 
     Raises:
