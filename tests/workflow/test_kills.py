@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from support.checkout import ELSEWHERE
+from support.checkout import ELSEWHERE, ROOT
 from support.kills import EPOCHS, junk, kill, set_epochs, start, start_endless, stop, watched
 
 
@@ -69,7 +69,10 @@ def test_another_environment_and_one_core_change_no_byte(undisturbed, new_checko
 
 @pytest.mark.parametrize(
     ("command", "signals"),
-    [(("snakemake",), (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)), (("dvc", "repro"), (signal.SIGTERM,))],
+    [
+        (("snakemake",), (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)),
+        (("dvc", "repro"), (signal.SIGTERM, signal.SIGKILL)),
+    ],
     ids=["snakemake", "dvc"],
 )
 def test_a_second_one_is_refused_and_all_ends_with_the_first(disturbed, undisturbed, command, signals):
@@ -90,6 +93,26 @@ def test_a_second_one_is_refused_and_all_ends_with_the_first(disturbed, undistur
         stop(disturbed, process, number)
     set_epochs(disturbed, EPOCHS)
     is_whole(disturbed, undisturbed, "snakemake")
+
+
+def test_a_list_of_processes_that_dvc_refuses_is_removed_as_documented(undisturbed, new_checkout):
+    """DVC ignores processes that have ended. It refuses to run beside a zombie, and a list cut short by a kill."""
+    checkout = new_checkout(undisturbed)
+    checkout("dvc", "repro")
+    listed = checkout.folder / ".dvc/tmp/rwlock"
+    (removal,) = re.findall(r"`(rm [^`]*rwlock)`", (ROOT / "docs/dvc.md").read_text())
+    killed = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)
+    entry = {"pid": killed.pid, "cmd": "dvc repro"}
+    of_zombie = json.dumps({"write": {str(checkout.folder / "results/smoke/classification"): entry}})
+    for content, message in ((of_zombie, "it is being blocked by"), ("", "Unable to read RWLock-file")):
+        listed.write_text(content)
+        assert message in checkout("dvc", "repro", status=255)
+        checkout(*removal.split())
+        checkout.nothing_to_do()
+    killed.wait()
+    listed.write_text(of_zombie)
+    checkout.nothing_to_do()
 
 
 @pytest.mark.soak
