@@ -19,8 +19,9 @@ from sgenet import errors
 from sgenet.cli import main
 from sgenet.config import paths
 from sgenet.config.recipes import Classification
+from sgenet.config.runs import load_replication
 from sgenet.errors import InputError
-from sgenet.runtime.files import read_json
+from sgenet.runtime.files import read_json, write_json
 from sgenet.training import batches, devices
 from sgenet.training.resume import read_history
 from support.faults import sgenet
@@ -57,6 +58,10 @@ def test_two_processes_give_the_numbers_of_one(project, unpickled, monkeypatch, 
         torch.manual_seed(0)
         network = create_resnet("sge-resnet50", width=8, attention={"groups": 8}, num_classes=10)
         save_weights(network, classifier / "best.safetensors")
+        settings = load_replication("smoke").run("classification/sge-resnet50").identity
+        record = {"command": "sgenet train", "settings": settings, "data": {"fingerprint": "f"}}
+        write_json(classifier / "training.json", record)
+        (classifier / "history.csv").touch()
     output = paths.training("smoke", run_id, 0)
     found, (hooked, log) = [], unpickled
     for count in (1, 2):

@@ -35,6 +35,8 @@ def record(workflow: Workflow) -> None:
         return
     stages = [stage for stage, current in Workflow(present).stages().items() if current]
     dvc = Path(sys.executable).with_name("dvc")
+    if not (_in_git() or _without_git(dvc)):
+        return
     command = [str(dvc), "commit", "--force", "--quiet", *stages]
     # of a killed DVC that nobody waited for, the next one would say that it still runs: it outlives this process
     if stages and subprocess.run(command, check=False, start_new_session=True).returncode:
@@ -43,6 +45,17 @@ def record(workflow: Workflow) -> None:
         write_text(_LOCK, before)
     else:
         write_text(_RECORDED, _LOCK.read_text(encoding="utf-8") + asked + _state(*_MADE))
+
+
+def _in_git() -> bool:
+    here = Path.cwd()
+    return any((folder / ".git").exists() for folder in (here, *here.parents))
+
+
+def _without_git(dvc: Path) -> bool:
+    """Whether DVC is configured to work without git."""
+    value = subprocess.run([dvc, "config", "core.no_scm"], capture_output=True, text=True).stdout
+    return value.strip().lower() == "true"
 
 
 def _state(*tops: str) -> str:

@@ -261,7 +261,7 @@ def _trained(
     training = artifact.measures
     assert training is not None and training.task is not None
     manifest = _manifest(replication, training.task)
-    for path in (training.record, *training.files):
+    for path in (training.record, training.record.with_name(paths.HISTORY)):
         paths.require(path, training.command)
     _refuse_stale(artifacts, training)
     return training.record.parent, manifest, read_training(training.record)

@@ -245,7 +245,9 @@ class Artifacts(Catalogue):
         if training is None or not training.present:
             return None
         if recorded.identity is None:
-            return AGAIN if legacy.measured_before(artifact, training) else None
+            with suppress(InputError):  # a reason of the training
+                return AGAIN if legacy.measured_before(artifact, training) else None
+            return None
         return self._read_other(training, recorded)
 
     def _read_other(self, training: Artifact, recorded: Recorded) -> str | None:
