@@ -11,7 +11,7 @@ LOCKED = []  # the lock of this checkout, once this workflow has it
 
 
 def be_alone():
-    """Refuse to work beside another Snakemake in this checkout; end when the DVC that runs a stage is gone."""
+    """Refuse to run while another Snakemake runs in this checkout; end when the DVC that runs a stage is gone."""
     try:
         LOCKED.append(locks.acquire(locks.CHECKOUT, "this checkout"))
     except InputError as error:

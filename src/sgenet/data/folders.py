@@ -10,6 +10,7 @@ import xxhash
 
 from sgenet.data.manifest import DataFile
 from sgenet.errors import InputError, writing
+from sgenet.provenance.records import stored
 from sgenet.runtime import temporaries
 
 SPLITS = ("train", "val")
@@ -70,12 +71,7 @@ def _clear(work: Path, folder: Path) -> None:
 
 def describe_file(path: Path, name: str) -> DataFile:
     """Return name, size and xxh3_128 digest of a file."""
-    digest, size = xxhash.xxh3_128(), 0
-    with open(path, "rb") as file:
-        while part := file.read(2**20):
-            digest.update(part)
-            size += len(part)
-    return DataFile(path=name, size=size, xxhash=digest.hexdigest())
+    return DataFile(path=name, **stored(path).plain())
 
 
 def describe_files(folder: Path, *others: DataFile) -> tuple[list[DataFile], str]:

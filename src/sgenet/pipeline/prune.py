@@ -103,7 +103,7 @@ def _released(artifacts: Artifacts) -> Found:
 
 
 def _why(artifacts: Artifacts, artifact: Artifact | None) -> str | None:
-    """Why a result is not used; without its record, or before its data are prepared again, nobody knows: it is kept."""
+    """Why a result is not used; it is kept without its record, and until its data are prepared again."""
     if artifact is None:
         return _NO_TABLE
     known = artifact.present and not artifacts.waits(artifact)

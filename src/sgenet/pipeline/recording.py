@@ -38,7 +38,7 @@ def record(workflow: Workflow) -> None:
     if not (_in_git() or _without_git(dvc)):
         return
     command = [str(dvc), "commit", "--force", "--quiet", *stages]
-    # of a killed DVC that nobody waited for, the next one would say that it still runs: it outlives this process
+    # in its own session: DVC refuses to start after one that was killed and has become a zombie
     if stages and subprocess.run(command, check=False, start_new_session=True).returncode:
         print("dvc.lock is not up to date: `dvc commit --force` failed, see above", file=sys.stderr)
     elif _state(*_ASKED) != asked:  # edited meanwhile: DVC may have recorded what nothing was made with

@@ -1,6 +1,5 @@
 """Steps of the pipeline: each reads its inputs, writes its outputs atomically, and records their provenance."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
@@ -75,7 +74,7 @@ def train(replication: Replication, run: Run, seed: int) -> None:
     device = _device(replication, count)
     from sgenet.training import resume
 
-    start = None if weights is None else hashlib.sha256(weights.read_bytes()).hexdigest()
+    start = None if weights is None else artifacts.sha256(weights)
     of_run = f"{paths.TRIES}/{run.id}" if run.tried else run.id
     folder = paths.resume_folder(scale, of_run, seed, making.identity.digest, device, start)
     output = paths.training(scale, run.folder, seed)
@@ -159,7 +158,7 @@ def evaluate_released(replication: Replication, run: Run) -> None:
     metrics = evaluate_weights(run, folder, manifest, weights=weights, device=device)
     write_json(artifact.record.with_name(paths.TIMING), Timing(evaluate=making.times()).plain())
     evaluation = making.provenance(describe_device(device), manifest.origin).without_times()
-    file = WeightsFile(path=str(weights), sha256=hashlib.sha256(weights.read_bytes()).hexdigest())
+    file = WeightsFile(path=str(weights), sha256=artifacts.sha256(weights))
     result = ReleasedEvaluation(run=run.id, scale=scale, metrics=metrics, weights=file, origin=evaluation)
     write_record(artifact, result.plain())
     print(f"{run.id}: {_describe(metrics)} ({artifact.record})")
@@ -292,9 +291,10 @@ def _tables_of(replication: Replication, run: Run) -> list[str]:
 
 
 def _starting_weights(artifacts: Artifacts, run: Run, seed: int) -> Path | None:
-    start = artifacts.training(run, seed).inputs.get("start")
-    if start is None:
+    training = artifacts.training(run, seed)
+    if training.start is None:
         return None
-    path = paths.require(start.record.with_name(paths.BEST), start.command)
-    _refuse_stale(artifacts, start)
-    return path
+    source = training.inputs["start"]
+    paths.require(training.start, source.command)
+    _refuse_stale(artifacts, source)
+    return training.start

@@ -56,8 +56,7 @@ def folders_of(artifacts: Artifacts, training: Artifact) -> set[Path] | None:
     """
     run, seed, task = training.run, training.seed, training.task
     assert run is not None and seed is not None and task is not None
-    start = training.inputs.get("start")
-    weights = start.record.with_name(paths.BEST) if start else None
+    weights = training.start
     if not artifacts.data(task).present or (weights and not weights.is_file()):
         return None
     digests = artifacts.digest(training), artifacts.sha256(weights) if weights else None

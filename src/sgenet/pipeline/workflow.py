@@ -18,6 +18,7 @@ from sgenet.config.claims import load_claims
 from sgenet.config.runs import Replication, Run, load_replication
 from sgenet.config.tasks import Task
 from sgenet.errors import InputError
+from sgenet.pipeline.report_identity import read_identity, report_digest
 from sgenet.provenance.artifacts import Artifact
 from sgenet.provenance.identity import Artifacts
 from sgenet.runtime.processes import LAUNCHED
@@ -25,7 +26,6 @@ from sgenet.runtime.processes import LAUNCHED
 CHOICES = ("scale", "seeds", "tables", "code")  # that `--config` may override
 _ASKED = Path(".snakemake/asked")  # a file for each artifact, which is newer than the artifact where it is to be made
 _NOUNS = {Task.CLASSIFICATION: "classifier", Task.DETECTION: "detector"}
-_IDENTITY = re.compile(r'<meta name="identity" content="([0-9a-f]+)">')
 
 
 @dataclass(frozen=True)
@@ -126,10 +126,10 @@ class Workflow:
         times of files that were copied, pulled or checked out. While the data wait to be prepared again nothing is
         known of what is made from them: the workflow asks again afterwards.
         """
-        data = self.artifacts.data(artifact.task) if artifact.task else None
-        waits = data is not None and data.present and self.artifacts.stale(data) is not None
+        waits = artifact.task is not None and self._waits(artifact.task)
         why = None if waits or not self.judge else self.due(artifact)
-        reads = [path for source in artifact.inputs.values() for path in self._read_of(source, artifact)]
+        measured = [path for source in artifact.inputs.values() for path in (source.record, *source.files)]
+        reads = [artifact.start] if artifact.start else measured
         if artifact.step == "train" and self.judge and not why and not self._is_forced(artifact):
             reads = []  # so that weights that were removed are not made again for a detector that is current
         return Request(self._ask(artifact.record, [artifact.record, *artifact.files], why), reads, bool(why))
@@ -145,8 +145,7 @@ class Workflow:
 
     def report(self) -> Request:
         """Return the same for the report, which reads everything else."""
-        page, data = self._page, [self.artifacts.data(task) for task in self.replication.tasks]
-        waits = any(each.present and self.artifacts.stale(each) for each in data)
+        page, waits = self._page, any(map(self._waits, self.replication.tasks))
         why = None if waits or not self.judge else self._report_due()
         trainings, others = list(self.artifacts.trainings()), list(self.artifacts.measurements())
         reads = [path for each in others for path in (each.record, *each.files)]
@@ -177,6 +176,11 @@ class Workflow:
         found = {stage: not any(map(made.due, artifacts)) for stage, artifacts in parts.items()}
         return found | {"report": all(found.values()) and not self._report_due()}
 
+    def _waits(self, task: Task) -> bool:
+        """Whether the data of a task are there and are to be prepared again, by what is asked for or by lost files."""
+        data = self.artifacts.data(task)
+        return data.present and self.artifacts.stale(data) is not None
+
     @property
     def _page(self) -> Path:
         return paths.report(self.scale) / "index.html"
@@ -186,9 +190,8 @@ class Workflow:
             if why := self.due(artifact) or (self._is_forced(artifact) and "is forced"):
                 return f"{artifact.record}: {why}"
         with suppress(OSError, UnicodeDecodeError):
-            with open(self._page, encoding="utf-8") as file:
-                found = _IDENTITY.search(file.read(4096))
-            return None if found and found[1] == self.artifacts.report() else "made from other results or parameters"
+            current = read_identity(self._page) == report_digest(self.artifacts)
+            return None if current else "made from other results or parameters"
         return "missing"
 
     def _ask(self, name: Path, files: list[Path], why: str | None) -> Path:
@@ -205,10 +208,6 @@ class Workflow:
             path.touch()
             os.utime(path, (1, 1))
         return path
-
-    def _read_of(self, source: Artifact, reader: Artifact) -> list[Path]:
-        """The files of an artifact that another one is made from."""
-        return [source.record.with_name(paths.BEST)] if reader.step == "train" else [source.record, *source.files]
 
     def _is_forced(self, artifact: Artifact) -> bool:
         names = {_rule_of(artifact), str(artifact.record), *map(str, artifact.files)}

@@ -3,12 +3,13 @@
 import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from sgenet.config import params, paths
 from sgenet.config.recipes import Classification
-from sgenet.config.runs import FIGURES_RUN, Replication, Run
+from sgenet.config.runs import FIGURES_RUN, FullSize, Replication, Run
 from sgenet.config.tasks import Task
 
 _OF_RELEASED = {"width", "attention", "image_size", "resize", "mean", "std"}  # what decides the numbers of weights
@@ -44,6 +45,12 @@ class Artifact:
     def present(self) -> bool:
         """Whether there is a record."""
         return self.record.is_file()
+
+    @property
+    def start(self) -> Path | None:
+        """The weights that a training starts from: those of its classifier's best epoch."""
+        source = self.inputs.get("start")
+        return source.record.with_name(paths.BEST) if source else None
 
 
 class Catalogue:
@@ -94,20 +101,13 @@ class Catalogue:
         files = paths.evaluated_files(self.scale, run.folder, seed)
         limits = getattr(self.replication.scale.data.detection, "area_limits", None)
         of_areas = {"area_limits": list(limits)} if limits and run.task is Task.DETECTION else {}
-        training = self.training(run, seed)
-        made = self._made["evaluate", run.folder, seed] = Artifact(
+        made = self._made["evaluate", run.folder, seed] = _measurement(
+            self.training(run, seed),
             step="evaluate",
             command=self._command("evaluate", run, seed),
             record=files["metrics"],
-            at=("origin", "evaluate"),
             settings={**run.test_settings, **of_areas},
             files=tuple(path for name, path in files.items() if name != "metrics"),
-            run=run,
-            seed=seed,
-            task=run.task,
-            models=(run.model,),
-            inputs={"training": training},
-            measures=training,
         )
         return made
 
@@ -130,28 +130,20 @@ class Catalogue:
 
     def activations(self) -> Artifact:
         """Return the measurement of activations."""
-        run, seed = self.replication.run(FIGURES_RUN), 0
-        training = self.training(run, seed)
-        return Artifact(
+        return _measurement(
+            self.training(self.replication.run(FIGURES_RUN), 0),
             step="activations",
             command=f"sgenet activations --scale {self.scale}",
             record=paths.activations(self.scale),
-            at=("origin", "activations"),
             settings=self.replication.scale.figures.plain(),
-            run=run,
-            seed=seed,
-            task=run.task,
-            models=(run.model,),
-            inputs={"training": training},
-            measures=training,
         )
 
     def complexity(self) -> Artifact:
         """Return the counts of parameters and operations."""
-        networks = self.replication.full_size()
+        networks = self._networks
         return Artifact(
             step="complexity",
-            command=f"{self._tables()}sgenet complexity --scale {self.scale}",
+            command=f"{self._tables}sgenet complexity --scale {self.scale}",
             record=paths.complexity(self.scale),
             at=("origin",),
             settings={"networks": {one.id: [one.model, one.network.plain()] for one in networks}},
@@ -160,12 +152,12 @@ class Catalogue:
 
     def latency(self) -> Artifact:
         """Return the times of forward passes."""
-        networks = [one for one in self.replication.full_size() if not one.task.trained]
+        networks = [one for one in self._networks if not one.task.trained]
         how = self.replication.scale.model_dump(mode="json", include={"latency", "threads", "device"})
         timed = {one.id: [one.model, one.network.plain()] for one in networks}
         return Artifact(
             step="latency",
-            command=f"{self._tables()}sgenet latency --scale {self.scale}",
+            command=f"{self._tables}sgenet latency --scale {self.scale}",
             record=paths.latency(self.scale),
             at=("origin",),
             settings={**how, "networks": timed, "against": self.replication.plain_of()},
@@ -190,6 +182,12 @@ class Catalogue:
         if self.replication.timed:
             yield self.latency()
 
+    @cached_property
+    def _networks(self) -> list[FullSize]:
+        """The full-size networks; the recipes are read for them once."""
+        return self.replication.full_size()
+
+    @cached_property
     def _tables(self) -> str:
         """The variable with which a command of all tables finds the chosen ones, where those are not the default."""
         chosen = self.replication.pipeline.tables
@@ -204,3 +202,29 @@ class Catalogue:
 
     def _command(self, step: str, run: Run, seed: int) -> str:
         return shlex.join(["sgenet", step, run.id, "--scale", self.scale, "--seed", str(seed), *run.options])
+
+
+def _measurement(
+    training: Artifact,
+    *,
+    step: str,
+    command: str,
+    record: Path,
+    settings: dict[str, Any],
+    files: tuple[Path, ...] = (),
+) -> Artifact:
+    """Return the artifact of a step that measures the weights of a training."""
+    return Artifact(
+        step=step,
+        command=command,
+        record=record,
+        at=("origin", step),
+        settings=settings,
+        files=files,
+        run=training.run,
+        seed=training.seed,
+        task=training.task,
+        models=training.models,
+        inputs={"training": training},
+        measures=training,
+    )

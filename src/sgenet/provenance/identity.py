@@ -17,8 +17,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sgenet.config import params, paths
-from sgenet.config.claims import load_claims
 from sgenet.config.names import parse_name
 from sgenet.config.runs import FIGURES_RUN, Replication
 from sgenet.config.tasks import Task
@@ -114,29 +112,6 @@ class Artifacts(Catalogue):
         users = [other for other in self._users(artifact) if not self.waits(other)] if gone else []
         user = next(filter(self.stale, users), None)
         return f"{gone[0]} is missing, which {user.command!r} needs" if user else None
-
-    def report(self) -> str:
-        """Return the digest of what decides a report: parameters, its source, and all results."""
-        replication, records = self.replication, list(self.measurements())
-        files = {path for task in replication.tasks for path in (self.data(task).record, *self.data(task).files)}
-        for artifact in (*records, *self.trainings()):
-            # the record has the digests of the others
-            files |= {artifact.record, *(path for path in artifact.files if path.name in (paths.HISTORY, paths.TIMING))}
-        what = {
-            "settings": replication.pipeline.report.plain(),
-            "tables": [table.plain() for table in replication.tables],
-            "left out": replication.left_out,
-            "claims": [claim.plain() for claim in load_claims(replication.tables)],
-            "sources": params.load_sources(),
-            "scale": replication.scale.plain(),
-            "runs": {run.id: run.settings.plain() for run in replication.runs.values()},
-            "seeds": len(replication.seeds),
-            "code": code.of_report(),
-            "other code": {str(record): files for record, files in self.made_by_other_code().items()},
-            "stale": {str(artifact.record): self.stale(artifact) for artifact in records},
-            "files": {str(path): stored(path).xxhash for path in sorted(files) if path.is_file()},
-        }
-        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
 
     def made_by_other_code(self) -> dict[Path, list[str]]:
         """Return, by record, which files of other source changed since the results that there are were made."""

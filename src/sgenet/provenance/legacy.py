@@ -61,7 +61,7 @@ def _started_differently(artifacts: "Artifacts", artifact: Artifact) -> str | No
     known = next((each for each in (start, evaluation) if each.present), None)
     try:
         recorded = artifacts.recorded(known) if known else None
-    except InputError:  # nobody knows
+    except InputError:  # not known
         return None
     if known is None or recorded is None or recorded.data is None:
         return None

@@ -16,12 +16,13 @@ from sgenet.runtime.files import read_json, write_json
 
 
 def stored(path: Path) -> StoredFile:
-    """Return size and digest of a file."""
-    digest = xxhash.xxh3_128()
+    """Return size and xxh3_128 digest of a file."""
+    digest, size = xxhash.xxh3_128(), 0
     with open(path, "rb") as file:
         while part := file.read(2**20):
             digest.update(part)
-    return StoredFile(size=path.stat().st_size, xxhash=digest.hexdigest())
+            size += len(part)
+    return StoredFile(size=size, xxhash=digest.hexdigest())
 
 
 def finished(identity: Identity, artifact: Artifact) -> Identity:
@@ -67,5 +68,5 @@ def read_record(artifact: Artifact) -> Recorded:
 
 
 def _of_manifest(value: Any, path: Path) -> Any:
-    """A manifest as a record: fingerprint and source stand at its top."""
+    """A manifest as a record: fingerprint and source are at its top level."""
     return {**value, "data": validate(DataOrigin, value, path).plain()} if isinstance(value, dict) else value

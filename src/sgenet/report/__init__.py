@@ -9,6 +9,7 @@ from sgenet.config.claims import load_claims
 from sgenet.config.runs import Replication
 from sgenet.config.tasks import TASKS
 from sgenet.data.manifest import Manifest
+from sgenet.pipeline.report_identity import report_digest
 from sgenet.pipeline.workflow import command_line
 from sgenet.provenance.identity import Artifacts
 from sgenet.report.cells import Cell, CellTable, make_table
@@ -43,7 +44,7 @@ def build(replication: Replication) -> list[str]:
         the problems met, a sentence each; none where every file that was found could be used.
     """
     scale, artifacts = replication.scale_name, Artifacts(replication)
-    identity = artifacts.report()  # before anything is read: what is finished meanwhile makes the page outdated
+    identity = report_digest(artifacts)  # before anything is read: what is finished meanwhile makes the page outdated
     found = read_found(replication)
     gains = Gains(replication.pipeline.report)
     gains.check(replication, found)

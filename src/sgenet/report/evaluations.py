@@ -119,6 +119,6 @@ def check_head(path: Path, entries: Mapping[str, tuple[object, object]]) -> None
 
 
 def with_times(value: ReleasedEvaluation, path: Path) -> ReleasedResult:
-    """What released weights reach, with the times beside the metrics.json `path`; InputError if they are unreadable."""
+    """What released weights reach, with the times of the timing.json next to `path`; InputError if it is unreadable."""
     timing = read_timing(path.with_name(paths.TIMING))
     return ReleasedResult(value.metrics, value.weights, value.origin.with_times(timing.evaluate))
