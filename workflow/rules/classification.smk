@@ -3,7 +3,7 @@ from functools import partial
 
 rule train_classifier:
     input:
-        request(partial(WORKFLOW.training, Task.CLASSIFICATION), Task.CLASSIFICATION),
+        **request(partial(WORKFLOW.training, Task.CLASSIFICATION), Task.CLASSIFICATION),
         manifest=ancient(DATA / "classification.json"),
         data=ancient(DATA / "classification"),
     output:
@@ -27,7 +27,7 @@ rule train_classifier:
 
 rule evaluate_classifier:
     input:
-        request(partial(WORKFLOW.evaluation, Task.CLASSIFICATION), Task.CLASSIFICATION),
+        **request(partial(WORKFLOW.evaluation, Task.CLASSIFICATION), Task.CLASSIFICATION),
         manifest=ancient(DATA / "classification.json"),
         data=ancient(DATA / "classification"),
     output:
@@ -51,7 +51,7 @@ rule evaluate_classifier:
 
 rule evaluate_released:
     input:
-        request(WORKFLOW.released, Task.CLASSIFICATION),
+        **request(WORKFLOW.released, Task.CLASSIFICATION),
         manifest=ancient(DATA / "classification.json"),
         data=ancient(DATA / "classification"),
         weights=ancient(str(paths.released("{name}"))),
@@ -76,7 +76,7 @@ rule evaluate_released:
 
 rule activations:
     input:
-        request(
+        **request(
             lambda wildcards: WORKFLOW.request(MADE.activations()), Task.CLASSIFICATION
         ),
         manifest=ancient(DATA / "classification.json"),

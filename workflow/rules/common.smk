@@ -45,19 +45,23 @@ wildcard_constraints:
 
 
 def request(asked, *tasks):
-    """The inputs of the rule of an artifact, known once the data of these tasks are prepared.
+    """The inputs of the rule of an artifact: a file whose time counts, and the results that the step reads.
 
-    The first is the only one whose time counts. The others count as changed only where the artifact is due: Snakemake
-    does not look at what follows a job that runs, unless it reads something that counts.
+    The file is known once the data of these tasks are prepared. The results are named at once, so that `--omit-from` and
+    `--batch` find what they leave to be done; they count as changed only where the artifact is due: Snakemake does not
+    look at what follows a job that runs, unless it reads something that counts.
     """
 
-    def of(wildcards):
+    def file(wildcards):
         for task in tasks:
             checkpoints.prepare_data.get(task=task)
-        found = asked(wildcards)
-        return [found.asked, *(found.reads if found.due else map(ancient, found.reads))]
+        return asked(wildcards).asked
 
-    return of
+    def results(wildcards):
+        found = asked(wildcards)
+        return found.reads if found.due else [ancient(path) for path in found.reads]
+
+    return {"asked": file, "results": results}
 
 
 def records(artifacts):

@@ -2,7 +2,7 @@
 # the data decides what is trained: data that were moved or checked again re-run no training.
 checkpoint prepare_data:
     input:
-        request(lambda wildcards: WORKFLOW.request(MADE.data(Task(wildcards.task)))),
+        **request(lambda wildcards: WORKFLOW.request(MADE.data(Task(wildcards.task)))),
     output:
         manifest=DATA / "{task}.json",
         sheet=report(

@@ -1,6 +1,6 @@
 rule complexity:
     input:
-        request(lambda wildcards: WORKFLOW.request(MADE.complexity())),
+        **request(lambda wildcards: WORKFLOW.request(MADE.complexity())),
     output:
         report(
             RESULTS / "complexity.json",
@@ -22,7 +22,7 @@ rule complexity:
 
 rule latency:
     input:
-        request(lambda wildcards: WORKFLOW.request(MADE.latency())),
+        **request(lambda wildcards: WORKFLOW.request(MADE.latency())),
     output:
         paths.latency(SCALE),
     log:
@@ -43,7 +43,7 @@ rule latency:
 
 rule report:
     input:
-        request(lambda wildcards: WORKFLOW.report(), *REPLICATION.tasks),
+        **request(lambda wildcards: WORKFLOW.report(), *REPLICATION.tasks),
         data=ancient(
             expand(
                 DATA / "{task}.{kind}", task=REPLICATION.tasks, kind=["json", "png"]
