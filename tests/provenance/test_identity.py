@@ -136,6 +136,24 @@ def test_the_attention_module_and_no_other_code(results, monkeypatch):
     assert len(found) == 7 and "which is outdated: made by other code" in found[f"training {DETECTOR}"]
 
 
+def test_a_training_that_other_code_began_records_that_code(results, tmp_path, monkeypatch):
+    began = tmp_path / "sources.json"
+
+    def sources(anew=False, **chosen):
+        made = load(**chosen)
+        training = made.training(made.replication.run(PLAIN), 0)
+        continued = Making.of(made, training).continued(began, anew=anew)
+        return continued.identity.sources, made.digest_of_checkpoints(training)
+
+    (first, checkpoints), (_, strict) = sources(anew=True), sources(code="strict")
+    digest = code._digest
+    monkeypatch.setattr(code, "_digest", lambda file: digest(file) + "x" * (file == "classification/train.py"))
+    assert sources() == (first, checkpoints)
+    assert sources(code="strict")[1] != strict  # so that it starts again there
+    later, _ = sources(anew=True)
+    assert code.changed(first, later) == ["classification/train.py"]
+
+
 def test_strict_code_knows_weights_and_not_results_that_recorded_no_code(results):
     made = load()
     run = made.replication.run(SGE)

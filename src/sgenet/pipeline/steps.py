@@ -76,7 +76,8 @@ def train(replication: Replication, run: Run, seed: int) -> None:
 
     start = None if weights is None else artifacts.sha256(weights)
     of_run = f"{paths.TRIES}/{run.id}" if run.tried else run.id
-    folder = paths.resume_folder(scale, of_run, seed, making.identity.digest, device, start)
+    digest = artifacts.digest_of_checkpoints(making.artifact)
+    folder = paths.resume_folder(scale, of_run, seed, digest, device, start)
     output = paths.training(scale, run.folder, seed)
     with resume.lock(folder) if devices.is_launcher() else nullcontext():
         if count > 1 and not devices.is_distributed():
@@ -86,6 +87,8 @@ def train(replication: Replication, run: Run, seed: int) -> None:
             arguments = ["train", run.id, "--scale", scale, "--seed", str(seed), *run.options]
             return devices.launch(arguments, count, device)
         devices.init_process_group(device)
+        if not devices.rank():
+            making = making.continued(folder / "sources.json", anew=not resume.has_checkpoint(folder))
         _train(replication, run, manifest, folder=folder, output=output, seed=seed, device=device, weights=weights)
         described = describe_device(device)
         devices.destroy_process_group()

@@ -59,6 +59,6 @@ def folders_of(artifacts: Artifacts, training: Artifact) -> set[Path] | None:
     weights = training.start
     if not artifacts.data(task).present or (weights and not weights.is_file()):
         return None
-    digests = artifacts.digest(training), artifacts.sha256(weights) if weights else None
+    digests = artifacts.digest_of_checkpoints(training), artifacts.sha256(weights) if weights else None
     devices = ("cpu", "cuda")
     return {paths.resume_folder(artifacts.scale, run.id, seed, digests[0], device, digests[1]) for device in devices}

@@ -73,6 +73,14 @@ class Artifacts(Catalogue):
         text = json.dumps(what, sort_keys=True)
         return self._digests.setdefault(key, hashlib.sha256(text.encode()).hexdigest()[:32])
 
+    def digest_of_checkpoints(self, training: Artifact) -> str:
+        """Return what a training's checkpoints are found by: its identity, where the code is strict with all source."""
+        digest = self.digest(training)
+        if not self.strict:
+            return digest
+        text = json.dumps([digest, _sources(training)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
     def identity(self, artifact: Artifact) -> Identity:
         """Return what is written into an artifact before its step starts; `finished` completes it."""
         return Identity(

@@ -1,5 +1,6 @@
 """The provenance of a result: command, settings, data, commit, versions, device, duration, memory."""
 
+import json
 import os
 import platform
 import re
@@ -7,7 +8,7 @@ import resource
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
@@ -18,6 +19,7 @@ from sgenet.provenance.code import ROOT
 from sgenet.provenance.identity import Artifacts
 from sgenet.provenance.records import finished
 from sgenet.provenance.results import DataOrigin, Identity, Measured, Provenance, Times
+from sgenet.runtime.files import write_json
 
 _PACKAGES = ("torch", "torchvision", "mmengine", "mmcv-lite", "mmdet", "pycocotools", "numpy")
 
@@ -34,6 +36,18 @@ class Making:
     def of(cls, artifacts: Artifacts, artifact: Artifact) -> "Making":
         """Begin to make an artifact."""
         return cls(artifact, artifacts.identity(artifact), time.monotonic())
+
+    def continued(self, began: Path, *, anew: bool) -> "Making":
+        """Return it with the other source with which an interrupted training began, which decided its first epochs.
+
+        Args:
+            began: a file that holds the digests of that source.
+            anew: whether the training begins now, so that the present ones are written there.
+        """
+        if anew or not began.exists():
+            write_json(began, self.identity.sources)
+        sources = json.loads(began.read_text(encoding="utf-8"))
+        return replace(self, identity=self.identity.model_copy(update={"sources": sources}))
 
     def times(self) -> Times:
         """Return how long it took until now, and its memory."""

@@ -110,6 +110,11 @@ def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     return None, damaged
 
 
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a training continues from a checkpoint in this folder, unless that is damaged."""
+    return folder.is_dir() and bool(_checkpoints(folder))
+
+
 def _checkpoints(folder: Path) -> list[Path]:
     """The folder's checkpoints, newest first."""
     names = [path.name for path in folder.iterdir() if _NAME.fullmatch(path.name)]
