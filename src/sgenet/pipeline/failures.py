@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sgenet.config import paths
-from sgenet.config.runs import FIGURES_RUN, Replication
+from sgenet.config.runs import FIGURES_RUN
+from sgenet.provenance.artifacts import Artifact
+from sgenet.provenance.identity import Artifacts
 
 LINES = 10  # of a log that are shown
 LENGTH = 300  # characters of a line that are shown
@@ -70,30 +72,38 @@ def failure_of_run(scale: str, run_id: str, seed: int) -> Failure | None:
     return read_failure("evaluation", log) if newer else None
 
 
-def other_failures(replication: Replication) -> tuple[Failure, ...]:
+def other_failures(artifacts: Artifacts) -> tuple[Failure, ...]:
     """Failures of the steps that belong to no run and seed, of those whose result is missing."""
-    scale = replication.scale_name
-    steps = [
-        (f"preparation of the data for {task}", paths.log(scale, f"prepare/{task}"), paths.manifest(scale, task))
-        for task in replication.tasks
-    ]
-    steps += single_measurements(replication)
-    found = (read_failure(step, log) for step, log, result in steps if not result.exists())
+    found = (read_failure(one.step, one.log) for one in single_steps(artifacts) if not one.artifact.record.exists())
     return tuple(failure for failure in found if failure)
 
 
-def single_measurements(replication: Replication) -> list[tuple[str, Path, Path]]:
-    """Return the measurements that belong to no run and seed: in words, the log, and the file with the result."""
-    scale = replication.scale_name
-    steps = [("counting of parameters and operations", paths.log(scale, "complexity"), paths.complexity(scale))]
+@dataclass(frozen=True)
+class SingleStep:
+    """A step that belongs to no run and seed: name and description of what it makes, the artifact, and the log."""
+
+    name: str
+    step: str
+    artifact: Artifact
+    log: Path
+
+
+def single_steps(artifacts: Artifacts) -> list[SingleStep]:
+    """Return the steps of a replication that belong to no run and seed: preparation of data, and measurements."""
+    made, replication = artifacts, artifacts.replication
+    steps = [
+        (f"data of {task}", f"preparation of the data for {task}", made.data(task), f"prepare/{task}")
+        for task in replication.tasks
+    ]
+    steps.append(("complexity", "counting of parameters and operations", made.complexity(), "complexity"))
     if replication.timed:
-        steps.append(("timing of the models", paths.log(scale, "latency"), paths.latency(scale)))
+        steps.append(("latency", "timing of the models", made.latency(), "latency"))
     if FIGURES_RUN in replication.runs:
-        steps.append(("measuring of activations", paths.log(scale, "activations"), paths.activations(scale)))
+        steps.append(("activations", "measuring of activations", made.activations(), "activations"))
     for run in replication.released():
-        log, result = paths.log(scale, f"evaluate/released/{run.name}"), paths.released_files(scale, run.id)["metrics"]
-        steps.append((f"evaluation of the released weights of {run.model}", log, result))
-    return steps
+        step, log = f"evaluation of the released weights of {run.model}", f"evaluate/released/{run.name}"
+        steps.append((f"released {run.name}", step, made.released(run), log))
+    return [SingleStep(name, step, of, paths.log(artifacts.scale, log)) for name, step, of, log in steps]
 
 
 def _plain(line: str) -> str:

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 from sgenet.config import paths
-from sgenet.config.runs import FIGURES_RUN, Replication, Run
+from sgenet.config.runs import Replication, Run
 from sgenet.config.tables import Row
 from sgenet.errors import InputError
 from sgenet.pipeline.disk import Disk, usage
 from sgenet.pipeline.durations import Durations
-from sgenet.pipeline.failures import Failure, failure_of_run, read_failure
+from sgenet.pipeline.failures import Failure, failure_of_run, read_failure, single_steps
 from sgenet.pipeline.unfinished import Unfinished, find_unfinished, folders_of
 from sgenet.pipeline.workflow import command_line
 from sgenet.provenance.artifacts import Artifact
@@ -176,18 +176,9 @@ class _Survey:
 
     def _singles(self) -> Iterator[Item]:
         """State of the data and of the measurements that belong to no row."""
-        made, scale = self.artifacts, self.replication.scale_name
-        parts = [(f"data of {task}", made.data(task), f"prepare/{task}") for task in self.replication.tasks]
-        parts.append(("complexity", made.complexity(), "complexity"))
-        if self.replication.timed:
-            parts.append(("latency", made.latency(), "latency"))
-        if FIGURES_RUN in self.replication.runs:
-            parts.append(("activations", made.activations(), "activations"))
-        for run in self.replication.released():
-            parts.append((f"released {run.name}", made.released(run), f"evaluate/released/{run.name}"))
-        for name, artifact, log in parts:
-            why = made.due(artifact)
-            failure = None if artifact.present else read_failure(name, paths.log(scale, log))
+        for one in single_steps(self.artifacts):
+            name, artifact, why = one.name, one.artifact, self.artifacts.due(one.artifact)
+            failure = None if artifact.present else read_failure(name, one.log)
             if failure:
                 yield _failed(name, failure)
             elif why == MISSING:

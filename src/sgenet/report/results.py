@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from sgenet.config import paths
 from sgenet.config.runs import Replication
 from sgenet.errors import InputError
-from sgenet.pipeline.failures import Failure, failure_of_run, other_failures, single_measurements
+from sgenet.pipeline.failures import Failure, failure_of_run, other_failures, single_steps
 from sgenet.pipeline.workflow import again
 from sgenet.provenance.artifacts import Artifact
 from sgenet.provenance.identity import Artifacts
@@ -72,7 +72,9 @@ class Found:
 
 def count_missing(replication: Replication) -> tuple[int, int]:
     """How many results of the present trainings, counts and measurements are missing, and how many there should be."""
-    runs, files = _read_runs(Artifacts(replication)), [result for _, _, result in single_measurements(replication)]
+    artifacts = Artifacts(replication)
+    runs, steps = _read_runs(artifacts), [one.artifact for one in single_steps(artifacts)]
+    files = [artifact.record for artifact in steps if artifact.step != "prepare"]
     missing = sum(len(run.missing) for run in runs.values()) + sum(not path.exists() for path in files)
     return missing, len(runs) * len(replication.seeds) + len(files)
 
@@ -93,7 +95,7 @@ def read_found(replication: Replication) -> Found:
     artifacts = Artifacts(replication)
     counts, problem = read_counts(artifacts)
     latency, latency_problem = read_latency(artifacts) if replication.timed else (None, None)
-    failures = other_failures(replication)
+    failures = other_failures(artifacts)
     return Found(_read_runs(artifacts), counts, problem, latency, latency_problem, failures)
 
 
