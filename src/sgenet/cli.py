@@ -216,7 +216,8 @@ def _load(options: argparse.Namespace) -> "Replication":
     chosen = tables.split() if tables else None
     if getattr(options, "tables", None) is not None:
         chosen = options.tables.split(",")
-    return load_replication(options.scale, int(seeds) if seeds else None, chosen, os.environ.get("SGENET_CODE") or None)
+    code, rows = os.environ.get("SGENET_CODE") or None, os.environ.get("SGENET_ROWS")
+    return load_replication(options.scale, int(seeds) if seeds else None, chosen, code, getattr(options, "rows", rows))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -239,6 +240,7 @@ def _parser() -> argparse.ArgumentParser:
     plan = steps.add_parser("plan", parents=[scaled], help="estimate the cost of a replication before it starts")
     plan.set_defaults(function=_plan)
     plan.add_argument("--tables", metavar="A,B", help="files in params/tables/ (default: as in params/pipeline.yaml)")
+    plan.add_argument("--rows", metavar="A,B", default=argparse.SUPPRESS, help="labels of rows (default: all)")
     plan.add_argument("--json", action="store_true", help="print JSON")
     status = steps.add_parser("status", parents=[scaled], help="print what is done, stale, missing, failed or running")
     status.set_defaults(function=_status)

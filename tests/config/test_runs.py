@@ -182,7 +182,7 @@ BAD = [
 
 BAD += [
     (PIPELINE, _set("scale", to=float("nan")), r"pipeline.yaml: scale: found nan, expected a finite number"),
-    (PIPELINE, lambda value: value.update({1: 1}), r"line 19: found a key that YAML reads as int, expected text"),
+    (PIPELINE, lambda value: value.update({1: 1}), r"line 20: found a key that YAML reads as int, expected text"),
     (PIPELINE, _set("seeds", to=2.0), r"pipeline.yaml: seeds: found 2.0, expected an integer"),
     (PIPELINE, _set("seeds", to=10**9), r"pipeline.yaml: seeds: found 1000000000, expected at most 1000"),
     (PIPELINE, _set("seeds", to=10**20), r"pipeline.yaml: seeds: found 1000.*, expected a number up to 9.*e.15"),

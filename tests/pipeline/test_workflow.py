@@ -83,7 +83,7 @@ def test_a_step_has_none_of_the_variables_of_a_launcher_that_started_the_workflo
     done = subprocess.run(torchrun, capture_output=True, text=True, timeout=120, check=True)
     launched, step = (set(part.split()) - set(before) - kept for part in done.stdout.split("---"))
     assert {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "TORCHELASTIC_RUN_ID"} <= launched
-    assert step == {"SGENET_SEEDS", "SGENET_TABLES", "SGENET_CODE"}
+    assert step == {"SGENET_SEEDS", "SGENET_TABLES", "SGENET_ROWS", "SGENET_CODE"}
 
 
 def test_a_step_logs_its_output_and_its_exit_status(tmp_path):
@@ -97,7 +97,7 @@ def test_a_step_logs_its_output_and_its_exit_status(tmp_path):
 @pytest.mark.parametrize(
     ("chosen", "sentence"),
     [
-        ({"sclae": "smoke"}, "--config: unknown key sclae, expected scale, seeds, tables or code"),
+        ({"sclae": "smoke"}, "--config: unknown key sclae, expected scale, seeds, tables, rows or code"),
         ({"scale": "dmo"}, "scale: found 'dmo', no such file in params/scales/; did you mean demo"),
         ({"code": "srict"}, "code: found 'srict', expected "),
         ({"seeds": 0}, "command line: seeds: found 0, expected at least 1"),

@@ -11,9 +11,10 @@ import pytest
 
 from support.checkout import ROOT
 
-COMMAND = re.compile(r"^(?:SGENET_TABLES=\S+ )?(?:snakemake|sgenet|dvc) ")
+COMMAND = re.compile(r"^(?:SGENET_TABLES=\S+ )?(?:SGENET_ROWS='[^']*' )?(?:snakemake|sgenet|dvc) ")
 UNTRIED = re.compile(
-    r"FOLDER|FILE|DOWNLOADED|scale[ =](?:paper|subset)|SRC|\.json |gpu=4|sgenet plan|--model|dvc exp|dvc remote|no_scm|eca"
+    r"FOLDER|FILE|DOWNLOADED|scale[ =](?:paper|subset)|SRC|\.json |gpu=4|sgenet plan|--model|dvc (?:exp|remote)|no_scm"
+    r"|eca|tables=mine"
 )
 TABLE = """
 title: My own rows
@@ -22,7 +23,8 @@ columns:
   - {id: top1, label: Top-1, unit: "%", digits: 2}
 rows:
   - {label: Plain, run: resnet18}
-  - {label: Mine, run: mine, model: sge-resnet18, baseline: Plain, settings: {epochs: 1}}
+  - {label: "Mine, short", run: mine, model: sge-resnet18, baseline: Plain, settings: {epochs: 1}}
+  - {label: Another, run: resnet34, baseline: Plain}
 """
 
 
@@ -38,11 +40,12 @@ def shell(checkout, command, status=0):
 
 @pytest.fixture(scope="module")
 def own(new_checkout):
-    """A replication of a table of one's own with two seeds, chosen for one invocation; the defaults name other ones."""
+    """A replication of rows of one's own table with two seeds, chosen for one invocation; others are the default."""
     checkout = new_checkout()
     (checkout.folder / "params/tables/mine.yaml").write_text(TABLE)
     checkout.edit("params/pipeline.yaml", lambda value: value.update(tables=["ablation-normalization"]))
-    shell(checkout, "snakemake --cores all --config tables=mine seeds=2")
+    shell(checkout, "snakemake --cores all --config tables=mine seeds=2 'rows=Mine, short'")
+    assert not (checkout.folder / "results/smoke/classification/resnet34").exists()
     return checkout
 
 
@@ -77,7 +80,7 @@ def test_the_commands_of_errors(own):
     (command,) = re.findall(r"`(sgenet train [^`]*)`", told)
     shell(own, command)
     shell(own, "sgenet evaluate classification/mine --scale smoke --seed 1")
-    own.environment |= {"SGENET_TABLES": "mine", "SGENET_SEEDS": "2"}
+    own.environment |= {"SGENET_TABLES": "mine", "SGENET_ROWS": "Mine, short", "SGENET_SEEDS": "2"}
     told = own("sgenet", "report", "--scale", "smoke", status=1)
     commands = re.findall(r"`(snakemake [^`]*)`", told)
     assert len(commands) == 1 and "mine/seed-0" in commands[0]
@@ -87,7 +90,7 @@ def test_the_commands_of_errors(own):
 
 @pytest.mark.slow
 def test_the_commands_of_the_docs(own):
-    """In the order of the pages; whole workflows as dry runs. Of UNTRIED ones tests/test_docs.py checks the arguments."""
+    """In the order of the pages; whole workflows as dry runs. tests/test_docs.py checks arguments of UNTRIED ones."""
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
     blocks = [block for page in pages for block in re.findall(r"^```\w*\n(.*?)^```", page.read_text(), re.M | re.S)]
     lines = [line.removeprefix("$ ").partition("  #")[0].strip() for block in blocks for line in block.splitlines()]

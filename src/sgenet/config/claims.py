@@ -173,7 +173,8 @@ class Claims(Model):
 def load_claims(tables: Iterable[Table]) -> tuple[Claim, ...]:
     """Read params/claims.yaml; InputError if a condition names a row or column that its table does not have.
 
-    Conditions on tables that are not in `tables` are not checked, but such a table must exist.
+    Conditions on tables that are not in `tables`, and those of rows that were not chosen, are not checked; such a table
+    must exist.
     """
     by_id = {table.id: table for table in tables}
     claims = params.load(PATH, Claims).claims
@@ -185,12 +186,21 @@ def load_claims(tables: Iterable[Table]) -> tuple[Claim, ...]:
     return tuple(claims)
 
 
+def left_out(condition: _InTable, table: Table) -> str | None:
+    """Return the label of a row of a table that a condition needs and that was not chosen; None if there is none."""
+    named = [label for _, label in condition.named("row", "over", "rows")]
+    needed = table.left_out if isinstance(condition, BestCondition) else named
+    return next((label for label in needed if label in table.left_out), None)
+
+
 def _check(condition: _InTable, tables: dict[str, Table], place: str) -> None:
     if condition.table not in tables:
         if condition.table not in params.names("tables"):
             raise InputError(f"{place}.table: found {condition.table!r}, expected a file of {params.PARAMS}/tables/")
         return
     table = tables[condition.table]
+    if left_out(condition, table):
+        return
     by_label = {row.label: row for row in table.rows}
     for key, label in condition.named("row", "over", "rows"):
         if label not in by_label:

@@ -34,6 +34,9 @@ class Pipeline(Model):
     tables: list[Name] = Field(
         min_length=1, description="files of params/tables/ without their ending; the union of their runs is made"
     )
+    rows: list[str] = Field(
+        [], description="labels of rows of these tables; the others are left out, except baselines; none: all rows"
+    )
     seeds: int = Field(ge=1, le=1000, description="runs a row, with seeds 0, 1, ...")
     code: Literal["lenient", "strict"] = Field(
         "lenient",
@@ -43,9 +46,19 @@ class Pipeline(Model):
     report: ReportSettings = Field(description="statistics of the report")
     wandb: WandB = Field(description="where learning curves are logged")
 
-    @field_validator("tables")
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment variables that give a step of a workflow these choices."""
+        return {
+            "SGENET_SEEDS": str(self.seeds),
+            "SGENET_TABLES": " ".join(self.tables),
+            "SGENET_ROWS": ",".join(self.rows),
+            "SGENET_CODE": self.code,
+        }
+
+    @field_validator("tables", "rows")
     @classmethod
-    def _check_unique(cls, tables: list[str]) -> list[str]:
-        if len(set(tables)) < len(tables):
-            raise ValueError(f"found {tables}, expected different ones")
-        return tables
+    def _check_unique(cls, names: list[str]) -> list[str]:
+        if len(set(names)) < len(names):
+            raise ValueError(f"found {names}, expected different ones")
+        return names

@@ -1,7 +1,7 @@
 """Runs, which are trained and evaluated once per seed, resolved from the recipe, the scale and the row of a table."""
 
 import fnmatch
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -183,9 +183,9 @@ class Replication:
 
     @cached_property
     def _others(self) -> tuple[list["Replication"], list[str]]:
-        """A replication of each table that was not chosen, and the errors of those that are invalid."""
+        """A replication of each table that was not chosen as a whole, and the errors of those that are invalid."""
         others, errors = [], []
-        for name in self.left_out:
+        for name in [*self.left_out, *(table.id for table in self.tables if table.left_out)]:
             try:
                 others.append(_replicate(self.pipeline, self.scale, (load_table(name),)))
             except InputError as error:
@@ -204,11 +204,40 @@ class FullSize:
 
 
 def load_replication(
-    scale: str | None = None, seeds: int | None = None, tables: list[str] | None = None, code: str | None = None
+    scale: str | None = None,
+    seeds: int | None = None,
+    tables: list[str] | None = None,
+    code: str | None = None,
+    rows: str | None = None,
 ) -> Replication:
-    """Read and check all parameters that the chosen tables use; InputError if one is invalid."""
+    """Read and check all parameters that the chosen tables use; InputError if one is invalid.
+
+    Arguments that are not None override params/pipeline.yaml; `rows` are labels separated by commas.
+    """
     pipeline = params.load_pipeline(scale, seeds, tables, code)
-    return _replicate(pipeline, params.load_scale(pipeline.scale), tuple(load_table(name) for name in pipeline.tables))
+    chosen = tuple(load_table(name) for name in pipeline.tables)
+    known = set[str]().union(*(table.labels for table in chosen))
+    if rows is not None:
+        pipeline = pipeline.model_copy(update={"rows": _split_labels(rows, known)})
+    if pipeline.rows:
+        for label in pipeline.rows:
+            if label not in known:
+                place = "params/pipeline.yaml or the command line: rows"
+                raise InputError(f"{place}: found {label!r}, no such row in the chosen tables; {hint(label, known)}")
+        chosen = tuple(table for one in chosen if (table := one.choose(pipeline.rows)))
+    return _replicate(pipeline, params.load_scale(pipeline.scale), chosen)
+
+
+def _split_labels(text: str, known: Collection[str]) -> list[str]:
+    """Split labels at commas, of which those of known labels do not count: of several readings, the longest labels."""
+    parts, labels = text.split(","), list[str]()
+    while parts:
+        for end in range(len(parts), 0, -1):
+            if (label := ",".join(parts[:end]).strip()) in known or end == 1:
+                labels += [label] if label else []
+                parts = parts[end:]
+                break
+    return labels
 
 
 def _replicate(pipeline: Pipeline, scale: Scale, chosen: tuple[Table, ...]) -> Replication:

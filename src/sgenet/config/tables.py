@@ -136,6 +136,22 @@ class Table(Model):
     columns: Annotated[tuple[Column, ...], Field(strict=False, min_length=1)] = Field(description="columns")
     rows: Annotated[tuple[Row, ...], Field(strict=False, min_length=1)] = Field(description="rows")
     note: str = Field("", description="printed under the table")
+    left_out: SkipJsonSchema[tuple[str, ...]] = Field((), description="labels of the rows that were not chosen")
+
+    def choose(self, labels: Iterable[str]) -> "Table | None":
+        """Return the table with the rows of these labels and their baselines; None if it has none of them."""
+        wanted = {row.label for row in self.rows} & set(labels)
+        for _ in self.rows:  # the baseline of a baseline too
+            wanted |= {row.baseline for row in self.rows if row.label in wanted and row.baseline}
+        if not wanted:
+            return None
+        rows = tuple(row for row in self.rows if row.label in wanted)
+        return self.model_copy(update={"rows": rows, "left_out": tuple(sorted(self.labels - wanted))})
+
+    @property
+    def labels(self) -> set[str]:
+        """The labels of the rows."""
+        return {row.label for row in self.rows}
 
     def run_id(self, row: Row) -> str:
         """Return the id of the row's run, or of its model in a table of complexity."""
@@ -150,8 +166,9 @@ def load_table(name: str) -> Table:
     """Read params/tables/<name>.yaml; InputError if a row names an unknown model, column, source or baseline."""
     path = params.choose("tables", "tables", name)
     value = read_yaml(path)
-    if isinstance(value, dict) and "id" in value:
-        raise InputError(f"{path}: id: unknown key, expected none: the table's id is the name of its file")
+    for key in ("id", "left_out"):
+        if isinstance(value, dict) and key in value:
+            raise InputError(f"{path}: {key}: unknown key, expected none: it is derived")
     table = validate(Table, {**value, "id": name} if isinstance(value, dict) else value, path)
     _check_columns(table.columns, table.task, path)
     _check_rows(table, value["rows"], path)

@@ -23,7 +23,7 @@ from sgenet.provenance.artifacts import Artifact
 from sgenet.provenance.identity import Artifacts
 from sgenet.runtime.processes import LAUNCHED
 
-CHOICES = ("scale", "seeds", "tables", "code")  # that `--config` may override
+CHOICES = ("scale", "seeds", "tables", "rows", "code")  # that `--config` may override
 _ASKED = Path(".snakemake/asked")  # a file for each artifact, which is newer than the artifact where it is to be made
 _NOUNS = {Task.CLASSIFICATION: "classifier", Task.DETECTION: "detector"}
 
@@ -47,7 +47,7 @@ def load_workflow(
     """Read and check everything that the workflow runs, before any rule is evaluated.
 
     Args:
-        chosen: of `snakemake --config`: scale, seeds, code, tables (a list, or names separated by commas).
+        chosen: of `snakemake --config`: scale, seeds, code, tables and rows (lists, or names separated by commas).
         forced: returns the rules and files of `--forcerun` or `--forceall`, known later than the Snakefile is read.
         judge: whether this process decides what is to be made. Those that Snakemake starts for single jobs do not.
 
@@ -60,12 +60,13 @@ def load_workflow(
         raise InputError(f"{os.getcwd()}: found a brace in the folder's name, {expected}")
     for key in chosen.keys() - set(CHOICES):
         raise InputError(f"--config: unknown key {key}, expected {', '.join(CHOICES[:-1])} or {CHOICES[-1]}")
-    tables = chosen.get("tables")
+    tables, rows = chosen.get("tables"), chosen.get("rows")
     replication = load_replication(
         chosen.get("scale"),
         chosen.get("seeds"),
         tables.split(",") if isinstance(tables, str) else tables,
         chosen.get("code"),
+        rows if rows is None else ",".join(rows) if isinstance(rows, list) else str(rows),
     )
     load_claims(replication.tables)
     return Workflow(replication, forced, judge)
@@ -95,13 +96,12 @@ class Workflow:
 
         The choices are no parameters of a rule, so that another number of seeds retrains nothing. Variables of a
         launcher that has started Snakemake are unset, because a step with a rank would wait for the other ranks.
-        Snakemake formats the text, so braces in the path are doubled.
+        Snakemake formats the text, so braces are doubled.
         """
-        binaries = shlex.quote(str(Path(sys.executable).parent)).replace("{", "{{").replace("}", "}}")
-        tables = shlex.quote(" ".join(self.replication.pipeline.tables))
-        chosen = f"SGENET_SEEDS={len(self.replication.seeds)} SGENET_TABLES={tables}"
-        export = f"export PATH={binaries}:$PATH {chosen} SGENET_CODE={self.replication.pipeline.code}"
-        return f"unset {' '.join(LAUNCHED)}; {export}; "
+        binaries = shlex.quote(str(Path(sys.executable).parent))
+        chosen = " ".join(f"{key}={shlex.quote(text)}" for key, text in self.replication.pipeline.variables.items())
+        export = f"export PATH={binaries}:$PATH {chosen}"
+        return f"unset {' '.join(LAUNCHED)}; {export}; ".replace("{", "{{").replace("}", "}}")
 
     @property
     def names(self) -> str:
@@ -235,7 +235,7 @@ def command_line(replication: Replication, target: str | Path = "", forced: str 
     """
     default, wanted = params.load_pipeline().plain(), replication.pipeline.plain() | changes
     config = [
-        f"{key}={','.join(wanted[key]) if key == 'tables' else wanted[key]}"
+        f"{key}={','.join(wanted[key]) if key in ('tables', 'rows') else wanted[key]}"
         for key in CHOICES
         if wanted[key] != default[key]
     ]

@@ -189,9 +189,10 @@ class Catalogue:
 
     @cached_property
     def _tables(self) -> str:
-        """The variable with which a command of all tables finds the chosen ones, where those are not the default."""
-        chosen = self.replication.pipeline.tables
-        return "" if chosen == params.load_pipeline().tables else f"SGENET_TABLES={shlex.quote(' '.join(chosen))} "
+        """The variables with which a command of all tables finds the chosen ones, where those are not the default."""
+        default, chosen = params.load_pipeline().variables, self.replication.pipeline.variables
+        differing = [key for key in ("SGENET_TABLES", "SGENET_ROWS") if chosen[key] != default[key]]
+        return "".join(f"{key}={shlex.quote(chosen[key])} " for key in differing)
 
     def _runs(self, task: Task | None = None) -> Iterable[Run]:
         return (run for run in self.replication.runs.values() if task in (None, run.task))

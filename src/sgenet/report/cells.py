@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from sgenet.config.runs import Replication
@@ -24,12 +24,14 @@ class Cell:
 
     `difference` is the value minus the published one: of a count, and at scale `paper`. `released` is what the authors'
     released weights reach, and the digest of their file. `needed` is how many images, or seeds, would decide an
-    inconclusive gain. `best`, `best_published` and `adjusted_p` come from `ranking.rank`.
+    inconclusive gain. `unpublished` is printed where there is no published value. `best`, `best_published` and
+    `adjusted_p` come from `ranking.rank`.
     """
 
     column: Column
     verdict: str
     published: Published | None = None
+    unpublished: str = "not recovered"
     published_gain: float | None = None
     value: float | None = None
     seeds: dict[int, float] = field(default_factory=dict)
@@ -125,6 +127,8 @@ def make_table(table: Table, replication: Replication, found: Found, gains: Gain
                 gain = gained.get(column.id)
                 problem = problems.get(column.id)
                 cells.append(_trained_cell(column, row, baseline, own, gain, problem, replication))
+        if not row.published:  # a row of one's own
+            cells = [replace(cell, unpublished="no published value") for cell in cells]
         rows.append(CellRow(row, run_id, tuple(cells)))
     return CellTable(table, tuple(rows), replication.scale_name == "paper")
 

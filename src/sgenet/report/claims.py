@@ -11,6 +11,7 @@ from sgenet.config.claims import (
     GainCondition,
     LargerGainCondition,
     StatisticCondition,
+    left_out,
 )
 from sgenet.config.runs import Replication
 from sgenet.config.tables import Column, Row, Table
@@ -100,10 +101,11 @@ class Judge:
         """The verdict on a condition; what cannot be judged is not run, with the reason."""
         if isinstance(condition, StatisticCondition):
             return self._statistic(condition)
-        if condition.table not in self._tables:
-            text = ", ".join(f"{key} {value}" for key, value in condition.plain().items())
+        text = ", ".join(f"{key} {value}" for key, value in condition.plain().items())
+        if (table := self._tables.get(condition.table)) is None:
             return Judgement(text, NOT_RUN, reason=f"table {condition.table} is not among the chosen ones")
-        table = self._tables[condition.table]
+        if label := left_out(condition, table):
+            return Judgement(text, NOT_RUN, reason=f"row {label} is not among the chosen ones")
         match condition:
             case GainCondition():
                 return self._gain(condition, table)

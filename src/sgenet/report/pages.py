@@ -153,11 +153,14 @@ def _left_out(replication: Replication, tables: list[CellTable], found: Found) -
             told.append(f"{run.id}, seed {', '.join(map(str, run.missing))}: no result was found.")
     if replication.left_out:
         told.append(f"Tables that params/pipeline.yaml leaves out: {', '.join(replication.left_out)}.")
+    if rows := [f"{label} ({table.id})" for table in replication.tables for label in table.left_out]:
+        told.append(f"Rows that were not chosen: {'; '.join(rows)}.")
     printed = [
         cell.published
         for table in tables
-        for cell in table.cells
-        if "published" in table.parts(cell.column) and cell.verdict != "not applicable"
+        for row in table.rows
+        for cell in row.cells
+        if row.row.published and "published" in table.parts(cell.column) and cell.verdict != "not applicable"
     ]
     if empty := printed.count(None):
         told.append(f"Published values that were not recovered: {empty} of {len(printed)} cells.")

@@ -28,7 +28,7 @@ def value_text(cell: Cell, part: str, escape: Callable[[str], str], bold: Callab
         return escape(cell.verdict)
     if part == "published":
         if not cell.published:
-            return "not recovered"
+            return cell.unpublished
         shown = escape(printed(cell.published.value, digits))
         return (bold(shown) if cell.best_published else shown) + escape(CONFIDENCE_MARKS[cell.published.confidence])
     if part == "reproduced":

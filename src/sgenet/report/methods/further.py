@@ -40,7 +40,9 @@ def next_steps(replication: Replication, found: Found) -> Iterator[Step]:
             f"“seeds: {ENOUGH_SEEDS}” in params/pipeline.yaml, or for once as below. Only the new seeds are trained.",
             (command_line(replication, seeds=ENOUGH_SEEDS),),
         )
-    if unchosen := replication.left_out:
+    if rows := sum(len(table.left_out) for table in replication.tables):
+        yield Step(f"Add the {rows} rows of these tables that were left out:", (command_line(replication, rows=[]),))
+    if unchosen := [name for name in replication.left_out if name not in replication.pipeline.tables]:
         yield Step(
             f"Add the tables that were left out ({', '.join(unchosen)}): in params/pipeline.yaml, or for once so:",
             (command_line(replication, tables=[*replication.pipeline.tables, *unchosen]),),
@@ -97,8 +99,9 @@ def _of_scale(scale: str, settings: Scale, real_data: bool) -> str:
 
 def _commands(replication: Replication, scale: str, names: list[str]) -> Iterator[str]:
     """The commands that lead to another scale; `names` are the environment variables that tell where its data are."""
-    chosen = replication.pipeline.tables
-    own = [] if chosen == params.load_pipeline().tables else ["--tables", ",".join(chosen)]
+    chosen, default = replication.pipeline, params.load_pipeline()
+    own = [] if chosen.tables == default.tables else ["--tables", ",".join(chosen.tables)]
+    own += [] if chosen.rows == default.rows else ["--rows", ",".join(chosen.rows)]
     plan = shlex.join(["sgenet", "plan", "--scale", scale, *own])
     export = "export " + " ".join(f"{name}=FOLDER" for name in names)
     if names and scale != "paper":
