@@ -72,6 +72,22 @@ def _doctor(options: argparse.Namespace) -> int:
     return doctor()
 
 
+def _check_module(options: argparse.Namespace) -> int:
+    _check_folder()
+    from sgenet.pipeline.check_module import check_module
+
+    return 0 if check_module(options.name, options.device) else 1
+
+
+def _predict(options: argparse.Namespace) -> int:
+    _check_folder()
+    from sgenet.pipeline.predict import predict
+
+    text, complete = predict(options.weights, options.folder, options.out, options.device)
+    print(text)
+    return 0 if complete else 1
+
+
 def _import_checkpoint(options: argparse.Namespace) -> None:
     from sgenet.pipeline.import_checkpoint import import_checkpoint
 
@@ -279,6 +295,14 @@ def _parser() -> argparse.ArgumentParser:
     report = steps.add_parser("report", parents=[scaled], help="build the report from the available results")
     report.set_defaults(function=_report)
     report.add_argument("--partial", action="store_true", help="missing results and failed runs are not an error")
+    predict = steps.add_parser("predict", help="classes, or detections with pictures, of your own images")
+    predict.set_defaults(function=_predict)
+    predict.add_argument("weights", type=Path, metavar="WEIGHTS", help="best or last.safetensors of a training")
+    predict.add_argument("folder", type=Path, metavar="FOLDER", help="of images, also in subfolders")
+    predict.add_argument(
+        "--out", type=Path, metavar="DIR", default=Path("predictions"), help="new folder (predictions)"
+    )
+    predict.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     released = steps.add_parser("import-checkpoint", help="convert a released checkpoint to safetensors")
     released.set_defaults(function=_import_checkpoint)
     released.add_argument("source", metavar="SRC.pth.tar", help="file of torch.save; no code in it is executed")
@@ -302,6 +326,10 @@ def _parser() -> argparse.ArgumentParser:
     coco_eval.add_argument("--detections", type=Path, required=True, metavar="D.json", help="COCO's result format")
     coco_eval.add_argument("--iou-type", choices=["bbox", "segm"], default="bbox", help="boxes or masks")
     coco_eval.add_argument("--json", action="store_true", help="print JSON with exact numbers")
+    check_module = steps.add_parser("check-module", help="check an attention module before it is trained")
+    check_module.set_defaults(function=_check_module)
+    check_module.add_argument("name", metavar="NAME", help="of its file in src/sgenet/attention, such as sge")
+    check_module.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     doctor = steps.add_parser("doctor", help="print installed packages, devices, and what is missing for each scale")
     doctor.set_defaults(function=_doctor)
     return parser

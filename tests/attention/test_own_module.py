@@ -2,13 +2,11 @@
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-import sgenet.attention
 from sgenet.cli import main
 from sgenet.complexity.count import count_full_size
 from sgenet.config import paths
@@ -18,6 +16,7 @@ from sgenet.errors import InputError
 from sgenet.models.resnet import create_resnet
 from sgenet.report import build
 from sgenet.training.resume import read_history
+from support.modules import attention_module
 from support.results import write_counts
 
 DOCUMENT = Path(__file__).parents[2] / "docs/own-module.md"
@@ -30,20 +29,15 @@ def blocks(project, tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "disabled")
     found = re.findall(r"^```(\w+)\n(.*?)^```$", DOCUMENT.read_text(), re.M | re.S)
     blocks = {language: [text for name, text in found if name == language] for language, _ in found}
-    folder = tmp_path / "attention"
-    folder.mkdir()
-    (folder / "eca.py").write_text(blocks["python"][0])
-    monkeypatch.setattr(sgenet.attention, "__path__", [*sgenet.attention.__path__, str(folder)])
     TABLE.write_text(TABLE.read_text() + blocks["yaml"][0])
     threads = torch.get_num_threads()
-    yield blocks
+    with attention_module(tmp_path / "attention", "eca", blocks["python"][0]):
+        yield blocks
     torch.set_num_threads(threads)
-    sys.modules.pop("sgenet.attention.eca", None)
-    vars(sgenet.attention).pop("eca", None)
 
 
 def test_the_module_counts_as_the_document_shows(blocks, capsys):
-    command, shown = blocks["console"][0].split("\n", 1)
+    command, shown = blocks["console"][1].split("\n", 1)
     assert main(command.removeprefix("$ sgenet ").split()) == 0
     assert capsys.readouterr().out == shown
     # 16 blocks of 256, 512, 1024, 2048 channels: kernels of 5, 5, 5, 7 (log2(C) 8 to 11, plus 1, halved, next odd)
@@ -54,7 +48,7 @@ def test_the_module_counts_as_the_document_shows(blocks, capsys):
 
 
 def test_the_module_trains_and_stands_in_the_report(blocks):
-    commands = [line.removeprefix("$ sgenet ") for line in blocks["console"][1].splitlines()]
+    commands = [line.removeprefix("$ sgenet ") for line in blocks["console"][2].splitlines()]
     replication = load_replication("smoke", tables=["imagenet"])
     assert "classification/eca-resnet50" in replication.runs
     for command in commands:

@@ -99,6 +99,23 @@ def test_missing_and_odd_validation_images_are_defects(flat, prepare, devkit):
     assert manifest.defects.by_kind["missing image"] == 1
 
 
+def test_no_folder_is_named_that_the_layout_lacks(flat, prepare, devkit):
+    pack(flat, devkit | {f"{DEVKIT}/data/{TRUTH_NAME}": b"2\n2\n2\n2\n"})
+    with pytest.raises(InputError) as refused:
+        prepare("imagenet")
+    text = "not found, expected every training class"
+    assert str(refused.value).split("\n")[1:3] == [f"val: class {name}: {text}" for name in ("n00000002", "n00000003")]
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_without_a_folder_of_images_both_names_are_given(flat, prepare, devkit, split):
+    pack(flat, devkit)
+    (flat.root / split).rename(flat.root / "other")
+    found = f"found neither the folder {split} nor ILSVRC2012_img_{split}, expected one of them"
+    with pytest.raises(InputError, match=found):
+        prepare("imagenet")
+
+
 def member(name, kind=tarfile.REGTYPE, link=""):
     found = tarfile.TarInfo(name)
     found.type, found.linkname = kind, link

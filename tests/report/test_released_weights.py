@@ -1,5 +1,6 @@
 """Released weights in the report: beside the trained value, and only of the present run, scale and data."""
 
+import csv
 import hashlib
 from pathlib import Path
 
@@ -29,6 +30,10 @@ def test_released_weights_stand_beside_the_training(repository: Path) -> None:
     assert cell(0, 1, "top1")["released"] == {"value": 77.5, "sha256": digest}
     assert cell(0, 1, "top5")["released"]["value"] == 93.75 and cell(0, 1, "params")["released"] is None
     assert cell(0, 0, "top1")["released"] is None and cell(0, 1, "top1")["reproduced"]["value"] == 70
+    lines = list(csv.DictReader(Path("reports/demo/tables/one.csv").read_text().splitlines()))
+    (line,) = (line for line in lines if line["run"] == SGE and line["column"] == "top1")
+    assert (line["released"], line["released_sha256"]) == ("77.5", digest)
+    assert {(line["released"], line["released_sha256"]) for line in lines if line["run"] == BASE} == {("", "")}
     page = Path("reports/demo/index.html").read_text()
     assert "released weights: 77.50<" in page  # 77.584 was published, but below scale paper of other images
     assert "released weights: 93.75<" in page and "sgenet evaluate --released" in page  # no Top-5 to compare with

@@ -165,7 +165,9 @@ def test_steps_write_whole_results_with_their_origin(replication, run_id, capsys
     result = read_json(output / "metrics.json")
     training, times = result["origin"]["train"], read_json(output / "timing.json")
     made = read_json(paths.training("smoke", run.id, 0) / "training.json")
-    identity = made.pop("identity")
+    identity, prepared = made.pop("identity"), read_json(paths.manifest("smoke", run.task))
+    for name in ("classes", "category_ids"):
+        assert made.pop(name, None) == prepared.get(name)
     assert training | times["train"] == made
     assert result["origin"]["evaluate"]["identity"]["inputs"] == {"training": identity["digest"]}
     assert identity["files"].keys() == set(run.task.weights)

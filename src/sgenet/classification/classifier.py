@@ -46,10 +46,15 @@ def build_dataset(
         crop = v2.RandomResizedCrop(size, scale=settings.crop_scale)
         transform = v2.Compose([crop, v2.RandomHorizontalFlip(settings.flip)])
     else:
-        transform = v2.Compose([v2.Resize(settings.resize), v2.CenterCrop(size)])
+        transform = test_transform(settings)
     images = open_split(folder, manifest, split, transform)
     images.reader = read_tensor
     return images
+
+
+def test_transform(settings: Classification) -> v2.Compose:
+    """The transform of an image for evaluation: uint8 (3, H, W) to (3, S, S)."""
+    return v2.Compose([v2.Resize(settings.resize), v2.CenterCrop(settings.image_size)])
 
 
 def build_loaders(
@@ -99,9 +104,13 @@ class Classifier(BaseModel):
 
     def forward(self, images: Tensor, labels: Tensor, mode: str = "tensor") -> Any:
         """Loss in mode "loss", otherwise the top five classes; `images` uint8 (N, 3, S, S), `labels` (N,)."""
-        images = images.to(memory_format=torch.channels_last)  # the memory format of the weights
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            logits = self.network((images.float() / 255 - self.mean) / self.std).float()
+        logits = self.logits(images)
         if mode == "loss":
             return {"loss": F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)}
         return logits.topk(min(5, logits.shape[1])).indices
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits (N, K) of uint8 images (N, 3, S, S)."""
+        images = images.to(memory_format=torch.channels_last)  # the memory format of the weights
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            return self.network((images.float() / 255 - self.mean) / self.std).float()

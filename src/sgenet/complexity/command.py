@@ -22,7 +22,7 @@ def describe(model: str, *, backbone: bool, size: tuple[int, int] | None, as_jso
         as_json: one line of JSON with exact values; otherwise text.
 
     Raises:
-        InputError: the model is unknown, or the size is out of range.
+        InputError: the model is unknown or fails, or the size is out of range.
     """
     try:
         parse_name(model)
@@ -32,9 +32,15 @@ def describe(model: str, *, backbone: bool, size: tuple[int, int] | None, as_jso
         found = " ".join(map(str, size))
         raise InputError(f"--input: found {found}, expected height and width from {SIDES[0]} to {SIDES[1]} pixels")
     from sgenet.complexity.count import count_full_size
+    from sgenet.complexity.failures import describe_error
 
     settings = network(model, params.load_recipe(Task.DETECTION if backbone else Task.CLASSIFICATION))
-    counted = count_full_size(model, settings, backbone=backbone, size=size)
+    try:
+        counted = count_full_size(model, settings, backbone=backbone, size=size)
+    except InputError:
+        raise
+    except Exception as error:  # of an attention module, which may raise any
+        raise InputError(f"{model}: cannot be counted: {describe_error(error)}") from None
     return json.dumps(counted) if as_json else _text(counted)
 
 

@@ -3,7 +3,8 @@
 No values are computed: the network runs on torch's meta device, where tensors have shapes but no values.
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from sgenet.attention import SpatialGroupEnhance
+from sgenet.complexity.failures import describe_error
 from sgenet.config.names import attention_settings
 from sgenet.config.recipes import Network
 from sgenet.config.runs import FullSize
@@ -34,6 +36,30 @@ _AUTHORS_RULES: list[tuple[type[nn.Module] | tuple[type[nn.Module], ...], _Rule]
     (_POOLS, lambda m, x, y: x.numel()),
     (SpatialGroupEnhance, lambda m, x, y: x.numel()),
 ]
+
+
+def count_runs(runs: Iterable[FullSize]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Count the models of several runs; a model that fails does not affect the others.
+
+    Returns:
+        by run id, the counts of its model; and by run id, why its model cannot be counted.
+    """
+    counts: dict[str, dict[str, Any]] = {}
+    failed: dict[str, str] = {}
+    known: dict[str, dict[str, Any] | str] = {}  # a network shared by several runs is counted once
+    for run in runs:
+        network = json.dumps([run.model, run.task, run.network.plain()], sort_keys=True)
+        if network not in known:
+            try:
+                known[network] = count_run(run)
+            except Exception as error:  # of an attention module, which may raise any
+                known[network] = describe_error(error)
+        found = known[network]
+        if isinstance(found, str):
+            failed[run.id] = found
+        else:
+            counts[run.id] = found
+    return counts, failed
 
 
 def count_run(run: FullSize) -> dict[str, Any]:

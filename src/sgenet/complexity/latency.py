@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from sgenet.complexity.failures import describe_error
 from sgenet.config.names import attention_settings
 from sgenet.config.recipes import Network
 from sgenet.models.resnet import create_resnet
@@ -18,7 +19,7 @@ from sgenet.models.resnet import create_resnet
 
 def measure(
     networks: dict[str, tuple[str, Network]], baselines: dict[str, str], *, size: int, rounds: int, device: str
-) -> dict[str, dict[str, Any]]:
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """Time networks and compare them with their baselines.
 
     Args:
@@ -29,24 +30,33 @@ def measure(
         device: `cpu` or `cuda`.
 
     Returns:
-        by name: `model`; `latency` in milliseconds and, with a baseline, `latency_ratio`, each a mapping
-        with `value` (the median), `low` and `high` (the quartiles).
+        by name: `model`; `latency` in milliseconds and, with a baseline that could be timed, `latency_ratio`, each a
+        mapping with `value` (the median), `low` and `high` (the quartiles). And by name, why a network failed.
     """
     families: dict[str, list[str]] = {}
     for name in networks:
         families.setdefault(baselines.get(name, name), []).append(name)
     found: dict[str, dict[str, Any]] = {}
+    failed: dict[str, str] = {}
     for family in families.values():  # one family at a time, so that only one is in memory
-        seconds = _time({name: _build(*networks[name], device) for name in family}, size, rounds, device)
+        built: dict[str, nn.Module] = {}
         for name in family:
+            try:
+                built[name] = _build(*networks[name], device)
+                _time({name: built[name]}, size, 0, device)
+            except Exception as error:  # of an attention module, which may raise any
+                failed[name] = describe_error(error)
+                built.pop(name, None)
+        seconds = _time(built, size, rounds, device)
+        for name in built:
             found[name] = {"model": networks[name][0], "latency": _spread(1000 * seconds[name])}
-            if name in baselines:
+            if baselines.get(name) in built:
                 found[name]["latency_ratio"] = _spread(seconds[name] / seconds[baselines[name]])
-    return {name: found[name] for name in networks}
+    return {name: found[name] for name in networks if name in found}, failed
 
 
 def _time(networks: dict[str, nn.Module], size: int, rounds: int, device: str) -> dict[str, np.ndarray]:
-    """Seconds of a forward pass (rounds,) by name."""
+    """Seconds of a forward pass (rounds,) by name, after an untimed one."""
     image = torch.randn(1, 3, size, size, device=device)
     seconds = {name: np.empty(rounds) for name in networks}
     with torch.inference_mode():

@@ -17,11 +17,13 @@ _NO_IMAGES = {"Thumbs.db", "desktop.ini"}  # written by file managers; ignored, 
 class Listing:
     """Images of both splits by class, and the defects of the listing.
 
-    `splits` maps split -> class -> images, each with its name in {split}.csv.
+    `splits` maps split -> class -> images, each with its name in {split}.csv. `flat` are the splits without a folder
+    for each class.
     """
 
     splits: dict[str, dict[str, list[tuple[str, Source]]]]
     defects: list[Defect] = field(default_factory=list)
+    flat: set[str] = field(default_factory=set)
 
 
 def list_folders(root: Path, folders: dict[str, str]) -> Listing:

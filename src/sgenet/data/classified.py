@@ -74,12 +74,20 @@ def _check(rows: dict[str, list[Row]], cache: Path, defects: list[Defect]) -> di
 
 def _resolve(settings: ImageData, root: Path) -> ImageData:
     """Return the settings with the folders of the splits; for ImageNet, the default is the folder that exists."""
-    folders = dict.fromkeys(SPLITS, "")
-    for split in SPLITS:
-        names = imagenet.FOLDERS[split] if settings.source == "imagenet" else (split,)
-        folders[split] = next((name for name in names if (root / name).is_dir()), names[0])
     given = settings.model_dump(include=set(SPLITS), exclude_none=True)
+    folders = {split: _folder(root, settings, split) for split in SPLITS if split not in given}
     return settings.model_copy(update=folders | given)
+
+
+def _folder(root: Path, settings: ImageData, split: str) -> str:
+    if settings.source != "imagenet":
+        return split
+    names = imagenet.FOLDERS[split]
+    for name in names:
+        if (root / name).is_dir():
+            return name
+    found = f"found neither the folder {names[0]} nor {names[1]}"
+    raise InputError(f"{root}: {found}, expected one of them with ILSVRC's images")
 
 
 def _list(root: Path, settings: ImageData) -> Listing:
@@ -110,9 +118,9 @@ def choose_classes(found: Listing, settings: ImageData) -> list[str]:
     """Return the classes with training images; each class without images in a split is added to the defects."""
 
     def complain(kind: str, split: str, name: str, text: str) -> None:
-        place = (
-            f"{getattr(settings, split)}.bin: class " if settings.source == "packed" else f"{getattr(settings, split)}/"
-        )
+        folder = getattr(settings, split)
+        place = f"{folder}.bin: class " if settings.source == "packed" else f"{folder}/"
+        place = f"{folder}: class " if split in found.flat else place
         found.defects.append(Defect(kind, f"{place}{name}: {text}"))
 
     for split, by_class in found.splits.items():

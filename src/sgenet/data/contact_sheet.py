@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
+from sgenet.data.drawing import draw_frame, draw_tag
 from sgenet.data.images import read_image
 from sgenet.data.manifest import Manifest
 from sgenet.data.sizes import size_of
@@ -98,12 +99,12 @@ def _draw_scenes(folder: Path, manifest: Manifest, columns: int = 6, rows: int =
             if item.get("segmentation"):
                 _outline(scene, item, (int(entry["height"]), int(entry["width"])))
         for item in items:
-            _frame(scene, item, COLOURS[size_of(item["area"], limits)], zoom)
+            draw_frame(scene, item["bbox"], COLOURS[size_of(item["area"], limits)], zoom)
         taken: list[tuple[float, ...]] = []
         largest = {item["category_id"]: item for item in sorted(items, key=lambda item: item["area"])}
         for item in items if len(items) <= MOST_TAGS else largest.values():
             name, colour = names[item["category_id"]], COLOURS[size_of(item["area"], limits)]
-            taken.append(_tag(scene, item, name, colour, zoom, taken))
+            taken.append(draw_tag(scene, item["bbox"], name, colour, zoom, taken))
         left, top = GAP + number % columns * (TILE + GAP), TITLE + number // columns * (TILE + GAP)
         sheet.paste(scene, (left + (TILE - scene.width) // 2, top + (TILE - scene.height) // 2))
     return sheet
@@ -135,33 +136,3 @@ def _outline(scene: Image.Image, item: dict[str, Any], size: tuple[int, int]) ->
     padded = np.pad(mask, 1)
     grown = padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]
     scene.paste((0, 0, 0), (0, 0), Image.fromarray((grown & ~mask).astype(np.uint8) * 255))
-
-
-def _frame(scene: Image.Image, item: dict[str, Any], colour: str, zoom: float) -> None:
-    x, y, width, height = (round(zoom * value) for value in item["bbox"])
-    draw = ImageDraw.Draw(scene)
-    draw.rectangle((x - 2, y - 2, x + width + 1, y + height + 1), outline="black", width=3)
-    draw.rectangle((x - 1, y - 1, x + width, y + height), outline=colour)
-
-
-def _tag(
-    scene: Image.Image, item: dict[str, Any], name: str, colour: str, zoom: float, taken: list[tuple[float, ...]]
-) -> tuple[float, ...]:
-    """Write the name on the upper or lower edge of the box, if possible where no other tag is; return the tag's box."""
-    draw, font = ImageDraw.Draw(scene), ImageFont.load_default(11)
-    x, y, width, height = (zoom * value for value in item["bbox"])
-    wide, high = draw.textlength(name, font) + 4, 13
-    places = []
-    for top in (y - high - 2, y + height + 1, y - 2, y + height - high + 1):
-        for left in (x - 2, x + width + 1 - wide):
-            left, top = max(0, min(left, scene.width - wide - 1)), max(0, min(top, scene.height - high - 1))
-            places.append((left, top, left + wide, top + high))
-    box = min(places, key=lambda place: sum(_shared(place, other) for other in taken))
-    draw.rectangle(box, colour, "black")
-    draw.text((box[0] + 3, box[1] + 7), name, "black", font, anchor="lm")
-    return box
-
-
-def _shared(one: tuple[float, ...], other: tuple[float, ...]) -> float:
-    width, height = min(one[2], other[2]) - max(one[0], other[0]), min(one[3], other[3]) - max(one[1], other[1])
-    return max(width, 0) * max(height, 0)

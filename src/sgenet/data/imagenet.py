@@ -35,6 +35,7 @@ def list_imagenet(root: Path, folders: dict[str, str]) -> Listing:
     if any(path.is_dir() and not path.name.startswith(".") for path in val.iterdir()):
         listing.splits["val"] = _synsets(root, folders["val"], listing.defects)
     else:
+        listing.flat.add("val")
         images = list_files(root, folders["val"], listing.defects)
         listing.splits["val"] = _by_truth(images, folders["val"], read_devkit(root), listing.defects)
     return listing

@@ -30,7 +30,7 @@ from sgenet.models import backbone  # noqa: E402, F401  (registers the backbone)
 from sgenet.runtime.files import write_text  # noqa: E402
 from sgenet.weights.checkpoints import load_weights  # noqa: E402
 
-_AT_ONCE = 8  # images; larger batches gain little
+AT_ONCE = 8  # images; larger batches gain little
 
 
 def evaluate(run: Run, data: Path, manifest: Manifest, *, trained: Path, output: Path, device: str) -> dict[str, Any]:
@@ -52,8 +52,8 @@ def evaluate(run: Run, data: Path, manifest: Manifest, *, trained: Path, output:
     loader = DataLoader(dataset, batch_size=None, num_workers=run.settings.workers, pin_memory=device == "cuda")
     samples = tqdm(loader, desc="detections", disable=None, leave=False)
     detections = list[Detection]()
-    for found in detect(detector, samples, _AT_ONCE):
-        detections += _coco_results(found, manifest.category_ids or [])
+    for found in detect(detector, samples, AT_ONCE):
+        detections += coco_results(found, manifest.category_ids or [])
     write_text(output / paths.DETECTIONS, _to_json(detections))
     truth, limits = annotation_file(data, manifest, "val"), manifest.size_limits
     boxes = coco_eval.evaluate(truth, detections, area_limits=limits)
@@ -83,7 +83,7 @@ def detect(detector: Any, samples: Iterable[dict[str, Any]], at_once: int) -> It
         yield from detector.test_step(pseudo_collate(waiting))
 
 
-def _coco_results(sample: Any, categories: list[int]) -> list[Detection]:
+def coco_results(sample: Any, categories: list[int]) -> list[Detection]:
     """Return one image's detections: boxes in pixels of the original image, masks run-length coded."""
     found = sample.pred_instances.cpu()
     boxes = found.bboxes.clone()

@@ -1,6 +1,5 @@
 """Steps of the pipeline: each reads its inputs, writes its outputs atomically, and records their provenance."""
 
-import json
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import replace
@@ -19,7 +18,6 @@ from sgenet.provenance.origin import Making
 from sgenet.provenance.records import write_record
 from sgenet.provenance.results import (
     Complexity,
-    Counts,
     EvaluationRecord,
     Latencies,
     Origins,
@@ -97,8 +95,9 @@ def train(replication: Replication, run: Run, seed: int) -> None:
         made = making.provenance(described, manifest.origin)
         epochs = sum(row["seconds"] for row in resume.read_history(output / paths.HISTORY))
         seconds = round(max(made.seconds or 0, epochs), 1)  # includes interrupted attempts
-        training = made.model_copy(update={"devices": devices.world_size(), "seconds": seconds})
-        write_record(making.artifact, training.plain())
+        outputs = {"classes": manifest.classes, "category_ids": manifest.category_ids}
+        times = {"devices": devices.world_size(), "seconds": seconds}
+        write_record(making.artifact, TrainingRecord(**{**dict(made), **times, **outputs}).plain())
         resume.remove_checkpoints(folder)
 
 
@@ -137,8 +136,7 @@ def evaluate(replication: Replication, run: Run, seed: int) -> None:
     times = making.times()
     write_json(output / paths.TIMING, Timing(train=training.times, evaluate=times).plain())
     evaluation = making.provenance(describe_device(device), manifest.origin)
-    trained_by = training.without_times().model_copy(update={"identity": None})  # that of the evaluation names it
-    origins = Origins(train=trained_by, evaluate=evaluation.without_times())
+    origins = Origins(train=training.of_measurement(), evaluate=evaluation.without_times())
     result = EvaluationRecord(run=run.id, scale=scale, seed=seed, metrics=metrics, origin=origins)
     write_record(artifact, result.plain())
     print(f"{run.id}: {_describe(metrics)} ({artifact.record})")
@@ -186,8 +184,7 @@ def activations(replication: Replication) -> None:
     folder, weights = paths.data_folder(scale, run.task), trained / paths.BEST
     measured = measure(run, folder, manifest, weights=weights, figures=figures, device=device)
     measurement = making.provenance(describe_device(device), manifest.origin)
-    trained_by = training.without_times().model_copy(update={"identity": None})
-    origins = {"train": trained_by.plain(), "activations": measurement.without_times().plain()}
+    origins = {"train": training.of_measurement().plain(), "activations": measurement.without_times().plain()}
     head = {"run": run.id, "scale": scale, "seed": artifact.seed, "fingerprint": manifest.fingerprint}
     result = {**head, **measured, "origin": origins}
     validate(MeasuredActivations, result, artifact.record)
@@ -195,25 +192,23 @@ def activations(replication: Replication) -> None:
 
 
 def complexity(replication: Replication) -> None:
-    """Count parameters and operations of every run's full-size model; writes complexity.json."""
-    from sgenet.complexity.count import count_run
+    """Count parameters and operations of every run's full-size model; writes complexity.json, also if some fail."""
+    from sgenet.complexity.count import count_runs
+    from sgenet.complexity.failures import print_failures
 
     artifacts = Artifacts(replication)
     making = Making.of(artifacts, artifacts.complexity())
-    counts: dict[str, Counts] = {}
-    known: dict[str, Counts] = {}  # a network shared by several runs is counted once
-    for run in replication.full_size():
-        network = json.dumps([run.model, run.task, run.network.plain()], sort_keys=True)
-        if network not in known:
-            known[network] = Counts.model_validate(count_run(run))
-        counts[run.id] = known[network]
-    write_record(making.artifact, Complexity(models=counts, origin=making.measured().without_times()).plain())
+    models, failed = count_runs(replication.full_size())
+    print_failures(failed, "counted")
+    result = {"models": models, "failed": failed or None, "origin": making.measured().without_times().plain()}
+    write_record(making.artifact, validate(Complexity, result, making.artifact.record).plain())
 
 
 def latency(replication: Replication) -> None:
-    """Time the models of tables of complexity on this machine; writes latency.json."""
+    """Time the models of tables of complexity on this machine; writes latency.json, also if some fail."""
     import torch
 
+    from sgenet.complexity.failures import print_failures
     from sgenet.complexity.latency import measure
 
     artifacts = Artifacts(replication)
@@ -221,10 +216,12 @@ def latency(replication: Replication) -> None:
     device, settings = _device(replication), replication.scale.latency
     networks = {run.id: (run.model, run.network) for run in replication.full_size() if not run.task.trained}
     size, rounds = settings.image_size, settings.rounds
-    models = measure(networks, replication.plain_of(), size=size, rounds=rounds, device=device)
+    models, failed = measure(networks, replication.plain_of(), size=size, rounds=rounds, device=device)
+    print_failures(failed, "timed")
     how = {"input": [size, size], "batch": 1, "threads": torch.get_num_threads(), "rounds": rounds}
     made, path = making.measured(describe_device(device)).plain(), making.artifact.record
-    write_record(making.artifact, validate(Latencies, {**how, "models": models, "origin": made}, path).plain())
+    result = {**how, "models": models, "failed": failed or None, "origin": made}
+    write_record(making.artifact, validate(Latencies, result, path).plain())
 
 
 def plan(replication: Replication, as_json: bool) -> str:

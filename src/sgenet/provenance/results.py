@@ -113,6 +113,13 @@ class TrainingRecord(Provenance):
     """training.json: the provenance of weights."""
 
     settings: dict[str, Any] = Field(description="resolved settings that decide the numbers")
+    classes: list[str] | None = Field(None, description="names, in the order of the network's outputs")
+    category_ids: list[Count] | None = Field(None, description="of a detector: COCO's ids of the classes")
+
+    def of_measurement(self) -> Self:
+        """Return what the record of a measurement repeats: its own identity names the training's."""
+        own = dict.fromkeys(("identity", "classes", "category_ids"))
+        return self.without_times().model_copy(update=own)
 
 
 class Origins(_Result):
@@ -209,6 +216,7 @@ class Complexity(_Result):
     """complexity.json: counts of the full-size networks."""
 
     models: dict[str, Counts] = Field(description="by run id")
+    failed: dict[str, str] | None = Field(None, description="by run id: why a network could not be counted")
     origin: Measured = Field(description="how they were counted")
 
 
@@ -220,6 +228,7 @@ class Latencies(_Result):
     threads: Positive = Field(description="CPU threads")
     rounds: Positive = Field(description="forward passes of each network")
     models: dict[str, NetworkLatency] = Field(description="by id")
+    failed: dict[str, str] | None = Field(None, description="by id: why a network could not be timed")
     origin: MeasuredHere = Field(description="how it was measured")
 
 

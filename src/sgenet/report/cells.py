@@ -31,7 +31,6 @@ class Cell:
     column: Column
     verdict: str
     published: Published | None = None
-    unpublished: str = "not recovered"
     published_gain: float | None = None
     value: float | None = None
     seeds: dict[int, float] = field(default_factory=dict)
@@ -47,6 +46,7 @@ class Cell:
     best: bool = False
     best_published: bool = False
     adjusted_p: float | None = None
+    unpublished: str = "not recovered"
 
     def number(self, part: str) -> float | None:
         """Return the number of a part of the cell; None where it is text, or there is none."""
@@ -137,7 +137,7 @@ def _static_cell(column: Column, row: Row, found: Found, run_id: str, scale: str
     published, entry = row.published.get(column.id), found.counts.get(run_id)
     counted = entry.value(column.id) if entry else None
     if entry is None or counted is None:
-        verdict = "failed" if found.counts_problem else "not run"
+        verdict = "failed" if found.counts_problem or run_id in found.uncounted else "not run"
         return Cell(column, verdict, published, problem=found.counts_problem)
     value = counted / _UNITS.get(column.id, 1)
     verdict = static_verdict(published.value if published else None, value, column.digits)
@@ -150,11 +150,11 @@ def _static_cell(column: Column, row: Row, found: Found, run_id: str, scale: str
 def _timed_cell(column: Column, row: Row, found: Found, run_id: str) -> Cell:
     entry = found.latency.models.get(run_id) if found.latency else None
     if entry is None:
-        verdict = "failed" if found.latency_problem else "not run"
+        verdict = "failed" if found.latency_problem or run_id in found.untimed else "not run"
         return Cell(column, verdict, problem=found.latency_problem)
     spread = entry.latency if column.id == "latency" else entry.latency_ratio
     if spread is None:
-        return Cell(column, "baseline")
+        return Cell(column, "no baseline" if row.baseline else "baseline")
     return Cell(column, "timed", value=spread.value, interval=(spread.low, spread.high), baseline=row.baseline)
 
 

@@ -23,6 +23,7 @@ def dossiers(
             "model": models[run_id],
             "starts_from": replication.runs[run_id].starts_from if run_id in replication.runs else None,
             "counts": found.counts.get(run_id),
+            "failed": found.failed(run_id),
             "latency": latency.get(run_id),
             "results": found.runs.get(run_id),
             "panel": run_panel(task, histories[task].get(run_id, {}))

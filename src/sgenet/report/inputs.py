@@ -13,17 +13,16 @@ from sgenet.data.manifest import Manifest
 from sgenet.errors import InputError
 from sgenet.provenance.artifacts import Artifact
 from sgenet.provenance.identity import Artifacts
-from sgenet.provenance.results import Complexity, Counts, Latencies
+from sgenet.provenance.results import Complexity, Latencies
 from sgenet.runtime.files import check_file, read_json
 
 _MEASURE = re.compile(r"[A-Za-z][\w.]*")
 _LARGEST_HISTORY = 2**24  # bytes
 
 
-def read_counts(artifacts: Artifacts) -> tuple[dict[str, Counts], str | None]:
-    """complexity.json by run id, and what is wrong with it; empty if it does not exist."""
-    found, problem = read_current(artifacts, artifacts.complexity(), Complexity)
-    return found.models if found else {}, problem
+def read_counts(artifacts: Artifacts) -> tuple[Complexity | None, str | None]:
+    """complexity.json, and what is wrong with it; None if it does not exist."""
+    return read_current(artifacts, artifacts.complexity(), Complexity)
 
 
 def read_latency(artifacts: Artifacts) -> tuple[Latencies | None, str | None]:

@@ -59,7 +59,8 @@ class RunResults:
 class Found:
     """All that the steps left: results by run, counts of their models by run, times, and what is wrong with them.
 
-    `failures` are those of steps that belong to no run and seed.
+    `failures` are those of steps that belong to no run and seed. `uncounted` are models that could not be counted: the
+    reason by run.
     """
 
     runs: dict[str, RunResults]
@@ -68,6 +69,17 @@ class Found:
     latency: Latencies | None = None
     latency_problem: str | None = None
     failures: tuple[Failure, ...] = ()
+    uncounted: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def untimed(self) -> dict[str, str]:
+        """Why models could not be timed, by run."""
+        return (self.latency and self.latency.failed) or {}
+
+    def failed(self, run_id: str) -> list[str]:
+        """Why the model of a run could not be counted or timed, in sentences."""
+        reasons = {"Not counted": self.uncounted.get(run_id), "Not timed": self.untimed.get(run_id)}
+        return [f"{what}: {why}" for what, why in reasons.items() if why]
 
 
 def count_missing(replication: Replication) -> tuple[int, int]:
@@ -93,10 +105,11 @@ def trained_columns(replication: Replication) -> dict[str, list[str]]:
 def read_found(replication: Replication) -> Found:
     """Read all of it; never raises for a bad file: the `problems` of a run, or those of the counts, tell it."""
     artifacts = Artifacts(replication)
-    counts, problem = read_counts(artifacts)
+    counted, problem = read_counts(artifacts)
+    counts, uncounted = (counted.models, counted.failed or {}) if counted else ({}, {})
     latency, latency_problem = read_latency(artifacts) if replication.timed else (None, None)
     failures = other_failures(artifacts)
-    return Found(_read_runs(artifacts), counts, problem, latency, latency_problem, failures)
+    return Found(_read_runs(artifacts), counts, problem, latency, latency_problem, failures, uncounted)
 
 
 def _read_runs(artifacts: Artifacts) -> dict[str, RunResults]:

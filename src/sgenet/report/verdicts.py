@@ -23,7 +23,7 @@ VERDICTS = {
     "differs": "a count that differs from the published one; at scale paper, a gain that another training could not "
     "bring to the published one, or of the other sign, or the value of a baseline beyond its tolerance",
     "failed": "a training or evaluation that ended in an error, or a result that cannot be used; the reason stands "
-    "under Problems or What failed",
+    "in the row, or under Problems or What failed",
     "not run": "no result of this run was found",
     "baseline": "a row that gains are measured against; its value is compared with nothing",
     "no baseline": "there is a value, but none of the row that it is compared with",

@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from sgenet.errors import InputError
 from sgenet.training.batches import derive_seed, seed_everything
+from sgenet.training.first_step import FirstStep
 from sgenet.training.resume import Row
 
 _LOSSES_AT_ONCE = 50
@@ -78,7 +79,8 @@ class LossHook(Hook):
     """Average each loss over an epoch, and stop the training when a loss or a weight is not finite.
 
     After each epoch `means` has the mean of each loss over the micro-batches of all processes. The weights are checked
-    then, so that no checkpoint has any that are not finite.
+    then, so that no checkpoint has any that are not finite. They are also checked after the first step of a training,
+    whose failures have other reasons than later ones (see `FirstStep`).
     """
 
     priority = "LOW"
@@ -90,24 +92,30 @@ class LossHook(Hook):
         self._sums: Row = {}
         self._iterations = 0
         self._last_finite: float | None = None
+        self._first: FirstStep | None = None
+        self._batch: object = None  # of the first step
 
     def before_train_epoch(self, runner: Runner) -> None:
         self._unread, self._sums, self._iterations, self._last_finite = [], {}, 0, None
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: object = None) -> None:
+        if runner.epoch == 0 and batch_idx == 0:
+            self._first = FirstStep(self.network)
+        self._batch = data_batch if self._first else None
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: object = None, outputs: dict[str, Tensor] | None = None
     ) -> None:
         self._unread.append({name: value.detach() for name, value in (outputs or {}).items() if "loss" in name})
-        if len(self._unread) >= (_LOSSES_AT_ONCE if torch.cuda.is_initialized() else 1):
+        if self._first or len(self._unread) >= (_LOSSES_AT_ONCE if torch.cuda.is_initialized() else 1):
             self._read(runner)
+        if self._first and (batch_idx + 1) % accumulation(runner) == 0:
+            self._check_weights(runner)
+            self._first = self._batch = None
 
     def after_train_epoch(self, runner: Runner) -> None:
         self._read(runner)
-        floating = {name: value for name, value in self.network.state_dict().items() if value.is_floating_point()}
-        finite = torch.stack([value.isfinite().all() for value in floating.values()]).tolist()
-        for name, good in zip(floating, finite, strict=True):
-            if not good:
-                self._diverged(runner, f"{name} is not finite")
+        self._check_weights(runner)
         sums = torch.tensor([*self._sums.values(), self._iterations], dtype=torch.float64)
         all_reduce(sums)
         self.means = dict(zip(self._sums, (sums[:-1] / sums[-1]).tolist(), strict=True))
@@ -124,9 +132,21 @@ class LossHook(Hook):
                 self._sums[name] = self._sums.get(name, 0.0) + loss
         self._unread = []
 
-    def _diverged(self, runner: Runner, what: str) -> NoReturn:
+    def _check_weights(self, runner: Runner) -> None:
+        floating = {name: value for name, value in self.network.state_dict().items() if value.is_floating_point()}
+        finite = torch.stack([value.isfinite().all() for value in floating.values()]).tolist()
+        for name, good in zip(floating, finite, strict=True):
+            if not good:
+                self._diverged(runner, f"{name} is not finite", of_weight=True)
+
+    def _diverged(self, runner: Runner, what: str, *, of_weight: bool = False) -> NoReturn:
         last = "none in this epoch" if self._last_finite is None else f"{self._last_finite:.4g}"
+        why = "lower the learning rate"
+        if self._first:
+            SeedHook(runner.seed).before_train_iter(runner, self._iterations - 1)
+            explain = self._first.explain_gradients if of_weight else self._first.explain_loss
+            why = explain(runner.model, self._batch) or why
         raise InputError(
             f"{self.run_id}: {what} in epoch {runner.epoch + 1}, iteration {self._iterations} "
-            f"(last finite loss: {last}); expected finite numbers: lower the learning rate"
+            f"(last finite loss: {last}); expected finite numbers: {why}"
         )

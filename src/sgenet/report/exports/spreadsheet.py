@@ -11,6 +11,7 @@ CSV_COLUMNS = (
     *("reproduced", "low", "high", "trainings", "last", "difference"),
     *("published_gain", "gain", "gain_low", "gain_high", "gain_of", "p", "adjusted_p", "verdict"),
     "needed",  # of an inconclusive gain: what would decide it
+    *("released", "released_sha256"),  # what the authors' released weights reach, and the digest of their file
 )
 FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20"  # what a spreadsheet takes for the start of a formula, full-width forms too
 
@@ -48,6 +49,7 @@ def _line(table: CellTable, row: CellRow, cell: Cell) -> dict[str, Any]:
         "gain_high": gain.high if gain else None,
         "published_gain": cell.published_gain,
         "difference": cell.difference,
+        "released": cell.released[0] if cell.released else None,
     }
     ps = {"p": gain.p if gain else None, "adjusted_p": cell.adjusted_p}
     return {
@@ -65,5 +67,6 @@ def _line(table: CellTable, row: CellRow, cell: Cell) -> dict[str, Any]:
         **{key: None if p is None else float(f"{p:.6g}") for key, p in ps.items()},
         "gain_of": f"{gain.n} {gain.of}" if gain else "",
         "needed": cell.needed or "",
+        "released_sha256": cell.released[1] if cell.released else "",
         "verdict": cell.verdict,
     }

@@ -67,7 +67,7 @@ def _missing(replication: Replication, found: Found) -> Iterator[str]:
         failed = sum(len(run.failures) for run in runs)
         told = f", {failed} of which failed" if failed else ""
         yield f"results of {lacking} of {len(runs) * len(replication.seeds)} trainings{told}"
-    if not found.counts and not found.counts_problem:
+    if not (found.counts or found.uncounted or found.counts_problem):
         yield "the counts of parameters and operations"
     if replication.timed and not (found.latency or found.latency_problem):
         yield "the latencies"
