@@ -44,6 +44,7 @@ rule evaluate:
 
 onstart:
     be_alone()
+    refuse_without_gpu()
     note_signals()
     make_folders()
 

@@ -27,7 +27,9 @@ rule train_classifier:
 
 rule evaluate_classifier:
     input:
-        **request(partial(WORKFLOW.evaluation, Task.CLASSIFICATION), Task.CLASSIFICATION),
+        **request(
+            partial(WORKFLOW.evaluation, Task.CLASSIFICATION), Task.CLASSIFICATION
+        ),
         manifest=ancient(DATA / "classification.json"),
         data=ancient(DATA / "classification"),
     output:

@@ -20,6 +20,15 @@ def be_alone():
         processes.end_with(dvc)
 
 
+def refuse_without_gpu():
+    """Refuse to start jobs here that need CUDA, before any of them runs; data are prepared without."""
+    settings = workflow.dag_settings
+    asked = set(settings.targets or settings.until or ["all"])
+    if workflow.local_exec and asked - {"prepare", "prepare_data"}:
+        if why := WORKFLOW.refused_here():
+            sys.exit(why)
+
+
 def make_folders():
     """Folders that DVC expects even where no run of a task was asked for."""
     for folder in TASKS:
@@ -54,6 +63,12 @@ def report_partially():
         shell("sgenet report --partial --scale {SCALE:q} || true")
 
 
+def warn_without_gpu():
+    """Say at the end of a dry run that jobs need CUDA: they may run elsewhere, as on a cluster."""
+    if workflow.dryrun and (why := WORKFLOW.refused_here()):
+        print(f"warning: {why}", file=sys.stderr)
+
+
 def record_with_dvc():
     """Record what is current, also where a workflow that was killed could not, and where nothing was left to be done."""
     executed = (
@@ -71,4 +86,5 @@ def record_with_dvc():
 
 
 if workflow.is_main_process:
+    atexit.register(warn_without_gpu)
     atexit.register(record_with_dvc)

@@ -15,6 +15,7 @@ from sgenet.errors import InputError
 from sgenet.pipeline.disk import size_text, usage
 from sgenet.provenance.origin import commit, cpu_name
 from sgenet.runtime import user
+from sgenet.training import devices
 
 _TOOLS = ("torch", "torchvision", "mmengine", "mmcv-lite", "mmcv", "mmdet", "pycocotools", "snakemake", "dvc", "wandb")
 
@@ -78,13 +79,15 @@ def _scales() -> list[str]:
     problems = []
     for name in params.names("scales"):
         try:
-            data = load_replication(name).scale.data
-            found = {task: _data_state(name, task, data.of(task)) for task in TASKS}
+            scale = load_replication(name).scale
+            found = {task: _data_state(name, task, scale.data.of(task)) for task in TASKS}
             state = [f"{task} {text}" for task, (text, _) in found.items()]
             if name == chosen:
                 problems += [f"{task}: {problem}" for task, (_, problem) in found.items() if problem]
             report = "report built" if (paths.report(name) / "index.html").exists() else "no report yet"
             line = ", ".join([*state, report, f"{size_text(usage(name).used)} used"])
+            if why := devices.lacking(scale.device):
+                line += f"; {why}"
         except InputError as error:
             line = str(error)
             if name == chosen:

@@ -26,6 +26,16 @@ _PARENT = "SGENET_PARENT"  # also set for them: process id of the run that start
 _acquired: list[str] = []  # names of the GPUs that this process has locked
 
 
+def lacking(device: str) -> str | None:
+    """Return a sentence if a scale of this device cannot be trained on this machine; None if it can."""
+    if device != "cuda":
+        return None
+    import torch
+
+    found = "device: found cuda in the scale, and no CUDA device on this machine"
+    return None if torch.cuda.device_count() else f"{found}, expected one where its jobs run"
+
+
 def acquire(device: str, count: int = 1) -> str:
     """Resolve `cpu`, `cuda` or `auto` to `cpu` or `cuda`, and lock `count` GPUs.
 
