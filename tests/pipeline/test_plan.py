@@ -10,10 +10,17 @@ from sgenet.cli import main
 from sgenet.config import paths
 from sgenet.config.runs import load_replication
 from sgenet.errors import InputError
-from sgenet.pipeline import plan
+from sgenet.pipeline import calibration, plan
 from sgenet.runtime.files import write_json, write_text
 
-MEASURED = {"device": "cpu", "wanted": "cpu", "name": "a processor", "networks": 2, "steps": 3, "ways": []}
+MEASURED = {
+    "device": "cpu",
+    "wanted": "cpu",
+    "name": "a processor",
+    "networks": ["classification/resnet50"],
+    "steps": 3,
+    "ways": [],
+}
 
 
 @dataclass
@@ -198,10 +205,23 @@ def test_real_calibration_covers_every_run(project, capsys):
     assert made["total"]["runs"] == len(load_replication("smoke", 1, made["tables"]).runs)
     for row in made["work"]:
         assert 0 < row["seconds_per_image"] < math.inf and 0 < row["device_hours"] < math.inf
-    # What an SGE starts from costs nothing: its runs share a measurement.
-    assert made["measured"]["networks"] < made["total"]["runs"]
+    assert made["measured"]["networks"] == ["classification/resnet50", "detection/mask-rcnn/resnet50"]
     assert made["disk"]["weights"] > 0 and made["disk"]["checkpoint"] > 0
     assert json.loads(paths.plan("smoke").read_text()) == made
+
+
+def test_costs_of_networks_that_were_not_measured_follow_their_operations(monkeypatch):
+    """Counts of torchvision's networks (4.09 and 7.80 GMACs of products, 25.557 and 44.549 million parameters)."""
+    runs = [run for run in load_replication("paper", tables=["imagenet"]).runs.values()]
+    plain = calibration.Cost(1.0, 0.5, 102_000_000, 204_000_000, 2, 112, 112)
+    monkeypatch.setattr(calibration, "measure", lambda run, classes, device: plain)
+    costs, measured = calibration.calibrate(runs, {"classification": 1000}, "cpu")
+    assert measured["networks"] == ["classification/resnet50"] and len(costs) == len(runs)
+    deeper = costs["classification/resnet101"]
+    assert costs["classification/resnet50"] == plain
+    assert deeper.train == pytest.approx(7.80 / 4.09, rel=0.02) and deeper.test == deeper.train / 2
+    assert deeper.weights - plain.weights == 4 * (44_549_160 - 25_557_032)
+    assert deeper.checkpoint == 2 * deeper.weights
 
 
 @pytest.mark.parametrize(

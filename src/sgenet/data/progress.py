@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -24,9 +25,12 @@ def progress(items: Iterable[Item], title: str, unit: str, total: int, done: int
 
         yield from tqdm(items, desc=title, unit=unit, total=total, initial=done)
         return
-    last = time.monotonic()
+    started = last = time.monotonic()
     for number, item in enumerate(items, done):
-        if time.monotonic() - last > SECONDS:
-            last = time.monotonic()
-            print(f"{title}: {number:,} of {total:,} {unit}s", file=sys.stderr, flush=True)
+        if (now := time.monotonic()) - last > SECONDS:
+            last = now
+            text = f"{title}: {number:,} of {total:,} {unit}s"
+            if number > done:
+                text += f", {timedelta(seconds=round((now - started) / (number - done) * (total - number)))} left"
+            print(text, file=sys.stderr, flush=True)
         yield item

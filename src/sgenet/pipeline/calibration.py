@@ -20,8 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sgenet.complexity.count import count_full_size
 from sgenet.config.recipes import Classification, Detection, Optimizer, TrainingSettings
-from sgenet.config.runs import Run
+from sgenet.config.runs import Run, network
 from sgenet.data.manifest import Manifest
 from sgenet.data.progress import progress
 from sgenet.pipeline.plan import Cost
@@ -31,6 +32,7 @@ OBJECTS = 7  # per image: COCO's train2017 has 860,001 on 118,287 images
 CPU_PIXELS = 40_000  # per step
 TIMED = 5  # steps at most; the fastest counts, since other load only slows a step down
 ENOUGH = 1.0  # seconds, after which no further step is timed
+_BYTES = 4  # of a parameter
 # Settings that do not change the work of a step.
 FREE = {
     "epochs", "schedule", "warmup", "warmup_epochs", "gradient_clip", "flip", "crop_scale", "resize", "residual_gain",
@@ -39,7 +41,11 @@ FREE = {
 
 
 def calibrate(runs: Iterable[Run], classes: Mapping[str, int], device: str) -> tuple[dict[str, Cost], dict[str, Any]]:
-    """Measure each distinct network of some runs once.
+    """Measure one network of each kind of run, the one with the fewest operations, and scale its cost to the others.
+
+    Kinds differ in task, detector, image size, batch and the other settings that change the work of a step; networks of
+    a kind differ in depth and attention module. Times are scaled by the multiply-adds of the network, of a detector by
+    those of its backbone, which overestimates deeper ones; sizes are scaled by parameters.
 
     Args:
         runs: of either task.
@@ -47,36 +53,53 @@ def calibrate(runs: Iterable[Run], classes: Mapping[str, int], device: str) -> t
         device: `cpu` or `cuda`.
 
     Returns:
-        costs by run id, and how they were measured: device, its name, networks, timed steps, and the distinct ways
-        (task, precision, images, height and width of a run's step and of a timed one).
+        costs by run id, and how they were measured: device, its name, the measured runs, timed steps, and the distinct
+        ways (task, precision, images, height and width of a run's step and of a timed one).
     """
     alike: dict[str, list[Run]] = {}
     for run in runs:
-        alike.setdefault(json.dumps([run.task, run.detector, run.model, _costly(run.settings)]), []).append(run)
+        alike.setdefault(json.dumps([run.task, run.detector, _costly(run.settings)]), []).append(run)
     costs: dict[str, Cost] = {}
-    ways = []
+    ways, measured = list[dict[str, Any]](), list[str]()
     for group in progress(alike.values(), "calibration", "network", len(alike)):
-        cost = measure(group[0], classes[group[0].task], device)
-        costs |= {run.id: cost for run in group}
-        settings, (height, width) = group[0].settings, image_size(group[0])
+        counts = {run.id: _count(run) for run in group}
+        first = min(group, key=lambda run: counts[run.id])
+        cost = measure(first, classes[first.task], device)
+        costs |= {run.id: _scale(cost, counts[first.id], counts[run.id]) for run in group}
+        measured.append(first.id)
+        settings, (height, width) = first.settings, image_size(first)
         step = {"images": settings.device_batch_size, "height": height, "width": width}
         timed = {"images": cost.images, "height": cost.height, "width": cost.width}
-        way = {"task": group[0].task, "precision": getattr(settings, "precision", "fp32"), "run": step, "timed": timed}
+        way = {"task": first.task, "precision": getattr(settings, "precision", "fp32"), "run": step, "timed": timed}
         if way not in ways:
             ways.append(way)
     name = describe_device(device)
-    return costs, {"device": device, "name": name, "networks": len(alike), "steps": TIMED, "ways": ways}
+    return costs, {"device": device, "name": name, "networks": measured, "steps": TIMED, "ways": ways}
+
+
+def _count(run: Run) -> tuple[int, int]:
+    """The multiply-adds and the parameters of a run's network, of a detector those of its backbone."""
+    settings, backbone = run.settings.plain(), run.detector is not None
+    try:
+        counts = count_full_size(run.model, network(run.model, settings), backbone=backbone)
+    except Exception:  # of an attention module, which may raise any: as if the network had none
+        plain = run.model.rpartition("-")[2]
+        counts = count_full_size(plain, network(plain, settings), backbone=backbone)
+    return counts["macs"], counts["params"]
+
+
+def _scale(cost: Cost, measured: tuple[int, int], own: tuple[int, int]) -> Cost:
+    """The cost of a network from that of a measured one, by the counts of both."""
+    work, added = own[0] / measured[0], _BYTES * (own[1] - measured[1])
+    weights = cost.weights + added
+    checkpoint = round(cost.checkpoint * weights / cost.weights)
+    return replace(cost, train=cost.train * work, test=cost.test * work, weights=weights, checkpoint=checkpoint)
 
 
 def _costly(settings: TrainingSettings) -> dict[str, Any]:
-    """Settings without FREE ones and without initial values of optimiser and attention."""
-    kept = {key: value for key, value in settings.plain().items() if key not in FREE}
-    start = ("gamma", "beta")
-    attention = {
-        module: {key: value for key, value in own.items() if key not in start}
-        for module, own in settings.attention.plain().items()
-    }
-    return kept | {"attention": attention, "optimizer": settings.optimizer.type}
+    """Settings without FREE ones, those of attention modules, and the parameters of the optimiser."""
+    kept = {key: value for key, value in settings.plain().items() if key not in {*FREE, "attention"}}
+    return kept | {"optimizer": settings.optimizer.type}
 
 
 def measure(run: Run, classes: int, device: str) -> Cost:

@@ -262,9 +262,10 @@ def to_text(plan: dict[str, Any]) -> str:
 def _how(measured: dict[str, Any]) -> list[str]:
     lines = [measured["name"]]
     lines.append(
-        f"{measured['networks']} networks on synthetic images, each with up to {measured['steps']} timed steps after"
+        f"{', '.join(measured['networks'])} on synthetic images, each with up to {measured['steps']} timed steps after"
         " untimed ones; the fastest counts"
     )
+    lines.append("others: these, scaled by multiply-adds, of a detector by those of its backbone alone")
     if measured["wanted"] == "cuda" and measured["device"] == "cpu":
         lines.append("The scale requires cuda, which this machine does not have: the hours are for its CPU.")
     for way in measured["ways"]:
