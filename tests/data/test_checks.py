@@ -186,4 +186,4 @@ def test_a_file_that_cannot_be_read_is_tried_again(images, source, tmp_path):
 def test_progress_is_told_where_there_is_no_terminal(images, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sgenet.data.progress.SECONDS", -1)
     check_images(images(), tmp_path / "known.sqlite", "check")
-    assert "check: 39 of 40 images\n" in capsys.readouterr().err
+    assert "check: 39 of 40 images, 0:00:00 left\n" in capsys.readouterr().err

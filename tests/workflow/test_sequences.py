@@ -492,6 +492,15 @@ def walk(machine, sequences, steps, **how):
 
 
 @pytest.mark.slow
+def test_one_task_is_listed_while_the_data_of_the_other_wait(machine):
+    sequence = machine()
+    sequence.edit_rate(run=PLAIN, rate=2)
+    sequence.edit_areas(areas=1)
+    sequence.check_dry_run()
+    sequence.teardown()
+
+
+@pytest.mark.slow
 def test_each_step_of_a_sequence_makes_what_is_due_and_nothing_else(machine):
     walk(machine, 15, 4, derandomize=True)
 
