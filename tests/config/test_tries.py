@@ -117,7 +117,7 @@ def test_the_recorded_command_repeats_the_step(project, sets):
         (SGE, ["device_batch_size=3"], "--set device_batch_size: found 3, expected a divisor of batch_size, 16"),
         (SGE, ["optimizer.momentum=0.9"], "--set optimizer.momentum: found with AdamW, expected only with SGD"),
         (DETECTOR, ["detectors={}"], "--set detectors: unknown key"),
-        (DETECTOR, ["starts_from=classification/resnet50"], "--set starts_from: unknown key"),
+        (DETECTOR, ["starts_from=resnet50"], "--set starts_from: found 'resnet50', expected scratch, classifier"),
     ],
 )
 def test_a_wrong_setting_is_answered_in_one_sentence(project, capsys, run_id, sets, sentence):

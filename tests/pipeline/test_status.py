@@ -51,6 +51,28 @@ def row_of(status, run):
     return next(row for table in status.tables for row in table.rows if row.run == run)
 
 
+def test_missing_starting_weights_are_the_reason(replication, project):
+    project("params/scales/smoke.yaml", lambda scale: scale["detection"].update(starts_from="w/a.pth"))
+    items = survey(load()).runs[RETINA]
+    assert {item.state for item in items} == {State.STALE}
+    assert all(item.reason.endswith("; w/a.pth: missing (starts_from: w/a.pth), expected a file of weights, "
+                                    ".safetensors or of torch.save") for item in items)  # fmt: skip
+    remove_run(RETINA, 1)
+    item = survey(load()).runs[RETINA][1]
+    assert item.state is State.MISSING and item.reason.startswith("w/a.pth: missing")
+
+
+def test_a_training_that_did_not_learn_is_listed(replication, capsys):
+    for seed in (0, 2):
+        write_text(paths.training("smoke", RETINA, seed) / "history.csv", f"epoch,loss\n1,1\n2,{seed + 2}\n")
+    items = survey(load()).runs[RETINA]
+    assert [item.state for item in items] == [State.DONE] * 3 and items[1].unlearned is None
+    text = to_text(survey(load()))
+    why = "the training loss of the last epoch, {}, is above that of the first, 1"
+    assert f"did not learn: 2 of the trainings that are done\n  {RETINA} seed 0: {why.format(2)}\n" in text
+    assert f"  {RETINA} seed 2: {why.format(4)}\n\ndisk " in text
+
+
 def test_nothing_is_due_where_everything_is_current(replication):
     status = survey(replication)
     assert set(states(status)) == {State.DONE} and {row.done for row in status.tables[0].rows} == {3}

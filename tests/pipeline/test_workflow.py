@@ -117,3 +117,16 @@ def test_a_folder_with_braces_is_refused(project, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "{x}")
     with pytest.raises(InputError, match="found a brace in the folder's name, expected none"):
         load_workflow({})
+
+
+def test_missing_weights_are_one_sentence_before_anything_starts(project):
+    chosen = {"scale": "smoke", "tables": "coco-retinanet"}
+    project("params/scales/smoke.yaml", lambda scale: scale["detection"].update(starts_from="w/a.pth"))
+    with pytest.raises(InputError, match=r"^w/a\.pth: missing \(starts_from: w/a\.pth\), expected a file of weights"):
+        load_workflow(chosen)
+    load_workflow(chosen, judge=False)
+    Path("w").mkdir()
+    Path("w/a.pth").write_text("weights")
+    workflow = load_workflow(chosen)
+    request = workflow.training(Task.DETECTION, SimpleNamespace(name="retinanet/sge-resnet50", seed="0"))
+    assert request.due and request.reads == [Path("w/a.pth")]

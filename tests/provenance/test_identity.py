@@ -35,13 +35,13 @@ def prepare(task, fingerprint="f", **changes):
     artifact.files[1].mkdir(exist_ok=True)
 
 
-def make(artifact, made, text="weights"):
-    """Leave an artifact as its step does."""
+def make(artifact, made, text="weights", **entries):
+    """Leave an artifact as its step does; its record has these entries too."""
     making = Making.of(made, artifact)
     for path in artifact.files:
         write_text(path, "{}" if path.suffix == ".json" else text)
     fingerprint = read_json(paths.manifest("smoke", artifact.task))["fingerprint"]
-    record = making.provenance("a machine", DataOrigin(fingerprint=fingerprint)).plain()
+    record = making.provenance("a machine", DataOrigin(fingerprint=fingerprint)).plain() | entries
     for key in reversed(artifact.at):
         record = {key: record}
     write_record(artifact, record)
@@ -233,3 +233,28 @@ def test_the_identity_does_not_depend_on_where_and_when(results, tmp_path, monke
     assert load().digest(load().evaluation(run, 0)) == known
     other = replace(run, settings=run.detection.model_copy(update={"epochs": 9}))
     assert Artifacts(made.replication).digest(Artifacts(made.replication).training(other, 0)) != known
+
+
+@pytest.mark.parametrize("run_id", [PLAIN, DETECTOR])
+def test_the_content_of_starting_weights_decides_a_training_and_not_their_place(results, project, run_id):
+    def begin(place):
+        task = run_id.partition("/")[0]
+        project("params/scales/smoke.yaml", lambda scale: scale[task].update(starts_from=place))
+        made = load()
+        return made, made.training(made.replication.run(run_id), 0)
+
+    write_text(Path("w/a.pth"), "weights")
+    made, training = begin("w/a.pth")
+    assert "starts_from" in made.stale(training)
+    make(training, made, weights={"path": "w/a.pth", "sha256": made.sha256(Path("w/a.pth"))})
+    digest = made.digest(training)
+    assert made.stale(training) is None and training.start == Path("w/a.pth")
+    Path("w/a.pth").rename("w/b.pth")
+    made, training = begin("w/b.pth")
+    assert made.stale(training) is None and made.digest(training) == digest
+    write_text(Path("w/b.pth"), "others")
+    made, training = begin("w/b.pth")
+    assert made.stale(training) == "made from other weights than those in w/b.pth" and made.digest(training) != digest
+    Path("w/b.pth").unlink()
+    made, training = begin("w/b.pth")
+    assert made.stale(training) is None  # as with data: without the file, what it was made from is accepted

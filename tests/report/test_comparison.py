@@ -71,10 +71,10 @@ def test_average_precision(replication: Replication) -> None:
 
 
 def test_opposite_and_undecided(replication: Replication) -> None:
-    make.make_run("demo", SGE, 0, make.IMAGES, skill=0.4)
+    make.make_run("demo", BASE, 0, make.IMAGES, skill=0.9)
     build(replication)
     assert cell(0, 1, "top1")["verdict"] == "opposite direction"
-    make.make_run("demo", SGE, 0, make.IMAGES, skill=0.6)
+    make.make_run("demo", SGE, 0, make.IMAGES, skill=0.9)
     build(replication)
     assert cell(0, 1, "top1")["verdict"] == "undecided"
 

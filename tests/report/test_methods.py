@@ -14,8 +14,9 @@ from pydantic import create_model
 from sgenet.cli import _parser
 from sgenet.config import params, paths
 from sgenet.config.model import Model
+from sgenet.config.optimizer import Schedule
 from sgenet.config.plain_yaml import read_yaml
-from sgenet.config.recipes import DETECTORS, Classification, Detection, Schedule
+from sgenet.config.recipes import DETECTORS, Classification, Detection
 from sgenet.config.runs import TASKS, Replication, load_replication
 from sgenet.report.cells import make_table
 from sgenet.report.gains import Gains

@@ -1,5 +1,6 @@
 """Training and evaluation of both tasks on a handful of scenes: what is written, and what interruption changes."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -8,13 +9,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from sgenet.config import paths
-from sgenet.config.recipes import Optimizer
+from sgenet.config.optimizer import Optimizer
 from sgenet.config.runs import load_replication
+from sgenet.config.tries import change
 from sgenet.data.manifest import read_manifest
 from sgenet.errors import InputError
 from sgenet.pipeline import steps
+from sgenet.provenance.identity import Artifacts
 from sgenet.runtime.files import read_json
 from sgenet.training import resume
 from sgenet.weights.checkpoints import load_weights
@@ -254,6 +258,31 @@ def test_the_backbone_starts_from_the_classifier_and_freezes_what_is_asked(repli
     torch.testing.assert_close(classifier.fc(pooled), classifier(image))
     with pytest.raises(InputError, match="does not fit the model"):
         load_weights(backbone, tmp_path / "w.safetensors")  # its last layer is too many
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("run_id", RUNS)
+def test_a_training_starts_from_a_file_and_records_it(replication, tmp_path, capsys, run_id):
+    from sgenet.models.resnet import create_resnet
+
+    classifier, path = create_resnet("resnet50", width=8, num_classes=4), tmp_path / "w.pth"
+    torch.save(classifier.state_dict(), path)
+    run = change(replication.run(run_id), [f"starts_from={path}", "optimizer.lr=1.0e-12", "epochs=1"])
+    steps.train(replication, run, 0)
+    folder = paths.training("smoke", run.folder, 0)
+    recorded = read_json(folder / "training.json")["weights"]
+    assert recorded["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest() and recorded["path"] == str(path)
+    said = recorded["use"]
+    assert f": {said}\n" in capsys.readouterr().out
+    assert said.startswith(f"starts from {path}; ") and said.endswith("tensors of the attention modules are new")
+    assert ("its last layer, of 4 classes, is replaced by a new one of 10" in said) == (run.task == "classification")
+    prefix = "backbone." if run.detector else ""
+    trained, name = load_file(folder / "last.safetensors"), "layer4.2.conv3.weight"
+    torch.testing.assert_close(trained[prefix + name], classifier.state_dict()[name], atol=1e-6, rtol=0)
+    assert Artifacts(replication).stale(Artifacts(replication).training(run, 0)) is None
+    path.unlink()
+    with pytest.raises(InputError, match="w.pth: missing"):
+        steps.train(replication, run, 1)
 
 
 def test_a_diverging_run_stops_with_one_sentence(replication, tmp_path):

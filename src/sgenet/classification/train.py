@@ -4,15 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import all_reduce
+from mmengine.dist import all_reduce, is_main_process
 from mmengine.evaluator import BaseMetric, Evaluator
 
 from sgenet.classification.classifier import Classifier, build_loaders, build_network
+from sgenet.config.names import parse_name
 from sgenet.config.runs import Run
 from sgenet.data.manifest import Manifest
+from sgenet.models.start import start_from
 from sgenet.training import engine
 from sgenet.training.hooks import Log, training_hooks
-from sgenet.weights.checkpoints import load_weights
 
 
 class Accuracy(BaseMetric):
@@ -51,7 +52,7 @@ def train(
     device: str,
     weights: Path | None = None,
     log: Log | None = None,
-) -> None:
+) -> str:
     """Train a run to its end, continuing from `folder` if it was interrupted.
 
     Args:
@@ -64,13 +65,17 @@ def train(
         device: `cpu` or `cuda`.
         weights: initial weights; None for random initialisation.
         log: called with each epoch's row of the history.
+
+    Returns:
+        one sentence on what was loaded of the initial weights; empty without any.
     """
     settings = run.classification
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
     classifier = Classifier(build_network(run.model, settings, len(manifest.classes)), settings)
-    if weights is not None:
-        load_weights(classifier.network, weights)
+    started = "" if weights is None else start_from(classifier.network, weights, parse_name(run.model)[1])
+    if started and is_main_process():
+        print(f"{run.id}: {started}", flush=True)
     loader, val_loader = build_loaders(data, manifest, settings, seed, device)
     optimizer = engine.optim_wrapper(settings)
     steps = len(loader) // optimizer["accumulative_counts"]
@@ -89,3 +94,4 @@ def train(
         **engine.runner_settings(folder, seed, settings.epochs),
     )
     runner.train()
+    return started

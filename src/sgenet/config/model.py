@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, Tag, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
 from sgenet.errors import InputError
@@ -165,12 +165,16 @@ def _along(
     model: type[Model], place: Sequence[str | int]
 ) -> tuple[list[FieldInfo], list[str | int], list[type[Model]]]:
     """Return the fields on the way to a place, the way without the names of a union's members, and the models there."""
-    fields, way, inside = [], [], list(_models(model))
+    fields: list[FieldInfo] = []
+    way: list[str | int] = []
+    inside = list(_models(model))
     for key in place:
         found = [fields_of(kind)[key] for kind in inside if key in fields_of(kind)]
         members = [kind for kind in inside if key in _tags(kind)]
         if members and not found:
             inside = members
+            continue
+        if fields and key in _members(fields[-1].annotation):
             continue
         way.append(key)
         if found:
@@ -190,6 +194,11 @@ def _models(annotation: Any) -> Iterator[type[Model]]:
         yield annotation
     for member in get_args(annotation):
         yield from _models(member)
+
+
+def _members(annotation: Any) -> set[str]:
+    """Return the tags of a union whose members are chosen by a function."""
+    return {part.tag for member in get_args(annotation) for part in get_args(member) if isinstance(part, Tag)}
 
 
 def _tags(model: type[Model]) -> tuple[Any, ...]:

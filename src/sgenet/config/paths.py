@@ -124,6 +124,11 @@ def released(model: str) -> Path:
     return Path("data", "released", f"{model}.safetensors")
 
 
+def torchvision(model: str) -> Path:
+    """Weights of a plain classifier that torchvision offers; the user puts them there."""
+    return Path("data", "released", "torchvision", f"{model}.pth")
+
+
 def released_files(scale: str, run_id: str) -> dict[str, Path]:
     """Return the files of an evaluation of released weights with the settings of a run: metrics and timing."""
     folder = Path("results", scale, "evaluation", "released", run_id)

@@ -2,11 +2,21 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, create_model, field_validator, model_serializer, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    create_model,
+    field_validator,
+    model_serializer,
+)
 
+from sgenet.config import starting
 from sgenet.config.model import Above0, Count, Model, Positive, Share, partial
+from sgenet.config.optimizer import Optimizer, ScaledRate, Schedule, Warmup
 
 Part = Annotated[float, Field(gt=0, le=1)]
+Start = Annotated[str, AfterValidator(starting.check_start)]
 Channels = Annotated[tuple[float, float, float], Field(strict=False)]
 
 
@@ -90,49 +100,6 @@ class Attention(_Modules):
         return settings.plain() if settings is not None else {}
 
 
-class Optimizer(Model):
-    """A torch.optim class and its arguments."""
-
-    type: Literal["SGD", "AdamW"] = Field(description="the class")
-    lr: Above0 = Field(description="highest learning rate")
-    momentum: Share | None = Field(None, description="SGD alone")
-    nesterov: bool | None = Field(None, description="SGD alone")
-    weight_decay: float | None = Field(None, ge=0, description="on every parameter")
-
-    @model_validator(mode="after")
-    def _check_arguments(self) -> "Optimizer":
-        for name in ("momentum", "nesterov"):
-            if self.type != "SGD" and getattr(self, name) is not None:
-                raise ValueError(f"{name}: found with {self.type}, expected only with SGD")
-        return self
-
-
-class Schedule(Model):
-    """How the learning rate falls."""
-
-    type: Literal["step", "cosine"] = Field(
-        description="step: by gamma after each milestone; cosine: to zero at the end"
-    )
-    milestones: list[Positive] | None = Field(None, description="epochs")
-    gamma: float | None = Field(None, gt=0, le=1, description="factor at each milestone")
-
-    @model_validator(mode="after")
-    def _check_arguments(self) -> "Schedule":
-        for name in ("milestones", "gamma"):
-            if self.type == "step" and getattr(self, name) is None:
-                raise ValueError(f"{name}: missing")
-            if self.type != "step" and getattr(self, name) is not None:
-                raise ValueError(f"{name}: found with {self.type}, expected only with step")
-        return self
-
-
-class Warmup(Model):
-    """Linear warm-up."""
-
-    iterations: Count = Field(description="its length")
-    ratio: float = Field(gt=0, le=1, description="first learning rate over the highest")
-
-
 class Network(Model):
     """Settings of a network's size."""
 
@@ -154,6 +121,23 @@ class TrainingSettings(Network):
     mean: Channels = Field(description="of the channels, 0 to 1")
     std: Annotated[tuple[Above0, Above0, Above0], Field(strict=False)] = Field(description="of the channels, 0 to 1")
     workers: int = Field(ge=0, le=1024, description="data-loader processes of each training process")
+    starts_from: Start | None = Field(
+        None,
+        description="scratch (the default of classifiers), classifier (that of detectors: the classifier of the same "
+        "model and seed), released, torchvision, or a file of weights",
+    )
+
+    @property
+    def learning_rate(self) -> float:
+        """The highest learning rate as a number."""
+        rate = self.optimizer.lr
+        return rate.value * (self.batch_size / rate.per) if isinstance(rate, ScaledRate) else rate
+
+    def resolved(self) -> dict[str, Any]:
+        """Return the settings as plain values, with the learning rate as a number, and without `starts_from`."""
+        found = self.plain()
+        found.pop("starts_from", None)
+        return found | {"optimizer": found["optimizer"] | {"lr": self.learning_rate}}
 
 
 class Classification(TrainingSettings):
@@ -171,6 +155,13 @@ class Classification(TrainingSettings):
     crop_scale: Annotated[tuple[Part, Part], Field(strict=False)] = Field(
         description="smallest and largest area of the training crop, as a share of the image"
     )
+
+    @field_validator("starts_from")
+    @classmethod
+    def _check_start(cls, start: str | None) -> str | None:
+        if start == starting.CLASSIFIER:
+            raise ValueError(f"found {start!r}, which only a detector starts from, expected another start")
+        return start
 
     @field_validator("crop_scale")
     @classmethod

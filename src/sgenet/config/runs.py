@@ -4,9 +4,10 @@ import fnmatch
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-from sgenet.config import params, paths
+from sgenet.config import params, paths, starting
 from sgenet.config.model import M, hint, nearest, validate
 from sgenet.config.names import DEPTHS, attention_names, attention_settings, parse_name
 from sgenet.config.params import Overrides, layers, merge
@@ -26,8 +27,9 @@ class Run:
     """One training and its evaluation.
 
     `name` is readable and unique in its task (`sge-resnet50`, `faster-rcnn/sge-resnet50`); `settings` are final.
-    `starts_from` is the classification run whose weights initialize the backbone of a detector. `tried` are the options
-    of a try: a run whose settings the command line changed, and whose results are kept apart.
+    `starts_from` is the classification run whose weights initialize the backbone of a detector, unless its settings
+    name another start. `tried` are the options of a try: a run whose settings the command line changed, and whose
+    results are kept apart.
     """
 
     task: Task
@@ -67,11 +69,26 @@ class Run:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """All parameters that affect the training: the settings except the test's, the model, and `starts_from`."""
-        trained = self.settings.model_dump(
-            mode="json", exclude_none=True, exclude={"test": True, "rpn": {"test_proposals"}}
-        )
-        return {**trained, "model": self.model, "starts_from": self.starts_from}
+        """All parameters that affect the training: the settings except the test's, the model, and `starts_from`.
+
+        Of a file of weights only the kind is named: its content decides the training, wherever the file is.
+        """
+        trained = self.settings.resolved()
+        trained.pop("test", None)
+        if "rpn" in trained:
+            trained["rpn"].pop("test_proposals")
+        start = self.starts_from or starting.kind_of(self.settings.starts_from)
+        return {**trained, "model": self.model, "starts_from": start}
+
+    @property
+    def weights(self) -> Path | None:
+        """The file of weights that the training starts from, which may be missing; None where it is no file."""
+        return starting.weights_file(self.settings.starts_from, self.model)
+
+    @property
+    def missing_weights(self) -> str | None:
+        """One sentence if the file of weights that the training starts from is missing; None otherwise."""
+        return starting.missing_file(self.settings.starts_from, self.model)
 
     @property
     def test_settings(self) -> dict[str, Any]:
@@ -314,9 +331,10 @@ def _runs_of(
         return [Run(task, row.run, row.model, classifier)]
     merged = _of_detector(detector, row.model, recipe, scale[task], row.settings)
     settings = _resolve(DETECTORS[detector], row, merged, place)
+    source = starting.classifier_of(settings.starts_from, row.model)
+    run = Run(task, row.run, row.model, settings, detector, source)
     start = Row(label=row.model, run=row.model)
-    first = _runs_of(Task.CLASSIFICATION, start, recipes, scale, place)[0]
-    return [first, Run(task, row.run, row.model, settings, detector, first.id)]
+    return [*(_runs_of(Task.CLASSIFICATION, start, recipes, scale, place) if source else []), run]
 
 
 def _detector_of(row: Row, known: list[str]) -> str:
@@ -367,6 +385,7 @@ def check_fit(model: str, settings: Classification | Detection) -> None:
     if settings.batch_size % settings.device_batch_size:
         expected = f"expected a divisor of batch_size, {settings.batch_size} for {model}"
         raise ValueError(f"device_batch_size: found {settings.device_batch_size}, {expected}")
+    starting.check_width(settings.starts_from, settings.width)
     attention_settings(model, settings)
 
 

@@ -8,6 +8,7 @@ from sgenet.config.names import parse_name
 from sgenet.config.params import Overrides, merge
 from sgenet.config.plain_yaml import parse_yaml
 from sgenet.config.runs import Run, check_fit
+from sgenet.config.starting import classifier_of
 from sgenet.errors import InputError
 
 _DEEPEST = 10  # parts of a key
@@ -39,7 +40,10 @@ def change(run: Run, options: Sequence[str]) -> Run:
         raise InputError(f"--set {str(error).removeprefix('--set: ')}") from None
     except ValueError as error:
         raise InputError(f"--set {error}") from None
-    return replace(run, settings=settings, tried=tuple(f"{key}={text}" for key, text in texts.items()))
+    start = None if run.detector is None else classifier_of(settings.starts_from, run.model)
+    return replace(
+        run, settings=settings, starts_from=start, tried=tuple(f"{key}={text}" for key, text in texts.items())
+    )
 
 
 def _split(options: Sequence[str]) -> dict[str, str]:

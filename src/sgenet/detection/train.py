@@ -32,7 +32,7 @@ def train(
     device: str,
     weights: Path | None = None,
     log: Log | None = None,
-) -> None:
+) -> str:
     """Train a run to its end, continuing from `folder` if it was interrupted.
 
     Args:
@@ -45,6 +45,9 @@ def train(
         device: `cpu` or `cuda`.
         weights: file of a classifier that initialises the backbone.
         log: called with each epoch's row of the history.
+
+    Returns:
+        one sentence on what was loaded of the initial weights; empty without any.
     """
     settings = run.detection
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,3 +73,4 @@ def train(
         **engine.runner_settings(folder, seed, settings.epochs),
     )
     runner.train()
+    return str(detector.backbone.started)

@@ -19,8 +19,6 @@ def load_classifier(name: str, weights: str | Path) -> "AttentionResNet":
         InputError: the model is unknown, or the file cannot be read or does not fit it.
     """
     from sgenet.models.released import create_classifier
-    from sgenet.weights.checkpoints import read_weights  # imported here: model names must be available without torch
-    from sgenet.weights.released import read_released
+    from sgenet.models.start import read_state  # imported here: model names must be available without torch
 
-    state = read_weights(weights) if Path(weights).suffix == ".safetensors" else read_released(weights).state
-    return create_classifier(name, state, weights).eval()
+    return create_classifier(name, read_state(weights), weights).eval()

@@ -3,11 +3,12 @@
 from typing import Any
 
 from mmdet.registry import MODELS
+from mmengine.dist import is_main_process
 from torch import Tensor, nn
 
 from sgenet.config.names import parse_name
 from sgenet.models.resnet import AttentionResNet
-from sgenet.weights.checkpoints import load_weights
+from sgenet.models.start import start_from
 
 
 @MODELS.register_module()
@@ -24,7 +25,8 @@ class AttentionResNetBackbone(AttentionResNet):
         frozen_stages: -1 trains everything, 0 freezes the stem, k the stem and the first k stages with the attention
             inside their blocks.
         norm_eval: keep every batch normalisation in eval mode while training.
-        weights: safetensors file of a classifier as initialisation; its last layer is ignored, the rest must match.
+        weights: file of a classifier as initialisation, as `start_from` reads it; its last layer is ignored. `started`
+            states in one sentence what was loaded.
 
     Shape: (N, 3, H, W) -> four maps of stride 4, 8, 16, 32.
     """
@@ -42,7 +44,8 @@ class AttentionResNetBackbone(AttentionResNet):
         super().__init__(depth, name, attention, width)
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
-        self.weights = weights
+        self.model, self.depth = model, depth
+        self.weights, self.started = weights, ""
         del self.fc
         del self.avgpool
         for module in self._frozen():
@@ -51,7 +54,9 @@ class AttentionResNetBackbone(AttentionResNet):
     def init_weights(self) -> None:
         """Load the classifier's weights; mmengine calls this after building the detector."""
         if self.weights is not None:
-            load_weights(self, self.weights, leave_out=("fc.",))
+            self.started = start_from(self, self.weights, self.depth)
+            if is_main_process():
+                print(f"backbone {self.model}: {self.started}", flush=True)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return the feature maps of the four stages, of stride 4, 8, 16, 32, of images (N, 3, H, W)."""

@@ -21,7 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from sgenet.complexity.count import count_full_size
-from sgenet.config.recipes import Classification, Detection, Optimizer, TrainingSettings
+from sgenet.config.optimizer import Optimizer
+from sgenet.config.recipes import Classification, Detection, TrainingSettings
 from sgenet.config.runs import Run, network
 from sgenet.data.manifest import Manifest
 from sgenet.data.progress import progress
@@ -36,7 +37,7 @@ _BYTES = 4  # of a parameter
 # Settings that do not change the work of a step.
 FREE = {
     "epochs", "schedule", "warmup", "warmup_epochs", "gradient_clip", "flip", "crop_scale", "resize", "residual_gain",
-    "label_smoothing", "mean", "std", "drop_last", "workers",
+    "label_smoothing", "mean", "std", "drop_last", "workers", "starts_from",
 }  # fmt: skip
 
 

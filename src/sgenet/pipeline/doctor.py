@@ -79,11 +79,14 @@ def _scales() -> list[str]:
     problems = []
     for name in params.names("scales"):
         try:
-            scale = load_replication(name).scale
+            replication = load_replication(name)
+            scale = replication.scale
             found = {task: _data_state(name, task, scale.data.of(task)) for task in TASKS}
             state = [f"{task} {text}" for task, (text, _) in found.items()]
             if name == chosen:
                 problems += [f"{task}: {problem}" for task, (_, problem) in found.items() if problem]
+                lacking = (run.missing_weights for run in replication.runs.values())
+                problems += dict.fromkeys(sentence for sentence in lacking if sentence)
             report = "report built" if (paths.report(name) / "index.html").exists() else "no report yet"
             line = ", ".join([*state, report, f"{size_text(usage(name).used)} used"])
             if why := devices.lacking(scale.device):

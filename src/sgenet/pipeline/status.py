@@ -13,6 +13,7 @@ from sgenet.errors import InputError
 from sgenet.pipeline.disk import Disk, usage
 from sgenet.pipeline.durations import Durations
 from sgenet.pipeline.failures import Failure, failure_of_run, read_failure, single_steps
+from sgenet.pipeline.learning import did_not_learn
 from sgenet.pipeline.unfinished import Unfinished, find_unfinished, folders_of
 from sgenet.pipeline.workflow import command_line
 from sgenet.provenance.artifacts import Artifact
@@ -32,7 +33,10 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Item:
-    """State of a training and its evaluation, or of a single result; `reason` is why it is not done."""
+    """State of a training and its evaluation, or of a single result.
+
+    `reason` is why it is not done, `unlearned` why a training that is done did not learn.
+    """
 
     name: str
     state: State
@@ -40,6 +44,7 @@ class Item:
     reason: str | None = None
     since: str | None = None
     log: str | None = None
+    unlearned: str | None = None
 
 
 @dataclass(frozen=True)
@@ -163,16 +168,17 @@ class _Survey:
                 with suppress(OSError):  # it has just ended
                     return Item(run.id, State.RUNNING, seed, other, one.since.isoformat(timespec="seconds"))
         if not reason:
-            return Item(run.id, State.DONE, seed)
+            return Item(run.id, State.DONE, seed, unlearned=did_not_learn(self.replication, run, seed))
         if failure := failure_of_run(self.replication.scale_name, run.id, seed):
             return _failed(run.id, failure, seed)
+        lacking = run.missing_weights if why else None
         if not (training.present or evaluation.present):
-            return Item(run.id, State.MISSING, seed)
+            return Item(run.id, State.MISSING, seed, lacking)
         if why == MISSING:
             return Item(run.id, State.STALE, seed, "its training is missing")
         if reason == MISSING:
             return Item(run.id, State.MISSING, seed, "trained, not evaluated")
-        return Item(run.id, State.STALE, seed, reason)
+        return Item(run.id, State.STALE, seed, f"{reason}; {lacking}" if lacking else reason)
 
     def _singles(self) -> Iterator[Item]:
         """State of the data and of the measurements that belong to no row."""

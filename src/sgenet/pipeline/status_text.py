@@ -28,7 +28,8 @@ def to_text(status: Status) -> str:
         lines += [tabulate(cells, tablefmt="plain", disable_numparse=True, colalign=align), ""]
     for state in (State.RUNNING, State.FAILED, State.STALE, State.MISSING):
         lines += _section(state, [item for item in (*status.singles, *items) if item.state is state], status.seeds)
-    if status.due:
+    lines += _unlearned(items)
+    if status.due or any(item.unlearned for item in items):
         lines.append("")
     return "\n".join([*lines, *_footer(status)])
 
@@ -48,6 +49,14 @@ def _section(state: State, items: list[Item], seeds: int) -> list[str]:
     if len(groups) > _REASONS:
         lines.append(f"  {len(groups) - _REASONS} more reasons: see --json")
     return lines
+
+
+def _unlearned(items: list[Item]) -> list[str]:
+    """The trainings that are done and did not learn, with the reason of each."""
+    found = [item for item in items if item.unlearned]
+    lines = [f"did not learn: {len(found)} of the trainings that are done"] if found else []
+    lines += [f"  {item.name} seed {item.seed}: {item.unlearned}" for item in found[:_NAMES]]
+    return [*lines, f"  {len(found) - _NAMES} more: see --json"] if len(found) > _NAMES else lines
 
 
 def _since(item: Item) -> str:

@@ -12,6 +12,7 @@ from sgenet.config.runs import FIGURES_RUN, Replication, Run
 from sgenet.config.tasks import Task
 from sgenet.data.manifest import Manifest
 from sgenet.errors import InputError
+from sgenet.pipeline import learning
 from sgenet.provenance.artifacts import Artifact
 from sgenet.provenance.identity import Artifacts
 from sgenet.provenance.origin import Making
@@ -87,7 +88,8 @@ def train(replication: Replication, run: Run, seed: int) -> None:
         devices.init_process_group(device)
         if not devices.rank():
             making = making.continued(folder / "sources.json", anew=not resume.has_checkpoint(folder))
-        _train(replication, run, manifest, folder=folder, output=output, seed=seed, device=device, weights=weights)
+        how = {"folder": folder, "output": output, "device": device, "weights": weights}
+        started = _train(replication, run, manifest, seed=seed, **how)
         described = describe_device(device)
         devices.destroy_process_group()
         if devices.rank():
@@ -95,14 +97,20 @@ def train(replication: Replication, run: Run, seed: int) -> None:
         made = making.provenance(described, manifest.origin)
         epochs = sum(row["seconds"] for row in resume.read_history(output / paths.HISTORY))
         seconds = round(max(made.seconds or 0, epochs), 1)  # includes interrupted attempts
-        outputs = {"classes": manifest.classes, "category_ids": manifest.category_ids}
+        given = WeightsFile(path=str(weights), sha256=str(start), use=started) if run.weights else None
+        outputs = {"classes": manifest.classes, "category_ids": manifest.category_ids, "weights": given}
         times = {"devices": devices.world_size(), "seconds": seconds}
         write_record(making.artifact, TrainingRecord(**{**dict(made), **times, **outputs}).plain())
         resume.remove_checkpoints(folder)
+        losses = [row["loss"] for row in resume.read_history(output / paths.HISTORY)]
+        _remark(run, learning.judge(losses, {}, None, replication.pipeline.report.confidence))
 
 
-def _train(replication: Replication, run: Run, manifest: Manifest, *, seed: int, **how: Any) -> None:
-    """Train a run with the function of its task, which receives `how`; its learning curves are logged to W&B."""
+def _train(replication: Replication, run: Run, manifest: Manifest, *, seed: int, **how: Any) -> str:
+    """Train a run with the function of its task, which receives `how`; its learning curves are logged to W&B.
+
+    Returns what was loaded of the weights that it starts from, in one sentence.
+    """
     from sgenet.training.tracking import wandb_run
 
     if run.detector is None:
@@ -115,7 +123,7 @@ def _train(replication: Replication, run: Run, manifest: Manifest, *, seed: int,
         tracking = tracking.model_copy(update={"mode": "disabled"})
     tables = _tables_of(replication, run)
     with wandb_run(tracking, name=name, scale=scale, task=run.task, tables=tables, config=run.identity) as log:
-        task_train.train(run, paths.data_folder(scale, run.task), manifest, seed=seed, log=log, **how)
+        return task_train.train(run, paths.data_folder(scale, run.task), manifest, seed=seed, log=log, **how)
 
 
 def evaluate(replication: Replication, run: Run, seed: int) -> None:
@@ -140,6 +148,13 @@ def evaluate(replication: Replication, run: Run, seed: int) -> None:
     result = EvaluationRecord(run=run.id, scale=scale, seed=seed, metrics=metrics, origin=origins)
     write_record(artifact, result.plain())
     print(f"{run.id}: {_describe(metrics)} ({artifact.record})")
+    _remark(run, learning.did_not_learn(replication, run, seed))
+
+
+def _remark(run: Run, why: str | None) -> None:
+    """Print that a training did not learn, if that is known."""
+    if why:
+        print(f"{run.id}: did not learn: {why}", flush=True)
 
 
 def evaluate_released(replication: Replication, run: Run) -> None:
@@ -292,8 +307,10 @@ def _tables_of(replication: Replication, run: Run) -> list[str]:
 
 def _starting_weights(artifacts: Artifacts, run: Run, seed: int) -> Path | None:
     training = artifacts.training(run, seed)
-    if training.start is None:
-        return None
+    if sentence := run.missing_weights:
+        raise InputError(sentence)
+    if training.start is None or "start" not in training.inputs:
+        return training.start
     source = training.inputs["start"]
     paths.require(training.start, source.command)
     _refuse_stale(artifacts, source)

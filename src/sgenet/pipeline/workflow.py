@@ -53,8 +53,8 @@ def load_workflow(
         judge: whether this process decides what is to be made. Those that Snakemake starts for single jobs do not.
 
     Raises:
-        InputError: a parameter or a key of `--config` is invalid, or the folder's name contains a brace, which
-            Snakemake would take for a wildcard.
+        InputError: a parameter or a key of `--config` is invalid, a file of weights that a training starts from is
+            missing, or the folder's name contains a brace, which Snakemake would take for a wildcard.
     """
     if set("{}") & set(os.getcwd()):
         expected = "expected none: Snakemake reads text between braces as the name of a wildcard"
@@ -70,7 +70,18 @@ def load_workflow(
         rows if rows is None else ",".join(rows) if isinstance(rows, list) else str(rows),
     )
     load_claims(replication.tables)
-    return Workflow(replication, forced, judge)
+    workflow = Workflow(replication, forced, judge)
+    if judge:
+        _check_weights(workflow)
+    return workflow
+
+
+def _check_weights(workflow: "Workflow") -> None:
+    """Refuse to begin if a training is due whose file of weights is missing."""
+    for training in workflow.artifacts.trainings():
+        sentence = training.run.missing_weights if training.run else None
+        if sentence and workflow.artifacts.due(training):
+            raise InputError(sentence)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ class Artifact:
     file with its provenance, at the keys `at`, and is written last. `files` are the others; it is whole without those
     of them in `weights`, which only later steps need. `task` is the task of the data that it reads. `models` are the
     models whose attention modules decide it. `inputs` are what it reads, by name; `measures` is that one of them whose
-    weights it measures. `released` is a file of weights that the authors released.
+    weights it measures. `given` is a file of weights that it reads and no step makes.
     """
 
     step: str
@@ -39,7 +39,7 @@ class Artifact:
     models: tuple[str, ...] = ()
     inputs: dict[str, "Artifact"] = field(default_factory=dict)
     measures: "Artifact | None" = None
-    released: Path | None = None
+    given: Path | None = None
 
     @property
     def present(self) -> bool:
@@ -48,9 +48,10 @@ class Artifact:
 
     @property
     def start(self) -> Path | None:
-        """The weights that a training starts from: those of its classifier's best epoch."""
+        """The weights that a training starts from: those of its classifier's best epoch, or a given file."""
         source = self.inputs.get("start")
-        return source.record.with_name(paths.BEST) if source else None
+        given = self.given if self.step == "train" else None
+        return source.record.with_name(paths.BEST) if source else given
 
 
 class Catalogue:
@@ -91,6 +92,7 @@ class Catalogue:
             task=run.task,
             models=(run.model,),
             inputs=start,
+            given=run.weights,
         )
         return made
 
@@ -125,7 +127,7 @@ class Catalogue:
             run=run,
             task=run.task,
             models=(run.model,),
-            released=paths.released(run.model),
+            given=paths.released(run.model),
         )
 
     def activations(self) -> Artifact:

@@ -47,7 +47,8 @@ def of_report() -> Digests:
     templates = {
         path.relative_to(ROOT).as_posix(): _short(path.read_bytes()) for path in (ROOT / "report/templates").iterdir()
     }
-    return _digests(path.relative_to(ROOT).as_posix() for path in (ROOT / "report").rglob("*.py")) | templates
+    files = [path.relative_to(ROOT).as_posix() for path in (ROOT / "report").rglob("*.py")]
+    return _digests([*files, "pipeline/learning.py"]) | templates
 
 
 def changed(recorded: Digests, present: Digests) -> list[str]:

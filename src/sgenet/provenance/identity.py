@@ -57,8 +57,8 @@ class Artifacts(Catalogue):
 
     def digest(self, artifact: Artifact) -> str:
         """Return the identity of an artifact as it would be made now."""
-        data, inputs = self._fingerprint(artifact), self._inputs(artifact)
-        key = artifact.record, json.dumps([data, inputs])
+        data, inputs, given = self._fingerprint(artifact), self._inputs(artifact), self._given(artifact)
+        key = artifact.record, json.dumps([data, inputs, given])
         if (known := self._digests.get(key)) is not None:
             return known
         what = {
@@ -68,7 +68,7 @@ class Artifacts(Catalogue):
             "data": data,
             "inputs": inputs,
             "code": self._code(artifact),
-            "released": self.sha256(artifact.released) if artifact.released and artifact.released.is_file() else None,
+            "released": given,
         }
         text = json.dumps(what, sort_keys=True)
         return self._digests.setdefault(key, hashlib.sha256(text.encode()).hexdigest()[:32])
@@ -155,13 +155,24 @@ class Artifacts(Catalogue):
         return f"its data are to be prepared again: {why}" if why else None
 
     def sha256(self, path: Path) -> str:
-        """Return the digest of a file of released weights."""
+        """Return the digest of a file of weights."""
         status = path.stat()
         key = path, status.st_mtime_ns, status.st_size
         if key not in self._contents:
             with open(path, "rb") as file:
                 self._contents[key] = hashlib.file_digest(file, "sha256").hexdigest()
         return self._contents[key]
+
+    def _given(self, artifact: Artifact) -> str | None:
+        """The digest of a given file of weights; where a training's is missing, of the one that it started from."""
+        if artifact.given is None:
+            return None
+        if artifact.given.is_file():
+            return self.sha256(artifact.given)
+        with suppress(InputError):
+            if artifact.present and (weights := self.recorded(artifact).weights):
+                return weights.sha256
+        return None
 
     def _damaged(self, artifact: Artifact, recorded: Recorded) -> str | None:
         files = recorded.identity.files if recorded.identity else {}
@@ -202,6 +213,8 @@ class Artifacts(Catalogue):
                 source = artifact.inputs[name]
                 why = self.stale(source) if source.present else None
                 return f"made from another {source.command!r}" + (f", which is outdated: {why}" if why else "")
+        if recorded.weights and recorded.weights.sha256 != self._given(artifact):
+            return f"made from other weights than those in {artifact.given}"
         others = {"evaluate released": "made from other weights", "prepare": "made from another folder"}
         return others.get(artifact.step, "made with another seed")
 

@@ -70,12 +70,12 @@ def _started_differently(artifacts: "Artifacts", artifact: Artifact) -> str | No
 
 
 def _released_differently(artifacts: "Artifacts", artifact: Artifact) -> str | None:
-    if artifact.released is None or not artifact.released.is_file():
+    if artifact.step != "evaluate released" or artifact.given is None or not artifact.given.is_file():
         return None
     value = read_json(artifact.record)
     weights = value.get("weights") if isinstance(value, dict) else None
     recorded = weights.get("sha256") if isinstance(weights, dict) else None
-    return None if recorded == artifacts.sha256(artifact.released) else "made from other weights"
+    return None if recorded == artifacts.sha256(artifact.given) else "made from other weights"
 
 
 def _trained_by(artifact: Artifact) -> dict[str, Any] | None:

@@ -61,6 +61,14 @@ class Identity(_Result):
     record: str | None = Field(None, description="digest of the file that contains this, without this entry")
 
 
+class WeightsFile(_Result):
+    """A file of weights that no step made."""
+
+    path: str
+    sha256: str
+    use: str | None = Field(None, description="of a training: what was loaded, and what stays as it was initialised")
+
+
 class Recorded(_Result):
     """The part of a result's provenance that states what decided it, and what is counted over all results."""
 
@@ -69,6 +77,7 @@ class Recorded(_Result):
     identity: Identity | None = Field(None, description="everything else; results of version 0.1 have none")
     commit: str | None = Field(None, description="of the code that made it")
     seconds: float | None = Field(None, ge=0, description="duration, where it is in the same file")
+    weights: WeightsFile | None = Field(None, description="of a training: the file that it started from")
 
 
 class Measured(Times):
@@ -115,6 +124,7 @@ class TrainingRecord(Provenance):
     settings: dict[str, Any] = Field(description="resolved settings that decide the numbers")
     classes: list[str] | None = Field(None, description="names, in the order of the network's outputs")
     category_ids: list[Count] | None = Field(None, description="of a detector: COCO's ids of the classes")
+    weights: WeightsFile | None = Field(None, description="the file that it started from, if no step made it")
 
     def of_measurement(self) -> Self:
         """Return what the record of a measurement repeats: its own identity names the training's."""
@@ -158,13 +168,6 @@ class EvaluationRecord(_Metrics):
 
     seed: Count = Field(description="seed of the training")
     origin: Origins = Field(description="provenance of training and evaluation")
-
-
-class WeightsFile(_Result):
-    """A file of weights."""
-
-    path: str
-    sha256: str
 
 
 class ReleasedEvaluation(_Metrics):

@@ -171,6 +171,8 @@ def _reproduced(cell: Cell) -> dict[str, Any] | None:
         value["seeds"] = {str(seed): round(number, DECIMALS) for seed, number in cell.seeds.items()}
     if cell.interval:
         value["low"], value["high"] = (round(bound, DECIMALS) for bound in cell.interval)
+    if cell.unlearned:
+        value["did_not_learn"] = True
     if cell.last is not None:
         value["last"] = round(cell.last, DECIMALS)
     if cell.difference is not None:

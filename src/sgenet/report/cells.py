@@ -24,8 +24,8 @@ class Cell:
 
     `difference` is the value minus the published one: of a count, and at scale `paper`. `released` is what the authors'
     released weights reach, and the digest of their file. `needed` is how many images, or seeds, would decide an
-    inconclusive gain. `unpublished` is printed where there is no published value. `best`, `best_published` and
-    `adjusted_p` come from `ranking.rank`.
+    inconclusive gain. `unpublished` is printed where there is no published value. `unlearned`: a training behind the
+    value did not learn. `best`, `best_published` and `adjusted_p` come from `ranking.rank`.
     """
 
     column: Column
@@ -39,6 +39,7 @@ class Cell:
     gain: "Gain | None" = None
     baseline: str | None = None
     problem: str | None = None
+    unlearned: bool = False
     origin: dict[str, Any] | None = None
     released: tuple[float, str] | None = None
     difference: float | None = None
@@ -62,11 +63,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class CellRow:
-    """A row of a table with its cells, one a column."""
+    """A row of a table with its cells, one a column; `remark` tells of trainings that did not learn."""
 
     row: Row
     run: str
     cells: tuple[Cell, ...]
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -126,10 +128,12 @@ def make_table(table: Table, replication: Replication, found: Found, gains: Gain
             elif own:
                 gain = gained.get(column.id)
                 problem = problems.get(column.id)
-                cells.append(_trained_cell(column, row, baseline, own, gain, problem, replication))
+                base = found.runs[table.run_id(baseline)] if baseline else None
+                cell = _trained_cell(column, row, baseline, own, gain, problem, replication)
+                cells.append(_withheld(cell, own, base))
         if not row.published:  # a row of one's own
             cells = [replace(cell, unpublished="no published value") for cell in cells]
-        rows.append(CellRow(row, run_id, tuple(cells)))
+        rows.append(CellRow(row, run_id, tuple(cells), own.remark if own else ""))
     return CellTable(table, tuple(rows), replication.scale_name == "paper")
 
 
@@ -217,6 +221,14 @@ def _trained_cell(
         difference=difference,
         needed=needed,
     )
+
+
+def _withheld(cell: Cell, own: RunResults, baseline: RunResults | None) -> Cell:
+    """A cell without a judgement where one of the trainings behind it did not learn."""
+    if cell.value is None or cell.problem or not (own.remark or (baseline and cell.gain and baseline.remark)):
+        return cell
+    verdict = "did not learn" if own.remark else "baseline did not learn"
+    return replace(cell, verdict=verdict, unlearned=bool(own.remark), needed=None)
 
 
 def _needed(gain: "Gain", published_gain: float) -> str | None:

@@ -16,7 +16,8 @@ CLAIM_VERDICTS = {
     SEEN: "below scale paper, with fewer than three trainings: every condition holds on the validation images of this "
     "training; another seed may turn it",
     NOT_SEEN: "the same, where a condition does not hold; it is no contradiction",
-    UNDECIDED: "no condition fails, but an interval reaches both sides or is missing, or a part was not run",
+    UNDECIDED: "no condition fails, but an interval reaches both sides or is missing, or a part was not run, or a "
+    "training did not learn",
     NOT_RUN: "nothing that it speaks of was run",
 }
 

@@ -13,7 +13,7 @@ from sgenet.config.claims import (
     StatisticCondition,
     left_out,
 )
-from sgenet.config.runs import Replication
+from sgenet.config.runs import FIGURES_RUN, Replication
 from sgenet.config.tables import Column, Row, Table
 from sgenet.errors import InputError
 from sgenet.report import claim_rules as rules
@@ -204,12 +204,16 @@ class Judge:
         verdicts = {rules.judge_bound(value["low"], value["high"], **bound) for value in readings.values()}
         verdict = verdicts.pop() if len(verdicts) == 1 else rules.UNDECIDED
         reason = "its readings disagree" if verdicts else ""
+        if (run := self._found.runs.get(FIGURES_RUN)) and 0 in run.unlearned:
+            verdict, reason = rules.UNDECIDED, f"did not learn: {FIGURES_RUN}, seed 0"
         text = f"Stage {self._measured['stage']}: {found['description']}: {side}"
         return Judgement(text, verdict if self._paper else rules.below_paper(verdict, few=True), tuple(numbers), reason)
 
     def _worded(self, verdict: str, table: Table, *rows: Row) -> str:
-        """The verdict on trained rows, in words of its own below scale `paper`."""
+        """The verdict on trained rows, in words of its own below scale `paper`; none where a training did not learn."""
         seeds = [self._found.runs[table.run_id(row)].by_seed.keys() for row in rows]
+        if verdict != NOT_RUN and self._unlearned(table, *rows):
+            return rules.UNDECIDED
         few = len(set.intersection(*map(set, seeds))) < rules.ENOUGH_SEEDS
         return verdict if self._paper else rules.below_paper(verdict, few=few)
 
@@ -231,7 +235,13 @@ class Judge:
         if gain is None:
             without = [row.label for row in rows if not self._found.runs[table.run_id(row)].by_seed]
             return f"no result of {', '.join(without)}" if without else "nothing to measure it on, or no seed in common"
+        if unlearned := self._unlearned(table, *rows):
+            return f"did not learn: {', '.join(unlearned)}"
         return "" if gain.low is not None else f"no interval: {gain.method}"
+
+    def _unlearned(self, table: Table, *rows: Row) -> list[str]:
+        """The labels of the rows of which a training did not learn."""
+        return [row.label for row in rows if self._found.runs[table.run_id(row)].remark]
 
 
 def to_json(judged: JudgedClaim, decimals: int) -> dict[str, Any]:

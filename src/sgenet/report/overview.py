@@ -8,7 +8,7 @@ from sgenet.report.cells import Cell, CellTable
 from sgenet.report.formats import number
 from sgenet.report.ranking import is_ours
 from sgenet.report.results import Found
-from sgenet.report.verdicts import category_counts
+from sgenet.report.verdicts import WITHHELD, category_counts
 
 SPLITS = ("train", "val")
 _AGAIN = ("top1_last", "top1_mean10")  # the same trainings as Top-1
@@ -103,16 +103,18 @@ def _sentence(scale: str, tables: list[CellTable]) -> str:
 def _told_of_gains(scale: str, verdicts: list[str]) -> str:
     if not verdicts:
         return f"No gain of SGE was measured yet at scale {scale}"
+    withheld = sum(verdict in WITHHELD for verdict in verdicts)
+    told = f"; not judged, because a training did not learn: {withheld}" if withheld else ""
     if scale == "paper":
         replicated = verdicts.count("replicated") + verdicts.count("gain replicated")
         return (
             f"Of {len(verdicts)} published gains of SGE {replicated} are replicated, {verdicts.count('differs')} "
-            f"differ and {verdicts.count('inconclusive')} are inconclusive"
+            f"differ and {verdicts.count('inconclusive')} are inconclusive{told}"
         )
     return (
         f"At scale {scale}, which neither confirms nor refutes the paper, SGE’s gain over its baseline has the "
         f"published direction in {verdicts.count('same direction')} of {len(verdicts)} comparisons, the opposite "
-        f"one in {verdicts.count('opposite direction')}, and is undecided in {verdicts.count('undecided')}"
+        f"one in {verdicts.count('opposite direction')}, and is undecided in {verdicts.count('undecided')}{told}"
     )
 
 

@@ -24,10 +24,10 @@ from sgenet.report.formats import CONFIDENCE_MARKS, duration, number, printed, s
 from sgenet.report.overview import materials, overview, spread
 from sgenet.report.ranking import beaten, multiplicity
 from sgenet.report.results import Found
-from sgenet.report.verdicts import VERDICTS, category_of
+from sgenet.report.verdicts import VERDICTS, WITHHELD, category_of
 
 GOOD = ("exact", "replicated", "gain replicated", "within tolerance", "equals the log", SUPPORTED)
-BAD = ("differs", "differs from the log", "failed", CONTRADICTED)
+BAD = ("differs", "differs from the log", "failed", *WITHHELD, CONTRADICTED)
 
 
 def render(
@@ -106,6 +106,7 @@ def _environment() -> jinja2.Environment:
         "cost_frame": cost.FRAME,
         "tone": lambda verdict: "good" if verdict in GOOD else "bad" if verdict in BAD else "plain",
         "marks": CONFIDENCE_MARKS,
+        "withheld": WITHHELD,
         "number_notes": number_notes,
         "multiplicity": multiplicity,
         "tolerances_of": tolerances_of,
@@ -117,7 +118,7 @@ def number_notes(table: CellTable) -> dict[str, int]:
     """The notes of a table's columns, rows and published values, each once, in reading order, with their numbers."""
     texts = [column.note for column in table.table.columns]
     for row in table.rows:
-        texts.append(row.row.note)
+        texts += [row.row.note, row.remark]
         for cell in row.cells:
             if cell.published:
                 texts += [cell.published.note, cell.published.difference]

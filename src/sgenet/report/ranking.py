@@ -7,6 +7,7 @@ from operator import and_
 from sgenet.config.names import parse_name
 from sgenet.config.tables import Column, Row, Table
 from sgenet.report.cells import Cell, CellRow, CellTable
+from sgenet.report.verdicts import WITHHELD
 
 OURS = "sge"  # the module whose rows the paper is about
 
@@ -53,7 +54,7 @@ def rank(table: CellTable) -> CellTable:
     """Mark the best of each trained column among its peers, and adjust the p values of gains for their number.
 
     The best is the highest as printed; equals share it, and where there is nothing to compare with, there is none. A
-    family of p values is a column's gains over one baseline (Holm 1979).
+    family of p values is a column's gains over one baseline (Holm 1979). Neither counts what did not learn.
     """
     from sgenet.evaluation.statistics import holm
 
@@ -70,7 +71,8 @@ def rank(table: CellTable) -> CellTable:
                     best_published=_best(published, [one for _, one in values]),
                 )
         for group in _groups(table, lambda row: row.row.baseline):
-            gains = [cells[number][place].gain for number in group]
+            judged = [cells[number][place] for number in group]
+            gains = [None if cell.verdict in WITHHELD else cell.gain for cell in judged]
             adjusted = holm([gain.p if gain else None for gain in gains])
             for number, p in zip(group, adjusted, strict=True):
                 cells[number][place] = replace(cells[number][place], adjusted_p=p)
@@ -141,7 +143,7 @@ def _groups(table: CellTable, key: Callable[[CellRow], Hashable]) -> list[list[i
 def _printed(cell: Cell, digits: int) -> tuple[float | None, float | None]:
     """The reproduced and the published value as printed."""
     published = cell.published.value if cell.published else None
-    return (None if cell.value is None else round(cell.value, digits)), published
+    return (None if cell.value is None or cell.unlearned else round(cell.value, digits)), published
 
 
 def _best(value: float | None, among: list[float | None]) -> bool:

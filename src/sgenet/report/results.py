@@ -6,6 +6,7 @@ from sgenet.config import paths
 from sgenet.config.runs import Replication
 from sgenet.errors import InputError
 from sgenet.pipeline.failures import Failure, failure_of_run, other_failures, single_steps
+from sgenet.pipeline.learning import did_not_learn
 from sgenet.pipeline.workflow import again
 from sgenet.provenance.artifacts import Artifact
 from sgenet.provenance.identity import Artifacts
@@ -20,7 +21,8 @@ class RunResults:
 
     `problems` tells by seed of files that cannot be used: such a seed is not missing. Of missing seeds, `failures`
     tells why they ended, `waits_for` the failed run that they start from, and `outdated` that there is a result of
-    other settings or data than the present ones. `released` is what the released weights of its model reach,
+    other settings or data than the present ones. `unlearned` tells by seed why a training did not learn; its result is
+    shown and not judged. `released` is what the released weights of its model reach,
     `released_problem` what is wrong with that.
     """
 
@@ -31,6 +33,7 @@ class RunResults:
     waits_for: dict[int, str] = field(default_factory=dict)
     problems: dict[int, str] = field(default_factory=dict)
     outdated: dict[int, str] = field(default_factory=dict)
+    unlearned: dict[int, str] = field(default_factory=dict)
     released: ReleasedResult | None = None
     released_problem: str | None = None
 
@@ -48,6 +51,12 @@ class RunResults:
         """Leave a seed's result out, since a file of it cannot be used."""
         self.by_seed.pop(seed, None)
         self.problems[seed] = problem
+
+    @property
+    def remark(self) -> str:
+        """Which of its trainings did not learn, and why; empty where all did."""
+        found = [f"seed {seed}: {why}" for seed, why in self.unlearned.items() if seed in self.by_seed]
+        return f"Did not learn: {'. '.join(found)}." if found else ""
 
     def values(self, metric: str) -> dict[int, float]:
         """The metric by seed, where it was measured."""
@@ -134,6 +143,8 @@ def _read_runs(artifacts: Artifacts) -> dict[str, RunResults]:
             else:
                 results.by_seed[seed] = result
         _reject_other_data(results)
+        reasons = {seed: did_not_learn(replication, run, seed) for seed in results.by_seed}
+        results.unlearned = {seed: why for seed, why in reasons.items() if why}
     _explain_missing(replication, found)
     for run in replication.released():
         results, artifact = found[run.id], artifacts.released(run)

@@ -22,6 +22,9 @@ VERDICTS = {
     "cases of five (80 % power)",
     "differs": "a count that differs from the published one; at scale paper, a gain that another training could not "
     "bring to the published one, or of the other sign, or the value of a baseline beyond its tolerance",
+    "did not learn": "a training of this row did not learn: its Top-1 is not above chance, its AP is 0, or its loss is "
+    "higher in the last epoch than in the first; the value is shown and not judged",
+    "baseline did not learn": "the same of the row that it is compared with",
     "failed": "a training or evaluation that ended in an error, or a result that cannot be used; the reason stands "
     "in the row, or under Problems or What failed",
     "not run": "no result of this run was found",
@@ -45,9 +48,11 @@ CATEGORIES = {
     "direction only": ("same direction", "opposite direction", "undecided"),
     "inconclusive": ("inconclusive",),
     "differs": ("differs",),
+    "did not learn": ("did not learn", "baseline did not learn"),
     "failed": ("failed",),
     "not run": ("not run",),
 }
+WITHHELD = CATEGORIES["did not learn"]
 SHOWN_EMPTY = ("exact", "within tolerance", "direction only", "differs", "failed", "not run")  # though there be none
 
 

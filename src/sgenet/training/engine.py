@@ -48,7 +48,7 @@ def optim_wrapper(settings: TrainingSettings, clip_grad: dict[str, float] | None
     """mmengine's configuration of the optimiser and of gradient accumulation; `clip_grad` as of its OptimWrapper."""
     return {
         "type": "OptimWrapper",
-        "optimizer": settings.optimizer.plain() | {"fused": True},
+        "optimizer": settings.resolved()["optimizer"] | {"fused": True},
         "accumulative_counts": micro_batches_per_step(settings) // get_dist_info()[1],
         "clip_grad": clip_grad,
     }

@@ -38,19 +38,17 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         raise InputError(f"{path}: cannot be read as safetensors weights ({error})") from None
 
 
-def load_weights(model: nn.Module, path: str | Path, leave_out: tuple[str, ...] = ()) -> None:
+def load_weights(model: nn.Module, path: str | Path) -> None:
     """Load a safetensors file into `model`, strictly.
 
     Args:
         model: its weights are replaced.
         path: the file.
-        leave_out: prefixes of the file's names that the model does not have (`fc.`).
 
     Raises:
         InputError: the file cannot be read, or its names or shapes differ from the model's; the first ones are named.
     """
-    state = read_weights(path)
-    fit_weights(model, {name: state[name] for name in state if not name.startswith(leave_out)}, path)
+    fit_weights(model, read_weights(path), path)
 
 
 def fit_weights(model: nn.Module, state: dict[str, Tensor], path: str | Path) -> None:

@@ -107,7 +107,7 @@ def _value(cell: Cell, part: str, marks: dict[str, str], shown: list[str]) -> st
         return ""
     missing = part == "published" and not cell.published
     value = "" if missing else value_text(cell, part, latex_text, r"\textbf{{{}}}".format)
-    judged = "gain" if cell.gain else "reproduced" if "reproduced" in shown else "published"
+    judged = "gain" if cell.gain and not cell.unlearned else "reproduced" if "reproduced" in shown else "published"
     mark = rf"\textsuperscript{{{marks[cell.verdict]}}}" if part == judged and cell.verdict in marks else ""
     return (value or "--") + mark
 

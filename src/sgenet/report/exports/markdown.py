@@ -21,6 +21,8 @@ def to_markdown(table: CellTable, told: list[str]) -> str:
         for cell in row.cells:
             for part in table.parts(cell.column):
                 texts = [value_text(cell, part, escape, bold), escape(interval_text(cell, part))]
+                if part == "reproduced" and cell.unlearned:
+                    texts.append("did not learn")
                 if part == "reproduced" and cell.last is not None:
                     texts.append(f"last {number(cell.last, cell.column.digits)}")
                 rows[-1].append(" ".join(filter(None, texts)))

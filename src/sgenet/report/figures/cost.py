@@ -135,7 +135,8 @@ def _samples(table: CellTable, metric: Column, detector: str, source: str, count
     for row in table.rows:
         cells = {cell.column.id: cell for cell in row.cells}
         x, y = (cells[column.id].number(source) for column in (count, metric))
-        if peers(row.row)[0] == detector and x is not None and y is not None:
+        unlearned = source == "reproduced" and cells[metric.id].unlearned
+        if peers(row.row)[0] == detector and x is not None and y is not None and not unlearned:
             found.append(_Sample(row.row.label, *parse_name(row.row.model), x, y))
     return found
 
@@ -196,7 +197,10 @@ def _left_out(table: CellTable, metric: Column, source: str, samples: Samples) -
         return None
     if not shown:
         return f"No panel of {source} values: fewer than {LEAST} rows have both {metric.label} and counts that differ."
-    return f"Without a {source} value, and left out: {', '.join(missing)}."
+    known = {row.row.label for row in table.rows if source == "reproduced" and row.remark}
+    without = [label for label in missing if label not in known]
+    told = {f"Without a {source} value": without, "Did not learn": [label for label in missing if label in known]}
+    return " ".join(f"{why}, and left out: {', '.join(labels)}." for why, labels in told.items() if labels)
 
 
 def _spans(families: list[list[float]]) -> list[Range]:

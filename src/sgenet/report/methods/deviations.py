@@ -2,9 +2,17 @@
 
 from collections.abc import Iterator
 
+from sgenet.config import starting
 from sgenet.config.runs import Replication
 from sgenet.config.tasks import Task
 from sgenet.data.manifest import Manifest
+
+_STARTS = {
+    starting.SCRATCH: "new weights",
+    starting.RELEASED: "the authors’ released classifier",
+    starting.TORCHVISION: "torchvision’s weights of the plain network",
+    starting.FILE: "a file of weights",
+}
 
 
 def deviations(replication: Replication, manifests: dict[str, Manifest | None]) -> Iterator[str]:
@@ -23,7 +31,7 @@ def deviations(replication: Replication, manifests: dict[str, Manifest | None]) 
             "2019 resized PIL images."
         )
     if Task.DETECTION in tasks:
-        yield from _of_detection()
+        yield from _of_detection(replication)
     for task, manifest in manifests.items():
         if task in tasks and (left_out := _left_out(manifest)):
             yield f"{task.capitalize()}: {left_out} defects of the data were found; what cannot be used is left out."
@@ -45,7 +53,7 @@ def _of_training(replication: Replication) -> Iterator[str]:
         )
 
 
-def _of_detection() -> Iterator[str]:
+def _of_detection(replication: Replication) -> Iterator[str]:
     yield (
         "Detectors are built by mmdet 3.3 in place of mmdetection 0.6.rc0. Where its settings are known to differ, the "
         "authors’ are put back one by one: losses of the boxes, proposals, RoIAlign, box coder and anchors, warm-up, "
@@ -55,8 +63,18 @@ def _of_detection() -> Iterator[str]:
         "mmcv’s compiled operators (suppression, RoIAlign, focal loss) are replaced by torchvision’s, unless a "
         "compiled mmcv is installed."
     )
+    runs = [run for run in replication.runs.values() if run.detector]
+    others = [run for run in runs if run.starts_from is None]
+    if others:
+        starts = sorted({starting.kind_of(run.settings.starts_from) or starting.SCRATCH for run in others})
+        words = " or ".join(_STARTS[start] for start in starts)
+        which = "Every backbone starts" if len(others) == len(runs) else f"{len(others)} of {len(runs)} backbones start"
+        yield f"{which} from {words}, and not from a classifier that was trained here."
+    if len(others) == len(runs):
+        return
     yield (
-        "Every backbone starts from the best epoch of this project’s own classifier of the same seed. In the paper, "
+        f"{'Every backbone' if not others else 'Every other backbone'} starts from the best epoch of this project’s "
+        "own classifier of the same seed. In the paper, "
         "five of the six two-stage baselines are checkpoints of mmdetection’s model zoo, which started from "
         "torchvision’s weights, while the SGE rows start from the authors’ own training: the published gains over them "
         "hold that difference too, the reproduced ones do not."

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sgenet.config import params
+from sgenet.config import params, starting
 from sgenet.config.runs import FIGURES_RUN, Replication, Run, collect_runs
 from sgenet.config.scales import CocoData, EmbeddedImages, EmbeddedScenes, FigureSettings, ImageData
 from sgenet.config.tasks import TASKS
@@ -134,7 +134,7 @@ def _settings(runs: list[Run], of_paper: dict[str, Run]) -> dict[str, list[Setti
     """The recipe of these runs by dotted key, in the order of the files: one entry where all runs agree."""
     pairs: dict[str, list[tuple[Any, Any, str]]] = {}
     for run in runs:
-        paper, ours = dict(flatten(of_paper[run.id].settings.plain())), dict(flatten(run.settings.plain()))
+        paper, ours = dict(flatten(_settings_of(of_paper[run.id]))), dict(flatten(_settings_of(run)))
         for key in dict.fromkeys((*paper, *ours)):
             pairs.setdefault(key, []).append((paper.get(key), ours.get(key), run.name.rpartition("/")[2]))
     found = {}
@@ -153,6 +153,12 @@ def _settings(runs: list[Run], of_paper: dict[str, Run]) -> dict[str, list[Setti
             for paper, ours, members in groups.values()
         ]
     return found
+
+
+def _settings_of(run: Run) -> dict[str, Any]:
+    """The settings of a run; of a classifier that starts from weights, which; those of detectors are a deviation."""
+    start = starting.kind_of(run.settings.starts_from) if run.detector is None else None
+    return run.settings.resolved() | ({"starts_from": start} if start else {})
 
 
 def _named(members: list[str], groups: list[list[str]]) -> tuple[str, ...]:

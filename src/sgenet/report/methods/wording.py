@@ -105,6 +105,7 @@ WORDS: dict[str, Words] = {
     "precision": ("Precision of forward passes", lambda value: "bfloat16" if value == "bf16" else plain(value)),
     "compile": ("Compiled by torch.compile", plain),
     "resident": ("Images kept on the device, cropped there", plain),
+    "starts_from": ("Weights at the start", plain),
     "workers": ("Loader processes (no number depends on them)", plain),
     "frozen_stages": ("Frozen part of the backbone", _frozen),
     "norm_eval": ("BN of the backbone stays in eval mode", plain),
