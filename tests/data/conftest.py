@@ -21,7 +21,7 @@ def prepare(source, tmp_path):
         task = "detection" if kind == "coco" else "classification"
         settings = {"source": kind, "root": str(source.root), **settings}
         model = validate(CocoData if kind == "coco" else ImageData, settings, "scale.yaml", ("data", task))
-        return make_data(run.folder, model, f"data.{task}.root", tmp_path / "state/known.sqlite")
+        return make_data(run.folder, model, f"data.{task}.root", tmp_path / "state/known.sqlite", run.refused)
 
-    run.folder = tmp_path / "made"
+    run.folder, run.refused = tmp_path / "made", tmp_path / "logs/defects.txt"
     return run

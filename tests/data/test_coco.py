@@ -52,8 +52,8 @@ def test_what_is_allowed(source, prepare):
 
     def change(coco):
         coco["annotations"][0]["image_id"] = 20
-        coco["annotations"][0] |= {"iscrowd": 1, "segmentation": {"size": [30, 40], "counts": [100, 50, 1050]}}
-        coco["annotations"][1]["bbox"] = [30.5, 20, 10, 10.9]
+        coco["annotations"][0] |= {"iscrowd": 1, "segmentation": {"size": [32, 40], "counts": [100, 50, 1130]}}
+        coco["annotations"][1] |= {"bbox": [30.5, 20, 10, 12.9], "segmentation": [[30.5, 20, 41, 20, 41, 33]]}
         del coco["annotations"][1]["iscrowd"]
         coco["annotations"][1]["id"] = 900
 
@@ -99,22 +99,37 @@ DEFECTS = {
     ),
     "zero area": (first("area", 0), "annotations.0.area: found 0, expected a number above 0"),
     "box outside": (
-        first("bbox", [4, 5, 10, 27]),
-        "annotations.0.bbox: found [4, 5, 10, 27], expected a box within 40 x 30 pixels",
+        first("bbox", [4, 5, 10, 29]),
+        "annotations.0.bbox: found [4, 5, 10, 29], expected a box within 40 x 32 pixels",
     ),
     "box left of it": (
         first("bbox", [-1.5, 5, 10, 20]),
-        "annotations.0.bbox: found [-1.5, 5, 10, 20], expected a box within 40 x 30 pixels",
+        "annotations.0.bbox: found [-1.5, 5, 10, 20], expected a box within 40 x 32 pixels",
     ),
     "odd crowd": (first("iscrowd", 2), "annotations.0.iscrowd: found 2, expected 0 or 1"),
-    "a crowd that evaluation refuses": (first("iscrowd", True), "annotations.0.iscrowd: found True, expected 0 or 1"),
-    "no box": (drop("annotations", "bbox"), "annotations.0.bbox: missing, expected [x, y, width, height]"),
-    "no area": (drop("annotations", "area"), "annotations.0.area: missing, expected a finite number, not negative"),
-    "no id": (drop("annotations", "id"), "annotations.0.id: missing, expected a whole number, not negative"),
-    "a box of three": (first("bbox", [1, 2, 3]), "annotations.0.bbox: found [1, 2, 3], expected [x, y, width, height]"),
+    "a crowd of text": (first("iscrowd", "0"), "annotations.0.iscrowd: found '0', expected 0 or 1"),
+    "an odd ignore": (first("ignore", 0.5), "annotations.0.ignore: found 0.5, expected 0 or 1"),
+    "polygons outside": (
+        first("segmentation", [[-9, -9, -4, -9, -4, -4]]),
+        "annotations.0.segmentation: found polygons in the box [-9, -9, 5, 5], expected a part inside 40 x 32 pixels",
+    ),
+    "another box than that of its polygons": (
+        first("segmentation", [[4, 5, 7, 5, 7, 25], [4, 5, 5, 5]]),
+        "annotations.0.bbox: found [4, 5, 10, 20], expected about [4, 5, 3, 20], the box of its polygons",
+    ),
+    "no box": (
+        drop("annotations", "bbox"),
+        "annotations.0.bbox: missing, expected [x, y, width, height], numbers below 2^53",
+    ),
+    "no area": (drop("annotations", "area"), "annotations.0.area: missing, expected a finite number from 0 to 2^53"),
+    "no id": (drop("annotations", "id"), "annotations.0.id: missing, expected a whole number from 0 to 2^63 - 1"),
+    "a box of three": (
+        first("bbox", [1, 2, 3]),
+        "annotations.0.bbox: found [1, 2, 3], expected [x, y, width, height], numbers below 2^53",
+    ),
     "an infinite box": (
         first("bbox", [1, 2, float("inf"), 3]),
-        "annotations.0.bbox: found [1, 2, inf, 3], expected [x, y, width, height]",
+        "annotations.0.bbox: found [1, 2, inf, 3], expected [x, y, width, height], numbers below 2^53",
     ),
     "no mapping": (
         lambda coco: coco["annotations"].__setitem__(0, "x"),
@@ -123,30 +138,31 @@ DEFECTS = {
     "a line as mask": (
         first("segmentation", [[1, 2, 3, 4]]),
         "annotations.0.segmentation: found [[1, 2, 3, 4]], expected polygons, or a run-length mask of height and width"
-        " [30, 40]",
+        " [32, 40]",
     ),
     "a mask of too few pixels": (
-        first("segmentation", {"size": [30, 40], "counts": [10, 10]}),
-        "annotations.0.segmentation: found {'counts': [10, 10], 'size': [30, 40]}, expected polygons, or a run-length"
-        " mask of height and width [30, 40]",
+        first("segmentation", {"size": [32, 40], "counts": [10, 10]}),
+        "annotations.0.segmentation: found {'counts': [10, 10], 'size': [32, 40]}, expected polygons, or a run-length"
+        " mask of height and width [32, 40]",
     ),
     "a mask of odd text": (
-        first("segmentation", {"size": [30, 40], "counts": "!!!!garbage"}),
-        "annotations.0.segmentation: found {'counts': '!!!!garbage', 'size': [30, 40]}, expected polygons, or a"
-        " run-length mask of height and width [30, 40]",
+        first("segmentation", {"size": [32, 40], "counts": "!!!!garbage"}),
+        "annotations.0.segmentation: found {'counts': '!!!!garbage', 'size': [32, 40]}, expected polygons, or a"
+        " run-length mask of height and width [32, 40]",
     ),
-    "a list as id": (first("id", [1]), "annotations.0.id: found [1], expected a whole number, not negative"),
+    "a list as id": (first("id", [1]), "annotations.0.id: found [1], expected a whole number from 0 to 2^63 - 1"),
     "a mapping as image": (
         first("image_id", {}),
-        "annotations.0.image_id: found {}, expected a whole number, not negative",
+        "annotations.0.image_id: found {}, expected a whole number from 0 to 2^63 - 1",
     ),
     "a huge area": (
         first("area", 10**20),
-        "annotations.0.area: found 100000000000000000000, expected a finite number, not negative",
+        "annotations.0.area: found 100000000000000000000, expected a finite number from 0 to 2^53",
     ),
     "a huge box": (
         first("bbox", [4, 5, 10**400, 20]),
-        f"annotations.0.bbox: found {reprlib.repr([4, 5, 10**400, 20])}, expected [x, y, width, height]",
+        f"annotations.0.bbox: found {reprlib.repr([4, 5, 10**400, 20])}, expected [x, y, width, height], numbers below"
+        " 2^53",
     ),
 }
 
@@ -180,10 +196,13 @@ IMAGES = {
         drop("images", "width"),
         f"{TRAIN}: images.0.width: missing, expected a whole number from 1 to 1,048,576",
     ),
-    "no file name": (drop("images", "file_name"), f"{TRAIN}: images.0.file_name: missing, expected a printable name"),
+    "no file name": (
+        drop("images", "file_name"),
+        f"{TRAIN}: images.0.file_name: missing, expected a name: UTF-8 text without control characters and line breaks",
+    ),
     "another size": (
         lambda coco: coco["images"][0].update(width=41),
-        f"{TRAIN}: images: id 10: found 41 x 30 pixels, expected the 40 x 30 of train2017/a.png",
+        f"{TRAIN}: images: id 10: found 41 x 32 pixels, expected the 40 x 32 of train2017/a.png",
     ),
     "no such file": (
         lambda coco: coco["images"][0].update(file_name="z.png"),
@@ -195,7 +214,7 @@ IMAGES = {
     ),
     "a list as id": (
         lambda coco: (coco["images"][0].update(id=[10]), coco["annotations"].pop(0)),
-        f"{TRAIN}: images.0.id: found [10], expected a whole number, not negative",
+        f"{TRAIN}: images.0.id: found [10], expected a whole number from 0 to 2^63 - 1",
     ),
 }
 
@@ -221,13 +240,13 @@ def test_a_truncated_image_is_told_or_left_out(source, prepare):
 def test_sizes_before_exif_turned_the_image_are_explained(source, prepare):
     exif = Image.Exif()
     exif[0x0112] = 8
-    source.coco().image("train2017/a.png", size=(40, 30), exif=exif)
+    source.coco().image("train2017/a.png", size=(40, 32), exif=exif)
     text = (
-        f"{TRAIN}: images: id 10: found 40 x 30 pixels, expected the 30 x 40 of train2017/a.png "
+        f"{TRAIN}: images: id 10: found 40 x 32 pixels, expected the 32 x 40 of train2017/a.png "
         "(rotated by its EXIF orientation, as in training)"
     )
     check_both(source, prepare, [text])
-    source.edit("train", lambda coco: coco["images"][0].update(width=30, height=40))
+    source.edit("train", lambda coco: coco["images"][0].update(width=32, height=40))
     manifest = prepare("coco")
     assert manifest.rotated == {"train": 1, "val": 0}
 
@@ -243,7 +262,7 @@ def test_images_of_both_splits_leave_training(source, prepare):
 
 def test_whole_floats_and_a_byte_order_mark(source, prepare):
     """As some tools write them; training gets a file without the mark."""
-    source.coco().edit("train", lambda coco: coco["images"][0].update(width=40.0, height=30.0))
+    source.coco().edit("train", lambda coco: coco["images"][0].update(width=40.0, height=32.0))
     source.bytes(TRAIN, b"\xef\xbb\xbf" + (source.root / TRAIN).read_bytes())
     manifest = prepare("coco")
     assert manifest.defects.by_kind == {}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coding
 
-from sgenet.data.coco_masks import is_polygons, is_run_length, unpack_counts
+from sgenet.data.coco_masks import is_polygons, is_run_length, unpack_counts, without_degenerate
 
 
 def runs_of(mask):
@@ -37,7 +37,10 @@ def test_odd_counts_are_none(counts):
 
 def test_polygons_are_of_pixels_near_an_image():
     assert is_polygons([[0, 0, 5.5, 0, 5, 5], [-1, 0, 3, 4, 9, 9, 0, 1]]) and is_polygons([])
-    for polygon in ([0, 0, 1, 1], [0] * 7, "abcdef", None, ["0"] * 6, [0, 0, 5, 0, 5, None]):
+    for degenerate in ([], [0, 0], [0, 0, 1, 1]):
+        assert is_polygons([[0, 0, 5.5, 0, 5, 5], degenerate]) and not is_polygons([degenerate])
+        assert without_degenerate([degenerate, [0, 0, 5.5, 0, 5, 5]]) == [[0, 0, 5.5, 0, 5, 5]]
+    for polygon in ([0] * 7, "abcdef", None, ["0"] * 6, [0, 0, 5, 0, 5, None]):
         assert not is_polygons([[0, 0, 5.5, 0, 5, 5], polygon])
     for far in (float("nan"), float("inf"), 1e300, 2**31, -(2**31), 10**400):  # C takes it for another number
         assert not is_polygons([[0, 0, 5, 0, 5, far]])

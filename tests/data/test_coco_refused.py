@@ -33,9 +33,9 @@ REFUSED = {
     ),
     "a list as category": (
         lambda coco: coco["categories"][0].update(id=[7]),
-        f"{TRAIN}: categories.0.id: found [7], expected a whole number, not negative",
+        f"{TRAIN}: categories.0.id: found [7], expected a whole number from 0 to 2^63 - 1",
     ),
-    "no name": (drop("categories", "name"), f"{TRAIN}: categories.0.name: missing, expected a printable name"),
+    "no name": (drop("categories", "name"), f"{TRAIN}: categories.0.name: missing, expected a name"),
     "category in one split": (
         lambda coco: coco["categories"].append({"id": 9, "name": "new"}),
         f"{VAL}: categories: id 9: found none, expected 'new' as in {TRAIN}",

@@ -1,6 +1,8 @@
-"""Images of every kind come out as those who trained before saw them, and what is none is refused by its name."""
+"""Images of every kind are read as other readers read them, and what is not an image is refused by its name."""
 
 import io
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 from PIL import Image, ImageFile
 from torchvision.datasets.folder import pil_loader
 
-from sgenet.data.images import read_image, read_upright
+from sgenet.data.images import decode, read_image, read_pixels
 from sgenet.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -69,9 +71,85 @@ def test_exif_turns_images_as_opencv_does(format, orientation):
     exif[0x0112] = orientation
     save = {"lossless": True} if format == "WEBP" else {}
     content = encode(Image.fromarray(PIXELS), format, exif=exif, **save)
-    image, rotated = read_upright(content, "x")
-    np.testing.assert_array_equal(np.asarray(image), by_opencv(content))
+    pixels, rotated = decode(content, "x")
+    np.testing.assert_array_equal(pixels, by_opencv(content))
     assert rotated == (orientation != 1) or format == "TIFF"
+
+
+def long_orientation(order, orientation):
+    """EXIF data whose only entry, the orientation, is a LONG (type 4) instead of a SHORT."""
+    head = b"MM\0*" if order == ">" else b"II*\0"
+    return b"Exif\0\0" + head + struct.pack(f"{order}LHHHLLL", 8, 1, 0x0112, 4, 1, orientation, 0)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("first", [b"", b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"])
+def test_orientation_is_found_behind_xmp_and_as_long(order, first):
+    plain, exif = encode(Image.fromarray(PIXELS), "JPEG"), long_orientation(order, 6)
+    segments = [b"\xff\xe1" + struct.pack(">H", len(part) + 2) + part for part in (first, exif) if part]
+    pixels, rotated = decode(plain[:2] + b"".join(segments) + plain[2:], "x")
+    np.testing.assert_array_equal(pixels, np.rot90(by_opencv(plain), -1))  # 6: to be turned clockwise
+    assert rotated
+
+
+@pytest.mark.parametrize("compression", ["zstd", "lzma", "tiff_lzw", "tiff_adobe_deflate", "raw"])
+def test_compressed_tiff(compression):
+    content = encode(Image.fromarray(PIXELS), "TIFF", compression=compression)
+    np.testing.assert_array_equal(read_pixels(content), PIXELS)
+
+
+def test_white_is_zero_of_16_bits():
+    content = encode(Image.fromarray(GREY16), "TIFF", tiffinfo={262: 0})  # PIL stores the values as they are
+    np.testing.assert_array_equal(read_pixels(content)[..., 0], 255 - (GREY16 >> 8))
+
+
+def test_alpha_of_tiff_is_dropped():
+    image = Image.fromarray(PIXELS)
+    image.putalpha(128)
+    np.testing.assert_array_equal(read_pixels(encode(image, "TIFF")), PIXELS)
+
+
+@pytest.mark.parametrize("most", [1, 100, 255, 1000, 65535])
+def test_ppm_as_text_and_as_bytes_is_scaled_to_its_maximum(most):
+    values = RNG.integers(0, most + 1, (4, 5, 3))
+    text = f"P3\n# a comment\n5 4\n{most}\n" + " ".join(map(str, values.ravel()))
+    binary = b"P6 5 4 %d\n" % most + values.astype(">u2" if most > 255 else "u1").tobytes()
+    for content in (text.encode(), binary):
+        assert np.abs(read_pixels(content) - 255 * values / most).max() <= 1
+
+
+def test_several_jpegs_in_one_file():
+    frames = [Image.fromarray(PIXELS), Image.fromarray(PIXELS[::-1])]
+    content = encode(frames[0], "MPO", save_all=True, append_images=frames[1:])
+    np.testing.assert_array_equal(read_pixels(content), by_opencv(encode(frames[0], "JPEG")))
+
+
+@pytest.mark.parametrize("format", ["PNG", "WEBP"])
+def test_the_first_image_of_an_animation(format):
+    frames = [Image.fromarray(PIXELS), Image.fromarray(PIXELS[::-1])]
+    content = encode(frames[0], format, save_all=True, append_images=frames[1:], lossless=True)
+    np.testing.assert_array_equal(read_pixels(content), PIXELS)
+
+
+def chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def test_exif_behind_the_pixels_of_a_png():
+    plain = encode(Image.fromarray(PIXELS), "PNG")
+    pixels, rotated = decode(plain[:-12] + chunk(b"eXIf", long_orientation("<", 3)[6:]) + plain[-12:], "x")
+    np.testing.assert_array_equal(pixels, PIXELS[::-1, ::-1])
+    assert rotated
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_grey_png_of_few_bits(bits):
+    values = RNG.integers(0, 2**bits, (8, 16))
+    rows = np.unpackbits(values.astype(np.uint8)[..., None], axis=-1)[..., 8 - bits :].reshape(8, -1)
+    packed = b"".join(b"\0" + row.tobytes() for row in np.packbits(rows, axis=1))
+    head = struct.pack(">IIBBBBB", 16, 8, bits, 0, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(packed)) + chunk(b"IEND", b"")
+    np.testing.assert_array_equal(read_pixels(content)[..., 1], values * (255 // (2**bits - 1)))
 
 
 @pytest.mark.filterwarnings("error")
@@ -90,6 +168,9 @@ WHOLE = {format: encode(Image.fromarray(PIXELS), format) for format in ("JPEG", 
 REFUSED = {
     **{f"half a {format}": (content[: len(content) // 2], "expected") for format, content in WHOLE.items()},
     **{f"{format} without its end": (content[:-40], "expected") for format, content in WHOLE.items()},
+    "a PNG without its last byte": (WHOLE["PNG"][:-1], "image file is truncated"),
+    "a PNG without its last chunk": (WHOLE["PNG"][:-12], "image file is truncated"),
+    "a PNG's wrong checksum": (alter(WHOLE["PNG"], b"IEND", -5, 0xAA), "wrong checksum of IDAT"),
     "nothing": (b"", "found an empty file, expected JPEG, PNG, WEBP, BMP, PPM or TIFF"),
     "text": (b"hello, world", r"found bytes of no readable image \(they begin with b'hello, w'\), expected JPEG"),
     "another format": (encode(Image.fromarray(PIXELS), "GIF"), "found bytes of no readable image"),

@@ -49,9 +49,11 @@ def test_whole_or_not_at_all(folders, tmp_path, capsys):
     folders.bytes("val/cat/broken.png", b"no image").with_name("empty.png").touch()
     assert main(["data", "pack", str(folders.root), str(tmp_path / "packed")]) == 2
     told = capsys.readouterr().err
-    assert "source: found 2 defects, expected none:\nval/cat/broken.png: found bytes of no readable image" in told
+    assert f"source: found 2 defects, expected none; list: {tmp_path / 'packed-defects.txt'}\n" in told
+    assert "\nval/cat/broken.png: found bytes of no readable image" in told
     assert "\nval/cat/empty.png: found an empty file" in told
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["source"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["packed-defects.txt", "source"]
+    assert (tmp_path / "packed-defects.txt").read_text().splitlines() == told.splitlines()[1:]
 
 
 def test_what_is_read_back_is_compared(folders, tmp_path, monkeypatch, capsys):

@@ -15,7 +15,7 @@ from sgenet.config import paths
 from sgenet.config.params import load_scale
 from sgenet.config.runs import load_replication
 from sgenet.data.splits import annotation_file, open_manifest, open_split
-from sgenet.errors import InputError
+from sgenet.errors import InputError, message
 from sgenet.pipeline import steps
 from sgenet.pipeline.doctor import doctor
 from sgenet.runtime import files
@@ -120,6 +120,35 @@ def test_a_classifier_trains_on_a_folder(source, use):
     assert paths.manifest("smoke", "classification").read_bytes() == before
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("task", ["classification", "detection"])
+def test_an_image_that_was_damaged_after_the_check_is_named(source, use, task, workers):
+    if task == "classification":
+        source.folders(train_cat=12, train_dog=12, val_cat=1, val_dog=1)
+        replication = use(task, source="folder", root=str(source.root))
+        damaged, run_id = sorted(source.root.glob("train/*/*.png")), "classification/sge-resnet50"
+    else:
+        replication = use(task, source="coco", root=str(source.coco(size=(64, 64)).root))
+        damaged, run_id = sorted(source.root.glob("train2017/*.png")), "detection/retinanet/sge-resnet50"
+    steps.prepare(replication, task)
+    for path in damaged:
+        path.write_bytes(path.read_bytes()[:-1])
+    run = replication.run(run_id)
+    run = replace(
+        run, settings=run.settings.model_copy(update={"workers": workers, "batch_size": 2, "device_batch_size": 2})
+    )
+    from sgenet.classification.train import train as train_classifier
+    from sgenet.detection.train import train as train_detector
+
+    train = train_classifier if task == "classification" else train_detector
+    data, folder = paths.data_folder("smoke", task), source.root.parent / "run"
+    with pytest.raises(InputError) as refused:
+        train(run, data, manifest_of(replication, task), folder=folder, output=folder, seed=0, device="cpu")
+    told = message(refused.value)
+    assert any(told.startswith(f"{path}: found a damaged or truncated image (image file is trunc") for path in damaged)
+    assert "\n" not in told
+
+
 def test_a_detector_trains_where_val_orders_categories_otherwise(source, use):
     """Detections carry the ids of the training file's categories, whatever the order of the other file."""
     source.coco(size=(64, 64))  # mmdet leaves out images below 32 pixels
@@ -158,13 +187,29 @@ def test_the_command_lists_every_defect(source, use, capsys, policy):
     if policy == "strict":
         assert status == 2
         assert told.startswith("sgenet: data.classification: found 2 defects, expected none")
+        listed = paths.refused_data("smoke", "classification")
+        assert f"list: {listed}\n" in told and len(listed.read_text().splitlines()) == 2
         assert "train/cat/0.png: found an empty file" in told and "train/cat/1.png: found bytes of no" in told
         assert not paths.data_folder("smoke", "classification").exists()
         assert not paths.manifest("smoke", "classification").exists()
     else:
         assert status == 0
+        assert "2 defects, which are left out:\ntrain/cat/0.png: found an empty file" in told
         manifest = read_json(paths.manifest("smoke", "classification"))
         assert manifest["defects"] == {"policy": "skip", "by_kind": {"unreadable image": 2}}
+
+
+def test_what_is_used_otherwise_is_printed_with_its_count(source, use, capsys):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    source.coco(size=(64, 64)).image("train2017/a.png", size=(64, 64), exif=exif)
+    source.edit("train", lambda coco: coco["annotations"].pop())
+    use("detection", source="coco", root=str(source.root))
+    assert main(["prepare", "detection", "--scale", "smoke"]) == 0
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        "detection: 1 train + 0 val images are turned upright by their EXIF orientation",
+        "detection: 1 image will not be used in training: no object",
+    ]
 
 
 def test_a_check_continues_and_sees_changes(source, use, monkeypatch):

@@ -161,7 +161,7 @@ def test_bad_files_and_arguments(small: tuple[Path, Dataset, Detections], tmp_pa
         evaluate(path, detections, area_limits=(96.0, 32.0))
 
 
-@pytest.mark.parametrize("value", [2, 1000, -1, True, "1", 0.0])
+@pytest.mark.parametrize("value", [2, 1000, -1, "1", 0.0, None])
 def test_a_crowd_is_one_or_none(small: tuple[Path, Dataset, Detections], value: Any) -> None:
     path, dataset, _ = small
     dataset["annotations"][1]["iscrowd"] = value

@@ -12,8 +12,8 @@ from sgenet.evaluation.coco_eval import evaluate
 from support.mutations import forms, fuzz, mutated_bytes, mutated_documents, refused
 from support.sources import Source
 
-RUN_LENGTH = {"size": [30, 40], "counts": [100, 5, 25, 5, 1065]}
-PACKED = {"size": [30, 40], "counts": "m3d0:00000000000000000Wh0"}
+RUN_LENGTH = {"size": [32, 40], "counts": [100, 5, 27, 5, 1143]}
+PACKED = {"size": [32, 40], "counts": "U4d0<00000000000000000ki0"}
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +44,13 @@ def prepare(data, tmp_path):
 
     def make(settings):
         folder = tmp_path / "made"
-        manifest = make_data(folder, settings, "place", tmp_path / "known.sqlite")
+        manifest = make_data(folder, settings, "place", tmp_path / "known.sqlite", tmp_path / "defects.txt")
         json.dumps(manifest.plain(), allow_nan=False)
         made = folder / "annotations/train.json"
         with contextlib.redirect_stdout(None):
             coco = COCO(made if made.exists() else path)
         for entry in coco.loadAnns(coco.getAnnIds()):
-            assert not entry.get("segmentation") or coco.annToMask(entry).shape == (30, 40)
+            assert not entry.get("segmentation") or coco.annToMask(entry).shape == (32, 40)
         return manifest
 
     return run

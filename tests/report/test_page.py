@@ -61,12 +61,16 @@ def test_defects_and_turned_images_are_counted(replication: Replication) -> None
     path = Path("data/demo/classification.json")
     classes = [f"n{number:08d}" for number in range(1000)]
     found = {"defects": {"policy": "skip", "by_kind": {"empty box": 2, "unreadable image": 1234}}, "classes": classes}
-    make.write(path, json.loads(path.read_text()) | found | {"rotated": {"train": 5, "val": 0}})
+    make.write(
+        path,
+        json.loads(path.read_text()) | found | {"rotated": {"train": 5, "val": 0}, "remarks": ["3 images of A < B"]},
+    )
     build(replication)
     text = " ".join(PAGE.read_text().split())
     counts = r"Defects: 2 × empty box, 1.?234 × unreadable image"
     assert re.search(counts + r"; policy skip: what cannot be used is left out\.", text)
     assert "Turned by EXIF: 5 train, 0 val images." in text
+    assert "3 images of A &lt; B." in text
     assert re.search(r"1.?000 classes\. ", text) and classes[7] not in text
 
 

@@ -40,7 +40,7 @@ class Source:
                 self.image(f"{split}/{name}/{number}.png")
         return self
 
-    def coco(self, size: tuple[int, int] = (40, 30)) -> Self:
+    def coco(self, size: tuple[int, int] = (40, 32)) -> Self:
         """Two training images and one for validation, an object each; category ids have gaps."""
         for split, names in (("train", ["a.png", "b.png"]), ("val", ["c.png"])):
             images: list[dict[str, Any]] = []
@@ -72,3 +72,20 @@ def encode(image: Image.Image, **save: Any) -> bytes:
     file = io.BytesIO()
     image.save(file, **save)
     return file.getvalue()
+
+
+def mmdet_set(annotations: Path, images: Path, classes: list[str]) -> Any:
+    """mmdet's data set of an annotation file, with the filters of its own configs; no image is read."""
+    from sgenet.detection import ops
+
+    ops.install()
+    from mmdet.datasets import CocoDataset
+
+    filters = {"filter_empty_gt": True, "min_size": 32}
+    return CocoDataset(
+        ann_file=str(annotations),
+        data_prefix={"img": str(images)},
+        metainfo={"classes": tuple(classes)},
+        filter_cfg=filters,
+        pipeline=[],
+    )

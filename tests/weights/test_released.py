@@ -20,7 +20,7 @@ from sgenet.errors import InputError
 from sgenet.models import load_classifier
 from sgenet.models.resnet import create_resnet
 from sgenet.weights.checkpoints import save_weights
-from sgenet.weights.released import read_released
+from sgenet.weights.released import WRAPPERS, read_released
 
 
 def _save(content, path, *, old=False):
@@ -87,6 +87,29 @@ def test_what_a_checkpoint_tells_of_itself(tmp_path):
         assert (found.accuracy, found.epoch) == (12, 3)
 
 
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+@pytest.mark.parametrize("average", ["state_dict_ema", None])
+def test_common_wrappers_are_read_and_averages_are_mentioned(released, tmp_path, capsys, wrapper, average):
+    state = released[0].state_dict()
+    content = {"epoch": 3, wrapper: OrderedDict(state), "args": {"lr": 0.1}}
+    if average:
+        content[average] = {name: torch.zeros_like(value) for name, value in state.items()}
+    source, destination = _save(content, tmp_path / "a.pth"), tmp_path / "w.safetensors"
+    assert main(["import-checkpoint", str(source), str(destination), "--model", "resnet18"]) == 0
+    told = capsys.readouterr().out
+    assert "epoch 3" in told and (average is None) == ("not used: " not in told) and (average or "") in told
+    loaded = load_classifier("resnet18", destination).state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in state.items())
+
+
+def test_an_unknown_wrapper_is_named(tmp_path):
+    text = (
+        "a.pth: found OrderedDict under 'weights', expected tensors by name, in the file itself or under state_dict, "
+    )
+    with pytest.raises(InputError, match=text):
+        read_released(_save({"weights": OrderedDict(a=torch.ones(1))}, tmp_path / "a.pth"))
+
+
 def test_what_does_not_fit_is_named_and_nothing_is_overwritten(released, tmp_path, capsys):
     source, destination = _save(released[1], tmp_path / "a.pth.tar"), tmp_path / "w.safetensors"
     destination.write_text("as it was")
@@ -150,7 +173,10 @@ def test_a_whole_pickled_model_is_refused(tmp_path):
         (lambda path: _cut(path, old=True), "damaged, truncated or of another kind"),
         (lambda path: _save([torch.ones(1)], path), "found list, expected a checkpoint"),
         (lambda path: _save({}, path), "found {}, expected tensors by name"),
-        (lambda path: _save({"model": {"a": torch.ones(1)}}, path), "found dict under 'model', expected a dense"),
+        (
+            lambda path: _save({"weights": {"a": torch.ones(1)}}, path),
+            "found dict under 'weights', expected tensors by",
+        ),
         (
             lambda path: _save({"a": torch.zeros(1).expand(10**12)}, path),
             "Tensor under 'a' that is larger than the file",

@@ -73,7 +73,12 @@ def _predict(classifier: Classifier, loader: Loader, weights: Path, device: str)
         for images, label in tqdm(loader, desc=weights.stem, disable=None, leave=False):
             top5.append(classifier(images.to(device, non_blocking=True), label).cpu())
             labels.append(label.cpu())
-    return torch.cat(top5).short().numpy(), torch.cat(labels).short().numpy()
+    return to_smallest(torch.cat(top5).numpy()), to_smallest(torch.cat(labels).numpy())
+
+
+def to_smallest(indices: np.ndarray) -> np.ndarray:
+    """Return class indices in the smallest type of signed integers that contains all of them."""
+    return indices.astype(np.min_scalar_type(-1 - int(indices.max(initial=0))))
 
 
 def _accuracy(top5: np.ndarray, labels: np.ndarray) -> tuple[float, float]:

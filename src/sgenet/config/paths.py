@@ -34,6 +34,11 @@ def checked_images(scale: str, task: str) -> Path:
     return RESUME / scale / f"prepare-{task}.sqlite"
 
 
+def refused_data(scale: str, task: str) -> Path:
+    """List of all defects of a task's data, if `prepare` refused them; not a declared output."""
+    return Path("logs", scale, f"prepare-{task}-defects.txt")
+
+
 def resume_folder(scale: str, run_id: str, seed: int, identity: str, device: str, start: str | None) -> Path:
     """Folder of a run's checkpoints; its name depends on everything that determines the run's numbers.
 

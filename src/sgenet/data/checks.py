@@ -13,12 +13,12 @@ import xxhash
 
 from sgenet import errors
 from sgenet.data.cores import map_on_cores
-from sgenet.data.images import read_bytes, read_upright
+from sgenet.data.images import decode, read_bytes
 from sgenet.data.progress import progress
 from sgenet.errors import InputError, writing
 from sgenet.runtime.locks import lock
 
-VERSION = 1  # of the check; results of other versions are recomputed
+VERSION = 2  # of the check; results of other versions are recomputed
 _COLUMNS = "path TEXT PRIMARY KEY, size INTEGER, modified INTEGER, length INTEGER, xxhash BLOB, width INTEGER,"
 _COLUMNS += " height INTEGER, rotated INTEGER, problem TEXT"
 _COMMIT_SECONDS = 2.0
@@ -93,10 +93,11 @@ def inspect(source: Source) -> Found:
         return Found(0, b"", problem=_without(source.name, error), lasting=False)
     digest = xxhash.xxh3_128_digest(content)
     try:
-        image, rotated = read_upright(content, source.name)
+        pixels, rotated = decode(content, source.name)
     except InputError as error:
         return Found(len(content), digest, problem=_without(source.name, error))
-    return Found(len(content), digest, image.width, image.height, rotated)
+    height, width = pixels.shape[:2]
+    return Found(len(content), digest, width, height, rotated)
 
 
 def read_source(source: Source) -> bytes:

@@ -9,10 +9,11 @@ from sgenet.config.tasks import Task
 from sgenet.data import imagenet
 from sgenet.data.checks import Found, Source
 from sgenet.data.class_folders import Listing, list_folders
-from sgenet.data.defects import Defect, check_splits, listing, refuse, summary
+from sgenet.data.defects import Defect, check_splits, listing, settle, summary
 from sgenet.data.folders import SPLITS, describe_files, fresh_folder
 from sgenet.data.limits import pick, spread
 from sgenet.data.manifest import Manifest, SplitCounts
+from sgenet.data.names import canonical, explain_forms
 from sgenet.data.packed import PackedImages
 from sgenet.errors import InputError
 from sgenet.runtime.files import write_text
@@ -20,7 +21,7 @@ from sgenet.runtime.files import write_text
 Row = tuple[str, int, Source]  # name in the list, label, source
 
 
-def make_classification(folder: Path, settings: ImageData, root: Path, cache: Path) -> Manifest:
+def make_classification(folder: Path, settings: ImageData, root: Path, cache: Path, refused: Path) -> Manifest:
     """Check the images below `root` and write `folder` (replaced as a whole) for training; return the manifest.
 
     Args:
@@ -28,6 +29,7 @@ def make_classification(folder: Path, settings: ImageData, root: Path, cache: Pa
         settings: of the scale's `data.classification`.
         root: of the data.
         cache: file that caches the checks of the images.
+        refused: file for the list of all defects, if the data are refused.
 
     Raises:
         InputError: data are missing or too few, or have defects that must not be skipped.
@@ -38,7 +40,7 @@ def make_classification(folder: Path, settings: ImageData, root: Path, cache: Pa
     rows = {split: _choose(found.splits[split], classes, settings, split) for split in SPLITS}
     defects = found.defects
     kept = _check(rows, cache, defects)
-    refuse(defects, "classification", settings.defects)
+    settle(defects, "classification", settings.defects, refused)
     splits = {split: _count(kept[split], classes, split) for split in SPLITS}
     with fresh_folder(folder) as target:
         for split in SPLITS:
@@ -54,6 +56,7 @@ def make_classification(folder: Path, settings: ImageData, root: Path, cache: Pa
         splits=splits,
         defects=summary(defects, settings.defects),
         rotated={split: sum(result.rotated for _, result in kept[split]) for split in SPLITS},
+        remarks=found.remarks or None,
         files=files,
     )
 
@@ -128,11 +131,16 @@ def choose_classes(found: Listing, settings: ImageData) -> list[str]:
             if not images:
                 complain("empty class", split, name, "found no image, expected at least one")
     classes = [name for name, images in found.splits["train"].items() if images]
+    known, alike = set(classes), {canonical(name): name for name in classes}
     text = f"found a class that has no images in {settings.train}, expected a class that has some"
+    explained = set()
     for name, images in found.splits["val"].items():
-        if images and name not in classes:
-            complain("class without training images", "val", name, text)
-    for name in sorted(set(classes) - found.splits["val"].keys()):
+        if images and name not in known:
+            other = alike.get(canonical(name))
+            explained.add(other)
+            why = f", and {other} in {settings.train}: {explain_forms(name, other)}" if other else ""
+            complain("class without training images", "val", name, text + why)
+    for name in sorted(known - explained - found.splits["val"].keys()):
         complain("class without validation images", "val", name, "not found, expected every training class")
     return classes
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from sgenet.config.scales import CocoData, Split
 from sgenet.config.tasks import Task
 from sgenet.data.checks import Found, Source
-from sgenet.data.coco_fields import Annotation, ImageEntry
+from sgenet.data.coco_fields import Annotation, ImageEntry, is_crowd
 from sgenet.data.coco_format import (
     TRAINING,
     AnnotationFile,
@@ -21,18 +21,22 @@ from sgenet.data.coco_format import (
     image_of,
     read_annotations,
 )
-from sgenet.data.defects import Defect, check_splits, first_of, listing, refuse, summary
+from sgenet.data.coco_objects import refuse_normalised
+from sgenet.data.coco_use import check_use, remarks
+from sgenet.data.defects import Defect, check_splits, listing, settle, summary
 from sgenet.data.folders import SPLITS, describe_file, describe_files, fresh_folder
 from sgenet.data.limits import pick
 from sgenet.data.manifest import Manifest, SplitCounts
+from sgenet.data.names import canonical, explain_forms
 from sgenet.data.sizes import SIZES, size_of
 from sgenet.errors import InputError
 from sgenet.runtime.files import write_text
 
+_LARGEST_CATEGORY = 2**53  # the manifest contains no larger number
 Checked = list[tuple[ImageEntry, Found]]
 
 
-def make_detection(folder: Path, settings: CocoData, root: Path, cache: Path) -> Manifest:
+def make_detection(folder: Path, settings: CocoData, root: Path, cache: Path, refused: Path) -> Manifest:
     """Check annotations and images below `root` and write `folder` (replaced as a whole) for training.
 
     Args:
@@ -41,6 +45,7 @@ def make_detection(folder: Path, settings: CocoData, root: Path, cache: Path) ->
         settings: of the scale's `data.detection`.
         root: of the data.
         cache: file that caches the checks of the images.
+        refused: file for the list of all defects, if the data are refused.
 
     Returns:
         the manifest.
@@ -56,35 +61,32 @@ def make_detection(folder: Path, settings: CocoData, root: Path, cache: Path) ->
     objects: dict[str, list[Annotation]] = {}
     for split, content in contents.items():
         chosen, of_chosen = _limit(content, getattr(settings, f"{split}_images"))
+        refuse_normalised(content.name, content.annotations)
         if split == "val":
             check_counts(content.name, len(content.categories), len(chosen))
         valid, shown = content.check_images(chosen, defects.append), splits[split].images
         images[split] = list(existing_images(valid, root / shown, shown, defects.append))
         objects[split] = list(content.check_annotations(of_chosen, defects.append))
+    if not defects:  # otherwise they are the reason, and are listed below
+        check_use(images, objects, defects)
     kept = _check_files(images, root, splits, cache, defects)
-    refuse(defects, "detection", settings.defects)
+    settle(defects, "detection", settings.defects, refused)
     for split in SPLITS:
-        known = {entry["id"] for entry, _ in kept[split]}
+        images[split] = [entry for entry, _ in kept[split]]
+        known = {entry["id"] for entry in images[split]}
         objects[split] = [entry for entry in objects[split] if entry["image_id"] in known]
-        if not kept[split]:
-            found = f"found no usable image in {split}, expected at least one"
-            raise InputError(f"data.detection: {found}{first_of(defects)}")
-    if all(entry.get("iscrowd") for entry in objects["train"]):
-        raise InputError(
-            "data.detection: found no usable object in train, expected at least one besides crowds" + first_of(defects)
-        )
+    check_use(images, objects, defects)
     names = contents["train"].categories
     with fresh_folder(folder) as target:
         used = []
         for split in SPLITS:
             write_text(target / f"{split}.csv", _table(kept[split]))
             whole, name = contents[split], splits[split].annotations
-            complete = (len(kept[split]), len(objects[split])) == (len(whole.images), len(whole.annotations))
+            complete = images[split] == whole.images and objects[split] == whole.annotations
             if complete and not _has_mark(root / name):
                 used.append(describe_file(root / name, name))
             else:
-                part = {"images": [entry for entry, _ in kept[split]], "annotations": objects[split]}
-                part = {**whole.content, **part}
+                part = {**whole.content, "images": images[split], "annotations": objects[split]}
                 write_text(target / "annotations" / f"{split}.json", json.dumps(part) + "\n")
         write_text(target / "defects.txt", listing(defects))
         files, fingerprint = describe_files(target, *used)
@@ -100,6 +102,7 @@ def make_detection(folder: Path, settings: CocoData, root: Path, cache: Path) ->
         splits={split: _count(kept[split], objects[split], names, settings.area_limits) for split in SPLITS},
         defects=summary(defects, settings.defects),
         rotated={split: sum(found.rotated for _, found in kept[split]) for split in SPLITS},
+        remarks=remarks(images, objects, {split: contents[split].annotations for split in SPLITS}) or None,
         files=files,
     )
 
@@ -123,9 +126,11 @@ def _check_categories(train: AnnotationFile, val: AnnotationFile) -> None:
     for number in sorted(train.categories.keys() | val.categories.keys()):
         expected, found = (repr(of[number]) if number in of else "none" for of in (train.categories, val.categories))
         if found != expected:
-            raise InputError(
-                f"{val.name}: categories: id {number}: found {found}, expected {expected} as in {train.name}"
-            )
+            text = f"{val.name}: categories: id {number}: found {found}, expected {expected} as in {train.name}"
+            both = [of.get(number, "") for of in (val.categories, train.categories)]
+            raise InputError(text + (f" ({explain_forms(*both)})" if len(set(map(canonical, both))) == 1 else ""))
+        if number > _LARGEST_CATEGORY:
+            raise InputError(f"{train.name}: categories: found the id {number}, expected at most {_LARGEST_CATEGORY}")
 
 
 def _limit(content: AnnotationFile, limit: int | None) -> tuple[list[Indexed], list[Indexed]]:
@@ -177,7 +182,7 @@ def _count(kept: Checked, objects: list[Annotation], names: dict[int, str], limi
     return SplitCounts(
         images=len(kept),
         objects=len(objects),
-        crowds=sum(bool(entry.get("iscrowd")) for entry in objects),
+        crowds=sum(map(is_crowd, objects)),
         per_class={name: classes[number] for number, name in names.items()},
         per_size={size: sizes[size] for size in SIZES},
     )

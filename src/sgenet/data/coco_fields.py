@@ -7,8 +7,10 @@ from typing import Any, NotRequired, TypedDict, TypeGuard
 
 from sgenet.data.coco_masks import Polygons, RunLength
 from sgenet.data.defects import Defect
+from sgenet.data.names import ALLOWED, is_name
 
 _LARGEST = 2**53  # every integer up to here is an exact floating-point number
+_LARGEST_ID = 2**63  # ids are stored as 64-bit integers
 _LARGEST_SIDE = 2**20  # pixels
 
 
@@ -22,14 +24,15 @@ class ImageEntry(TypedDict):
 
 
 class Annotation(TypedDict):
-    """An object or a crowd; `bbox` is [x, y, width, height] in pixels."""
+    """An object or a crowd; `bbox` is [x, y, width, height] in pixels. See `is_crowd`."""
 
     id: int
     image_id: int
     category_id: int
     bbox: list[float]
     area: float
-    iscrowd: NotRequired[int]
+    iscrowd: NotRequired[int | bool]
+    ignore: NotRequired[int | bool | None]
     segmentation: NotRequired[Polygons | RunLength]
 
 
@@ -56,10 +59,23 @@ def check_fields(entry: object, fields: Sequence[str], place: str) -> Defect | N
     return None
 
 
+def is_crowd(entry: Annotation) -> bool:
+    """Return whether an annotation is neither trained on nor required of a detector, nor counted against one.
+
+    These are crowds, and objects with `ignore: 1`: mmdet leaves both out, while pycocotools ignores only crowds.
+    """
+    return bool(entry.get("iscrowd") or entry.get("ignore"))
+
+
+def is_flag(value: Any) -> bool:
+    """Return whether a value is 0 or 1; some tools write false and true."""
+    return (type(value) in (int, bool) or isinstance(value, Integral)) and value in (0, 1)
+
+
 def is_whole(value: Any) -> TypeGuard[int]:
     """Return whether a value is an id: a whole number from 0, also one of numpy's."""
     whole = type(value) is int or isinstance(value, Integral) and not isinstance(value, bool)
-    return whole and 0 <= value < _LARGEST
+    return whole and 0 <= value < _LARGEST_ID
 
 
 def _is_number(value: Any) -> bool:
@@ -76,17 +92,14 @@ def is_side(value: Any) -> TypeGuard[float]:
     return _is_number(value) and 1 <= value <= _LARGEST_SIDE and value == int(value)  # some tools write 64.0
 
 
-def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and bool(value) and value.isprintable()
-
-
-def _is_box(value: Any) -> bool:
+def is_box(value: Any) -> bool:
+    """Return whether a value is [x, y, width, height]."""
     return isinstance(value, list | tuple) and len(value) == 4 and all(map(_is_number, value)) and min(value[2:]) >= 0
 
 
-_WHOLE = (is_whole, "a whole number, not negative")
+_WHOLE = (is_whole, "a whole number from 0 to 2^63 - 1")
 _SIDE = (is_side, f"a whole number from 1 to {_LARGEST_SIDE:,}")
-_NAME = (_is_name, "a printable name")
+_NAME = (is_name, f"a name: {ALLOWED}")
 _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "id": _WHOLE,
     "image_id": _WHOLE,
@@ -95,8 +108,8 @@ _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "file_name": _NAME,
     "width": _SIDE,
     "height": _SIDE,
-    "bbox": (_is_box, "[x, y, width, height]"),
-    "area": (_is_positive_or_0, "a finite number, not negative"),
-    "score": (_is_number, "a finite number"),
+    "bbox": (is_box, "[x, y, width, height], numbers below 2^53"),
+    "area": (_is_positive_or_0, "a finite number from 0 to 2^53"),
+    "score": (_is_number, "a finite number below 2^53"),
     "segmentation": (bool, "polygons, or a run-length mask"),
 }

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn, cast
 
-from sgenet.data.coco_fields import Annotation, Detection, ImageEntry, check_fields, is_side, is_whole
-from sgenet.data.coco_masks import is_polygons, is_run_length
+from sgenet.data.coco_fields import Annotation, Detection, ImageEntry, check_fields, is_flag, is_side, is_whole
+from sgenet.data.coco_masks import is_polygons, is_run_length, without_degenerate
+from sgenet.data.coco_objects import check_box, check_polygons
 from sgenet.data.defects import Defect
+from sgenet.data.names import explain_forms, other_forms
 from sgenet.data.roots import stays_below
 from sgenet.errors import InputError
 from sgenet.runtime.files import read_json
 
-_SLACK = 1.0  # pixels by which a box may exceed its image
 _MOST_CATEGORIES = 5000  # pycocotools takes 200 kB of memory for each
 _MOST_PAIRS = 10**8  # of a category and an image; pycocotools processes each pair four times
 
@@ -79,13 +80,15 @@ class AnnotationFile:
                 yield place, cast(ImageEntry, entry)
 
     def check_annotations(self, entries: Iterable[Indexed], report: Report) -> Iterator[Annotation]:
-        """Yield the valid annotations; other entries are reported."""
+        """Yield the valid annotations, without degenerate polygons; other entries are reported."""
         for index, entry in entries:
             place, valid = f"{self.name}: annotations.{index}", cast(Annotation, entry)
             if defect := check_fields(entry, self.use.annotation, place) or self._check_annotation(valid, place):
                 report(defect)
             else:
-                yield valid
+                shape = valid.get("segmentation")
+                sound = without_degenerate(shape) if isinstance(shape, list) and self.use is not BOXES else shape
+                yield valid if sound == shape else {**valid, "segmentation": sound}  # type: ignore[typeddict-item]
 
     def check_detections(self, name: str, entries: Iterable[Indexed], report: Report) -> Iterator[Detection]:
         """Yield the valid detections of the file `name`; other entries are reported."""
@@ -100,15 +103,18 @@ class AnnotationFile:
         """Return the first defect of an annotation whose fields are valid one by one."""
         if defect := self._check_owner(entry, place):
             return defect
-        crowd, size = entry.get("iscrowd", 0), self.sizes[entry["image_id"]]
-        if not is_whole(crowd) or crowd > 1:
-            return Defect("bad entry", f"{place}.iscrowd: found {reprlib.repr(crowd)}, expected 0 or 1")
-        if self.use is TRAINING and (defect := _check_usable(entry, size, place)):
+        size = self.sizes[entry["image_id"]]
+        for flag, value in (("iscrowd", entry.get("iscrowd", 0)), ("ignore", entry.get("ignore") or 0)):
+            if not is_flag(value):
+                return Defect("bad entry", f"{place}.{flag}: found {reprlib.repr(value)}, expected 0 or 1")
+        if self.use is TRAINING and (defect := check_box(entry, size, place)):
             return defect
         shape = entry.get("segmentation") if self.use is not BOXES else None
         if shape and size and not (is_run_length(shape, size) if isinstance(shape, dict) else is_polygons(shape)):
             expected = f"polygons, or a run-length mask of height and width {size}"
             return Defect("bad entry", f"{place}.segmentation: found {reprlib.repr(shape)}, expected {expected}")
+        if self.use is TRAINING and size and shape and isinstance(shape, list):
+            return check_polygons(entry, without_degenerate(shape), size, place)
         return None
 
     def _check_detection(self, entry: Detection, place: str) -> Defect | None:
@@ -116,9 +122,8 @@ class AnnotationFile:
         if defect := self._check_owner(entry, place):
             return defect
         size, shape = self.sizes[entry["image_id"]], entry.get("segmentation")
-        packed = isinstance(shape, dict) and isinstance(shape.get("counts"), str | bytes)
-        if self.use is MASKS and size and not (packed and is_run_length(shape, size)):
-            expected = f"a packed run-length mask of height and width {size}"
+        if self.use is MASKS and size and not is_run_length(shape, size):
+            expected = f"a run-length mask of height and width {size}"
             return Defect("bad entry", f"{place}.segmentation: found {reprlib.repr(shape)}, expected {expected}")
         return None
 
@@ -158,7 +163,8 @@ def read_annotations(path: Path, name: str, use: Use) -> AnnotationFile:
         if defect := check_fields(entry, ("id", "name"), place):
             refuse_first(defect)
         if entry["name"] in known:
-            raise InputError(f"{place}.name: found {entry['name']!r} again, expected a unique name")
+            expected = "expected a unique name, by which results are reported: rename one category, or merge both"
+            raise InputError(f"{place}.name: found {entry['name']!r} again, {expected}")
         known.add(entry["name"])
         categories[entry["id"]] = entry["name"]
     if use is TRAINING:
@@ -179,7 +185,8 @@ def existing_images(
             yield image
         else:
             text = f"{place}.file_name: found {image['file_name']!r}, expected a file in {shown}"
-            report(Defect("missing image", text))
+            other = next((name for name in other_forms(image["file_name"]) if os.path.isfile(folder / name)), None)
+            report(Defect("missing image", text + (f" ({explain_forms(image['file_name'], other)})" if other else "")))
 
 
 def read_detection_list(path: Path) -> list[object]:
@@ -206,19 +213,6 @@ def image_of(entry: object) -> int | None:
     """Return the image to which an annotation or a detection that is not checked belongs; None if it names none."""
     number = entry.get("image_id") if isinstance(entry, dict) else None
     return number if isinstance(number, int) else None
-
-
-def _check_usable(entry: Annotation, size: Sequence[int] | None, place: str) -> Defect | None:
-    """Return why an object cannot be trained on; None if it can."""
-    x, y, width, height = entry["bbox"]
-    found = f"{place}.bbox: found {entry['bbox']}"
-    if width <= 0 or height <= 0:
-        return Defect("empty box", f"{found}, expected a width and a height above 0")
-    if entry["area"] <= 0:
-        return Defect("empty box", f"{place}.area: found {entry['area']}, expected a number above 0")
-    if size and (min(x, y) < -_SLACK or x + width > size[1] + _SLACK or y + height > size[0] + _SLACK):
-        return Defect("box outside its image", f"{found}, expected a box within {size[1]} x {size[0]} pixels")
-    return None
 
 
 def _refuse_repeated_ids(entries: Sequence[Any], place: str) -> None:

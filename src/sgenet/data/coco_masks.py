@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TypedDict
 
 _LARGEST = 2**32  # COCO's library stores a count as an unsigned 32-bit integer
+_SHORTEST = 6  # numbers of a polygon: three points
 _FARTHEST = 2**20  # largest absolute coordinate of a polygon, in pixels
 _LONGEST = 2**20  # length of a polygon's outline, in pixels
 
@@ -41,13 +42,34 @@ def is_run_length(shape: object, size: Sequence[int]) -> bool:
 
 
 def is_polygons(shape: object) -> bool:
-    """Return whether `shape` is a list of polygons [x, y, x, y, ...], in pixels, that can be drawn as masks."""
-    return isinstance(shape, list) and all(map(_is_polygon, shape))
+    """Return whether `shape` is a list of polygons [x, y, x, y, ...], in pixels, that can be drawn as a mask.
+
+    Polygons of one or two points are allowed next to others; `without_degenerate` leaves them out.
+    """
+    return isinstance(shape, list) and all(map(_is_polygon, shape)) and (not shape or any(map(_has_area, shape)))
+
+
+def without_degenerate(shape: Polygons) -> Polygons:
+    """Return the polygons of at least three points; mmdet leaves out the others too, pycocotools misreads them."""
+    return list(filter(_has_area, shape))
+
+
+def bounds(shape: Polygons) -> tuple[float, float, float, float]:
+    """Return the smallest and largest x and y of polygons: left, top, right, bottom."""
+    across = [min(polygon[::2]) for polygon in shape], [max(polygon[::2]) for polygon in shape]
+    down = [min(polygon[1::2]) for polygon in shape], [max(polygon[1::2]) for polygon in shape]
+    return min(across[0]), min(down[0]), max(across[1]), max(down[1])
+
+
+def _has_area(polygon: Sequence[float]) -> bool:
+    return len(polygon) >= _SHORTEST
 
 
 def _is_polygon(polygon: object) -> bool:
-    if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+    if not isinstance(polygon, list) or len(polygon) % 2:
         return False
+    if not polygon:
+        return True
     if not all(isinstance(place, int | float) and abs(place) <= _FARTHEST for place in polygon):  # false for NaN
         return False
     corners = list(zip(polygon[::2], polygon[1::2], strict=True))

@@ -1,5 +1,6 @@
 """Defects of a data set, and the policies for them: `strict` refuses the data, `skip` leaves the entries out."""
 
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ from typing import Literal
 from sgenet.data.checks import Found, Source, check_images
 from sgenet.data.manifest import DefectCounts
 from sgenet.errors import InputError
+from sgenet.runtime.files import write_text
+
+_MOST_SHOWN, _FEW = 10, 5  # defects of a kind in a message; of more than the former, only the latter
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,17 +23,43 @@ class Defect:
     text: str
 
 
-def refuse(defects: Sequence[Defect], task: str, policy: str) -> None:
-    """Raise an InputError that lists all defects, if there are any and the policy is `strict`."""
+def settle(defects: Sequence[Defect], task: str, policy: str, file: Path) -> None:
+    """Apply the policy: raise an InputError about the defects if it is `strict`, otherwise print what is left out.
+
+    Args:
+        defects: of the data.
+        task: of the data.
+        policy: `strict` or `skip`.
+        file: for the list of all defects, if the data are refused.
+    """
     if policy == "strict":
-        refuse_all(defects, f"data.{task}", " (`defects: skip` leaves these entries out)")
+        refuse_all(defects, f"data.{task}", file, " (`defects: skip` leaves these entries out)")
+    elif defects:
+        print(f"data.{task}: {len(defects):,} defects, which are left out:", file=sys.stderr)
+        print(InputError(*overview(defects)), file=sys.stderr, flush=True)  # escapes control characters
+    file.unlink(missing_ok=True)
 
 
-def refuse_all(defects: Sequence[Defect], place: str | Path, advice: str = "") -> None:
-    """Raise an InputError that lists all defects of the data at `place`, if there are any."""
+def refuse_all(defects: Sequence[Defect], place: str | Path, file: Path, advice: str = "") -> None:
+    """Raise an InputError that shows the first defects of each kind, and write all of them to `file`, if any."""
     if defects:
-        head = f"{place}: found {len(defects):,} defect{'s' * (len(defects) > 1)}, expected none{advice}:"
-        raise InputError(head, *(defect.text for defect in defects))
+        write_text(file, listing(defects))
+        found = f"found {len(defects):,} defect{'s' * (len(defects) > 1)}, expected none{advice}"
+        raise InputError(f"{place}: {found}; list: {file}", *overview(defects))
+
+
+def overview(defects: Sequence[Defect]) -> list[str]:
+    """Return the first few defects of each kind, and how many more there are."""
+    kinds: dict[str, list[str]] = {}
+    for defect in defects:
+        kinds.setdefault(defect.kind, []).append(defect.text)
+    lines = []
+    for kind, texts in kinds.items():
+        shown = texts if len(texts) <= _MOST_SHOWN else texts[:_FEW]
+        lines += shown
+        if more := len(texts) - len(shown):
+            lines.append(f"… and {more:,} more of the kind: {kind}")
+    return lines
 
 
 def first_of(defects: Sequence[Defect]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sgenet.data.checks import Source
-from sgenet.data.class_folders import Listing, list_classes, list_files
+from sgenet.data.class_folders import NO_CLASSES, Listing, list_classes, list_files
 from sgenet.data.defects import Defect
 from sgenet.errors import InputError
 
@@ -28,15 +28,15 @@ def list_imagenet(root: Path, folders: dict[str, str]) -> Listing:
         folders: split -> its folder, relative to `root`.
     """
     listing = Listing({})
-    listing.splits["train"] = _synsets(root, folders["train"], listing.defects)
+    listing.splits["train"] = _synsets(root, folders["train"], listing)
     val = root / folders["val"]
     if not val.is_dir():
         raise InputError(f"{val}: not found, expected ILSVRC's validation images")
-    if any(path.is_dir() and not path.name.startswith(".") for path in val.iterdir()):
-        listing.splits["val"] = _synsets(root, folders["val"], listing.defects)
+    if any(path.is_dir() and not path.name.startswith(".") and path.name not in NO_CLASSES for path in val.iterdir()):
+        listing.splits["val"] = _synsets(root, folders["val"], listing)
     else:
         listing.flat.add("val")
-        images = list_files(root, folders["val"], listing.defects)
+        images = list_files(root, folders["val"], listing)
         listing.splits["val"] = _by_truth(images, folders["val"], read_devkit(root), listing.defects)
     return listing
 
@@ -65,8 +65,8 @@ def read_devkit(root: Path) -> list[str]:
     return labels
 
 
-def _synsets(root: Path, folder: str, defects: list[Defect]) -> dict[str, list[tuple[str, Source]]]:
-    classes = list_classes(root, folder, defects)
+def _synsets(root: Path, folder: str, listing: Listing) -> dict[str, list[tuple[str, Source]]]:
+    classes = list_classes(root, folder, listing)
     for name in classes:
         if not _SYNSET.fullmatch(name):
             raise InputError(f"{root / folder}: found the folder {name!r}, expected synsets such as n01440764")

@@ -59,6 +59,9 @@ class Manifest(Model):
     splits: dict[str, SplitCounts] = Field(description="counts of train and val")
     defects: DefectCounts | None = Field(None, description="of real data: defects that were found")
     rotated: dict[str, Count] | None = Field(None, description="of real data: images that EXIF rotates")
+    remarks: list[str] | None = Field(
+        None, description="of real data: what training or evaluation does not use, though it is valid, with its count"
+    )
     files: list[DataFile] = Field(description="every file that the fingerprint covers")
     identity: Identity | None = Field(None, description="what decided the data; see sgenet.provenance.identity")
     root: SkipJsonSchema[Path | None] = Field(None, exclude=True, description="folder of real data; not in the file")

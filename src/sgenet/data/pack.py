@@ -38,16 +38,17 @@ def pack(source: Path, destination: Path, size: int | None = None) -> str:
         raise InputError(f"{destination}: found a file or a folder with files, expected a new or empty folder")
     if destination.resolve().is_relative_to(source.resolve()):
         raise InputError(f"{destination}: is inside {source}, expected a folder outside it: the source must not change")
+    listed = destination.with_name(f"{destination.name}-defects.txt")
     listing, defects = list_folders(source, {split: split for split in SPLITS}), list[Defect]()
     classes = choose_classes(listing, ImageData(source="folder", root=str(source), train="train", val="val"))
-    refuse_all(listing.defects, source)
+    refuse_all(listing.defects, source, listed)
     with fresh_folder(destination) as folder:
         write_classes(folder, classes)
         images = {split: _flatten(listing.splits[split], classes) for split in SPLITS}
         digests: dict[str, list[str]] = {split: [] for split in SPLITS}
         for split, (sources, labels) in images.items():
             write_packed(folder, split, _encoded(sources, size, split, digests[split], defects), labels)
-        refuse_all(defects, source)
+        refuse_all(defects, source, listed)
         for split, (_, labels) in images.items():
             _compare(folder, split, digests[split], labels, decoded=size is not None)
     counts = " and ".join(f"{len(labels):,} {split}" for split, (_, labels) in images.items())

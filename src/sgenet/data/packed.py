@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from sgenet.data.images import read_image
+from sgenet.data.names import is_name
 from sgenet.errors import InputError
 from sgenet.runtime.files import atomic_path, check_file, read_text, write_text
 
@@ -113,7 +114,7 @@ def _read_classes(path: Path) -> list[str]:
     for number, line in enumerate(lines, 1):
         label, _, rest = line.partition("\t")
         name = rest.split("\t")[0]
-        if label != str(number - 1) or not name or not name.isprintable():
+        if label != str(number - 1) or not is_name(name):
             raise InputError(f"{path}: line {number} is {line!r}, expected the label {number - 1}, a tab and a name")
         names.append(name)
     return names

@@ -8,7 +8,11 @@ from sgenet.data.roots import resolve_root
 
 
 def make_data(
-    folder: Path, settings: EmbeddedImages | ImageData | EmbeddedScenes | CocoData, place: str, cache: Path
+    folder: Path,
+    settings: EmbeddedImages | ImageData | EmbeddedScenes | CocoData,
+    place: str,
+    cache: Path,
+    refused: Path,
 ) -> Manifest:
     """Write `folder` (replaced as a whole) for training; return its manifest.
 
@@ -17,6 +21,7 @@ def make_data(
         settings: the scale's `data` of the task.
         place: file and field of `root` in the parameters, for messages.
         cache: file that caches the checks of real images.
+        refused: file for the list of all defects of real data, if they are refused.
     """
     match settings:
         case EmbeddedImages():
@@ -30,8 +35,8 @@ def make_data(
         case ImageData():
             from sgenet.data import classified
 
-            return classified.make_classification(folder, settings, resolve_root(settings.root, place), cache)
+            return classified.make_classification(folder, settings, resolve_root(settings.root, place), cache, refused)
         case CocoData():
             from sgenet.data import coco
 
-            return coco.make_detection(folder, settings, resolve_root(settings.root, place), cache)
+            return coco.make_detection(folder, settings, resolve_root(settings.root, place), cache, refused)

@@ -11,6 +11,7 @@ from sgenet.config.recipes import MaskRCNN, RetinaNet, RoI, TestSettings, TwoSta
 from sgenet.config.runs import Run
 from sgenet.data.manifest import Manifest
 from sgenet.data.splits import annotation_file, image_folder
+from sgenet.detection import loading  # noqa: F401  (registers the step that reads images)
 from sgenet.errors import InputError
 
 # Read directly: mmengine's get_config("mmdet::...") gives the same, but reads the metadata of all configs first.
@@ -170,9 +171,11 @@ def _set_data(dataset: ConfigDict, split: str, run: Run, data: Path, manifest: M
         metainfo={"classes": tuple(manifest.classes)},
         serialize_data=run.settings.workers > 0,  # slower, but saves memory where worker processes share the list
     )
-    if split == "val":  # the evaluation reads the annotations itself
-        dataset.pipeline = [step for step in dataset.pipeline if step.type != "LoadAnnotations"]
-    for step in dataset.pipeline:
+    # The evaluation reads the annotations itself.
+    replaced = {"LoadImageFromFile"} if split == "train" else {"LoadImageFromFile", "LoadAnnotations"}
+    steps = [step for step in dataset.pipeline if step.type not in replaced]
+    dataset.pipeline = [ConfigDict(type="LoadUprightImage"), *steps]
+    for step in steps:
         if step.type == "Resize":
             step.scale = tuple(run.detection.image_scale)
         elif step.type == "RandomFlip":

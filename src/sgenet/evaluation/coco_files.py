@@ -1,10 +1,11 @@
 """Ground truth and detections as pycocotools' data sets; invalid content raises an InputError of one sentence."""
 
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
-from sgenet.data.coco_fields import Annotation, Detection
+from sgenet.data.coco_fields import Annotation, Detection, is_crowd
 from sgenet.data.coco_format import (
     BOXES,
     MASKS,
@@ -14,6 +15,8 @@ from sgenet.data.coco_format import (
     read_detection_list,
     refuse_first,
 )
+
+_SLACK = 1.0  # pixels by which a box may leave its image
 
 
 class Dataset(TypedDict):
@@ -33,7 +36,10 @@ def read(annotations: Path, detections: Path | Sequence[Detection], iou_type: st
     truth = truth_of(file.check_annotations(enumerate(file.annotations), refuse_first), iou_type)
     entries: Sequence[object] = read_detection_list(detections) if isinstance(detections, str | Path) else detections
     name = str(detections) if isinstance(detections, str | Path) else "detections"
-    found = found_of(file.check_detections(name, enumerate(entries), refuse_first), iou_type)
+    valid = list(file.check_detections(name, enumerate(entries), refuse_first))
+    if iou_type == "bbox":
+        _warn_of_corners(valid, file, name)
+    found = found_of(valid, iou_type)
     return _dataset(file, truth), _dataset(file, found)
 
 
@@ -41,7 +47,7 @@ def truth_of(objects: Iterable[Annotation], iou_type: str) -> list[dict[str, Any
     """Return valid objects as pycocotools needs them, with ids from 1."""
     # pycocotools treats a match to the id 0 as no match.
     return [
-        {**_shared(number, entry, iou_type), "area": entry["area"], "iscrowd": entry.get("iscrowd", 0)}
+        {**_shared(number, entry, iou_type), "area": entry["area"], "iscrowd": int(is_crowd(entry))}
         for number, entry in enumerate(objects, 1)
     ]
 
@@ -62,7 +68,27 @@ def _shared(number: int, entry: Annotation | Detection, iou_type: str) -> dict[s
     new: dict[str, Any] = {"id": number, "image_id": int(entry["image_id"]), "category_id": int(entry["category_id"])}
     if iou_type == "bbox":
         return {**new, "bbox": [float(side) for side in entry["bbox"]]}
-    return {**new, "segmentation": entry["segmentation"]}
+    return {**new, "segmentation": _packed(entry["segmentation"])}
+
+
+def _packed(shape: Any) -> Any:
+    """Return a mask whose counts are packed if they are a list; polygons are returned unchanged."""
+    from pycocotools import mask
+
+    uncompressed = isinstance(shape, dict) and isinstance(shape["counts"], list)
+    return mask.frPyObjects(shape, *shape["size"]) if uncompressed else shape
+
+
+def _warn_of_corners(detections: Sequence[Detection], file: AnnotationFile, name: str) -> None:
+    """Print a warning if most boxes leave their image, as those do that are given by two corners."""
+    sizes = [file.sizes[entry["image_id"]] for entry in detections]
+    outside = sum(
+        size is not None and (x + width > size[1] + _SLACK or y + height > size[0] + _SLACK)
+        for size, (x, y, width, height) in zip(sizes, (entry["bbox"] for entry in detections), strict=True)
+    )
+    if 2 * outside > len(detections):
+        text = f"warning: {name}: {outside:,} of {len(detections):,} boxes leave their image, as [x1, y1, x2, y2] would"
+        print(f"{text}; expected [x, y, width, height]", file=sys.stderr, flush=True)
 
 
 def _dataset(file: AnnotationFile, entries: list[dict[str, Any]]) -> Dataset:

@@ -45,4 +45,6 @@ def import_checkpoint(
     details = f"epoch {epoch}, best accuracy {accuracy}, according to the file"
     if "/" in model and released.classes is None:
         details += "; classes not named, assumed to be COCO's 80 in the order of their ids"
+    if released.unused:
+        details += f"; not used: {', '.join(released.unused)}, which the file contains too"
     return f"{model}: {len(network.state_dict())} tensors; {details}; written to {destination}"

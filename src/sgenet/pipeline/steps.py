@@ -48,7 +48,8 @@ def prepare(replication: Replication, task: str) -> None:
     making = Making.of(artifacts, artifacts.data(Task(task)))
     path = making.artifact.record
     with atomic_path(path) as written, fresh_folder(folder) as target:
-        manifest = make_data(target, settings, place, paths.checked_images(scale, task))
+        cache, refused = paths.checked_images(scale, task), paths.refused_data(scale, task)
+        manifest = make_data(target, settings, place, cache, refused)
         draw_contact_sheet(target, locate(manifest, settings, place), path.with_suffix(".png"))
         manifest = manifest.model_copy(update={"identity": making.identity})
         written.write_text(to_json(manifest.plain()), encoding="utf-8")
@@ -56,8 +57,18 @@ def prepare(replication: Replication, task: str) -> None:
     counts = " + ".join(f"{entry.images:,}" for entry in manifest.splits.values())
     left_out = sum(manifest.defects.by_kind.values()) if manifest.defects else 0
     defects = f"; {left_out:,} defects, see {folder / 'defects.txt'}" if left_out else ""
+    for remark in _remarks(manifest):
+        print(f"{task}: {remark}")
     sheet = path.with_suffix(".png")
     print(f"{task}: {counts} images, {len(manifest.classes)} classes{defects}; contact sheet: {sheet}")
+
+
+def _remarks(manifest: Manifest) -> list[str]:
+    """What is printed of real data: images that are turned, and the remarks of the manifest."""
+    turned = manifest.rotated or {}
+    counts = " + ".join(f"{count:,} {split}" for split, count in turned.items())
+    own = [f"{counts} images are turned upright by their EXIF orientation"] if any(turned.values()) else []
+    return own + (manifest.remarks or [])
 
 
 def train(replication: Replication, run: Run, seed: int) -> None:

@@ -2,6 +2,7 @@
 
 Two kinds are supported: the authors' ImageNet classifiers (`state_dict`, `epoch`, `best_acc`, `optimizer`) and
 detectors of mmdetection 0.6 (`state_dict`, `meta`). Both may be from a torch of 2019, whose files are not zip archives.
+Other training programs name the tensors differently; see `WRAPPERS`.
 """
 
 import os
@@ -28,19 +29,25 @@ class Released:
     """The content of a checkpoint: tensors by name, and metadata (None if the file does not contain it).
 
     `epoch` and `accuracy` have the values in the file; `classes` are those of a detector, which mmdetection 0.6.rc0 did
-    not write.
+    not write. `unused` are the names of further sets of weights in the file, such as `state_dict_ema`.
     """
 
     state: dict[str, Tensor]
     epoch: float | None
     accuracy: float | None
     classes: tuple[str, ...] | None
+    unused: tuple[str, ...] = ()
+
+
+WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network")  # the first that is there is read
+_AVERAGES = ("state_dict_ema", "model_ema", "ema", "ema_state_dict")  # of weights over the training, not read
 
 
 def read_released(path: str | Path) -> Released:
     """Read a checkpoint, or a bare state dict, written by torch.save; tensors are loaded to the CPU.
 
-    The prefix `module.` of DataParallel is removed if every name has it.
+    The tensors are read from the first of `WRAPPERS` that is a mapping, otherwise from the whole file. The prefix
+    `module.` of DataParallel is removed if every name has it.
 
     Raises:
         InputError: the file cannot be read, contains more than tensors and plain values, or has no state dict.
@@ -48,23 +55,36 @@ def read_released(path: str | Path) -> Released:
     content = _load(path)
     if not isinstance(content, dict):
         raise InputError(f"{path}: found {type(content).__name__}, expected a checkpoint with a state_dict")
-    state = content.get("state_dict", content)
+    wrapper, state = _find_state(content)
+    place = f"{path}: {wrapper}" if wrapper else f"{path}"
     if not isinstance(state, dict) or not state:
-        raise InputError(f"{path}: state_dict: found {reprlib.repr(state)}, expected tensors by name")
+        raise InputError(f"{place}: found {reprlib.repr(state)}, expected tensors by name")
     left = 2 * os.path.getsize(path)  # remaining bytes; two names may share a tensor
     for name, tensor in state.items():
         left -= tensor.nbytes if isinstance(tensor, Tensor) and tensor.layout == torch.strided else 0
         if not isinstance(name, str) or left < 0 or not _is_plain(tensor):
             found = f"{type(tensor).__name__} under {reprlib.repr(name)}"
             if left < 0:
-                raise InputError(f"{path}: state_dict: found {found} that is larger than the file, expected all of it")
-            raise InputError(f"{path}: state_dict: found {found}, expected a dense tensor of finite real numbers")
+                raise InputError(f"{place}: found {found} that is larger than the file, expected all of it")
+            if wrapper is None and not isinstance(tensor, Tensor):
+                expected = f"tensors by name, in the file itself or under {', '.join(WRAPPERS)}"
+                raise InputError(f"{place}: found {found}, expected {expected}")
+            raise InputError(f"{place}: found {found}, expected a dense tensor of finite real numbers")
     if all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
-    own = content if "state_dict" in content else {}
+    own = content if wrapper else {}
     meta = own["meta"] if isinstance(own.get("meta"), dict) else {}
     epoch = own.get("epoch", meta.get("epoch"))
-    return Released(dict(state), _number(epoch), _number(own.get("best_acc")), _names(meta.get("CLASSES"), path))
+    unused = tuple(name for name in _AVERAGES if own.get(name) is not None)
+    names = _names(meta.get("CLASSES"), path)
+    return Released(dict(state), _number(epoch), _number(own.get("best_acc")), names, unused)
+
+
+def _find_state(content: dict[Any, Any]) -> tuple[str | None, Any]:
+    """Return the entry that contains the tensors, and its content; without such an entry None and the whole file."""
+    named = [name for name in WRAPPERS if isinstance(content.get(name), dict)]
+    named += ["state_dict"] if "state_dict" in content else []  # of another kind, which is refused
+    return (named[0], content[named[0]]) if named else (None, content)
 
 
 def fit_released(model: nn.Module, state: dict[str, Tensor], path: str | Path) -> None:

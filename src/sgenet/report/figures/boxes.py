@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sgenet.data.coco_fields import Annotation, Detection
+from sgenet.data.coco_fields import Annotation, Detection, is_crowd
 from sgenet.evaluation.coco_eval import match_image
 
 IOU = 0.5  # least IoU of a correct detection and its object
@@ -53,7 +53,7 @@ def judge(objects: Sequence[Annotation], detections: Sequence[Detection]) -> lis
 
 def objects_alone(objects: Sequence[Annotation]) -> list[Box]:
     """Return the objects to be found, without crowds."""
-    return [Box("object", entry["bbox"], entry["category_id"]) for entry in objects if not entry.get("iscrowd")]
+    return [Box("object", entry["bbox"], entry["category_id"]) for entry in objects if not is_crowd(entry)]
 
 
 def draw(
