@@ -3,7 +3,7 @@ import atexit
 import signal
 from functools import partial
 
-from sgenet.pipeline import recording
+from sgenet.pipeline import local_gpu, recording
 from sgenet.runtime import locks, processes
 
 STOPPED = []  # signals that ask this workflow to stop
@@ -25,7 +25,7 @@ def refuse_without_gpu():
     settings = workflow.dag_settings
     asked = set(settings.targets or settings.until or ["all"])
     if workflow.local_exec and asked - {"prepare", "prepare_data"}:
-        if why := WORKFLOW.refused_here():
+        if why := local_gpu.refuse(WORKFLOW):
             sys.exit(why)
 
 
@@ -65,7 +65,7 @@ def report_partially():
 
 def warn_without_gpu():
     """Say at the end of a dry run that jobs need CUDA: they may run elsewhere, as on a cluster."""
-    if workflow.dryrun and (why := WORKFLOW.refused_here()):
+    if workflow.dryrun and (why := local_gpu.refuse(WORKFLOW)):
         print(f"warning: {why}", file=sys.stderr)
 
 

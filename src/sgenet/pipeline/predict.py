@@ -10,9 +10,8 @@ from typing import TypeVar
 
 from PIL import Image
 
-from sgenet.data.class_folders import list_files
+from sgenet.data.class_folders import Listing, list_files
 from sgenet.data.coco_fields import Detection, ImageEntry
-from sgenet.data.defects import Defect
 from sgenet.data.drawing import Place, draw_frame, draw_tag
 from sgenet.data.folders import fresh_folder
 from sgenet.data.images import read_image
@@ -37,10 +36,9 @@ class _Files:
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
             raise InputError(f"{folder}: not found, expected a folder of images")
-        defects: list[Defect] = []
-        whole = folder.resolve()
-        self.folder, self.names = folder, list(list_files(whole.parent, whole.name, defects))
-        self.left_out = [f"{folder.parent}/{defect.text}" for defect in defects]
+        listing, whole = Listing({}), folder.resolve()
+        self.folder, self.names = folder, list(list_files(whole.parent, whole.name, listing))
+        self.left_out = [f"{folder.parent}/{defect.text}" for defect in listing.defects]
         if not self.names:
             raise InputError(f"{folder}: found no file, expected images")
 

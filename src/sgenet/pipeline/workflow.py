@@ -22,7 +22,6 @@ from sgenet.pipeline.report_identity import read_identity, report_digest
 from sgenet.provenance.artifacts import Artifact
 from sgenet.provenance.identity import Artifacts
 from sgenet.runtime.processes import LAUNCHED
-from sgenet.training import devices
 
 CHOICES = ("scale", "seeds", "tables", "rows", "code")  # that `--config` may override
 _ASKED = Path(".snakemake/asked")  # a file for each artifact, which is newer than the artifact where it is to be made
@@ -187,14 +186,6 @@ class Workflow:
         }
         found = {stage: not any(map(made.due, artifacts)) for stage, artifacts in parts.items()}
         return found | {"report": all(found.values()) and not self._report_due()}
-
-    def refused_here(self) -> str | None:
-        """Return why jobs that are due cannot run on this machine: the scale needs CUDA; None if they can."""
-        current = self.stages()
-        if all(current[stage] for stage in ("classify", "detect", "evaluate")):
-            return None
-        why = devices.lacking(self.replication.scale.device)
-        return f"params/scales/{self.scale}.yaml: {why}" if why else None
 
     def _waits(self, task: Task) -> bool:
         """Whether the data of a task are there and are to be prepared again, by what is asked for or by lost files."""
