@@ -45,7 +45,7 @@ wildcard_constraints:
 
 
 def request(asked, *tasks):
-    """The inputs of the rule of an artifact: a file whose time counts, and the results that the step reads.
+    """The inputs of a step that makes an artifact, a file whose time counts, and the results that the step reads.
 
     The file is known once the data of these tasks are prepared. The results are named at once, so that `--omit-from` and
     `--batch` find what they leave to be done; they count as changed only where the artifact is due: Snakemake does not
