@@ -20,7 +20,7 @@ from bench.common import Row, device_name, row, take_turns
 from bench.output import write
 from bench.records import share_of_demo
 from sgenet.config.params import load_pipeline
-from sgenet.config.runs import load_replication
+from sgenet.config.replication import load_replication
 from sgenet.errors import InputError
 from sgenet.evaluation.coco_eval import evaluate
 from sgenet.runtime.files import write_json

@@ -40,7 +40,7 @@ def project(tmp_path, monkeypatch):
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory):
     """A folder with the data of both tasks at scale `smoke`, to be copied."""
-    from sgenet.config.runs import load_replication
+    from sgenet.config.replication import load_replication
     from sgenet.pipeline import steps
 
     folder = tmp_path_factory.mktemp("prepared")

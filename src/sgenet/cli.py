@@ -1,4 +1,4 @@
-"""The `sgenet` command, with one sub-command per step. The modules of a step are imported when it runs."""
+"""The `sgenet` command: its arguments, with one sub-command per step, and its exit status."""
 
 import argparse
 import contextlib
@@ -8,16 +8,11 @@ import sys
 import warnings
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from sgenet import errors
-from sgenet.config import paths
+from sgenet import commands, errors
 from sgenet.config.tasks import TASKS
 from sgenet.errors import InputError
 from sgenet.runtime import fork_server, processes, user
-
-if TYPE_CHECKING:
-    from sgenet.config.runs import Replication, Run
 
 _FORKED = ("train", "evaluate", "activations", "complexity", "latency")  # steps that import torch
 
@@ -66,176 +61,6 @@ def _end(sentence: str, status: int) -> int:
     return status
 
 
-def _doctor(options: argparse.Namespace) -> int:
-    from sgenet.pipeline.doctor import doctor
-
-    return doctor()
-
-
-def _check_module(options: argparse.Namespace) -> int:
-    _check_folder()
-    from sgenet.pipeline.check_module import check_module
-
-    return 0 if check_module(options.name, options.device) else 1
-
-
-def _predict(options: argparse.Namespace) -> int:
-    _check_folder()
-    from sgenet.pipeline.predict import predict
-
-    text, complete = predict(options.weights, options.folder, options.out, options.device)
-    print(text)
-    return 0 if complete else 1
-
-
-def _import_checkpoint(options: argparse.Namespace) -> None:
-    from sgenet.pipeline.import_checkpoint import import_checkpoint
-
-    classes = options.classes.split(",") if options.classes else None
-    print(import_checkpoint(options.source, options.destination, options.model, classes))
-
-
-def _pack(options: argparse.Namespace) -> None:
-    from sgenet.data.pack import pack
-
-    print(pack(options.source, options.destination, options.size))
-
-
-def _coco_eval(options: argparse.Namespace) -> None:
-    from sgenet.evaluation.command import describe
-
-    print(describe(options.annotations, options.detections, options.iou_type, as_json=options.json))
-
-
-def _plan(options: argparse.Namespace) -> None:
-    replication = _load(options)
-    from sgenet.pipeline import steps
-
-    print(steps.plan(replication, options.json))
-
-
-def _status(options: argparse.Namespace) -> None:
-    replication = _load(options)
-    from sgenet.pipeline.status import survey
-    from sgenet.pipeline.status_text import to_text
-
-    status = survey(replication)
-    print(status.to_json() if options.json else to_text(status))
-
-
-def _prune(options: argparse.Namespace) -> None:
-    replication = _load(options)
-    from sgenet.pipeline import prune
-
-    scale, unused = replication.scale_name, prune.find_unused(replication)
-    if options.yes:
-        unused = prune.remove_unused(unused, scale)
-    print(prune.to_text(unused, scale, removed=options.yes))
-
-
-def _prepare(options: argparse.Namespace) -> None:
-    replication = _load(options)
-    from sgenet.pipeline import steps
-
-    steps.prepare(replication, options.task)
-
-
-def _train(options: argparse.Namespace) -> None:
-    replication = _load(options)
-    from sgenet.pipeline import steps
-
-    steps.train(replication, _run(replication, options), options.seed)
-
-
-def _evaluate(options: argparse.Namespace) -> None:
-    replication = _load(options)
-    if options.released and options.sets:
-        raise InputError("evaluate: --set: found with --released, expected only one of them")
-    from sgenet.pipeline import steps
-
-    if options.released:
-        steps.evaluate_released(replication, replication.run(options.run))
-    else:
-        steps.evaluate(replication, _run(replication, options), options.seed)
-
-
-def _run(replication: "Replication", options: argparse.Namespace) -> "Run":
-    """Return the run of a step, with the settings of --set."""
-    from sgenet.config import tries
-
-    return tries.change(replication.run(options.run), options.sets)
-
-
-def _activations(options: argparse.Namespace) -> None:
-    replication = _load(options)
-    from sgenet.pipeline import steps
-
-    steps.activations(replication)
-
-
-def _complexity(options: argparse.Namespace) -> None:
-    _check_folder()
-    if options.model:
-        if options.scale:
-            raise InputError("complexity: --scale: found with MODEL, expected only one: MODEL is counted full-size")
-        from sgenet.complexity.command import describe
-
-        size = tuple(options.input) if options.input else None
-        print(describe(options.model, backbone=options.backbone, size=size, as_json=options.json))
-        return
-    if options.backbone or options.input or options.json:
-        raise InputError("complexity: --backbone, --input and --json: found without MODEL, expected with one MODEL")
-    replication = _load(options)
-    from sgenet.pipeline import steps
-
-    steps.complexity(replication)
-
-
-def _latency(options: argparse.Namespace) -> None:
-    replication = _load(options)
-    from sgenet.pipeline import steps
-
-    steps.latency(replication)
-
-
-def _report(options: argparse.Namespace) -> int:
-    replication = _load(options)
-    from sgenet.report import build
-    from sgenet.report.results import count_missing
-
-    problems = build(replication)
-    missing, expected = count_missing(replication)
-    if missing and not options.partial:
-        problems.append(f"{missing} of {expected} results are missing; with --partial this is not an error")
-    for problem in problems:
-        print(f"sgenet: {problem}", file=sys.stderr)
-    page = paths.report(replication.scale_name) / "index.html"
-    print(f"{page}: {expected - missing} of {expected} results found")
-    return 1 if problems else 0
-
-
-def _check_folder() -> None:
-    """Raise an InputError unless the working folder is the root of a repository."""
-    if not Path("params/pipeline.yaml").exists():
-        raise InputError(f"{os.curdir}: found no params/pipeline.yaml, expected the repository's root")
-
-
-def _load(options: argparse.Namespace) -> "Replication":
-    """Load the replication defined by params/, the environment and the options of a step."""
-    _check_folder()
-    from sgenet.config.runs import load_replication
-
-    # With these variables Snakemake passes values of its --config that override params/pipeline.yaml.
-    seeds, tables = os.environ.get("SGENET_SEEDS"), os.environ.get("SGENET_TABLES")
-    if seeds and not seeds.isdecimal():
-        raise InputError(f"environment variable SGENET_SEEDS: found {seeds!r}, expected a whole number")
-    chosen = tables.split() if tables else None
-    if getattr(options, "tables", None) is not None:
-        chosen = options.tables.split(",")
-    code, rows = os.environ.get("SGENET_CODE") or None, os.environ.get("SGENET_ROWS")
-    return load_replication(options.scale, int(seeds) if seeds else None, chosen, code, getattr(options, "rows", rows))
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("sgenet", description="Steps of the SGE replication (arXiv 1905.09646).")
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
@@ -254,34 +79,34 @@ def _parser() -> argparse.ArgumentParser:
         help="change a setting, such as optimizer.lr=0.01, for a try with results of its own; may be repeated",
     )
     plan = steps.add_parser("plan", parents=[scaled], help="estimate the cost of a replication before it starts")
-    plan.set_defaults(function=_plan)
+    plan.set_defaults(function=commands.plan)
     plan.add_argument("--tables", metavar="A,B", help="files in params/tables/ (default: as in params/pipeline.yaml)")
     plan.add_argument("--rows", metavar="A,B", default=argparse.SUPPRESS, help="labels of rows (default: all)")
     plan.add_argument("--json", action="store_true", help="print JSON")
     status = steps.add_parser("status", parents=[scaled], help="print what is done, stale, missing, failed or running")
-    status.set_defaults(function=_status)
+    status.set_defaults(function=commands.status)
     status.add_argument("--json", action="store_true", help="print JSON")
     prune = steps.add_parser(
         "prune", parents=[scaled], help="list what the present parameters do not use, or remove it"
     )
-    prune.set_defaults(function=_prune)
+    prune.set_defaults(function=commands.prune)
     prune.add_argument("--yes", action="store_true", help="remove it")
     prepare = steps.add_parser("prepare", parents=[scaled], help="prepare and check the data of a task")
-    prepare.set_defaults(function=_prepare)
+    prepare.set_defaults(function=commands.prepare)
     prepare.add_argument("task", choices=[task.value for task in TASKS])
     train = steps.add_parser("train", parents=[of_run], help="train a run; continues an interrupted training")
-    train.set_defaults(function=_train)
+    train.set_defaults(function=commands.train)
     evaluate = steps.add_parser("evaluate", parents=[of_run], help="evaluate a trained run")
-    evaluate.set_defaults(function=_evaluate)
+    evaluate.set_defaults(function=commands.evaluate)
     evaluate.add_argument("--released", action="store_true", help="use the weights in data/released/")
     activations = steps.add_parser(
         "activations", parents=[scaled], help="measure the activations of figures 2 to 4, before and after SGE"
     )
-    activations.set_defaults(function=_activations)
+    activations.set_defaults(function=commands.activations)
     complexity = steps.add_parser(
         "complexity", parents=[scaled], help="count parameters and operations of full-size models"
     )
-    complexity.set_defaults(function=_complexity)
+    complexity.set_defaults(function=commands.complexity)
     complexity.add_argument(
         "model", nargs="?", metavar="MODEL", help="such as sk-resnet101 (default: all models in the tables)"
     )
@@ -291,12 +116,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     complexity.add_argument("--json", action="store_true", help="with MODEL: print JSON with exact numbers")
     latency = steps.add_parser("latency", parents=[scaled], help="time the full-size models on this machine")
-    latency.set_defaults(function=_latency)
+    latency.set_defaults(function=commands.latency)
     report = steps.add_parser("report", parents=[scaled], help="build the report from the available results")
-    report.set_defaults(function=_report)
+    report.set_defaults(function=commands.report)
     report.add_argument("--partial", action="store_true", help="missing results and failed runs are not an error")
     predict = steps.add_parser("predict", help="classes, or detections with pictures, of your own images")
-    predict.set_defaults(function=_predict)
+    predict.set_defaults(function=commands.predict)
     predict.add_argument("weights", type=Path, metavar="WEIGHTS", help="best or last.safetensors of a training")
     predict.add_argument("folder", type=Path, metavar="FOLDER", help="of images, also in subfolders")
     predict.add_argument(
@@ -304,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     predict.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     released = steps.add_parser("import-checkpoint", help="convert a released checkpoint to safetensors")
-    released.set_defaults(function=_import_checkpoint)
+    released.set_defaults(function=commands.import_checkpoint)
     released.add_argument("source", metavar="SRC.pth.tar", help="file of torch.save; no code in it is executed")
     released.add_argument("destination", metavar="DST.safetensors")
     released.add_argument("--model", required=True, help="such as sge-resnet50 or faster-rcnn/sge-resnet50, full-size")
@@ -312,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     data = steps.add_parser("data", help="convert image folders")
     forms = data.add_subparsers(dest="form", required=True, metavar="FORM")
     pack = forms.add_parser("pack", help="pack SRC/{train,val}/<class>/ into one file per split")
-    pack.set_defaults(function=_pack)
+    pack.set_defaults(function=commands.pack)
     pack.add_argument("source", type=Path, metavar="SRC", help="image folder; it is not changed")
     pack.add_argument("destination", type=Path, metavar="DST", help="new folder")
     pack.add_argument(
@@ -321,17 +146,17 @@ def _parser() -> argparse.ArgumentParser:
         help="resize to squares of this side in pixels (default: keep the files)",
     )
     coco_eval = steps.add_parser("coco-eval", help="COCO's twelve metrics of detections in its result format")
-    coco_eval.set_defaults(function=_coco_eval)
+    coco_eval.set_defaults(function=commands.coco_eval)
     coco_eval.add_argument("--annotations", type=Path, required=True, metavar="A.json", help="COCO's instances format")
     coco_eval.add_argument("--detections", type=Path, required=True, metavar="D.json", help="COCO's result format")
     coco_eval.add_argument("--iou-type", choices=["bbox", "segm"], default="bbox", help="boxes or masks")
     coco_eval.add_argument("--json", action="store_true", help="print JSON with exact numbers")
     check_module = steps.add_parser("check-module", help="check an attention module before it is trained")
-    check_module.set_defaults(function=_check_module)
+    check_module.set_defaults(function=commands.check_module)
     check_module.add_argument("name", metavar="NAME", help="of its file in src/sgenet/attention, such as sge")
     check_module.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     doctor = steps.add_parser("doctor", help="print installed packages, devices, and what is missing for each scale")
-    doctor.set_defaults(function=_doctor)
+    doctor.set_defaults(function=commands.doctor)
     return parser
 
 

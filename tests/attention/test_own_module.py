@@ -11,7 +11,7 @@ from sgenet.cli import main
 from sgenet.complexity.count import count_full_size
 from sgenet.config import paths
 from sgenet.config.recipes import Attention, Network
-from sgenet.config.runs import load_replication
+from sgenet.config.replication import load_replication
 from sgenet.errors import InputError
 from sgenet.models.resnet import create_resnet
 from sgenet.report import build

@@ -15,7 +15,8 @@ from sgenet.classification.classifier import build_network
 from sgenet.cli import main
 from sgenet.config import paths
 from sgenet.config.model import validate
-from sgenet.config.runs import FIGURES_RUN, load_replication
+from sgenet.config.replication import load_replication
+from sgenet.config.runs import FIGURES_RUN
 from sgenet.data.packed import PackedImages, write_classes, write_packed
 from sgenet.errors import InputError
 from sgenet.evaluation.activations import MeasuredActivations

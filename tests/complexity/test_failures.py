@@ -6,8 +6,8 @@ import pytest
 
 from sgenet.cli import main
 from sgenet.config import paths
-from sgenet.config.runs import load_replication
-from sgenet.pipeline import steps
+from sgenet.config.replication import load_replication
+from sgenet.pipeline import full_size
 from sgenet.report import build
 from sgenet.runtime.files import read_json
 from support.modules import attention_module
@@ -80,7 +80,7 @@ def test_a_module_that_fails_loses_its_own_row(table, tmp_path, capsys, code, co
 def test_without_a_failure_the_record_is_as_before(table, project):
     project("params/tables/complexity.yaml", lambda table: table.update(rows=table["rows"][:1]))
     replication = load_replication("smoke")
-    steps.complexity(replication)
+    full_size.complexity(replication)
     assert read_json(paths.complexity("smoke")).keys() == {"models", "origin"}
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from sgenet.config.claims import load_claims
-from sgenet.config.runs import load_replication
+from sgenet.config.replication import load_replication
 from sgenet.errors import InputError
 from sgenet.evaluation.statistics import Gain
 from sgenet.report.claim_rules import below_paper, judge_best, judge_bound, judge_claim, judge_gain

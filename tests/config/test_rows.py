@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sgenet.config.claims import left_out, load_claims
-from sgenet.config.runs import load_replication
+from sgenet.config.replication import load_replication
 from sgenet.config.tables import METRICS, load_table
 from sgenet.errors import InputError
 

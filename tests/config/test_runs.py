@@ -7,7 +7,7 @@ import yaml
 
 from sgenet.cli import main
 from sgenet.config.params import merge
-from sgenet.config.runs import load_replication
+from sgenet.config.replication import load_replication
 from sgenet.errors import InputError
 
 PIPELINE, DEMO = "params/pipeline.yaml", "params/scales/demo.yaml"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sgenet.config.runs import load_replication
+from sgenet.config.replication import load_replication
 from sgenet.config.tries import change
 from sgenet.errors import InputError
 

@@ -7,7 +7,7 @@ import re
 import pytest
 import yaml
 
-from sgenet.config.runs import load_replication
+from sgenet.config.replication import load_replication
 from sgenet.config.tables import Published, load_table
 from sgenet.errors import InputError
 

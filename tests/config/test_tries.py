@@ -6,7 +6,7 @@ import pytest
 
 from sgenet import cli
 from sgenet.config import paths
-from sgenet.config.runs import load_replication
+from sgenet.config.replication import load_replication
 from sgenet.config.tries import change
 from sgenet.errors import InputError
 from sgenet.provenance.artifacts import Catalogue

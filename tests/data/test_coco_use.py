@@ -8,7 +8,7 @@ import pytest
 from pycocotools import mask
 
 from sgenet.cli import main
-from sgenet.config.runs import load_replication
+from sgenet.config.replication import load_replication
 from sgenet.config.tasks import Task
 from sgenet.data.coco_objects import MIN_SIDE
 from sgenet.data.manifest import Manifest

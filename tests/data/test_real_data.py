@@ -13,7 +13,7 @@ from PIL import Image
 from sgenet.cli import main
 from sgenet.config import paths
 from sgenet.config.params import load_scale
-from sgenet.config.runs import load_replication
+from sgenet.config.replication import load_replication
 from sgenet.data.splits import annotation_file, open_manifest, open_split
 from sgenet.errors import InputError, message
 from sgenet.pipeline import steps

@@ -13,7 +13,8 @@ from mmengine.registry import init_default_scope  # noqa: E402
 
 from sgenet.config import recipes  # noqa: E402
 from sgenet.config.params import layers, load_recipe, load_scale, merge  # noqa: E402
-from sgenet.config.runs import Run, load_replication  # noqa: E402
+from sgenet.config.replication import load_replication  # noqa: E402
+from sgenet.config.runs import Run  # noqa: E402
 from sgenet.config.tasks import Task  # noqa: E402
 from sgenet.data.manifest import Manifest  # noqa: E402
 from sgenet.detection.config import detector_config  # noqa: E402

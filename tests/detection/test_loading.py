@@ -7,7 +7,7 @@ from mmcv.transforms import LoadImageFromFile
 from PIL import Image
 
 from sgenet.config import paths
-from sgenet.config.runs import load_replication
+from sgenet.config.replication import load_replication
 from sgenet.config.tasks import Task
 from sgenet.data.splits import open_manifest
 from sgenet.detection import ops

@@ -9,7 +9,7 @@ import yaml
 
 from sgenet.config import paths
 from sgenet.config.claims import load_claims
-from sgenet.config.runs import load_replication
+from sgenet.config.replication import load_replication
 from support.mutations import forms, fuzz, mutated_bytes, mutated_documents, refused
 
 ROOT = Path(__file__).parents[2]

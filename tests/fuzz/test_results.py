@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from sgenet.config import paths
-from sgenet.config.runs import TASKS, load_replication
+from sgenet.config.replication import load_replication
+from sgenet.config.tasks import TASKS
 from sgenet.provenance.identity import Artifacts
 from sgenet.report import build
 from sgenet.report.figures.activations import read_activations

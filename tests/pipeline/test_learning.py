@@ -4,7 +4,7 @@ import pytest
 from scipy.stats import binomtest
 
 from sgenet.config import paths
-from sgenet.config.runs import load_replication
+from sgenet.config.replication import load_replication
 from sgenet.pipeline.learning import did_not_learn, judge
 from sgenet.runtime.files import read_json, write_json, write_text
 from support import results as make

@@ -8,7 +8,7 @@ import pytest
 
 from sgenet.cli import main
 from sgenet.config import paths
-from sgenet.config.runs import load_replication
+from sgenet.config.replication import load_replication
 from sgenet.errors import InputError
 from sgenet.pipeline import calibration, plan
 from sgenet.runtime.files import write_json, write_text

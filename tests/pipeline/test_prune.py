@@ -6,7 +6,7 @@ import pytest
 
 from sgenet.cli import main
 from sgenet.config import paths
-from sgenet.config.runs import load_replication
+from sgenet.config.replication import load_replication
 from sgenet.pipeline.prune import find_unused
 from sgenet.pipeline.unfinished import folders_of
 from sgenet.provenance.identity import Artifacts

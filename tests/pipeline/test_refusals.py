@@ -14,7 +14,7 @@ import torch
 
 from sgenet.cli import main
 from sgenet.config import paths
-from sgenet.config.runs import load_replication
+from sgenet.config.replication import load_replication
 from sgenet.data.coco_format import BOXES, read_annotations
 from sgenet.data.packed import PackedImages
 from sgenet.errors import InputError

@@ -11,7 +11,7 @@ import pytest
 
 from sgenet.cli import main
 from sgenet.config import paths
-from sgenet.config.runs import load_replication
+from sgenet.config.replication import load_replication
 from sgenet.pipeline.status import State, survey
 from sgenet.pipeline.status_text import to_text
 from sgenet.pipeline.unfinished import folders_of

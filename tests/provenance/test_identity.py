@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from sgenet.config import paths
-from sgenet.config.runs import FIGURES_RUN, load_replication
+from sgenet.config.replication import load_replication
+from sgenet.config.runs import FIGURES_RUN
 from sgenet.config.tasks import TASKS
 from sgenet.provenance import code
 from sgenet.provenance.identity import MISSING, Artifacts
@@ -139,18 +140,18 @@ def test_the_attention_module_and_no_other_code(results, monkeypatch):
 def test_a_training_that_other_code_began_records_that_code(results, tmp_path, monkeypatch):
     began = tmp_path / "sources.json"
 
-    def sources(anew=False, **chosen):
+    def sources(restart=False, **chosen):
         made = load(**chosen)
         training = made.training(made.replication.run(PLAIN), 0)
-        continued = Making.of(made, training).continued(began, anew=anew)
+        continued = Making.of(made, training).continued(began, restart=restart)
         return continued.identity.sources, made.digest_of_checkpoints(training)
 
-    (first, checkpoints), (_, strict) = sources(anew=True), sources(code="strict")
+    (first, checkpoints), (_, strict) = sources(restart=True), sources(code="strict")
     digest = code._digest
     monkeypatch.setattr(code, "_digest", lambda file: digest(file) + "x" * (file == "classification/train.py"))
     assert sources() == (first, checkpoints)
     assert sources(code="strict")[1] != strict  # so that it starts again there
-    later, _ = sources(anew=True)
+    later, _ = sources(restart=True)
     assert code.changed(first, later) == ["classification/train.py"]
 
 

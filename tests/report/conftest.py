@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sgenet.config.runs import Replication, load_replication
+from sgenet.config.replication import Replication, load_replication
 from support import results as make
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sgenet.config import paths
-from sgenet.config.runs import Replication, load_replication
+from sgenet.config.replication import Replication, load_replication
 from sgenet.report import build
 from support import results as make
 

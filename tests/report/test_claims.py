@@ -10,7 +10,7 @@ import pytest
 
 from sgenet.config import paths
 from sgenet.config.claims import load_claims
-from sgenet.config.runs import Replication, load_replication
+from sgenet.config.replication import Replication, load_replication
 from sgenet.config.tables import load_table
 from sgenet.evaluation.coco_eval import ap
 from sgenet.evaluation.matches import Matches

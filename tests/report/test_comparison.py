@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sgenet.config import paths
-from sgenet.config.runs import Replication, load_replication
+from sgenet.config.replication import Replication, load_replication
 from sgenet.report import build
 from sgenet.report.claim_rules import CLAIM_VERDICTS
 from sgenet.report.verdicts import VERDICTS

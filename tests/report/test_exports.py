@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
-from sgenet.config.runs import Replication, load_replication
+from sgenet.config.replication import Replication, load_replication
 from sgenet.report.cells import Cell, CellTable, make_table
 from sgenet.report.exports import write_tables
 from sgenet.report.exports.latex import latex_text, to_latex

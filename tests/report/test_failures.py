@@ -8,7 +8,7 @@ import pytest
 
 from sgenet.cli import main
 from sgenet.config import paths
-from sgenet.config.runs import Replication
+from sgenet.config.replication import Replication
 from sgenet.pipeline.failures import read_failure
 from sgenet.report.pages import _environment
 from sgenet.report.results import count_missing, read_found

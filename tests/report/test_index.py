@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from sgenet.config import paths
-from sgenet.config.runs import Replication
+from sgenet.config.replication import Replication
 from sgenet.report import build
 from sgenet.report.index import write_index
 from sgenet.report.verdicts import CATEGORIES

@@ -17,7 +17,8 @@ from sgenet.config.model import Model
 from sgenet.config.optimizer import Schedule
 from sgenet.config.plain_yaml import read_yaml
 from sgenet.config.recipes import DETECTORS, Classification, Detection
-from sgenet.config.runs import TASKS, Replication, load_replication
+from sgenet.config.replication import Replication, load_replication
+from sgenet.config.tasks import TASKS
 from sgenet.report.cells import make_table
 from sgenet.report.gains import Gains
 from sgenet.report.inputs import read_manifest

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sgenet.config.runs import Replication, load_replication
+from sgenet.config.replication import Replication, load_replication
 from sgenet.report import build
 from sgenet.report.figures.axes import ticks
 from sgenet.report.formats import number, printed, signed, unbroken

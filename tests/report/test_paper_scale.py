@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sgenet.config.runs import load_replication
+from sgenet.config.replication import load_replication
 from sgenet.report import build
 from support import results as make
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sgenet.config.runs import Replication
+from sgenet.config.replication import Replication
 from sgenet.config.tables import Column, Published, Row, Table
 from sgenet.evaluation.statistics import Gain
 from sgenet.report.cells import Cell, CellRow, CellTable

@@ -5,7 +5,7 @@ import hashlib
 from pathlib import Path
 
 from sgenet.config import paths
-from sgenet.config.runs import load_replication
+from sgenet.config.replication import load_replication
 from sgenet.report import build
 from support import results as make
 from support.results import BASE, SGE, cell

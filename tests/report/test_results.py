@@ -11,7 +11,7 @@ import yaml
 
 from sgenet.config import paths
 from sgenet.config.params import merge
-from sgenet.config.runs import Replication, load_replication
+from sgenet.config.replication import Replication, load_replication
 from sgenet.evaluation.coco_eval import ap
 from sgenet.evaluation.matches import Matches
 from sgenet.report import build

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sgenet.config import paths
-from sgenet.config.runs import Replication, load_replication
+from sgenet.config.replication import Replication, load_replication
 from sgenet.evaluation.matches import Matches
 from sgenet.provenance.identity import Artifacts
 from sgenet.report import build

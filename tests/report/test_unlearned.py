@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sgenet.config import paths
-from sgenet.config.runs import Replication, load_replication
+from sgenet.config.replication import Replication, load_replication
 from sgenet.report import build
 from support import results as make
 from support.results import BASE, SGE, cell, comparison

@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from sgenet.config import paths
-from sgenet.config.runs import TASKS, Replication, Run
+from sgenet.config.replication import Replication
+from sgenet.config.runs import Run
+from sgenet.config.tasks import TASKS
 from sgenet.provenance.artifacts import Artifact
 from sgenet.provenance.identity import Artifacts
 from sgenet.provenance.records import finished

@@ -11,7 +11,9 @@ import yaml
 from PIL import Image
 
 from sgenet.config import paths
-from sgenet.config.runs import FIGURES_RUN, TASKS, FullSize, Replication, Run, load_replication
+from sgenet.config.replication import FullSize, Replication, load_replication
+from sgenet.config.runs import FIGURES_RUN, Run
+from sgenet.config.tasks import TASKS
 from sgenet.evaluation.coco_eval import AP_METRICS, METRICS, ap
 from sgenet.evaluation.matches import Matches
 from sgenet.provenance.artifacts import Artifact

@@ -18,11 +18,12 @@ from types import ModuleType
 from typing import Any
 
 from sgenet import cli
-from sgenet.config.runs import Replication, Run
+from sgenet.config.replication import Replication
+from sgenet.config.runs import Run
 from sgenet.data.manifest import Manifest, read_manifest
 from sgenet.data.splits import Source
 from sgenet.errors import InputError
-from sgenet.pipeline import steps
+from sgenet.pipeline import full_size, steps
 from sgenet.provenance.identity import Artifacts
 from sgenet.provenance.origin import Making
 from sgenet.provenance.records import write_record
@@ -41,9 +42,9 @@ def main() -> int:
     """Run the command line of `sgenet` with made-up results."""
     os.environ["SGENET_WARM"] = ""
     steps.train = train
-    steps.complexity = complexity
-    steps.latency = latency
-    for name, value in (("_device", "cpu"), ("describe_device", DEVICE)):
+    full_size.complexity = complexity
+    full_size.latency = latency
+    for name, value in (("acquire_device", "cpu"), ("describe_device", DEVICE)):
         setattr(steps, name, lambda *_, value=value: value)
     _replace("sgenet.data.prepare", make_data=make_data)
     for task in ("classification", "detection"):

@@ -19,7 +19,7 @@ from sgenet import errors
 from sgenet.cli import main
 from sgenet.config import paths
 from sgenet.config.recipes import Classification
-from sgenet.config.runs import load_replication
+from sgenet.config.replication import load_replication
 from sgenet.errors import InputError
 from sgenet.runtime.files import read_json, write_json
 from sgenet.training import batches, devices

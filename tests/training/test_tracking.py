@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from sgenet.config.pipeline import WandB
-from sgenet.config.runs import load_replication
+from sgenet.config.replication import load_replication
 from sgenet.errors import InputError
 from sgenet.pipeline.steps import _tables_of
 from sgenet.training.tracking import wandb_run

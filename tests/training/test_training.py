@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from sgenet.config import paths
 from sgenet.config.optimizer import Optimizer
-from sgenet.config.runs import load_replication
+from sgenet.config.replication import load_replication
 from sgenet.config.tries import change
 from sgenet.data.manifest import read_manifest
 from sgenet.errors import InputError

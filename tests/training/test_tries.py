@@ -8,7 +8,7 @@ import torch
 
 from sgenet import cli
 from sgenet.config import paths
-from sgenet.config.runs import load_replication
+from sgenet.config.replication import load_replication
 from sgenet.config.tries import change
 from sgenet.runtime.files import read_json
 from sgenet.training import devices, resume, tracking

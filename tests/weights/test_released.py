@@ -250,7 +250,7 @@ def smoke(project):
     """The smoke scale with released weights wanted, and a random narrow SGE-ResNet50 as if it had been released."""
     from sgenet.classification.classifier import build_network
     from sgenet.config import paths
-    from sgenet.config.runs import load_replication
+    from sgenet.config.replication import load_replication
     from sgenet.pipeline import steps
 
     project("params/scales/smoke.yaml", lambda scale: scale.update(released=True))

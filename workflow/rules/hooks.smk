@@ -21,10 +21,10 @@ def be_alone():
 
 
 def refuse_without_gpu():
-    """Refuse to start jobs here that need CUDA, before any of them runs; data are prepared without."""
+    """Refuse to start jobs here that need CUDA, before any of them runs; data are prepared, and models counted, without."""
     settings = workflow.dag_settings
     asked = set(settings.targets or settings.until or ["all"])
-    if workflow.local_exec and asked - {"prepare", "prepare_data"}:
+    if workflow.local_exec and asked - {"prepare", "prepare_data", "complexity"}:
         if why := local_gpu.refuse(WORKFLOW):
             sys.exit(why)
 

@@ -16,7 +16,7 @@ from sgenet.attention import SpatialGroupEnhance
 from sgenet.complexity.failures import describe_error
 from sgenet.config.names import attention_settings
 from sgenet.config.recipes import Network
-from sgenet.config.runs import FullSize
+from sgenet.config.replication import FullSize
 from sgenet.config.tasks import Task
 from sgenet.errors import InputError
 from sgenet.models.resnet import create_resnet

@@ -37,18 +37,18 @@ def start_from(network: AttentionResNet, path: str | Path, depth: int) -> str:
         InputError: the file cannot be read, or does not fit.
     """
     state, expected = read_state(path), network.state_dict()
-    told = [_without_last(network, state, path)]
+    changes = [_without_last(network, state, path)]
     with torch.device("meta"):
         plain = create_resnet(f"resnet{depth}", width=network.conv1.out_channels).state_dict()
     own = {name for name in expected.keys() - plain.keys() if not name.endswith("num_batches_tracked")}
     if own and own.isdisjoint(state):
-        told.append(f"{len(own)} tensors of the attention modules are new")
+        changes.append(f"{len(own)} tensors of the attention modules are new")
         replaced = sorted(plain.keys() - expected.keys() - set(_LAST))
         unused = [state.pop(name) for name in replaced if name in state]
-        told += [f"{len(unused)} tensors of layers that the modules replace are not used"] if unused else []
+        changes += [f"{len(unused)} tensors of layers that the modules replace are not used"] if unused else []
         state |= {name: expected[name] for name in own}
     fit_released(network, state, path)
-    return "; ".join([f"starts from {path}", *filter(None, told)])
+    return "; ".join([f"starts from {path}", *filter(None, changes)])
 
 
 def _without_last(network: nn.Module, state: dict[str, Tensor], path: str | Path) -> str:

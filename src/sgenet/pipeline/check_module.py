@@ -40,12 +40,12 @@ def check_module(name: str, device: str = "auto") -> bool:
     for title, check in {**CHECKS, "operations": count_operations, "time": time_block}.items():
         torch.manual_seed(0)
         try:
-            result, told = "ok", check(subject)
+            result, text = "ok", check(subject)
         except CheckError as error:
-            result, told, passed = "FAILED", str(error), False
+            result, text, passed = "FAILED", str(error), False
         except Exception as error:  # of the module, which may raise any
-            result, told, passed = "FAILED", describe_error(error), False
-        print(f"{result:<8}{title:<{_COLUMN}}{told}", flush=True)
+            result, text, passed = "FAILED", describe_error(error), False
+        print(f"{result:<8}{title:<{_COLUMN}}{text}", flush=True)
     return passed
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sgenet.config import params, paths
 from sgenet.config.model import Model
-from sgenet.config.runs import load_replication
+from sgenet.config.replication import load_replication
 from sgenet.config.tasks import TASKS
 from sgenet.data.roots import expand_root, unset_variables
 from sgenet.errors import InputError

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from sgenet.config import paths
 from sgenet.config.model import validate
-from sgenet.config.runs import Replication, Run
+from sgenet.config.replication import Replication
+from sgenet.config.runs import Run
 from sgenet.data.manifest import read_manifest
 from sgenet.errors import InputError
 from sgenet.evaluation.statistics import wilson

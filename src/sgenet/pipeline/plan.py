@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sgenet.config import params, paths
-from sgenet.config.runs import Replication, Run
+from sgenet.config.replication import Replication
+from sgenet.config.runs import Run
 from sgenet.config.scales import CocoData
 from sgenet.data.manifest import read_manifest
 from sgenet.errors import InputError

@@ -6,7 +6,7 @@ from importlib import import_module
 from sgenet.provenance.origin import commit
 
 _PRELOAD = {  # imports of a task's steps, including late ones: wandb.sdk.launch for wandb.init
-    "classification": ("sgenet.pipeline.steps", "sgenet.config.runs", "wandb.sdk.launch",
+    "classification": ("sgenet.pipeline.steps", "sgenet.config.replication", "wandb.sdk.launch",
                        "sgenet.classification.train", "sgenet.classification.evaluate"),
     "detection": ("sgenet.detection.train", "sgenet.detection.evaluate", "mmdet.models", "mmdet.datasets"),
 }  # fmt: skip

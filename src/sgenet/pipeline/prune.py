@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sgenet.config import params, paths
-from sgenet.config.runs import Replication, load_replication
+from sgenet.config.replication import Replication, load_replication
 from sgenet.config.tasks import TASKS
 from sgenet.errors import writing
 from sgenet.pipeline.disk import size, size_text

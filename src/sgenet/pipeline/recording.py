@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sgenet.config.runs import load_replication
+from sgenet.config.replication import load_replication
 from sgenet.pipeline.workflow import Workflow
 from sgenet.provenance import code
 from sgenet.runtime.files import write_text

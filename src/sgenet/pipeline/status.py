@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 from sgenet.config import paths
-from sgenet.config.runs import Replication, Run
+from sgenet.config.replication import Replication
+from sgenet.config.runs import Run
 from sgenet.config.tables import Row
 from sgenet.errors import InputError
 from sgenet.pipeline.disk import Disk, usage

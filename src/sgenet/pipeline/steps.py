@@ -8,7 +8,8 @@ from typing import Any
 
 from sgenet.config import paths
 from sgenet.config.model import validate
-from sgenet.config.runs import FIGURES_RUN, Replication, Run
+from sgenet.config.replication import Replication
+from sgenet.config.runs import FIGURES_RUN, Run
 from sgenet.config.tasks import Task
 from sgenet.data.manifest import Manifest
 from sgenet.errors import InputError
@@ -18,9 +19,7 @@ from sgenet.provenance.identity import Artifacts
 from sgenet.provenance.origin import Making
 from sgenet.provenance.records import write_record
 from sgenet.provenance.results import (
-    Complexity,
     EvaluationRecord,
-    Latencies,
     Origins,
     ReleasedEvaluation,
     Timing,
@@ -81,7 +80,7 @@ def train(replication: Replication, run: Run, seed: int) -> None:
     weights = _starting_weights(artifacts, run, seed)
     making = Making.of(artifacts, artifacts.training(run, seed))
     count = replication.scale.devices
-    device = _device(replication, count)
+    device = acquire_device(replication, count)
     from sgenet.training import resume
 
     start = None if weights is None else artifacts.sha256(weights)
@@ -98,7 +97,7 @@ def train(replication: Replication, run: Run, seed: int) -> None:
             return devices.launch(arguments, count, device)
         devices.init_process_group(device)
         if not devices.rank():
-            making = making.continued(folder / "sources.json", anew=not resume.has_checkpoint(folder))
+            making = making.continued(folder / "sources.json", restart=not resume.has_checkpoint(folder))
         how = {"folder": folder, "output": output, "device": device, "weights": weights}
         started = _train(replication, run, manifest, seed=seed, **how)
         described = describe_device(device)
@@ -143,7 +142,7 @@ def evaluate(replication: Replication, run: Run, seed: int) -> None:
     artifact = artifacts.evaluation(run, seed)
     trained, manifest, training = _trained(replication, artifacts, artifact)
     making = Making.of(artifacts, artifact)
-    device = _device(replication)
+    device = acquire_device(replication)
     output = artifact.record.parent
     if run.detector is None:
         from sgenet.classification import evaluate as task_evaluate
@@ -180,7 +179,7 @@ def evaluate_released(replication: Replication, run: Run) -> None:
 
     artifact = artifacts.released(run)
     making = Making.of(artifacts, artifact)
-    device = _device(replication)
+    device = acquire_device(replication)
     folder = paths.data_folder(scale, run.task)
     metrics = evaluate_weights(run, folder, manifest, weights=weights, device=device)
     write_json(artifact.record.with_name(paths.TIMING), Timing(evaluate=making.times()).plain())
@@ -203,7 +202,7 @@ def activations(replication: Replication) -> None:
     run, artifact = replication.run(FIGURES_RUN), artifacts.activations()
     trained, manifest, training = _trained(replication, artifacts, artifact)
     making = Making.of(artifacts, artifact)
-    device = _device(replication)
+    device = acquire_device(replication)
     from sgenet.classification.activations import measure
     from sgenet.evaluation.activations import MeasuredActivations
 
@@ -215,39 +214,6 @@ def activations(replication: Replication) -> None:
     result = {**head, **measured, "origin": origins}
     validate(MeasuredActivations, result, artifact.record)
     write_record(artifact, result)
-
-
-def complexity(replication: Replication) -> None:
-    """Count parameters and operations of every run's full-size model; writes complexity.json, also if some fail."""
-    from sgenet.complexity.count import count_runs
-    from sgenet.complexity.failures import print_failures
-
-    artifacts = Artifacts(replication)
-    making = Making.of(artifacts, artifacts.complexity())
-    models, failed = count_runs(replication.full_size())
-    print_failures(failed, "counted")
-    result = {"models": models, "failed": failed or None, "origin": making.measured().without_times().plain()}
-    write_record(making.artifact, validate(Complexity, result, making.artifact.record).plain())
-
-
-def latency(replication: Replication) -> None:
-    """Time the models of tables of complexity on this machine; writes latency.json, also if some fail."""
-    import torch
-
-    from sgenet.complexity.failures import print_failures
-    from sgenet.complexity.latency import measure
-
-    artifacts = Artifacts(replication)
-    making = Making.of(artifacts, artifacts.latency())
-    device, settings = _device(replication), replication.scale.latency
-    networks = {run.id: (run.model, run.network) for run in replication.full_size() if not run.task.trained}
-    size, rounds = settings.image_size, settings.rounds
-    models, failed = measure(networks, replication.plain_of(), size=size, rounds=rounds, device=device)
-    print_failures(failed, "timed")
-    how = {"input": [size, size], "batch": 1, "threads": torch.get_num_threads(), "rounds": rounds}
-    made, path = making.measured(describe_device(device)).plain(), making.artifact.record
-    result = {**how, "models": models, "failed": failed or None, "origin": made}
-    write_record(making.artifact, validate(Latencies, result, path).plain())
 
 
 def plan(replication: Replication, as_json: bool) -> str:
@@ -262,7 +228,7 @@ def plan(replication: Replication, as_json: bool) -> str:
 
     wanted, threads = replication.scale.device, min(replication.scale.threads, count_cores())
     here = {"device": "auto" if wanted == "cuda" else wanted, "threads": threads}
-    device = _device(replace(replication, scale=replication.scale.model_copy(update=here)))
+    device = acquire_device(replace(replication, scale=replication.scale.model_copy(update=here)))
     from sgenet.pipeline.calibration import calibrate
 
     costs, measured = calibrate(plan.remaining(replication), {task: of.classes for task, of in images.items()}, device)
@@ -298,7 +264,7 @@ def _refuse_stale(artifacts: Artifacts, artifact: Artifact) -> None:
         raise InputError(f"{artifact.record}: {why}; expected a current one from `{artifact.command}`")
 
 
-def _device(replication: Replication, count: int = 1) -> str:
+def acquire_device(replication: Replication, count: int = 1) -> str:
     """Lock `count` of the scale's devices, set torch's number of threads to the scale's, and return the device."""
     import torch
 

@@ -9,7 +9,8 @@ from typing import Any
 from sgenet.config import paths
 from sgenet.config.model import validate
 from sgenet.config.recipes import DETECTORS, Classification, Detection, TwoStage
-from sgenet.config.runs import Run, load_replication, paper_detector
+from sgenet.config.replication import load_replication
+from sgenet.config.runs import Run, paper_detector
 from sgenet.config.tasks import TASKS, Task
 from sgenet.config.tries import change
 from sgenet.data.manifest import Manifest, read_manifest

@@ -15,7 +15,8 @@ from typing import Any
 
 from sgenet.config import params, paths
 from sgenet.config.claims import load_claims
-from sgenet.config.runs import Replication, Run, load_replication
+from sgenet.config.replication import Replication, load_replication
+from sgenet.config.runs import Run
 from sgenet.config.tasks import Task
 from sgenet.errors import InputError
 from sgenet.pipeline.report_identity import read_identity, report_digest

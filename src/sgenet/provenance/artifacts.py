@@ -9,7 +9,8 @@ from typing import Any
 
 from sgenet.config import params, paths
 from sgenet.config.recipes import Classification
-from sgenet.config.runs import FIGURES_RUN, FullSize, Replication, Run
+from sgenet.config.replication import FullSize, Replication
+from sgenet.config.runs import FIGURES_RUN, Run
 from sgenet.config.tasks import Task
 
 _OF_RELEASED = {"width", "attention", "image_size", "resize", "mean", "std"}  # what decides the numbers of weights

@@ -14,7 +14,7 @@ Digests = dict[str, str]  # of files: path in the package -> digest
 ROOT = Path(__file__).parents[1]  # of the package
 _LENGTH = 16  # hexadecimal digits
 # What is recorded by other means (parameters, data), or decides no number.
-_OTHER = ("cli.py", "errors.py", "config/", "pipeline/", "provenance/", "report/", "runtime/")
+_OTHER = ("cli.py", "commands.py", "errors.py", "config/", "pipeline/", "provenance/", "report/", "runtime/")
 _HARD = ("attention/", "kernels/")
 
 

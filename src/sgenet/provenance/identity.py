@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from sgenet.config.names import parse_name
-from sgenet.config.runs import FIGURES_RUN, Replication
+from sgenet.config.replication import Replication
+from sgenet.config.runs import FIGURES_RUN
 from sgenet.config.tasks import Task
 from sgenet.errors import InputError
 from sgenet.provenance import code, legacy

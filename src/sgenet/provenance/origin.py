@@ -37,14 +37,14 @@ class Making:
         """Begin to make an artifact."""
         return cls(artifact, artifacts.identity(artifact), time.monotonic())
 
-    def continued(self, began: Path, *, anew: bool) -> "Making":
+    def continued(self, began: Path, *, restart: bool) -> "Making":
         """Return it with the other source with which an interrupted training began, which decided its first epochs.
 
         Args:
             began: a file that holds the digests of that source.
-            anew: whether the training begins now, so that the present ones are written there.
+            restart: whether the training starts from its beginning, so that the present digests are written there.
         """
-        if anew or not began.exists():
+        if restart or not began.exists():
             write_json(began, self.identity.sources)
         sources = json.loads(began.read_text(encoding="utf-8"))
         return replace(self, identity=self.identity.model_copy(update={"sources": sources}))

@@ -6,7 +6,7 @@ from typing import Any
 
 from sgenet.config import paths
 from sgenet.config.claims import load_claims
-from sgenet.config.runs import Replication
+from sgenet.config.replication import Replication
 from sgenet.config.tasks import TASKS
 from sgenet.data.manifest import Manifest
 from sgenet.pipeline.report_identity import report_digest

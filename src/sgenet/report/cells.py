@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from sgenet.config.runs import Replication
+from sgenet.config.replication import Replication
 from sgenet.config.tables import Column, Published, Row, Table
 from sgenet.errors import InputError
 from sgenet.report.gains import Gains, value_interval
@@ -63,7 +63,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class CellRow:
-    """A row of a table with its cells, one a column; `remark` tells of trainings that did not learn."""
+    """A row of a table with its cells, one a column; `remark` names trainings that did not learn."""
 
     row: Row
     run: str

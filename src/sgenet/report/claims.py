@@ -13,7 +13,8 @@ from sgenet.config.claims import (
     StatisticCondition,
     left_out,
 )
-from sgenet.config.runs import FIGURES_RUN, Replication
+from sgenet.config.replication import Replication
+from sgenet.config.runs import FIGURES_RUN
 from sgenet.config.tables import Column, Row, Table
 from sgenet.errors import InputError
 from sgenet.report import claim_rules as rules

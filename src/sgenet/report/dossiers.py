@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sgenet.config.runs import Replication
+from sgenet.config.replication import Replication
 from sgenet.config.tasks import TASKS
 from sgenet.report.cells import CellTable
 from sgenet.report.figures.curves import CURVES, Histories, run_panel

@@ -6,7 +6,7 @@ import numpy as np
 
 from sgenet.config import paths
 from sgenet.config.pipeline import ReportSettings
-from sgenet.config.runs import Replication
+from sgenet.config.replication import Replication
 from sgenet.config.tasks import Task
 from sgenet.errors import InputError
 from sgenet.evaluation import bootstrap, statistics

@@ -7,7 +7,7 @@ from typing import Any
 
 from sgenet.config import paths
 from sgenet.config.model import M, validate
-from sgenet.config.runs import Replication
+from sgenet.config.replication import Replication
 from sgenet.data import manifest
 from sgenet.data.manifest import Manifest
 from sgenet.errors import InputError

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sgenet.config.runs import Replication
+from sgenet.config.replication import Replication
 from sgenet.data.manifest import Manifest
 from sgenet.report.cells import Cell, CellTable
 from sgenet.report.formats import number

@@ -10,7 +10,8 @@ import jinja2
 import yaml
 
 from sgenet.config import params, paths
-from sgenet.config.runs import FIGURES_RUN, Replication
+from sgenet.config.replication import Replication
+from sgenet.config.runs import FIGURES_RUN
 from sgenet.config.tasks import TASKS
 from sgenet.data.manifest import Manifest
 from sgenet.pipeline.workflow import again

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from sgenet.config import paths
-from sgenet.config.runs import Replication
+from sgenet.config.replication import Replication
 from sgenet.errors import InputError
 from sgenet.pipeline.failures import Failure, failure_of_run, other_failures, single_steps
 from sgenet.pipeline.learning import did_not_learn
@@ -21,7 +21,7 @@ class RunResults:
 
     `problems` tells by seed of files that cannot be used: such a seed is not missing. Of missing seeds, `failures`
     tells why they ended, `waits_for` the failed run that they start from, and `outdated` that there is a result of
-    other settings or data than the present ones. `unlearned` tells by seed why a training did not learn; its result is
+    other settings or data than the present ones. `unlearned` states by seed why a training did not learn; its result is
     shown and not judged. `released` is what the released weights of its model reach,
     `released_problem` what is wrong with that.
     """

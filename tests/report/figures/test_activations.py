@@ -10,7 +10,8 @@ import pytest
 
 from sgenet.config import paths
 from sgenet.config.model import validate
-from sgenet.config.runs import FIGURES_RUN, Replication
+from sgenet.config.replication import Replication
+from sgenet.config.runs import FIGURES_RUN
 from sgenet.evaluation.activations import MeasuredActivations
 from sgenet.provenance.identity import Artifacts
 from sgenet.report import build

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from sgenet.config import paths
-from sgenet.config.runs import Replication
+from sgenet.config.replication import Replication
 from sgenet.config.scales import CocoData, Split
 from sgenet.data.folders import describe_file
 from sgenet.report.figures.detections import Detections, read_detections

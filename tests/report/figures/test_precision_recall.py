@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sgenet.config import paths
-from sgenet.config.runs import Replication, load_replication
+from sgenet.config.replication import Replication, load_replication
 from sgenet.evaluation.matches import Matches
 from sgenet.report.figures.curves import FRAME
 from sgenet.report.figures.precision_recall import PrecisionRecall, draw_precision_recall

@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 from sgenet.config import paths
-from sgenet.config.runs import Replication
+from sgenet.config.replication import Replication
 from sgenet.config.tasks import Task
 from sgenet.data.coco_fields import Annotation, Detection, ImageEntry
 from sgenet.data.coco_format import (

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sgenet.config import paths
 from sgenet.config.names import parse_name
-from sgenet.config.runs import Replication
+from sgenet.config.replication import Replication
 from sgenet.config.tables import Row
 from sgenet.config.tasks import Task
 from sgenet.errors import InputError

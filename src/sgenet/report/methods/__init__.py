@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sgenet.config.runs import Replication
+from sgenet.config.replication import Replication
 from sgenet.data.manifest import Manifest
 from sgenet.errors import InputError
 from sgenet.report.cells import CellTable

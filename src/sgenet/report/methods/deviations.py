@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from sgenet.config import starting
-from sgenet.config.runs import Replication
+from sgenet.config.replication import Replication
 from sgenet.config.tasks import Task
 from sgenet.data.manifest import Manifest
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sgenet.config import params, paths
-from sgenet.config.runs import FIGURES_RUN, Replication
+from sgenet.config.replication import Replication
+from sgenet.config.runs import FIGURES_RUN
 from sgenet.config.scales import Scale
 from sgenet.config.tasks import TASKS
 from sgenet.data.roots import variables

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sgenet.config import params, starting
-from sgenet.config.runs import FIGURES_RUN, Replication, Run, collect_runs
+from sgenet.config.replication import Replication
+from sgenet.config.runs import FIGURES_RUN, Run, collect_runs
 from sgenet.config.scales import CocoData, EmbeddedImages, EmbeddedScenes, FigureSettings, ImageData
 from sgenet.config.tasks import TASKS
 from sgenet.data.manifest import Manifest
