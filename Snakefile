@@ -44,7 +44,7 @@ rule evaluate:
 
 onstart:
     be_alone()
-    refuse_without_gpu()
+    refuse_unready()
     note_signals()
     make_folders()
 

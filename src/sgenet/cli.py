@@ -44,7 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         return _end(errors.message(error), 2)
     except Exception as error:
-        if (known := errors.explain(error)) is None:
+        from sgenet.complexity.failures import explain_module
+
+        if (known := errors.explain(error) or explain_module(error)) is None:
             raise
         return _end(known, 2)
 
@@ -78,12 +80,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="change a setting, such as optimizer.lr=0.01, for a try with results of its own; may be repeated",
     )
-    plan = steps.add_parser("plan", parents=[scaled], help="estimate the cost of a replication before it starts")
+    chosen = argparse.ArgumentParser(add_help=False)
+    chosen.add_argument("--tables", metavar="A,B", help="files in params/tables/ (default: as in params/pipeline.yaml)")
+    chosen.add_argument("--rows", metavar="A,B", default=argparse.SUPPRESS, help="labels of rows of these tables")
+    plan = steps.add_parser("plan", parents=[scaled, chosen], help="estimate the cost of a replication")
     plan.set_defaults(function=commands.plan)
-    plan.add_argument("--tables", metavar="A,B", help="files in params/tables/ (default: as in params/pipeline.yaml)")
-    plan.add_argument("--rows", metavar="A,B", default=argparse.SUPPRESS, help="labels of rows (default: all)")
     plan.add_argument("--json", action="store_true", help="print JSON")
-    status = steps.add_parser("status", parents=[scaled], help="print what is done, stale, missing, failed or running")
+    status = steps.add_parser("status", parents=[scaled, chosen], help="print what is done, stale, missing or running")
     status.set_defaults(function=commands.status)
     status.add_argument("--json", action="store_true", help="print JSON")
     prune = steps.add_parser(

@@ -3,7 +3,9 @@ from functools import partial
 
 rule train_classifier:
     input:
-        **request(partial(WORKFLOW.training, Task.CLASSIFICATION), Task.CLASSIFICATION),
+        **request(
+            partial(WORKFLOW.training, Task.CLASSIFICATION), [Task.CLASSIFICATION]
+        ),
         manifest=ancient(DATA / "classification.json"),
         data=ancient(DATA / "classification"),
     output:
@@ -28,7 +30,7 @@ rule train_classifier:
 rule evaluate_classifier:
     input:
         **request(
-            partial(WORKFLOW.evaluation, Task.CLASSIFICATION), Task.CLASSIFICATION
+            partial(WORKFLOW.evaluation, Task.CLASSIFICATION), [Task.CLASSIFICATION]
         ),
         manifest=ancient(DATA / "classification.json"),
         data=ancient(DATA / "classification"),
@@ -53,7 +55,7 @@ rule evaluate_classifier:
 
 rule evaluate_released:
     input:
-        **request(WORKFLOW.released, Task.CLASSIFICATION),
+        **request(WORKFLOW.released, [Task.CLASSIFICATION]),
         manifest=ancient(DATA / "classification.json"),
         data=ancient(DATA / "classification"),
         weights=ancient(str(paths.released("{name}"))),
@@ -79,7 +81,8 @@ rule evaluate_released:
 rule activations:
     input:
         **request(
-            lambda wildcards: WORKFLOW.request(MADE.activations()), Task.CLASSIFICATION
+            lambda wildcards: WORKFLOW.request(MADE.activations()),
+            [Task.CLASSIFICATION],
         ),
         manifest=ancient(DATA / "classification.json"),
         data=ancient(DATA / "classification"),

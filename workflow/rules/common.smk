@@ -44,7 +44,7 @@ wildcard_constraints:
     seed=r"\d+",
 
 
-def request(asked, *tasks):
+def request(asked, tasks=()):
     """The inputs of a step that makes an artifact, a file whose time counts, and the results that the step reads.
 
     The file is known once the data of these tasks are prepared. The results are named at once, so that `--omit-from` and
@@ -53,7 +53,7 @@ def request(asked, *tasks):
     """
 
     def file(wildcards):
-        for task in tasks:
+        for task in tasks(wildcards) if callable(tasks) else tasks:
             checkpoints.prepare_data.get(task=task)
         return asked(wildcards).asked
 

@@ -1,6 +1,6 @@
 rule train_detector:
     input:
-        **request(partial(WORKFLOW.training, Task.DETECTION), *TASKS),
+        **request(partial(WORKFLOW.training, Task.DETECTION), WORKFLOW.tasks_of),
         manifest=ancient(DATA / "detection.json"),
         data=ancient(DATA / "detection"),
     output:
@@ -24,7 +24,7 @@ rule train_detector:
 
 rule evaluate_detector:
     input:
-        **request(partial(WORKFLOW.evaluation, Task.DETECTION), *TASKS),
+        **request(partial(WORKFLOW.evaluation, Task.DETECTION), WORKFLOW.tasks_of),
         manifest=ancient(DATA / "detection.json"),
         data=ancient(DATA / "detection"),
     output:

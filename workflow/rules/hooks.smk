@@ -3,7 +3,7 @@ import atexit
 import signal
 from functools import partial
 
-from sgenet.pipeline import local_gpu, recording
+from sgenet.pipeline import readiness, recording
 from sgenet.runtime import locks, processes
 
 STOPPED = []  # signals that ask this workflow to stop
@@ -20,13 +20,15 @@ def be_alone():
         processes.end_with(dvc)
 
 
-def refuse_without_gpu():
-    """Refuse to start jobs here that need CUDA, before any of them runs; data are prepared, and models counted, without."""
+def refuse_unready():
+    """Refuse to start jobs that cannot run here, before any of them does: for lack of data, or of a GPU that is needed."""
     settings = workflow.dag_settings
     asked = set(settings.targets or settings.until or ["all"])
-    if workflow.local_exec and asked - {"prepare", "prepare_data", "complexity"}:
-        if why := local_gpu.refuse(WORKFLOW):
-            sys.exit(why)
+    if asked == {"complexity"} or not workflow.local_exec:
+        return
+    trains = bool(asked - {"prepare", "prepare_data"})
+    if why := readiness.refuse(WORKFLOW, trains=trains):
+        sys.exit(why)
 
 
 def make_folders():
@@ -63,9 +65,9 @@ def report_partially():
         shell("sgenet report --partial --scale {SCALE:q} || true")
 
 
-def warn_without_gpu():
-    """Say at the end of a dry run that jobs need CUDA: they may run elsewhere, as on a cluster."""
-    if workflow.dryrun and (why := local_gpu.refuse(WORKFLOW)):
+def warn_unready():
+    """State at the end of a dry run what jobs lack on this machine: they may run elsewhere, as on a cluster."""
+    if workflow.dryrun and (why := readiness.refuse(WORKFLOW)):
         print(f"warning: {why}", file=sys.stderr)
 
 
@@ -86,5 +88,5 @@ def record_with_dvc():
 
 
 if workflow.is_main_process:
-    atexit.register(warn_without_gpu)
+    atexit.register(warn_unready)
     atexit.register(record_with_dvc)

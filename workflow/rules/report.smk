@@ -43,7 +43,7 @@ rule latency:
 
 rule report:
     input:
-        **request(lambda wildcards: WORKFLOW.report(), *REPLICATION.tasks),
+        **request(lambda wildcards: WORKFLOW.report(), REPLICATION.tasks),
         data=ancient(
             expand(
                 DATA / "{task}.{kind}", task=REPLICATION.tasks, kind=["json", "png"]

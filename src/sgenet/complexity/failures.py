@@ -23,6 +23,11 @@ def describe_error(error: Exception) -> str:
     return f"{type(error).__name__}{_place(error)}" + (f": {text}" if text else "")
 
 
+def explain_module(error: Exception) -> str | None:
+    """Return, in one sentence, what failed in an attention module, and where; None if it failed elsewhere."""
+    return f"attention module: {describe_error(error)}" if _place(error) else None
+
+
 def print_failures(failed: dict[str, str], what: str) -> None:
     """Print a sentence for each network that could not be `what`: its id, and why."""
     for name, why in failed.items():

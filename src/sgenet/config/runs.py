@@ -189,7 +189,7 @@ def _resolve(kind: type[M], row: Row, merged: Overrides, place: str) -> M:
     try:
         check_fit(row.model, settings)
     except ValueError as error:
-        raise InputError(f"{path}: {at}: {error}") from None
+        raise InputError(f"{path}: {at}, with recipe and scale: {error}") from None
     return settings
 
 

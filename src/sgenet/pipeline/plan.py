@@ -277,7 +277,7 @@ def _how(measured: dict[str, Any]) -> list[str]:
 
 
 def _hours(hours: float) -> str:
-    return f"{hours:,.1f}" if hours >= 1 else f"{hours:.2g}"
+    return f"{hours:,.1f}" if hours >= 1 else f"{hours:.2f}" if hours >= 0.01 or not hours else "< 0.01"
 
 
 def to_json(plan: dict[str, Any]) -> str:

@@ -35,7 +35,9 @@ class _Files:
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
-            raise InputError(f"{folder}: not found, expected a folder of images")
+            raise InputError(
+                f"{folder}: {'found a file' if folder.exists() else 'not found'}, expected a folder of images"
+            )
         listing, whole = Listing({}), folder.resolve()
         self.folder, self.names = folder, list(list_files(whole.parent, whole.name, listing))
         self.left_out = [f"{folder.parent}/{defect.text}" for defect in listing.defects]
@@ -123,7 +125,7 @@ def _detect(trained: Trained, weights: Path, files: _Files, target: Path, device
     for found in predict(trained.run, trained.manifest, read(), weights=weights, device=device):
         detections += found
         name, image = waiting.popleft()
-        path = target / PICTURES / f"{name}.jpg"
+        path = target / PICTURES / (name if name.lower().endswith((".jpg", ".jpeg")) else f"{name}.jpg")
         path.parent.mkdir(parents=True, exist_ok=True)
         draw(image, found, names).save(path, quality=90)
     write_text(target / DETECTIONS, to_json(detections))

@@ -100,4 +100,4 @@ def _time_left(left: TimeLeft, scale: str) -> str:
     if left.unknown == left.steps:
         return unknown
     text = f"about {duration_text(left.seconds)} one after another, by {' and '.join(left.sources)}"
-    return f"{text}; of {left.unknown} of {left.steps} steps {unknown}" if left.unknown else text
+    return f"{text}; of the {left.steps} steps, {left.unknown} are {unknown}" if left.unknown else text

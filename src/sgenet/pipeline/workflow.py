@@ -17,7 +17,7 @@ from sgenet.config import params, paths
 from sgenet.config.claims import load_claims
 from sgenet.config.replication import Replication, load_replication
 from sgenet.config.runs import Run
-from sgenet.config.tasks import Task
+from sgenet.config.tasks import TASKS, Task
 from sgenet.errors import InputError
 from sgenet.pipeline.report_identity import read_identity, report_digest
 from sgenet.provenance.artifacts import Artifact
@@ -171,6 +171,11 @@ class Workflow:
     def training(self, task: Task, wildcards: Any) -> Request:
         """Return the request for the training of a run with a seed."""
         return self.request(self.artifacts.training(self._run(task, wildcards), int(wildcards.seed)))
+
+    def tasks_of(self, wildcards: Any) -> list[Task]:
+        """Return the tasks from whose data a detector is made: also that of the classifier which it may start from."""
+        run = self._run(Task.DETECTION, wildcards)
+        return [*TASKS] if run.starts_from else [Task.DETECTION]
 
     def released(self, wildcards: Any) -> Request:
         """Return the request for the evaluation of released weights."""

@@ -297,6 +297,11 @@ def _sources(artifact: Artifact) -> code.Digests:
     return code.of_step(_SOURCES[artifact.step].format(task=artifact.task))
 
 
+def _short(value: Any) -> str:
+    """A setting in a line: what has many values is only named."""
+    return "set" if isinstance(value, list | dict) and len(repr(value)) > 60 else f"{value!r:.60}"
+
+
 def _first_difference(old: dict[str, Any], new: dict[str, Any], place: str = "") -> str:
     """The first setting that differs, with its key and both values; the two must differ."""
     keys = [*new, *(key for key in old if key not in new)]
@@ -304,5 +309,5 @@ def _first_difference(old: dict[str, Any], new: dict[str, Any], place: str = "")
     before, after = old.get(key, _NOTHING), new.get(key, _NOTHING)
     if isinstance(before, dict) and isinstance(after, dict):
         return _first_difference(before, after, f"{place}{key}.")
-    values = ["not set" if value is _NOTHING else f"{value!r:.60}" for value in (before, after)]
+    values = ["not set" if value is _NOTHING else _short(value) for value in (before, after)]
     return f"{place}{key:.60} {values[0]}, now {values[1]}"

@@ -60,7 +60,7 @@ def build(replication: Replication) -> list[str]:
     problems += [bad_activations, bad_detections]
     histories: dict[str, list[dict[str, str]]] = {}
     manifests: dict[str, Manifest | None] = {}
-    for task in TASKS:
+    for task in replication.tasks:
         histories[task], bad_histories = read_histories(replication, task)
         manifests[task], bad_manifest = read_manifest(scale, task)
         problems += [*bad_histories, bad_manifest]
@@ -92,7 +92,7 @@ def build(replication: Replication) -> list[str]:
     )
     folder = paths.report(scale)
     for task in TASKS:
-        write_text(folder / "curves" / f"{task}.csv", _to_csv(histories[task]))
+        write_text(folder / "curves" / f"{task}.csv", _to_csv(histories.get(task, [])))
     write_json(folder / "comparison.json", comparison(scale, claims, tables))
     write_json(folder / "metrics.json", metrics(tables))
     write_tables(folder / "tables", tables, replication)

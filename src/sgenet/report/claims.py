@@ -102,7 +102,8 @@ class Judge:
         """The verdict on a condition; what cannot be judged is not run, with the reason."""
         if isinstance(condition, StatisticCondition):
             return self._statistic(condition)
-        text = ", ".join(f"{key} {value}" for key, value in condition.plain().items())
+        lists = {key: value if isinstance(value, list) else [value] for key, value in condition.plain().items()}
+        text = "; ".join(f"{key}: {', '.join(map(str, value))}" for key, value in lists.items())
         if (table := self._tables.get(condition.table)) is None:
             return Judgement(text, NOT_RUN, reason=f"table {condition.table} is not among the chosen ones")
         if label := left_out(condition, table):

@@ -12,7 +12,7 @@ import yaml
 from sgenet.config import params, paths
 from sgenet.config.replication import Replication
 from sgenet.config.runs import FIGURES_RUN
-from sgenet.config.tasks import TASKS
+from sgenet.config.tasks import Task
 from sgenet.data.manifest import Manifest
 from sgenet.pipeline.workflow import again
 from sgenet.report.cells import CellTable
@@ -74,7 +74,8 @@ def render(
         figures_of=FIGURES_RUN,
         figures_run=FIGURES_RUN in replication.runs,
         materials=materials(manifests),
-        data=[(task, manifests[task], _contact_sheet(scale, task)) for task in TASKS],
+        data=[(task, manifests[task], _contact_sheet(scale, task)) for task in replication.tasks],
+        few_classes=_few_classes(manifests.get(Task.CLASSIFICATION)),
         left_out=_left_out(replication, tables, found),
         dossiers=entries,
         **parts,
@@ -140,6 +141,11 @@ def _contact_sheet(scale: str, task: str) -> str | None:
     if not path.is_file():
         return None
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def _few_classes(manifest: Manifest | None) -> int | None:
+    """The number of classes, if every one of them is among the five best."""
+    return len(manifest.classes) if manifest and len(manifest.classes) <= 5 else None
 
 
 def _left_out(replication: Replication, tables: list[CellTable], found: Found) -> list[str]:
