@@ -30,14 +30,16 @@ def settle(defects: Sequence[Defect], task: str, policy: str, file: Path) -> Non
         defects: of the data.
         task: of the data.
         policy: `strict` or `skip`.
-        file: for the list of all defects, if the data are refused.
+        file: for the list of all defects; `make_data` removes it where the data have a list of their own.
     """
     if policy == "strict":
         refuse_all(defects, f"data.{task}", file, " (`defects: skip` leaves these entries out)")
     elif defects:
+        write_text(file, listing(defects))
         print(f"data.{task}: {len(defects):,} defects, which are left out:", file=sys.stderr)
         print(InputError(*overview(defects)), file=sys.stderr, flush=True)  # escapes control characters
-    file.unlink(missing_ok=True)
+    if not defects:
+        file.unlink(missing_ok=True)
 
 
 def refuse_all(defects: Sequence[Defect], place: str | Path, file: Path, advice: str = "") -> None:

@@ -35,8 +35,12 @@ def make_data(
         case ImageData():
             from sgenet.data import classified
 
-            return classified.make_classification(folder, settings, resolve_root(settings.root, place), cache, refused)
+            manifest = classified.make_classification(
+                folder, settings, resolve_root(settings.root, place), cache, refused
+            )
         case CocoData():
             from sgenet.data import coco
 
-            return coco.make_detection(folder, settings, resolve_root(settings.root, place), cache, refused)
+            manifest = coco.make_detection(folder, settings, resolve_root(settings.root, place), cache, refused)
+    refused.unlink(missing_ok=True)  # the folder of the data has the list
+    return manifest
