@@ -24,9 +24,12 @@ def refuse_unready():
     """Refuse to start jobs that cannot run here, before any of them does: for lack of data, or of a GPU that is needed."""
     settings = workflow.dag_settings
     asked = set(settings.targets or settings.until or ["all"])
-    if asked == {"complexity"} or not workflow.local_exec:
+    if asked <= {"complexity", str(paths.complexity(SCALE))} or not workflow.local_exec:
         return
-    trains = bool(asked - {"prepare", "prepare_data"})
+    trains = any(
+        name not in ("prepare", "prepare_data") and not name.startswith("data/")
+        for name in asked
+    )
     if why := readiness.refuse(WORKFLOW, trains=trains):
         sys.exit(why)
 

@@ -67,13 +67,13 @@ class Run:
     def identity(self) -> dict[str, Any]:
         """All parameters that affect the training: the settings except the test's, the model, and `starts_from`.
 
-        Of a file of weights only the kind is named: its content decides the training, wherever the file is.
+        A file of weights is not named: its content decides the training, wherever the file is.
         """
         trained = self.settings.resolved()
         trained.pop("test", None)
         if "rpn" in trained:
             trained["rpn"].pop("test_proposals")
-        start = self.starts_from or starting.kind_of(self.settings.starts_from)
+        start = self.starts_from or (starting.FILE if starting.kind_of(self.settings.starts_from) else None)
         return {**trained, "model": self.model, "starts_from": start}
 
     @property

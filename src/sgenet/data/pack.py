@@ -51,6 +51,7 @@ def pack(source: Path, destination: Path, size: int | None = None) -> str:
         refuse_all(defects, source, listed)
         for split, (_, labels) in images.items():
             _compare(folder, split, digests[split], labels, decoded=size is not None)
+    listed.unlink(missing_ok=True)  # of an earlier attempt
     counts = " and ".join(f"{len(labels):,} {split}" for split, (_, labels) in images.items())
     return f"{destination}: {counts} images of {len(classes):,} classes, read back and found equal"
 

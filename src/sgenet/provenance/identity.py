@@ -15,7 +15,6 @@ import json
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from sgenet.config.names import parse_name
 from sgenet.config.replication import Replication
@@ -24,11 +23,11 @@ from sgenet.config.tasks import Task
 from sgenet.errors import InputError
 from sgenet.provenance import code, legacy
 from sgenet.provenance.artifacts import Artifact, Catalogue
+from sgenet.provenance.differences import first_difference
 from sgenet.provenance.records import read_record, stored
 from sgenet.provenance.results import Identity, Recorded
 
 MISSING = "missing"  # the reason of an artifact that was never made
-_NOTHING = object()
 AGAIN = "the run was trained again since"
 _UNRECORDED = {"area_limits", "root"}  # settings that are not always recorded
 _SOURCES = {
@@ -200,7 +199,7 @@ class Artifacts(Catalogue):
         if recorded.identity is None or artifact.step == "prepare":
             settings = {key: value for key, value in settings.items() if key not in _UNRECORDED or key in found}
         if found != settings:
-            return f"made with other settings: {_first_difference(found, settings)}"
+            return f"made with other settings: {first_difference(found, settings)}"
         if artifact.task and (fingerprint := recorded.data and recorded.data.fingerprint) is None:
             return "made by a version that recorded no data"
         if artifact.task and fingerprint != (now := self._fingerprint(artifact)) and now is not None:
@@ -295,19 +294,3 @@ class Artifacts(Catalogue):
 
 def _sources(artifact: Artifact) -> code.Digests:
     return code.of_step(_SOURCES[artifact.step].format(task=artifact.task))
-
-
-def _short(value: Any) -> str:
-    """A setting in a line: what has many values is only named."""
-    return "set" if isinstance(value, list | dict) and len(repr(value)) > 60 else f"{value!r:.60}"
-
-
-def _first_difference(old: dict[str, Any], new: dict[str, Any], place: str = "") -> str:
-    """The first setting that differs, with its key and both values; the two must differ."""
-    keys = [*new, *(key for key in old if key not in new)]
-    key = next(key for key in keys if old.get(key, _NOTHING) != new.get(key, _NOTHING))
-    before, after = old.get(key, _NOTHING), new.get(key, _NOTHING)
-    if isinstance(before, dict) and isinstance(after, dict):
-        return _first_difference(before, after, f"{place}{key}.")
-    values = ["not set" if value is _NOTHING else _short(value) for value in (before, after)]
-    return f"{place}{key:.60} {values[0]}, now {values[1]}"
