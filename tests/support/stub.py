@@ -27,7 +27,7 @@ from sgenet.pipeline import full_size, steps
 from sgenet.provenance.identity import Artifacts
 from sgenet.provenance.origin import Making
 from sgenet.provenance.records import write_record
-from sgenet.provenance.results import Complexity
+from sgenet.provenance.results import Complexity, TrainingRecord
 from sgenet.runtime.files import to_json, write_json, write_text
 from support.history import make_history
 
@@ -103,8 +103,9 @@ def train(replication: Replication, run: Run, seed: int) -> None:
     for name in ("best", "last") if run.detector is None else ("last",):
         write_text(output / f"{name}.safetensors", weights)
     write_text(output / "history.csv", make_history(metrics, settings["epochs"], _skill(weights)))
-    made = making.provenance(DEVICE, manifest.origin).model_copy(update={"devices": 1})
-    write_record(making.artifact, made.plain())
+    made = dict(making.provenance(DEVICE, manifest.origin))
+    outputs = {"classes": manifest.classes, "category_ids": manifest.category_ids}
+    write_record(making.artifact, TrainingRecord(**made | outputs | {"devices": 1}).plain())
 
 
 def _skill(weights: str) -> float:
