@@ -329,6 +329,8 @@ def test_results_of_version_0_1_are_accepted(new_checkout, undisturbed):
     for folder in ("data/smoke", "results/smoke"):
         for path in (checkout.folder / folder).rglob("*.json"):
             value = json.loads(path.read_text())
+            if path.name == "training.json":  # which did not state its classes
+                value = {key: each for key, each in value.items() if key not in ("classes", "category_ids")}
             path.write_text(json.dumps(value["models"] if path.name == "complexity.json" else without_identity(value)))
     assert to_make(checkout).keys() <= {"complexity", "report"}
     output = checkout("dvc", "repro")
