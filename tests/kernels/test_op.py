@@ -162,7 +162,7 @@ def test_other_strides_and_gradients_without_strides(device):
 @pytest.mark.parametrize("memory_format", FORMATS, ids=str)
 def test_the_operator_keeps_the_rules_of_torch(device, memory_format):
     given = inputs((2, 16, 4, 3), 4, device, torch.float32, memory_format)
-    torch.library.opcheck(torch.ops.sgenet.spatial_group_enhance, (*given, 4, True, 1e-5))
+    torch.library.opcheck(torch.ops.sgenet.spatial_group_enhance, (*given, None, 4, True, 1e-5, False))
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -190,7 +190,7 @@ def test_under_autocast(device):
 
 def test_the_reference_can_be_asked_for(monkeypatch):
     called = []
-    monkeypatch.setattr("sgenet.kernels.reference", lambda *arguments: called.append(arguments))
+    monkeypatch.setattr("sgenet.kernels.reference", lambda *arguments, **settings: called.append(arguments))
     given = inputs((2, 16, 4, 3), 4, "cpu")
     spatial_group_enhance(*given, 4)
     assert not called
@@ -202,11 +202,11 @@ def test_the_reference_can_be_asked_for(monkeypatch):
 
 def test_the_reference_serves_where_no_compiler_is_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
-    from sgenet import kernels
+    from sgenet.kernels import operator
 
-    kernels._kernels.cache_clear()
+    operator.kernels.cache_clear()
     try:
         given = inputs((2, 16, 4, 3), 4, "cpu")
         torch.testing.assert_close(spatial_group_enhance(*given, 4), reference(*given, 4), rtol=0, atol=0)
     finally:
-        kernels._kernels.cache_clear()
+        operator.kernels.cache_clear()

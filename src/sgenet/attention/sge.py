@@ -12,9 +12,11 @@ sigmoid(1) = 0.731. Other widely copied versions differ: they start beta at 0 or
 import torch
 from torch import Tensor, nn
 
-from sgenet.kernels import spatial_group_enhance
+from sgenet.kernels import reference, spatial_group_enhance_add_relu
 
 __all__ = ["SpatialGroupEnhance"]
+
+torch.fx.wrap("spatial_group_enhance_add_relu")  # one node of a traced network
 
 
 class SpatialGroupEnhance(nn.Module):
@@ -27,6 +29,8 @@ class SpatialGroupEnhance(nn.Module):
         beta: initial value of every `bias`.
         normalize: whether the similarity is normalised over the positions (the paper's ablation does not normalise it).
         eps: added to the standard deviation.
+        device: of the parameters.
+        dtype: of the parameters.
 
     Shape: (N, C, H, W) -> (N, C, H, W), in the memory format of the input.
     """
@@ -39,22 +43,29 @@ class SpatialGroupEnhance(nn.Module):
         beta: float = 1.0,
         normalize: bool = True,
         eps: float = 1e-5,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         if groups < 1 or channels % groups:
             raise ValueError(f"SGE: {channels} channels do not fall into {groups} equal groups")
+        self.channels = channels
         self.groups = groups
         self.normalize = normalize
         self.eps = eps
-        self.weight = nn.Parameter(torch.full((1, groups, 1, 1), float(gamma)))
-        self.bias = nn.Parameter(torch.full((1, groups, 1, 1), float(beta)))
+        self.weight = nn.Parameter(torch.full((1, groups, 1, 1), float(gamma), device=device, dtype=dtype))
+        self.bias = nn.Parameter(torch.full((1, groups, 1, 1), float(beta), device=device, dtype=dtype))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return x gated; x and the result are (N, C, H, W)."""
-        return spatial_group_enhance(
-            x, self.weight.flatten(), self.bias.flatten(), self.groups, self.normalize, self.eps
+    def forward(self, x: Tensor, identity: Tensor | None = None, relu: bool = False) -> Tensor:
+        """Return x gated; with `identity`, a shortcut like x, plus that; with `relu`, after a ReLU; (N, C, H, W)."""
+        if torch.jit.is_scripting():
+            return reference(x, self.weight, self.bias, self.groups, self.normalize, self.eps, identity, relu)
+        if isinstance(x, Tensor) and x.dim() == 4 and x.shape[1] != self.channels:  # torch.fx passes a proxy
+            raise ValueError(f"SGE: found {x.shape[1]} channels, expected {self.channels}")
+        return spatial_group_enhance_add_relu(
+            x, self.weight, self.bias, identity, self.groups, self.normalize, self.eps, relu
         )
 
     def extra_repr(self) -> str:
         """Return the settings that `repr` shows."""
-        return f"groups={self.groups}, normalize={self.normalize}, eps={self.eps}"
+        return f"{self.channels}, groups={self.groups}, normalize={self.normalize}, eps={self.eps}"

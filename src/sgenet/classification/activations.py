@@ -125,11 +125,12 @@ def lengths_around(module: SpatialGroupEnhance, network: Callable[..., Any], *in
     """
     lengths: list[Tensor] = []
 
-    def record(_: Any, given: tuple[Tensor], returned: Tensor) -> None:
-        for features in (given[0], returned):  # immediately: later layers may work in place
+    def record(_: Any, given: tuple[Tensor, ...]) -> None:
+        # Immediately, since later layers may work in place; without the shortcut, which the block passes to the module.
+        for features in (given[0], module.forward(given[0])):
             lengths.append(features.unflatten(1, (module.groups, -1)).norm(dim=2))
 
-    hook = module.register_forward_hook(record)
+    hook = module.register_forward_pre_hook(record)
     try:
         network(*inputs)
     finally:

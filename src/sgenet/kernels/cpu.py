@@ -1,16 +1,16 @@
 """SGE on the CPU: native loops, compiled by numba at their first use.
 
-A unit of work is processed in several passes. It is one group of one sample if the map is contiguous, and a strip of
-neighbouring groups if it is channels_last. A group usually fits in a core's cache, so that the map is read from memory
-once (forward: 1 read and 1 write; backward: 2 reads and 1 write). Strips are wider, to have long rows, and may not fit.
-Each sum is computed within one unit, so results do not depend on the number of threads. The equations are in
-`sgenet.kernels`.
+A contiguous map is computed in planes, and a channels_last map in strips (`_cpu_planes`, `_cpu_strips`). The map is
+read from memory once or twice and written once, together with the shortcut and the ReLU that follow. Each sum is
+computed within one unit, so results do not depend on the number of threads. The equations are in `sgenet.kernels`.
 """
 
 import contextlib
 import ctypes
 import functools
-from collections.abc import Callable, Mapping
+import logging
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,33 +19,48 @@ import torch
 from numba import cfunc, types
 from torch import Tensor
 
-from sgenet.kernels import _cpu_loops as loops
+from sgenet.kernels import _cpu_job as fields
+from sgenet.kernels._cpu_loops import create_loops
 
-_ROW = 1 << 12  # width of a strip in bytes of neighbouring channels: narrower ones read memory slowly
-_SHORT = 1 << 10  # bytes of a short row: lower limit of strips; shorter rows combine several positions
-_UNITS = 4  # narrower strips than _ROW are used if there would be fewer units, to occupy the threads
-_FORWARD = {torch.float32: loops.forward32, torch.float64: loops.forward64}
-_BACKWARD = {torch.float32: loops.backward32, torch.float64: loops.backward64}
+_SLOW = 2.0  # seconds after which compiling is mentioned; loading from disk takes less
+_NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
 
 
 def forward(
-    x: Tensor, weight: Tensor, bias: Tensor, groups: int, normalize: bool, eps: float
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    identity: Tensor | None,
+    groups: int,
+    normalize: bool,
+    eps: float,
+    relu: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Forward pass of the operator in `sgenet.kernels`; `x` is dense in its memory format, the rest in `sum_type`."""
-    n, channels = x.shape[:2]
+    """Forward pass of the operator in `sgenet.kernels`.
+
+    Args:
+        x: (N, C, H, W), dense in its memory format.
+        weight: (groups), contiguous, in `sum_type(x)`.
+        bias: like `weight`.
+        identity: like `x`, or None.
+        groups: a divisor of C.
+        normalize: whether the similarity is normalised.
+        eps: added to its deviation.
+        relu: whether a ReLU follows.
+
+    Returns:
+        y, like `x`; mean vectors (N, C); and (N, groups, 2), mean of the similarity minus the mean vector's square, and
+        deviation of the similarity; these in `sum_type(x)`.
+    """
     wide, memory_format = _ready(x, groups, weight.dtype)
     y = torch.empty_like(wide)
-    mean_vector, statistics = wide.new_empty(n, channels), wide.new_empty(n, groups, 2)
-    tensors = {
-        loops.X: wide,
-        loops.WEIGHT: weight,
-        loops.BIAS: bias,
-        loops.MEAN_VECTOR: mean_vector,
-        loops.STATISTICS: statistics,
-        loops.Y: y,
-    }
-    _run(_FORWARD, wide, groups, normalize, eps, tensors)
-    return y.to(x.dtype).contiguous(memory_format=memory_format), mean_vector, statistics
+    mean_vector, statistics = wide.new_empty(x.shape[:2]), wide.new_empty(len(x), groups, 2)
+    tensors = {fields.X: wide, fields.WEIGHT: weight, fields.BIAS: bias, fields.Y: y}
+    tensors |= {fields.MEAN_VECTOR: mean_vector, fields.STATISTICS: statistics}
+    if identity is not None:
+        tensors[fields.IDENTITY] = _ready(identity, groups, weight.dtype)[0]
+    _run(0, wide, groups, normalize, eps, relu, tensors)
+    return _like(y, x, memory_format), mean_vector, statistics
 
 
 def backward(
@@ -55,89 +70,109 @@ def backward(
     bias: Tensor,
     mean_vector: Tensor,
     statistics: Tensor,
+    y: Tensor | None,
     groups: int,
     normalize: bool,
     eps: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Backward pass of the operator in `sgenet.kernels`; `grad` and `x` are dense in the same memory format."""
+    identity: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Backward pass of the operator in `sgenet.kernels`.
+
+    Args:
+        grad: gradient of y, like `x`.
+        x: see `forward`, as the following.
+        weight: see `forward`.
+        bias: see `forward`.
+        mean_vector: result of `forward`.
+        statistics: result of `forward`.
+        y: result of `forward` if a ReLU followed, otherwise None.
+        groups: see `forward`.
+        normalize: see `forward`.
+        eps: see `forward`.
+        identity: whether to return the gradient of the shortcut, which without a ReLU is `grad`.
+
+    Returns:
+        the gradients of x, like `x`; of weight and of bias for each sample, (N, groups), in `sum_type(x)`; and of the
+        shortcut, if asked for and a ReLU followed.
+    """
     wide, memory_format = _ready(x, groups, weight.dtype)
-    wide_grad, _ = _ready(grad, groups, weight.dtype)
     grad_x = torch.empty_like(wide)
-    grad_weight, grad_bias = wide.new_zeros(len(x), groups), wide.new_zeros(len(x), groups)
-    tensors = {
-        loops.X: wide,
-        loops.WEIGHT: weight,
-        loops.BIAS: bias,
-        loops.MEAN_VECTOR: mean_vector,
-        loops.STATISTICS: statistics,
-    }
-    tensors |= {loops.GRAD: wide_grad, loops.GRAD_X: grad_x, loops.GRAD_WEIGHT: grad_weight, loops.GRAD_BIAS: grad_bias}
-    _run(_BACKWARD, wide, groups, normalize, eps, tensors)
-    return grad_x.to(x.dtype).contiguous(memory_format=memory_format), grad_weight.sum(0), grad_bias.sum(0)
+    grad_weight, grad_bias = wide.new_empty(len(x), groups), wide.new_empty(len(x), groups)
+    tensors = {fields.X: wide, fields.WEIGHT: weight, fields.BIAS: bias, fields.MEAN_VECTOR: mean_vector}
+    tensors |= {fields.STATISTICS: statistics, fields.GRAD: _ready(grad, groups, weight.dtype)[0]}
+    tensors |= {fields.GRAD_X: grad_x, fields.GRAD_WEIGHT: grad_weight, fields.GRAD_BIAS: grad_bias}
+    if y is not None:
+        tensors[fields.Y], tensors[fields.GRAD_IDENTITY] = _ready(y, groups, weight.dtype)[0], torch.empty_like(wide)
+    _run(1, wide, groups, normalize, eps, False, tensors)
+    masked = tensors.get(fields.GRAD_IDENTITY) if identity else None
+    grad_identity = masked if masked is None else _like(masked, x, memory_format)
+    return _like(grad_x, x, memory_format), grad_weight, grad_bias, grad_identity
 
 
 def load() -> None:
-    """Compile the float32 kernels before their first use, or load them from disk; forked processes then share them."""
-    for kernels in (_FORWARD, _BACKWARD):
-        _compiled(kernels[torch.float32])
+    """Compile the float32 loops before their first use, or load them from disk; forked processes then share them."""
+    for number in (0, 1):
+        _compiled(torch.float32, number)
 
 
 def _ready(x: Tensor, groups: int, dtype: torch.dtype) -> tuple[Tensor, torch.memory_format]:
-    """The map in `sum_type`, and contiguous if the channels of a group are not a multiple of four."""
-    memory_format = torch.contiguous_format if x.is_contiguous() else torch.channels_last
-    if x.shape[1] // groups % 4:
-        x = x.contiguous()
-    return x.to(dtype), memory_format
+    """The map in `sum_type`, and contiguous unless it can be computed in strips; the memory format that it had."""
+    if x.is_contiguous():
+        return x.to(dtype), torch.contiguous_format
+    wide = x.to(dtype)
+    return wide if _strips(wide, groups) else wide.contiguous(), torch.channels_last
+
+
+def _like(wide: Tensor, x: Tensor, memory_format: torch.memory_format) -> Tensor:
+    return wide.to(x.dtype).contiguous(memory_format=memory_format)
+
+
+def _strips(x: Tensor, groups: int) -> int:
+    """Number of strips of a sample of a channels_last map; 0 if the map does not fall into strips of whole groups."""
+    width, channels = fields.VECTORS * 64 // x.itemsize, x.shape[1]
+    size = channels // groups
+    return channels // width if channels % width == 0 and 4 <= size <= width and size & (size - 1) == 0 else 0
 
 
 def _run(
-    kernels: Mapping[torch.dtype, Callable[[Any], None]],
-    x: Tensor,
-    groups: int,
-    normalize: bool,
-    eps: float,
-    tensors: dict[int, Tensor],
+    number: int, x: Tensor, groups: int, normalize: bool, eps: float, relu: bool, tensors: dict[int, Tensor]
 ) -> None:
-    """Run a kernel for all units of a map, on torch's number of threads."""
+    """Run the loops, forward (0) or backward (1), for all units of a map, on torch's number of threads."""
     n, channels, height, width = x.shape
     if x.numel() == 0:
+        for field in (fields.MEAN_VECTOR, fields.STATISTICS, fields.GRAD_WEIGHT, fields.GRAD_BIAS):
+            if field in tensors:
+                tensors[field].zero_()
         return
-    size, positions, unit_groups, repeats = channels // groups, height * width, 1, 0  # 0: planes, not strips
-    if not x.is_contiguous():
-        unit_groups = _strip_groups(n, groups, size, x.itemsize)
-        repeats = _repeats(positions, channels * x.itemsize) if unit_groups == groups else 1
-    job = np.zeros(loops.FIELDS, np.int64)
-    job[loops.UNITS : loops.EPS] = (
-        n * -(-groups // unit_groups), channels, positions, groups, repeats, unit_groups, normalize,
+    strips = 0 if x.is_contiguous() else _strips(x, groups)
+    job = np.zeros(fields.FIELDS, np.int64)
+    job[fields.UNITS : fields.EPS] = (
+        n * (strips or groups), channels, height * width, groups, strips, normalize, relu,
     )  # fmt: skip
-    job.view(np.float64)[loops.EPS] = eps
-    job[loops.ITEMSIZE] = x.itemsize
+    job.view(np.float64)[fields.EPS] = eps
     for field, tensor in tensors.items():
         job[field] = tensor.data_ptr()
-    kernel, parallel, threads = _compiled(kernels[x.dtype]), _parallel(), torch.get_num_threads()
+    kernel, parallel, threads = _compiled(x.dtype, number), _parallel(), torch.get_num_threads()
     if parallel is None or threads == 1:
         kernel.ctypes(job.ctypes.data)
     else:
         parallel(kernel.address, job.ctypes.data, threads, 0)
 
 
-def _strip_groups(n: int, groups: int, size: int, itemsize: int) -> int:
-    """Number of groups of a strip; `size` is the number of channels of a group."""
-    width = max(1, min(groups, _ROW // (size * itemsize)))
-    while n * -(-groups // width) < _UNITS and width * size * itemsize > _SHORT and width > 1:
-        width = -(-width // 2)
-    return width
-
-
 @functools.cache
-def _repeats(positions: int, size: int) -> int:
-    """Number of positions, of `size` bytes each, in a row of a strip: loops over short rows are slow."""
-    return max(count for count in range(1, max(1, _SHORT // size) + 1) if positions % count == 0)
+def _compiled(dtype: torch.dtype, number: int) -> Any:
+    """The loops as a C function of a job's address, cached on disk next to the module or in the user's cache."""
+    text = "compiling SGE for this processor (%s), once on a machine, takes up to half a minute"
+    log = threading.Timer(_SLOW, logging.getLogger("sgenet").warning, [text, str(dtype).removeprefix("torch.")])
+    log.daemon = True
+    log.start()
+    try:
+        return _compile(create_loops(_NUMPY[dtype])[number])
+    finally:
+        log.cancel()
 
 
-@functools.cache
-def _compiled(function: Callable[[Any], None]) -> Any:
-    """Compile a function of one address to a C function, cached on disk next to the module or in the user's cache."""
+def _compile(function: Callable[[Any], None]) -> Any:
     with contextlib.suppress(OSError, RuntimeError):  # full disk, or no writable folder: compile without the cache
         return cfunc(types.void(types.voidptr), cache=True)(function)
     return cfunc(types.void(types.voidptr))(function)

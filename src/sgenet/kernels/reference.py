@@ -5,35 +5,76 @@ from torch import Tensor
 
 
 def reference(
-    x: Tensor, weight: Tensor, bias: Tensor, groups: int, normalize: bool = True, eps: float = 1e-5
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    groups: int,
+    normalize: bool = True,
+    eps: float = 1e-5,
+    identity: Tensor | None = None,
+    relu: bool = False,
 ) -> Tensor:
     """Spatial Group-wise Enhance, arXiv 1905.09646, section 3; half precision inputs are computed in float32.
 
     Args:
-        x: feature map (N, C, H, W).
-        weight: gamma of each group, (groups).
-        bias: beta of each group, (groups).
+        x: feature map (N, C, H, W), of a real floating-point type.
+        weight: gamma of each group, in any shape.
+        bias: beta of each group, in any shape.
         groups: number of contiguous groups of channels; divides C.
         normalize: whether the similarity is normalised over the positions.
         eps: added to the standard deviation, which is the unbiased one.
+        identity: the shortcut of a residual block, which is added to the result; like `x`.
+        relu: whether a ReLU follows.
 
     Returns:
         The scaled map, with the shape, type and memory format of `x`.
+
+    Raises:
+        ValueError: shapes or devices do not fit.
+        TypeError: a type is not real floating-point, or that of `identity` is another than that of `x`.
     """
+    if not torch.jit.is_scripting():
+        check_arguments(x, weight, bias, groups, identity)
     wide = x.to(sum_type(x))
-    gamma, beta = (parameter.to(wide.dtype).view(1, groups, 1, 1) for parameter in (weight, bias))
+    gamma = weight.to(wide.dtype).reshape(1, groups, 1, 1)
+    beta = bias.to(wide.dtype).reshape(1, groups, 1, 1)
     grouped = wide.unflatten(1, (groups, -1))  # (N, G, C/G, H, W): a view in either memory format
     mean_vector = grouped.mean(dim=(3, 4), keepdim=True)
     likeness = (grouped * mean_vector).sum(dim=2)  # (N, G, H, W): c_i = <g, x_i>
     if normalize:
         likeness = _normalized(likeness, eps)
     gate = torch.addcmul(beta, likeness, gamma).sigmoid()
-    return (grouped * gate.unsqueeze(2)).flatten(1, 2).to(x.dtype)
+    y = (grouped * gate.unsqueeze(2)).flatten(1, 2)
+    if identity is not None:
+        y = y + identity
+    return (y.relu() if relu else y).to(x.dtype)
 
 
 def sum_type(x: Tensor) -> torch.dtype:
     """The type of sums over a map: at least float32."""
     return torch.promote_types(x.dtype, torch.float32)
+
+
+def check_arguments(x: Tensor, weight: Tensor, bias: Tensor, groups: int, identity: Tensor | None) -> None:
+    """Raise a ValueError or TypeError unless these are arguments of `reference`."""
+    if x.dim() != 4:
+        raise ValueError(f"SGE: x: found {x.dim()} dimensions, expected 4, (N, C, H, W)")
+    if groups < 1 or x.shape[1] % groups:
+        raise ValueError(f"SGE: {x.shape[1]} channels do not fall into {groups} equal groups")
+    for name, parameter in (("weight", weight), ("bias", bias)):
+        if parameter.numel() != groups:
+            raise ValueError(f"SGE: {name}: found {parameter.numel()} numbers, expected {groups}, one for each group")
+    if identity is not None and identity.shape != x.shape:
+        raise ValueError(f"SGE: identity: found the shape {tuple(identity.shape)}, expected {tuple(x.shape)}")
+    for name, tensor in (("x", x), ("weight", weight), ("bias", bias), ("identity", identity)):
+        if tensor is None:
+            continue
+        if not tensor.dtype.is_floating_point:
+            raise TypeError(f"SGE: {name}: found {tensor.dtype}, expected a real floating-point type")
+        if tensor.device != x.device:
+            raise ValueError(f"SGE: {name}: found on {tensor.device}, expected on {x.device} with x")
+    if identity is not None and identity.dtype != x.dtype:
+        raise TypeError(f"SGE: identity: found {identity.dtype}, expected {x.dtype} as x")
 
 
 def _normalized(likeness: Tensor, eps: float) -> Tensor:

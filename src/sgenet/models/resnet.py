@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchvision.models import resnet as torchvision_resnet
 
 from sgenet import attention as registry
+from sgenet.attention import SpatialGroupEnhance
 from sgenet.config.names import parse_name
 from sgenet.errors import InputError
 
@@ -23,8 +24,8 @@ class BasicBlock(torchvision_resnet.BasicBlock):
     def forward(self, x: Tensor) -> Tensor:
         """Return (N, P, H / stride, W / stride) of x (N, C, H, W), where P is the block's width."""
         out = self.relu(self.bn1(self.conv1(x)))
-        out = _attend(self, self.bn2(self.conv2(out)))
-        return self.relu(out + (x if self.downsample is None else self.downsample(x)))
+        out = self.bn2(self.conv2(out))
+        return _end(self, out, x if self.downsample is None else self.downsample(x))
 
 
 class Bottleneck(torchvision_resnet.Bottleneck):
@@ -37,8 +38,8 @@ class Bottleneck(torchvision_resnet.Bottleneck):
         """Return (N, 4 P, H / stride, W / stride) of x (N, C, H, W), where P is the block's width."""
         out = self.relu(self.bn1(self.conv1(x)))
         out = self.relu(self.bn2(self.conv2(out))) if self.inner is None else self.inner(out)
-        out = _attend(self, self.bn3(self.conv3(out)))
-        return self.relu(out + (x if self.downsample is None else self.downsample(x)))
+        out = self.bn3(self.conv3(out))
+        return _end(self, out, x if self.downsample is None else self.downsample(x))
 
     def replace_conv2(self, module: nn.Module) -> None:
         """Replace conv2, bn2 and relu by `module`; the block registers its layers under their own names.
@@ -51,8 +52,14 @@ class Bottleneck(torchvision_resnet.Bottleneck):
         self.__dict__["inner"] = module
 
 
-def _attend(block: BasicBlock | Bottleneck, branch: Tensor) -> Tensor:
-    return branch if block.attention is None else getattr(block, block.attention)(branch)
+def _end(block: BasicBlock | Bottleneck, branch: Tensor, identity: Tensor) -> Tensor:
+    """The module at the end of the branch, the shortcut's addition and the ReLU; SGE does all three in one pass."""
+    if block.attention is not None:
+        module = getattr(block, block.attention)
+        if isinstance(module, SpatialGroupEnhance) and branch.dtype == identity.dtype:
+            return module(branch, identity, relu=True)
+        branch = module(branch)
+    return block.relu(branch + identity)
 
 
 def _last_norm(block: BasicBlock | Bottleneck) -> nn.BatchNorm2d:
