@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sgenet.provenance.origin import cpu_name
+from sgenet.runtime.machine import cpu_name
 
 Variants = Mapping[str, Callable[[], object]]
 Seconds = dict[str, list[float]]  # by variant, one per turn

@@ -1,6 +1,7 @@
 """Output of a benchmark: a CSV file, and a plot with a panel per comparison and a bar per variant."""
 
 import csv
+import importlib.util
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +18,7 @@ _COLORS = ("#8c8c8c", "#1b6ca8", "#d98c21", "#4f9d4f", "#a04f8c")  # the first i
 def write(
     name: str, rows: Sequence[Row], title: str, *, device: str, packages: Sequence[str], columns: int = 1
 ) -> Path:
-    """Write rows and their plot to bench/results/; returns the path of the CSV file.
+    """Write rows and, with matplotlib, their plot to bench/results/; returns the path of the CSV file.
 
     Args:
         name: of the benchmark.
@@ -39,6 +40,9 @@ def write(
         for row in rows:
             numbers = [row.seconds, row.low, row.high, row.ratio, *(row.values.get(key) for key in extra)]
             writer.writerow([row.what, row.variant, *("" if n is None else f"{n:.5g}" for n in numbers), row.note])
+    if importlib.util.find_spec("matplotlib") is None:
+        print(f"written to {path}; no plot, since matplotlib is not installed", flush=True)
+        return path
     picture = Path(f"{path.with_suffix('')}.png")
     with atomic_path(picture) as temporary:
         _draw(rows, temporary, f"{title}\n{device}, {', '.join(versions)}", columns)

@@ -14,7 +14,7 @@ from bench.output import write
 from sgenet import attention, kernels
 from sgenet.config.names import parse_name
 from sgenet.models.resnet import create_resnet
-from sgenet.provenance.origin import peak_memory_mib
+from sgenet.runtime.machine import peak_memory_mib
 from sgenet.training import devices
 
 TURNS = 7

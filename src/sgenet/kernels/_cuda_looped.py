@@ -6,6 +6,8 @@ import triton.language as tl
 from sgenet.kernels._cuda_tiles import (
     before_gate,
     block_of,
+    finish,
+    gradient_at,
     group_sum,
     mean_and_deviation,
     saved_of,
@@ -31,10 +33,11 @@ def _sum_parts(pointer, chunks, stride, at, there, PARTS: tl.constexpr):
 
 @triton.jit(do_not_specialize=["samples", "units", "tiles", "chunks"])
 def forward_looped(
-    x, y, weight, bias, mean_vector, statistics, vector_parts, parts, groups, units, samples, tiles, chunks,
+    x, identity, y, weight, bias, mean_vector, statistics, vector_parts, parts,
+    groups, units, samples, tiles, chunks,
     SIZE: tl.constexpr, GROUPS: tl.constexpr, ROWS: tl.constexpr, TILE: tl.constexpr, ALIGN: tl.constexpr,
     LAST: tl.constexpr, EVEN: tl.constexpr, LONG: tl.constexpr, NORMALIZE: tl.constexpr, EPS: tl.constexpr,
-    STEP: tl.constexpr, PARTS: tl.constexpr,
+    RELU: tl.constexpr, STEP: tl.constexpr, PARTS: tl.constexpr,
 ):  # fmt: skip
     """Process the `tiles` tiles of chunk program_id(1) in three passes: up, down and up."""
     REAL: tl.constexpr = mean_vector.dtype.element_ty
@@ -93,20 +96,27 @@ def forward_looped(
             position = (first + i) * TILE + tl.arange(0, TILE)
             offset, inside = tile_at(channel, there, position, channels, positions, LAST, EVEN, LONG)
             tile = tl.load(x + base + offset, inside, 0, eviction_policy="evict_first").to(REAL)
+            shortcut = None
+            if identity is not None:
+                shortcut = tl.load(identity + base + offset, inside, 0, eviction_policy="evict_first")
             centred = group_sum(tile * mu[:, None], GROUPS, ROWS) - mean[:, None]
             gate = spread(tl.sigmoid(factor[:, None] * centred + beta[:, None]), GROUPS, ROWS)
-            tl.store(y + base + offset, (tile * gate).to(y.dtype.element_ty), inside, eviction_policy="evict_first")
+            out = finish(tile * gate, shortcut, RELU)
+            tl.store(y + base + offset, out.to(y.dtype.element_ty), inside, eviction_policy="evict_first")
 
 
 @triton.jit(do_not_specialize=["samples", "units", "tiles", "chunks"])
 def backward_looped(
-    grad, x, grad_x, weight, bias, mean_vector, statistics, weight_parts, bias_parts, vector_parts,
+    grad, x, y, grad_x, grad_identity, weight, bias, mean_vector, statistics, weight_parts, bias_parts, vector_parts,
     groups, units, samples, tiles, chunks,
     SIZE: tl.constexpr, GROUPS: tl.constexpr, ROWS: tl.constexpr, TILE: tl.constexpr, ALIGN: tl.constexpr,
     LAST: tl.constexpr, EVEN: tl.constexpr, LONG: tl.constexpr, NORMALIZE: tl.constexpr, EPS: tl.constexpr,
     STEP: tl.constexpr, PARTS: tl.constexpr,
 ):  # fmt: skip
-    """Process the `tiles` tiles of chunk program_id(1) in two passes: up and down."""
+    """Process the `tiles` tiles of chunk program_id(1) in two passes: up and down.
+
+    The first pass writes the gradient of the identity, and the second reads this map instead of grad and y.
+    """
     REAL: tl.constexpr = mean_vector.dtype.element_ty
     positions, channels = units * ALIGN, groups * SIZE
     sample, group, channel, there = block_of(groups, SIZE, GROUPS, ROWS)
@@ -123,13 +133,18 @@ def backward_looped(
     by_dt, by_likeness = tl.zeros((GROUPS * ROWS,), REAL), tl.zeros((GROUPS * ROWS,), REAL)
     sum_dt, sum_dz = tl.zeros((GROUPS,), REAL), tl.zeros((GROUPS,), REAL)
     if STEP & SUMS:
+        # What the second pass reads again stays in the cache.
+        policy: tl.constexpr = "" if grad_identity is None else "evict_first"
         x_dt, x_likeness = tl.zeros((GROUPS * ROWS, TILE), REAL), tl.zeros((GROUPS * ROWS, TILE), REAL)
         dts, dzs = tl.zeros((GROUPS, TILE), REAL), tl.zeros((GROUPS, TILE), REAL)
         for i in range(tiles):
             position = (first + i) * TILE + tl.arange(0, TILE)
             offset, inside = tile_at(channel, there, position, channels, positions, LAST, EVEN, LONG)
             tile = tl.load(x + base + offset, inside, 0).to(REAL)
-            slope = tl.load(grad + base + offset, inside, 0).to(REAL)
+            slope = gradient_at(grad, y, base, offset, inside, policy)
+            if grad_identity is not None:
+                tl.store(grad_identity + base + offset, slope, inside)
+            slope = slope.to(REAL)
             centred, gate, dt = before_gate(tile, slope, mu, mean, factor, beta, GROUPS, ROWS)
             dts += dt
             dzs += dt * centred
@@ -150,6 +165,9 @@ def backward_looped(
         sum_dt = _sum_parts(bias_parts, chunks, samples * groups, one, grouped, PARTS)
 
     if STEP & WRITE:
+        if grad_identity is not None:
+            grad, y = grad_identity, None
+            tl.debug_barrier()  # other threads of the program may have written what a thread reads now
         shift, k = through_statistics(sum_dt, sum_dz, factor, deviation, positions, NORMALIZE)
         dmu = spread(factor[:, None], GROUPS, ROWS) * (by_dt / positions)[:, None]
         dmu -= spread(shift[:, None], GROUPS, ROWS) * mu[:, None]
@@ -158,7 +176,7 @@ def backward_looped(
             position = (last - i) * TILE + tl.arange(0, TILE)
             offset, inside = tile_at(channel, there, position, channels, positions, LAST, EVEN, LONG)
             tile = tl.load(x + base + offset, inside, 0, eviction_policy="evict_first").to(REAL)
-            slope = tl.load(grad + base + offset, inside, 0, eviction_policy="evict_first").to(REAL)
+            slope = gradient_at(grad, y, base, offset, inside, "evict_first").to(REAL)
             centred, gate, dt = before_gate(tile, slope, mu, mean, factor, beta, GROUPS, ROWS)
             ds = spread(factor[:, None] * dt - shift[:, None] - k[:, None] * centred, GROUPS, ROWS)
             out = slope * spread(gate, GROUPS, ROWS) + mu[:, None] * ds + dmu

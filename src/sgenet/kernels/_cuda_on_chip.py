@@ -6,6 +6,8 @@ import triton.language as tl
 from sgenet.kernels._cuda_tiles import (
     before_gate,
     block_of,
+    finish,
+    gradient_at,
     group_sum,
     mean_and_deviation,
     saved_of,
@@ -20,9 +22,10 @@ __all__ = ["backward_on_chip", "forward_on_chip"]
 
 @triton.jit(do_not_specialize=["units"])
 def forward_on_chip(
-    x, y, weight, bias, mean_vector, statistics, groups, units,
+    x, identity, y, weight, bias, mean_vector, statistics, groups, units,
     SIZE: tl.constexpr, GROUPS: tl.constexpr, ROWS: tl.constexpr, TILE: tl.constexpr, ALIGN: tl.constexpr,
     LAST: tl.constexpr, EVEN: tl.constexpr, LONG: tl.constexpr, NORMALIZE: tl.constexpr, EPS: tl.constexpr,
+    RELU: tl.constexpr,
 ):  # fmt: skip
     REAL: tl.constexpr = mean_vector.dtype.element_ty
     positions, channels = units * ALIGN, groups * SIZE
@@ -32,6 +35,9 @@ def forward_on_chip(
     position = tl.arange(0, TILE)
     offset, inside = tile_at(channel, there, position, channels, positions, LAST, EVEN, LONG)
     tile = tl.load(x + base + offset, inside, 0).to(REAL)
+    shortcut = None
+    if identity is not None:  # loaded here, since no load moves across the barriers of the sums
+        shortcut = tl.load(identity + base + offset, inside, 0)
 
     mu = tl.sum(tile, 1) / positions
     likeness = group_sum(tile * mu[:, None], GROUPS, ROWS)
@@ -44,7 +50,8 @@ def forward_on_chip(
     factor = tl.load(weight + group, grouped, 0).to(REAL) * scale_of(deviation, positions, NORMALIZE, EPS)
     beta = tl.load(bias + group, grouped, 0).to(REAL) - factor * (drift / positions)
     gate = tl.sigmoid(factor[:, None] * likeness + beta[:, None])
-    tl.store(y + base + offset, (tile * spread(gate, GROUPS, ROWS)).to(y.dtype.element_ty), inside)
+    out = finish(tile * spread(gate, GROUPS, ROWS), shortcut, RELU)
+    tl.store(y + base + offset, out.to(y.dtype.element_ty), inside)
 
     tl.store(mean_vector + row, mu, there)
     tl.store(statistics + 2 * one, mean, grouped)
@@ -53,7 +60,8 @@ def forward_on_chip(
 
 @triton.jit(do_not_specialize=["units"])
 def backward_on_chip(
-    grad, x, grad_x, weight, bias, mean_vector, statistics, weight_parts, bias_parts, groups, units,
+    grad, x, y, grad_x, grad_identity, weight, bias, mean_vector, statistics, weight_parts, bias_parts,
+    groups, units,
     SIZE: tl.constexpr, GROUPS: tl.constexpr, ROWS: tl.constexpr, TILE: tl.constexpr, ALIGN: tl.constexpr,
     LAST: tl.constexpr, EVEN: tl.constexpr, LONG: tl.constexpr, NORMALIZE: tl.constexpr, EPS: tl.constexpr,
 ):  # fmt: skip
@@ -64,7 +72,10 @@ def backward_on_chip(
     base = sample * channels * positions
     offset, inside = tile_at(channel, there, tl.arange(0, TILE), channels, positions, LAST, EVEN, LONG)
     tile = tl.load(x + base + offset, inside, 0).to(REAL)
-    slope = tl.load(grad + base + offset, inside, 0).to(REAL)
+    slope = gradient_at(grad, y, base, offset, inside, "")
+    if grad_identity is not None:
+        tl.store(grad_identity + base + offset, slope, inside)
+    slope = slope.to(REAL)
 
     mu = tl.load(mean_vector + row, there, 0)
     mean, deviation, scale, factor, beta = saved_of(

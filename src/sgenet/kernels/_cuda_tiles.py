@@ -12,6 +12,8 @@ import triton.language as tl
 __all__ = [
     "before_gate",
     "block_of",
+    "finish",
+    "gradient_at",
     "group_sum",
     "mean_and_deviation",
     "saved_of",
@@ -49,6 +51,25 @@ def tile_at(channel, there, position, channels, positions, LAST: tl.constexpr, E
     if not EVEN:
         inside = inside & there[:, None]
     return offset, inside
+
+
+@triton.jit
+def gradient_at(grad, y, base, offset, inside, POLICY: tl.constexpr):
+    """The gradient, before the ReLU whose output is `y` unless that is None: 0 where y <= 0, unchanged if y is NaN."""
+    slope = tl.load(grad + base + offset, inside, 0, eviction_policy=POLICY)
+    if y is not None:
+        slope = tl.where(tl.load(y + base + offset, inside, 0, eviction_policy=POLICY) <= 0, 0, slope)
+    return slope
+
+
+@triton.jit
+def finish(out, shortcut, RELU: tl.constexpr):
+    """Add the shortcut, if it is not None, and apply a ReLU, if asked; NaN remains NaN."""
+    if shortcut is not None:
+        out += shortcut.to(out.dtype)
+    if RELU:
+        out = tl.where(out <= 0, 0, out)
+    return out
 
 
 @triton.jit

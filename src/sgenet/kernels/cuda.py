@@ -1,7 +1,8 @@
-"""SGE on CUDA: Triton kernels, forward and backward.
+"""SGE on CUDA: Triton kernels, forward and backward, with what follows SGE in a residual block.
 
-A group of one sample is a plane of m = C/G channels by S = H*W positions. A program processes a block of neighbouring
-groups of one sample, in either memory format, and works on tiles of (channels of the block) x (positions).
+The result is relu(SGE(x) + identity), where the identity may be absent and the ReLU off. A group of one sample is a
+plane of m = C/G channels by S = H*W positions. A program processes a block of neighbouring groups of one sample, in
+either memory format, and works on tiles of (channels of the block) x (positions).
 
     form      chosen where                      forward                      backward
     on chip   a block's planes fit registers    reads x once, writes y       reads x and grad once, writes grad_x
@@ -9,6 +10,15 @@ groups of one sample, in either memory format, and works on tiles of (channels o
                                                 similarity, write)
     split     looped, and too few blocks to     as looped, but a launch for each pass and several programs
               occupy the device                 for each block, whose partial sums the next launch adds
+
+The identity is read once, in the pass that writes y. Backward, the gradient is first masked by y, the output of the
+ReLU, and the masked gradient is that of the identity. The looped forms write it in the first pass, which is the only
+one to read grad and y: the second pass reads the masked gradient, one map instead of two. In numbers of maps moved:
+
+              forward               backward
+              plain   whole tail    plain   ReLU only   whole tail
+    on chip   2       3             3       4           5
+    looped    4       5             5       7           7
 
 In the looped form, one program makes all passes over its planes, each in the opposite direction of the previous one.
 The data read last is then read first, from a cache, so that the traffic to device memory is close to that of the form
@@ -49,7 +59,7 @@ class _Plan(NamedTuple):
 
 
 def _plan(x: Tensor, reads: int, groups: int, normalize: bool, eps: float) -> _Plan:
-    """Select form and tiles for `reads` maps like `x`, by shape, type, memory format and device only."""
+    """Select form and tiles by shape, type, memory format and device; `reads` maps are in registers at a time."""
     last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
     size, positions = x.shape[1] // groups, x.shape[2] * x.shape[3]
     rows, tile = triton.next_power_of_2(size), triton.next_power_of_2(positions)
@@ -97,35 +107,45 @@ def _chunks(tiles: int, programs: int, x: Tensor) -> tuple[int, int]:
 
 
 def forward(
-    x: Tensor, weight: Tensor, bias: Tensor, groups: int, normalize: bool, eps: float
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    identity: Tensor | None,
+    groups: int,
+    normalize: bool,
+    eps: float,
+    relu: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Forward pass of the operator of `sgenet.kernels`, on a CUDA device.
 
     Args:
         x: (N, C, H, W), fp32, bf16, fp16 or fp64, contiguous or channels_last.
-        weight: (G), contiguous.
-        bias: (G), contiguous.
+        weight: (G), contiguous, in `sum_type(x)`.
+        bias: as `weight`.
+        identity: the shortcut, added to the result: shape, type and memory format of `x`.
         groups: G, a divisor of C.
         normalize: whether the similarity is normalised over the positions.
         eps: added to its deviation.
+        relu: whether a ReLU is applied last.
 
     Returns: y, like `x`; the mean vectors (N, C); mean and unbiased deviation of the similarity (N, G, 2), zeros if it
-        is not normalised. The latter two are in fp32 (fp64 for fp64).
+        is not normalised. The latter two are in `sum_type(x)`.
     """
     real = sum_type(x)
     y = torch.empty_like(x)
     mean_vector, statistics = x.new_empty(x.shape[:2], dtype=real), x.new_empty(len(x), groups, 2, dtype=real)
     if not x.numel():
         return y, mean_vector.zero_(), statistics.zero_()
-    plan = _plan(x, 1, groups, normalize, eps)
-    tensors, chunks = (x, y, weight, bias, mean_vector, statistics), plan.grid[1]
+    plan = _plan(x, 1 if identity is None else 2, groups, normalize, eps)
+    tensors, chunks = (x, identity, y, weight, bias, mean_vector, statistics), plan.grid[1]
+    constants = {**plan.constants, "RELU": relu}
     with torch.cuda.device_of(x):
         if not plan.looped:
-            _cuda_on_chip.forward_on_chip[plan.grid](*tensors, *plan.sizes, **plan.constants)
+            _cuda_on_chip.forward_on_chip[plan.grid](*tensors, *plan.sizes, **constants)
             return y, mean_vector, statistics
         parts = [like.new_empty(chunks, like.numel()) for like in (mean_vector, statistics)]
         for step in (ALL,) if chunks == 1 else (MEAN, LIKENESS, WRITE):
-            _cuda_looped.forward_looped[plan.grid](*tensors, *parts, *plan.sizes, **plan.constants, STEP=step)
+            _cuda_looped.forward_looped[plan.grid](*tensors, *parts, *plan.sizes, **constants, STEP=step)
     return y, mean_vector, statistics
 
 
@@ -136,18 +156,39 @@ def backward(
     bias: Tensor,
     mean_vector: Tensor,
     statistics: Tensor,
+    y: Tensor | None,
     groups: int,
     normalize: bool,
     eps: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of x, weight and bias: `grad` is like `x`, the rest are inputs and outputs of `forward`."""
+    identity: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Backward pass.
+
+    Args:
+        grad: gradient of the output, like `x`.
+        x: input of `forward`, as are `weight`, `bias`, `groups`, `normalize` and `eps`.
+        weight: input of `forward`.
+        bias: input of `forward`.
+        mean_vector: output of `forward`.
+        statistics: output of `forward`.
+        y: output of `forward` if it applied a ReLU: `grad` is 0 where y <= 0.
+        groups: input of `forward`.
+        normalize: input of `forward`.
+        eps: input of `forward`.
+        identity: whether the gradient of the identity is returned. It needs `y`; without a ReLU it equals `grad`.
+
+    Returns: the gradients of x; of weight and bias for each sample, (N, G) in `sum_type(x)`; of the identity, or None.
+    """
     grad_x = torch.empty_like(x)
+    grad_identity = torch.empty_like(x) if identity else None
     if not x.numel():
-        return grad_x, torch.zeros_like(weight), torch.zeros_like(bias)
-    plan = _plan(x, 2, groups, normalize, eps)
+        return grad_x, mean_vector.new_zeros(len(x), groups), mean_vector.new_zeros(len(x), groups), grad_identity
+    plan = _plan(x, 2, groups, normalize, eps)  # y is only in registers until grad is masked
     chunks = plan.grid[1]
-    weight_parts, bias_parts = mean_vector.new_empty(2, chunks, len(x), groups).unbind()
-    tensors = (grad, x, grad_x, weight, bias, mean_vector, statistics, weight_parts, bias_parts)
+    weight_parts, bias_parts = (mean_vector.new_empty(chunks, len(x), groups) for _ in range(2))
+    tensors = (
+        grad, x, y, grad_x, grad_identity, weight, bias, mean_vector, statistics, weight_parts, bias_parts,
+    )  # fmt: skip
     with torch.cuda.device_of(x):
         if not plan.looped:
             _cuda_on_chip.backward_on_chip[plan.grid](*tensors, *plan.sizes, **plan.constants)
@@ -155,4 +196,8 @@ def backward(
             parts = mean_vector.new_empty(chunks, 2, mean_vector.numel())
             for step in (ALL,) if chunks == 1 else (SUMS, WRITE):
                 _cuda_looped.backward_looped[plan.grid](*tensors, parts, *plan.sizes, **plan.constants, STEP=step)
-    return grad_x, weight_parts.sum((0, 1), dtype=weight.dtype), bias_parts.sum((0, 1), dtype=bias.dtype)
+    grad_weight, grad_bias = (
+        part.sum(0) if chunks > 1 else part.squeeze_(0)  # launches no kernel
+        for part in (weight_parts, bias_parts)
+    )
+    return grad_x, grad_weight, grad_bias, grad_identity

@@ -13,8 +13,9 @@ from sgenet.config.tasks import TASKS
 from sgenet.data.roots import expand_root, unset_variables
 from sgenet.errors import InputError
 from sgenet.pipeline.disk import size_text, usage
-from sgenet.provenance.origin import commit, cpu_name
+from sgenet.provenance.origin import commit
 from sgenet.runtime import user
+from sgenet.runtime.machine import cpu_name
 from sgenet.training import devices
 
 _TOOLS = ("torch", "torchvision", "mmengine", "mmcv-lite", "mmcv", "mmdet", "pycocotools", "snakemake", "dvc", "wandb")

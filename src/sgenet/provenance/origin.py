@@ -4,9 +4,7 @@ import json
 import os
 import platform
 import re
-import resource
 import subprocess
-import sys
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -20,6 +18,7 @@ from sgenet.provenance.identity import Artifacts
 from sgenet.provenance.records import finished
 from sgenet.provenance.results import DataOrigin, Identity, Measured, Provenance, Times
 from sgenet.runtime.files import write_json
+from sgenet.runtime.machine import peak_memory_mib
 
 _PACKAGES = ("torch", "torchvision", "mmengine", "mmcv-lite", "mmdet", "pycocotools", "numpy")
 
@@ -120,20 +119,3 @@ def _git(*arguments: str) -> str:
         ).stdout  # fmt: skip
     except OSError:
         return ""
-
-
-def cpu_name() -> str:
-    """Return the CPU's model name as the system reports it, otherwise its architecture."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
-def peak_memory_mib() -> int:
-    """Return the peak resident memory of this process so far, in MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1024 * 1024 if sys.platform == "darwin" else 1024))

@@ -16,9 +16,9 @@ from functools import cache
 from pathlib import Path
 
 from sgenet.errors import InputError
-from sgenet.provenance.origin import cpu_name
-from sgenet.runtime import locks, processes
+from sgenet.runtime import locks
 from sgenet.runtime.locks import InUseError
+from sgenet.runtime.machine import cpu_name
 
 LOCKS = Path("/tmp")  # not TMPDIR, which may differ from job to job
 _LOCKED = "SGENET_GPUS_HELD"  # set for processes that a run starts on the GPUs that it has locked
@@ -136,6 +136,8 @@ def init_process_group(device: str) -> None:
     from torch import distributed
 
     if os.environ.get(_PARENT):
+        from sgenet.runtime import processes
+
         # It has locked the GPUs and the folder of checkpoints. SIGKILL, since this process may wait in a library.
         processes.end_with(int(os.environ[_PARENT]), signal.SIGKILL)
     warnings.filterwarnings("ignore", message="Grad strides do not match")  # harmless for 1 x 1 convolutions
