@@ -202,11 +202,11 @@ def test_the_reference_can_be_asked_for(monkeypatch):
 
 def test_the_reference_serves_where_no_compiler_is_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
-    from sgenet.kernels import operator
+    from sgenet.kernels import op
 
-    operator.kernels.cache_clear()
+    op.kernels.cache_clear()
     try:
         given = inputs((2, 16, 4, 3), 4, "cpu")
         torch.testing.assert_close(spatial_group_enhance(*given, 4), reference(*given, 4), rtol=0, atol=0)
     finally:
-        operator.kernels.cache_clear()
+        op.kernels.cache_clear()

@@ -16,8 +16,8 @@ G_c,i, the gradient of y, with r = 1 / (d + eps):
 Only the map is large: the backward pass needs the map, mu, mean(s) and d, and after a ReLU its result. `reference` is
 the definition in plain torch; `cpu` and `cuda` read the map as few times as possible.
 
-A tensor of torch takes the fused form through `operator.Fused`. In torch.compile it takes the operator itself, and in an
-exported, scripted or traced network, which runs without this package, the reference.
+In eager mode the fused form is called through `fused.Fused`, and in torch.compile as an operator. An exported or
+scripted network, which runs without this package, has the reference.
 """
 
 import contextlib
@@ -27,7 +27,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from sgenet.kernels import operator
+from sgenet.kernels import fused
+from sgenet.kernels.op import is_available
 from sgenet.kernels.reference import check_arguments, reference
 
 __all__ = ["reference", "spatial_group_enhance", "spatial_group_enhance_add_relu", "use"]
@@ -67,8 +68,8 @@ def spatial_group_enhance_add_relu(
     if _form == "fused" and not _is_exporting() and not torch.jit.is_tracing():
         check_arguments(x, weight, bias, groups, identity)
         alone = normalize and x.shape[2:].numel() == 1  # for a single position the gate is sigmoid(beta)
-        if not alone and operator.is_available(x.device.type):
-            return operator.fused(x, weight, bias, identity, groups, normalize, eps, relu)
+        if not alone and is_available(x.device.type):
+            return fused.call(x, weight, bias, identity, groups, normalize, eps, relu)
     return reference(x, weight, bias, groups, normalize, eps, identity, relu)
 
 

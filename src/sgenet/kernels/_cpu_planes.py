@@ -9,14 +9,22 @@ import math
 
 from numba import njit
 
-from sgenet.kernels._cpu_job import (
-    BIAS, CHANNELS, GRAD, GRAD_BIAS, GRAD_IDENTITY, GRAD_WEIGHT, GRAD_X, GROUPS, IDENTITY, MEAN_VECTOR, NORMALIZE,
-    POSITIONS, RELU, STATISTICS, WEIGHT, X, Y, at, epsilon, lanes,
-)  # fmt: skip
+from sgenet.kernels import _cpu_job as fields
+from sgenet.kernels._cpu_functions import keep_positive, relu, sigmoid, total
+from sgenet.kernels._cpu_job import at, epsilon, lanes
 from sgenet.kernels._cpu_vectors import (
-    BYTES, first, fma, keep_positive, load, load_first, read, relu, sigmoid, size_of, splat, store, store_first, total,
+    BYTES,
+    first,
+    fma,
+    load,
+    load_first,
+    read,
+    size_of,
+    splat,
+    store,
+    store_first,
     write,
-)  # fmt: skip
+)
 
 
 @njit
@@ -36,10 +44,10 @@ def _store(address, count, value, dtype):
 @njit
 def _place(job, unit, dtype):
     """Channels m and positions of a unit, bytes of a row, offset in the map, mean vector, statistics, gamma, beta."""
-    step, positions, groups = size_of(dtype), job[POSITIONS], job[GROUPS]
-    size, group = job[CHANNELS] // groups, unit % groups
-    mean, statistics = job[MEAN_VECTOR] + unit * size * step, job[STATISTICS] + 2 * unit * step
-    gamma, beta = read(job[WEIGHT] + group * step, dtype), read(job[BIAS] + group * step, dtype)
+    step, positions, groups = size_of(dtype), job[fields.POSITIONS], job[fields.GROUPS]
+    size, group = job[fields.CHANNELS] // groups, unit % groups
+    mean, statistics = job[fields.MEAN_VECTOR] + unit * size * step, job[fields.STATISTICS] + 2 * unit * step
+    gamma, beta = read(job[fields.WEIGHT] + group * step, dtype), read(job[fields.BIAS] + group * step, dtype)
     return size, positions, positions * step, unit * size * positions * step, mean, statistics, gamma, beta
 
 
@@ -108,8 +116,8 @@ def _write(x, identity, y, width, size, gate, count, positive, dtype):
 def forward_plane(job, unit, s, dtype):
     """Forward pass of one unit; `s` is a buffer."""
     size, positions, width, offset, mean, statistics, gamma, beta = _place(job, unit, dtype)
-    step, normalize, positive = size_of(dtype), job[NORMALIZE] != 0, job[RELU] != 0
-    x, y, identity = job[X] + offset, job[Y] + offset, at(job, IDENTITY, offset)
+    step, normalize, positive = size_of(dtype), job[fields.NORMALIZE] != 0, job[fields.RELU] != 0
+    x, y, identity = job[fields.X] + offset, job[fields.Y] + offset, at(job, fields.IDENTITY, offset)
     whole, left = positions // lanes(dtype), positions % lanes(dtype)
     for c in range(size):
         write(mean + c * step, _mean_of_row(x + c * width, positions, dtype))
@@ -184,9 +192,9 @@ def backward_plane(job, unit, s, products, gates, dtype):
     Where the forward pass had a ReLU, its result y masks the gradient, which is then also the shortcut's.
     """
     size, positions, width, offset, mean, statistics, gamma, beta = _place(job, unit, dtype)
-    step, normalize = size_of(dtype), job[NORMALIZE] != 0
-    x, grad, grad_x = job[X] + offset, job[GRAD] + offset, job[GRAD_X] + offset
-    y, masked = at(job, Y, offset), at(job, GRAD_IDENTITY, offset)
+    step, normalize = size_of(dtype), job[fields.NORMALIZE] != 0
+    x, grad, grad_x = job[fields.X] + offset, job[fields.GRAD] + offset, job[fields.GRAD_X] + offset
+    y, masked = at(job, fields.Y, offset), at(job, fields.GRAD_IDENTITY, offset)
     whole, left = positions // lanes(dtype), positions % lanes(dtype)
     about = _square(mean, size, dtype) if normalize else dtype(0)
     for i in range(whole + (left > 0)):
@@ -218,8 +226,8 @@ def backward_plane(job, unit, s, products, gates, dtype):
         store(products + here, t)
         store(gates + here, gate)
     grad_gamma = total(by_gamma)
-    write(job[GRAD_WEIGHT] + unit * step, grad_gamma)
-    write(job[GRAD_BIAS] + unit * step, total(by_beta))
+    write(job[fields.GRAD_WEIGHT] + unit * step, grad_gamma)
+    write(job[fields.GRAD_BIAS] + unit * step, total(by_beta))
 
     slope, spread, middle = gamma * inverse, dtype(0), -pivot
     if normalize:

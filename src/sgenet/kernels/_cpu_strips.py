@@ -7,14 +7,10 @@ is a power of two, from 4 to those of a strip. Buffers have a vector of quads fo
 
 from numba import njit
 
-from sgenet.kernels._cpu_job import (
-    BIAS, CHANNELS, GRAD, GRAD_BIAS, GRAD_IDENTITY, GRAD_WEIGHT, GRAD_X, GROUPS, IDENTITY, MEAN_VECTOR, NORMALIZE,
-    POSITIONS, RELU, STATISTICS, STRIPS, VECTORS, WEIGHT, X, Y, at, epsilon, lanes,
-)  # fmt: skip
-from sgenet.kernels._cpu_vectors import (
-    BYTES, divided, fma, keep_positive, load, quad, read, relu, root, sigmoid, size_of, splat, store, sum_quads,
-    swapped, write,
-)  # fmt: skip
+from sgenet.kernels import _cpu_job as fields
+from sgenet.kernels._cpu_functions import divided, keep_positive, quad, relu, root, sigmoid, sum_quads, swapped
+from sgenet.kernels._cpu_job import at, epsilon, lanes
+from sgenet.kernels._cpu_vectors import BYTES, fma, load, read, size_of, splat, store, write
 
 _SPAN = 512  # positions of a partial sum
 ROOM = 9  # vectors of working memory
@@ -46,7 +42,7 @@ def _over_group(quads, size, dtype):
 def _by_quad(values, size, stride, room, dtype):
     """Vector of the values of each quad's group; a value for each group, `stride` bytes apart."""
     step, own = size_of(dtype), lanes(dtype) // 4
-    for v in range(VECTORS):
+    for v in range(fields.VECTORS):
         for k in range(own):
             write(room + (4 * k + v) * step, read(values + (v * own + k) * 4 // size * stride, dtype))
     return load(room, dtype)
@@ -57,7 +53,7 @@ def _by_group(quads, size, values, stride, room, dtype):
     """Write each group's value: the inverse of `_by_quad`."""
     step, own = size_of(dtype), lanes(dtype) // 4
     store(room, quads)
-    for v in range(VECTORS):
+    for v in range(fields.VECTORS):
         for k in range(own):
             write(values + (v * own + k) * 4 // size * stride, read(room + (4 * k + v) * step, dtype))
 
@@ -65,12 +61,15 @@ def _by_group(quads, size, values, stride, room, dtype):
 @njit
 def _place(job, unit, dtype):
     """Channels of a group, positions, offset in the map, mean vector, statistics, gamma, beta, first group."""
-    step, strips = size_of(dtype), job[STRIPS]
-    channels, positions, size = job[CHANNELS], job[POSITIONS], job[CHANNELS] // job[GROUPS]
-    sample, channel = unit // strips, unit % strips * VECTORS * lanes(dtype)
-    group = sample * job[GROUPS] + channel // size
-    mean, statistics = job[MEAN_VECTOR] + (sample * channels + channel) * step, job[STATISTICS] + 2 * group * step
-    gamma, beta = job[WEIGHT] + channel // size * step, job[BIAS] + channel // size * step
+    step, strips = size_of(dtype), job[fields.STRIPS]
+    channels, positions, size = job[fields.CHANNELS], job[fields.POSITIONS], job[fields.CHANNELS] // job[fields.GROUPS]
+    sample, channel = unit // strips, unit % strips * fields.VECTORS * lanes(dtype)
+    group = sample * job[fields.GROUPS] + channel // size
+    mean, statistics = (
+        job[fields.MEAN_VECTOR] + (sample * channels + channel) * step,
+        job[fields.STATISTICS] + 2 * group * step,
+    )
+    gamma, beta = job[fields.WEIGHT] + channel // size * step, job[fields.BIAS] + channel // size * step
     return size, positions, (sample * channels * positions + channel) * step, mean, statistics, gamma, beta, group
 
 
@@ -120,8 +119,13 @@ def _write(x, identity, y, gate, positive, dtype):
 def forward_strip(job, unit, s, room, dtype):
     """Forward pass of one unit; `s` is a buffer, and `room` is the address of `ROOM` vectors."""
     size, positions, offset, mean, statistics, gamma, beta, _ = _place(job, unit, dtype)
-    step, normalize, positive = size_of(dtype), job[NORMALIZE] != 0, job[RELU] != 0
-    x, y, identity, width = job[X] + offset, job[Y] + offset, at(job, IDENTITY, offset), job[CHANNELS] * step
+    step, normalize, positive = size_of(dtype), job[fields.NORMALIZE] != 0, job[fields.RELU] != 0
+    x, y, identity, width = (
+        job[fields.X] + offset,
+        job[fields.Y] + offset,
+        at(job, fields.IDENTITY, offset),
+        job[fields.CHANNELS] * step,
+    )
     zero = splat(dtype(0))
     _write_mean(x, width, positions, mean, dtype)
     a, b, c, d = _load_strip(mean, dtype)
@@ -147,8 +151,12 @@ def forward_strip(job, unit, s, room, dtype):
         row, out, shortcut = x + i * width, y + i * width, identity + i * width if identity else 0
         _write(row, shortcut, out, quad(gate, 0), positive, dtype)
         _write(row + BYTES, shortcut + BYTES if identity else 0, out + BYTES, quad(gate, 1), positive, dtype)
-        _write(row + 2 * BYTES, shortcut + 2 * BYTES if identity else 0, out + 2 * BYTES, quad(gate, 2), positive, dtype)
-        _write(row + 3 * BYTES, shortcut + 3 * BYTES if identity else 0, out + 3 * BYTES, quad(gate, 3), positive, dtype)
+        _write(
+            row + 2 * BYTES, shortcut + 2 * BYTES if identity else 0, out + 2 * BYTES, quad(gate, 2), positive, dtype
+        )
+        _write(
+            row + 3 * BYTES, shortcut + 3 * BYTES if identity else 0, out + 3 * BYTES, quad(gate, 3), positive, dtype
+        )
 
 
 @njit
@@ -177,7 +185,7 @@ def _add(sums, a, b, c, d, dtype):
 @njit
 def _own(sums, mean, slope, middle, spread, count, dtype):
     """Mean over the positions of q x, from the sums of t x and of off x."""
-    by_t, by_off = load(sums, dtype) / count, load(sums + VECTORS * BYTES, dtype) / count
+    by_t, by_off = load(sums, dtype) / count, load(sums + fields.VECTORS * BYTES, dtype) / count
     return slope * (by_t - middle * mean) - spread * by_off
 
 
@@ -190,9 +198,9 @@ def backward_strip(job, unit, s, products, gates, room, dtype):
     shortcut's.
     """
     size, positions, offset, mean, statistics, weight, bias, group = _place(job, unit, dtype)
-    step, normalize, width = size_of(dtype), job[NORMALIZE] != 0, job[CHANNELS] * size_of(dtype)
-    x, grad, grad_x = job[X] + offset, job[GRAD] + offset, job[GRAD_X] + offset
-    y, masked = at(job, Y, offset), at(job, GRAD_IDENTITY, offset)
+    step, normalize, width = size_of(dtype), job[fields.NORMALIZE] != 0, job[fields.CHANNELS] * size_of(dtype)
+    x, grad, grad_x = job[fields.X] + offset, job[fields.GRAD] + offset, job[fields.GRAD_X] + offset
+    y, masked = at(job, fields.Y, offset), at(job, fields.GRAD_IDENTITY, offset)
     zero, one = splat(dtype(0)), splat(dtype(1))
     a, b, c, d = _load_strip(mean, dtype)
     about = _square(mean, size, dtype) if normalize else zero
@@ -202,7 +210,7 @@ def backward_strip(job, unit, s, products, gates, room, dtype):
     inverse = one / (deviation + splat(epsilon(job, dtype))) if normalize else one
     sums = room + BYTES
     _store_strip(sums, zero, zero, zero, zero)
-    _store_strip(sums + VECTORS * BYTES, zero, zero, zero, zero)
+    _store_strip(sums + fields.VECTORS * BYTES, zero, zero, zero, zero)
     by_weight = by_bias = shifted = zero
     pivot = zero  # one of the numbers t of each group: a sum of t - pivot is exact where they are equal
     for begin in range(0, positions, _SPAN):
@@ -224,15 +232,20 @@ def backward_strip(job, unit, s, products, gates, room, dtype):
             store(s + here, off)
             store(products + here, t)
             store(gates + here, gate)
-            t0, t1, t2, t3 = fma(e, quad(t, 0), t0), fma(f, quad(t, 1), t1), fma(g, quad(t, 2), t2), fma(h, quad(t, 3), t3)
+            t0, t1, t2, t3 = (
+                fma(e, quad(t, 0), t0),
+                fma(f, quad(t, 1), t1),
+                fma(g, quad(t, 2), t2),
+                fma(h, quad(t, 3), t3),
+            )
             o0, o1 = fma(e, quad(off, 0), o0), fma(f, quad(off, 1), o1)
             o2, o3 = fma(g, quad(off, 2), o2), fma(h, quad(off, 3), o3)
         by_weight, by_bias = by_weight + by_weight_part, by_bias + by_bias_part
         shifted = shifted + shifted_part
         _add(sums, t0, t1, t2, t3, dtype)
-        _add(sums + VECTORS * BYTES, o0, o1, o2, o3, dtype)
-    _by_group(by_weight, size, job[GRAD_WEIGHT] + group * step, step, room, dtype)
-    _by_group(by_bias, size, job[GRAD_BIAS] + group * step, step, room, dtype)
+        _add(sums + fields.VECTORS * BYTES, o0, o1, o2, o3, dtype)
+    _by_group(by_weight, size, job[fields.GRAD_WEIGHT] + group * step, step, room, dtype)
+    _by_group(by_bias, size, job[fields.GRAD_BIAS] + group * step, step, room, dtype)
 
     count, slope, middle, spread = splat(dtype(positions)), gamma * inverse, zero - pivot, zero
     if normalize:

@@ -7,14 +7,13 @@ remainder is one more vector with a mask. LLVM maps a vector to what the process
 
 import operator
 
-import numpy as np
 from llvmlite import ir
-from numba import int64, njit, types
+from numba import int64, types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
 BYTES = 64
-_BITS = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}
+ELEMENTS = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}
 
 
 class VectorType(types.Type):
@@ -28,34 +27,34 @@ class VectorType(types.Type):
 @register_model(VectorType)
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager, vector):
-        super().__init__(manager, vector, ir.VectorType(_BITS[vector.dtype], vector.lanes))
+        super().__init__(manager, vector, ir.VectorType(ELEMENTS[vector.dtype], vector.lanes))
 
 
 FLOAT32, FLOAT64 = VectorType(types.float32), VectorType(types.float64)
 _OF = {types.float32: FLOAT32, types.float64: FLOAT64}
 
 
-def _llvm(vector):
-    return ir.VectorType(_BITS[vector.dtype], vector.lanes)
+def llvm_type(vector):
+    return ir.VectorType(ELEMENTS[vector.dtype], vector.lanes)
 
 
-def _number(vector, value):
-    element = _BITS[vector.dtype]
-    return ir.Constant(_llvm(vector), [ir.Constant(element, value)] * vector.lanes)
+def number_vector(vector, value):
+    element = ELEMENTS[vector.dtype]
+    return ir.Constant(llvm_type(vector), [ir.Constant(element, value)] * vector.lanes)
 
 
 def _splat(builder, vector, value):
-    undefined = ir.Constant(_llvm(vector), ir.Undefined)
+    undefined = ir.Constant(llvm_type(vector), ir.Undefined)
     first = builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
     mask = ir.Constant(ir.VectorType(ir.IntType(32), vector.lanes), [0] * vector.lanes)
     return builder.shuffle_vector(first, undefined, mask)
 
 
 def _at(builder, vector, address):
-    return builder.inttoptr(address, _llvm(vector).as_pointer())
+    return builder.inttoptr(address, llvm_type(vector).as_pointer())
 
 
-def _suffix(vector):
+def suffix(vector):
     return f"v{vector.lanes}f{vector.dtype.bitwidth}"
 
 
@@ -99,7 +98,7 @@ def read(typing, address, dtype):
     number = dtype.dtype
 
     def generate(context, builder, signature, arguments):
-        return builder.load(builder.inttoptr(arguments[0], _BITS[number].as_pointer()))
+        return builder.load(builder.inttoptr(arguments[0], ELEMENTS[number].as_pointer()))
 
     return number(int64, dtype), generate
 
@@ -109,7 +108,7 @@ def write(typing, address, value):
     """Write a number to an address."""
 
     def generate(context, builder, signature, arguments):
-        builder.store(arguments[1], builder.inttoptr(arguments[0], _BITS[value].as_pointer()))
+        builder.store(arguments[1], builder.inttoptr(arguments[0], ELEMENTS[value].as_pointer()))
         return context.get_dummy_value()
 
     return types.void(int64, value), generate
@@ -130,7 +129,7 @@ def first(typing, value, count):
     """The vector with 0 in all lanes but the first `count`."""
 
     def generate(context, builder, signature, arguments):
-        return builder.select(_first(builder, value, arguments[1]), arguments[0], _number(value, 0.0))
+        return builder.select(_first(builder, value, arguments[1]), arguments[0], number_vector(value, 0.0))
 
     return value(value, int64), generate
 
@@ -142,11 +141,16 @@ def load_first(typing, address, count, dtype):
 
     def generate(context, builder, signature, arguments):
         pointer = _at(builder, vector, arguments[0])
-        kind = ir.FunctionType(_llvm(vector), [pointer.type, ir.IntType(32), ir.VectorType(ir.IntType(1), vector.lanes), _llvm(vector)])
-        name = f"llvm.masked.load.{_suffix(vector)}.p0"
+        kind = ir.FunctionType(
+            llvm_type(vector),
+            [pointer.type, ir.IntType(32), ir.VectorType(ir.IntType(1), vector.lanes), llvm_type(vector)],
+        )
+        name = f"llvm.masked.load.{suffix(vector)}.p0"
         function = cgutils.get_or_insert_function(builder.module, kind, name)
         align = ir.Constant(ir.IntType(32), vector.dtype.bitwidth // 8)
-        return builder.call(function, [pointer, align, _first(builder, vector, arguments[1]), _number(vector, 0.0)])
+        return builder.call(
+            function, [pointer, align, _first(builder, vector, arguments[1]), number_vector(vector, 0.0)]
+        )
 
     return vector(int64, int64, dtype), generate
 
@@ -157,8 +161,10 @@ def store_first(typing, address, count, value):
 
     def generate(context, builder, signature, arguments):
         pointer = _at(builder, value, arguments[0])
-        kind = ir.FunctionType(ir.VoidType(), [_llvm(value), pointer.type, ir.IntType(32), ir.VectorType(ir.IntType(1), value.lanes)])
-        name = f"llvm.masked.store.{_suffix(value)}.p0"
+        kind = ir.FunctionType(
+            ir.VoidType(), [llvm_type(value), pointer.type, ir.IntType(32), ir.VectorType(ir.IntType(1), value.lanes)]
+        )
+        name = f"llvm.masked.store.{suffix(value)}.p0"
         function = cgutils.get_or_insert_function(builder.module, kind, name)
         align = ir.Constant(ir.IntType(32), value.dtype.bitwidth // 8)
         builder.call(function, [arguments[2], pointer, align, _first(builder, value, arguments[1])])
@@ -187,8 +193,20 @@ def _define(operation, instruction):
             return lambda a, b: operate(a, b)
 
 
-for _operation, _instruction in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul"), (operator.truediv, "fdiv")):
+for _operation, _instruction in (
+    (operator.add, "fadd"),
+    (operator.sub, "fsub"),
+    (operator.mul, "fmul"),
+    (operator.truediv, "fdiv"),
+):
     _define(_operation, _instruction)
+
+
+def call(builder, name, vector, *arguments):
+    kind = ir.FunctionType(llvm_type(vector), [llvm_type(vector)] * len(arguments))
+    return builder.call(
+        cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.{suffix(vector)}"), arguments
+    )
 
 
 @intrinsic
@@ -196,150 +214,11 @@ def fma(typing, a, b, c):
     """a * b + c, rounded once where the processor can."""
 
     def generate(context, builder, signature, arguments):
-        kind = ir.FunctionType(_llvm(a), [_llvm(a)] * 3)
-        function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fmuladd.{_suffix(a)}")
+        kind = ir.FunctionType(llvm_type(a), [llvm_type(a)] * 3)
+        function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fmuladd.{suffix(a)}")
         return builder.call(function, arguments)
 
     return a(a, a, a), generate
-
-
-@intrinsic
-def keep_positive(typing, value, test):
-    """`value` where `test` is not <= 0, and 0 elsewhere; where `test` is no number, `value` stays."""
-
-    def generate(context, builder, signature, arguments):
-        zero = _number(value, 0.0)
-        return builder.select(builder.fcmp_ordered("<=", arguments[1], zero), zero, arguments[0])
-
-    return value(value, value), generate
-
-
-@intrinsic
-def relu(typing, value):
-    """The larger one of 0 and `value`; what is no number stays."""
-
-    def generate(context, builder, signature, arguments):
-        zero = _number(value, 0.0)
-        return builder.select(builder.fcmp_ordered("<", arguments[0], zero), zero, arguments[0])
-
-    return value(value), generate
-
-
-@intrinsic
-def total(typing, value):
-    """The sum of the lanes."""
-
-    def generate(context, builder, signature, arguments):
-        element = _BITS[value.dtype]
-        kind = ir.FunctionType(element, [element, _llvm(value)])
-        function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.vector.reduce.fadd.{_suffix(value)}")
-        return builder.call(function, [ir.Constant(element, 0.0), arguments[0]], fastmath=("reassoc",))
-
-    return value.dtype(value), generate
-
-
-def _fours(vector, pattern):
-    """A shuffle's mask from a pattern for every four lanes; 4 to 7 are lanes of the second vector."""
-    lanes = [four + (lane if lane < 4 else vector.lanes + lane - 4) for four in range(0, vector.lanes, 4) for lane in pattern]
-    return ir.Constant(ir.VectorType(ir.IntType(32), vector.lanes), lanes)
-
-
-@intrinsic
-def sum_quads(typing, a, b, c, d):
-    """The sums of every four lanes of four vectors: lane 4 k + v is the sum of quad k of vector v."""
-
-    def generate(context, builder, signature, arguments):
-        def pairs(one, other):
-            halves = (builder.shuffle_vector(one, other, _fours(a, pattern)) for pattern in ((0, 2, 4, 6), (1, 3, 5, 7)))
-            return builder.fadd(*halves)
-
-        a_b, c_d = pairs(arguments[0], arguments[1]), pairs(arguments[2], arguments[3])
-        return pairs(a_b, c_d)
-
-    return a(a, a, a, a), generate
-
-
-@intrinsic(prefer_literal=True)
-def quad(typing, value, number):
-    """Inverse of `sum_quads`: lane 4 k + `number` in lanes 4 k to 4 k + 3. `number` is a literal."""
-    if not isinstance(number, types.IntegerLiteral):
-        return None
-    position = number.literal_value
-
-    def generate(context, builder, signature, arguments):
-        return builder.shuffle_vector(arguments[0], arguments[0], _fours(value, (position,) * 4))
-
-    return value(value, number), generate
-
-
-@intrinsic(prefer_literal=True)
-def swapped(typing, value, distance):
-    """The vector with lane i exchanged with lane i xor `distance`, a literal."""
-    if not isinstance(distance, types.IntegerLiteral):
-        return None
-    step = distance.literal_value
-
-    def generate(context, builder, signature, arguments):
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), value.lanes), [lane ^ step for lane in range(value.lanes)])
-        return builder.shuffle_vector(arguments[0], arguments[0], mask)
-
-    return value(value, distance), generate
-
-
-def _call(builder, name, vector, *arguments):
-    kind = ir.FunctionType(_llvm(vector), [_llvm(vector)] * len(arguments))
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.{_suffix(vector)}"), arguments)
-
-
-@intrinsic
-def sigmoid(typing, value):
-    """1 / (1 + exp(-value)). In float32 within 2e-7 of it, relatively, for |value| < 87."""
-
-    def generate(context, builder, signature, arguments):
-        one, e = _number(value, 1.0), builder.fneg(arguments[0])
-        exp = _exp32 if value == FLOAT32 else lambda builder, e: _call(builder, "exp", FLOAT64, e)
-        return builder.fdiv(one, builder.fadd(one, exp(builder, e)))
-
-    return value(value), generate
-
-
-def _exp32(builder, e):
-    """2^n exp(f) with |f| <= ln(2) / 2, where the Taylor polynomial of degree 7 is exact to 6e-9."""
-    number = lambda value: _number(FLOAT32, float(np.float32(value)))
-    for order, limit in (("<", -87.0), (">", 87.0)):
-        e = builder.select(builder.fcmp_ordered(order, e, number(limit)), number(limit), e)
-    n = _call(builder, "floor", FLOAT32, _call(builder, "fmuladd", FLOAT32, e, number(1.4426950408889634), number(0.5)))
-    # ln 2 in two parts, the first short, so that its product with n is exact
-    f = _call(builder, "fmuladd", FLOAT32, n, number(-0.693359375), e)
-    f = _call(builder, "fmuladd", FLOAT32, n, number(2.12194440054690583e-4), f)
-    p = number(1 / 5040)
-    for factor in (1 / 720, 1 / 120, 1 / 24, 1 / 6, 1 / 2, 1.0, 1.0):
-        p = _call(builder, "fmuladd", FLOAT32, p, f, number(factor))
-    integers = ir.VectorType(ir.IntType(32), FLOAT32.lanes)
-    constant = lambda value: ir.Constant(integers, [value] * FLOAT32.lanes)
-    bits = builder.shl(builder.add(builder.fptosi(n, integers), constant(127)), constant(23))
-    return builder.fmul(p, builder.bitcast(bits, _llvm(FLOAT32)))
-
-
-@intrinsic
-def divided(typing, a, b):
-    """a / b where b is above 0, and 0 elsewhere."""
-
-    def generate(context, builder, signature, arguments):
-        zero, (one, other) = _number(a, 0.0), arguments
-        return builder.select(builder.fcmp_ordered(">", other, zero), builder.fdiv(one, other), zero)
-
-    return a(a, a), generate
-
-
-@intrinsic
-def root(typing, value):
-    """The square root."""
-
-    def generate(context, builder, signature, arguments):
-        return _call(builder, "sqrt", value, arguments[0])
-
-    return value(value), generate
 
 
 def size_of(dtype):

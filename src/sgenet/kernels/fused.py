@@ -1,121 +1,30 @@
-"""The operator of torch, its derivatives, and the form that eager mode uses; equations: `sgenet.kernels`."""
+"""Derivatives of the operator of all orders, and the form of it that eager mode uses; equations: `sgenet.kernels`."""
 
-import functools
-import importlib
-import importlib.util
 from collections.abc import Callable, Sequence
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from sgenet.kernels.op import NAME
 from sgenet.kernels.reference import reference, sum_type
 
-_NEEDS = {"cpu": "numba", "cuda": "triton"}
-_INSTALLED = {device for device, package in _NEEDS.items() if importlib.util.find_spec(package)}
-_Gradients = tuple[Tensor, Tensor, Tensor, Tensor | None]
 
-
-def is_available(device: str) -> bool:
-    """Whether a device has fused kernels."""
-    # Under torch.compile's tracing imports are not possible, and not needed: the operator imports its kernels.
-    return device in _INSTALLED and (torch.compiler.is_compiling() or kernels(device) is not None)
-
-
-@functools.cache
-def kernels(device: str) -> ModuleType | None:
-    """The kernel module of a device; imported at its first use, since it imports a compiler."""
-    try:
-        importlib.import_module(_NEEDS[device])
-    except ImportError:  # not usable on this machine: the reference is used
-        return None
-    return importlib.import_module(f"sgenet.kernels.{device}")
-
-
-def fused(
-    x: Tensor, weight: Tensor, bias: Tensor, identity: Tensor | None, groups: int, normalize: bool, eps: float, relu: bool
+def call(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    identity: Tensor | None,
+    groups: int,
+    normalize: bool,
+    eps: float,
+    relu: bool,
 ) -> Tensor:
     """Call the operator in torch.compile, and otherwise `Fused`, which costs less and has all derivatives."""
     call = torch.ops.sgenet.spatial_group_enhance if torch.compiler.is_compiling() else Fused.apply
     y: Tensor = call(x, weight, bias, identity, groups, normalize, eps, relu)[0]
     return y
-
-
-def _memory_format(x: Tensor) -> torch.memory_format:
-    """The format in which the map is dense, or can be made so."""
-    last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
-    return torch.channels_last if last else torch.contiguous_format
-
-
-_NAME = "sgenet::spatial_group_enhance"
-_SETTINGS = "int groups, bool normalize, float eps"
-torch.library.define(
-    _NAME,
-    f"(Tensor x, Tensor weight, Tensor bias, Tensor? identity, {_SETTINGS}, bool relu) -> (Tensor, Tensor, Tensor)",
-)
-torch.library.define(
-    f"{_NAME}_backward",
-    "(Tensor grad, Tensor x, Tensor weight, Tensor bias, Tensor mean_vector, Tensor statistics, Tensor? y,"
-    f" {_SETTINGS}, bool identity) -> (Tensor, Tensor, Tensor, Tensor)",
-)
-
-
-@torch.library.impl(_NAME, ("cpu", "cuda"))
-def _forward(
-    x: Tensor, weight: Tensor, bias: Tensor, identity: Tensor | None, groups: int, normalize: bool, eps: float, relu: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return y; the mean vector (N, C); two statistics of the similarity (N, groups, 2); these in `sum_type`."""
-    device, memory_format, wide = kernels(x.device.type), _memory_format(x), sum_type(x)
-    assert device is not None
-    if identity is not None:
-        identity = identity.contiguous(memory_format=memory_format)
-    found: tuple[Tensor, Tensor, Tensor] = device.forward(
-        x.contiguous(memory_format=memory_format),
-        weight.to(wide).contiguous(),
-        bias.to(wide).contiguous(),
-        identity, groups, normalize, eps, relu,
-    )  # fmt: skip
-    return found
-
-
-@torch.library.register_fake(_NAME)
-def _(
-    x: Tensor, weight: Tensor, bias: Tensor, identity: Tensor | None, groups: int, normalize: bool, eps: float, relu: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    n, channels = x.shape[:2]
-    wide = sum_type(x)
-    y = torch.empty_like(x, memory_format=_memory_format(x))
-    return y, x.new_empty(n, channels, dtype=wide), x.new_empty(n, groups, 2, dtype=wide)
-
-
-@torch.library.impl(f"{_NAME}_backward", ("cpu", "cuda"))
-def _backward(
-    grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor, mean_vector: Tensor, statistics: Tensor, y: Tensor | None,
-    groups: int, normalize: bool, eps: float, identity: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    """Return the gradients of x; of weight and bias for each sample, (N, groups); of the shortcut, or nothing."""
-    device, memory_format, wide = kernels(x.device.type), _memory_format(x), sum_type(x)
-    assert device is not None
-    *found, grad_identity = device.backward(
-        grad.contiguous(memory_format=memory_format),
-        x.contiguous(memory_format=memory_format),
-        weight.to(wide).contiguous(),
-        bias.to(wide).contiguous(),
-        mean_vector, statistics, y, groups, normalize, eps, identity,
-    )  # fmt: skip
-    return *found, x.new_empty(0) if grad_identity is None else grad_identity
-
-
-@torch.library.register_fake(f"{_NAME}_backward")
-def _(
-    grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor, mean_vector: Tensor, statistics: Tensor, y: Tensor | None,
-    groups: int, normalize: bool, eps: float, identity: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    like = [torch.empty_like(x, memory_format=_memory_format(x)) for _ in range(2)]
-    grad_weight, grad_bias = (x.new_empty(len(x), groups, dtype=sum_type(x)) for _ in range(2))
-    return like[0], grad_weight, grad_bias, like[1] if identity and y is not None else x.new_empty(0)
 
 
 class Fused(Function):
@@ -185,7 +94,7 @@ class FusedBackward(Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of grad, x, weight and bias."""
         *primals, _ = ctx.saved_tensors
-        _, pull = torch.func.vjp(FusedBackward._plain(ctx), *primals)
+        pull = torch.func.vjp(FusedBackward._plain(ctx), *primals)[1]
         return *pull(grads), *[None] * 7
 
     @staticmethod
@@ -216,7 +125,7 @@ class FusedBackward(Function):
             if y is not None:
                 grad = grad.masked_fill(y <= 0, 0)
             wide = [parameter.to(sum_type(x)).reshape(1, groups).expand(n, groups) for parameter in (weight, bias)]
-            _, pull = torch.func.vjp(alone, x, *(parameter.reshape(-1) for parameter in wide))
+            pull = torch.func.vjp(alone, x, *(parameter.reshape(-1) for parameter in wide))[1]
             grad_x, *found = pull(grad)
             grad_weight, grad_bias = (gradient.reshape(n, groups) for gradient in found)
             return grad_x, grad_weight, grad_bias, grad * 1 if identity else x.new_empty(0)
@@ -247,7 +156,7 @@ def _push(function: Callable[..., Any], primals: Sequence[Tensor], tangents: Seq
         for primal, tangent in zip(primals, tangents, strict=True)
     ]
     # The gradient is a linear function, and its own gradient is the tangent; jvp cannot be called inside a jvp.
-    outputs, pull = torch.func.vjp(function, *primals)
+    outputs, pull = torch.func.vjp(function, *primals)[:2]
     zeros = tuple(map(torch.zeros_like, outputs)) if isinstance(outputs, tuple) else torch.zeros_like(outputs)
     return torch.func.vjp(pull, zeros)[1](tuple(given))[0]
 
@@ -291,4 +200,4 @@ def _backward_of_operator(ctx: Any, grad: Tensor, *_: object) -> tuple[Tensor | 
     return _differentiate(ctx, grad, torch.ops.sgenet.spatial_group_enhance_backward)
 
 
-torch.library.register_autograd(_NAME, _backward_of_operator, setup_context=_keep)
+torch.library.register_autograd(NAME, _backward_of_operator, setup_context=_keep)
