@@ -18,6 +18,7 @@ def test_doctor_tells_on_one_screen(project, capsys):
         "torch 2.",
         "mmdet 3.",
         "mmcv runs on",
+        "extras     cpu, tools, replicate: complete",
         "demo (chosen): classification data not prepared yet",
         "smoke:",
         "no report yet, 0 MiB used",

@@ -32,9 +32,14 @@ def test_lock_pins_every_package_with_hashes_and_no_address():
 
 def test_lock_satisfies_pyproject():
     project = PROJECT["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    wanted = [
+        *project["dependencies"],
+        *(text for extra in project["optional-dependencies"].values() for text in extra),
+    ]
     for requirement in map(Requirement, wanted):
         name = requirement.name.lower().replace("_", "-")
+        if name == project["name"]:  # an extra that contains others
+            continue
         assert PINS[name] in requirement.specifier, f"{requirement}: run make lock"
 
 
@@ -66,8 +71,11 @@ def test_python_versions_are_the_same_everywhere():
     minors = range(int(lowest), int(above))
     assert [minor for minor in range(30) if f"3.{minor}" in allowed] == list(minors)
     assert f"3.{minors[0]} to 3.{minors[-1]} expected" in makefile
-    tested = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["test"]["strategy"]["matrix"]
-    assert tested["python"] == [f"3.{minor}" for minor in minors]
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
+    for job in ("test", "library"):
+        assert jobs[job]["strategy"]["matrix"]["python"] == [f"3.{minor}" for minor in minors]
+    (torch,) = PROJECT["project"]["dependencies"]
+    assert torch.replace(">=", "==") + ".0" in jobs["library"]["strategy"]["matrix"]["torch"]  # the oldest is tested
 
 
 def make_in(folder, *arguments):

@@ -12,7 +12,7 @@ from pathlib import Path
 from sgenet import commands, errors
 from sgenet.config.tasks import TASKS
 from sgenet.errors import InputError
-from sgenet.runtime import fork_server, processes, user
+from sgenet.runtime import fork_server, packages, signals, user
 
 _FORKED = ("train", "evaluate", "activations", "complexity", "latency")  # steps that import torch
 
@@ -30,8 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     for name in ("OMP_DYNAMIC", "OMP_THREAD_LIMIT"):  # with fewer threads than expected, torch waits forever
         os.environ.pop(name, None)
     user.stand_in()
-    processes.stop_on_signals()
-    processes.end_with_workflow()
+    signals.stop_on_signals()
+    signals.end_with_workflow()
     logging.raiseExceptions = False  # no traceback if a library cannot write its log to a full disk
     try:
         status = fork_server.run(arguments) if options.step in _FORKED else None
@@ -44,6 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         return _end(errors.message(error), 2)
     except Exception as error:
+        if missing := packages.explain(error, options.step):
+            return _end(missing, 2, prefix="")
         from sgenet.complexity.failures import explain_module
 
         if (known := errors.explain(error) or explain_module(error)) is None:
@@ -51,10 +53,10 @@ def main(arguments: list[str] | None = None) -> int:
         return _end(known, 2)
 
 
-def _end(sentence: str, status: int) -> int:
+def _end(sentence: str, status: int, prefix: str = "sgenet: ") -> int:
     """Print why the step ends, if the output can be written; returns the status."""
     with contextlib.suppress(OSError):
-        print(f"sgenet: {sentence}", file=sys.stderr)
+        print(f"{prefix}{sentence}", file=sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

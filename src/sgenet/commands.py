@@ -3,11 +3,11 @@
 import argparse
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sgenet.config import paths
 from sgenet.errors import InputError
+from sgenet.runtime import packages
 
 if TYPE_CHECKING:
     from sgenet.config.replication import Replication
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 def doctor(options: argparse.Namespace) -> int:
     """Print what is installed, and what is missing for each scale."""
+    if packages.lacking("replicate"):  # the survey of the scales needs these packages
+        print(packages.describe())
+        print("\nnot ready: pip install 'sgenet[replicate]'; in a checkout: make setup")
+        return 1
     from sgenet.pipeline.doctor import doctor
 
     return doctor()
@@ -31,7 +35,6 @@ def check_module(options: argparse.Namespace) -> int:
 
 def predict(options: argparse.Namespace) -> int:
     """Predict own images."""
-    _check_folder()
     from sgenet.pipeline.predict import predict
 
     text, complete = predict(options.weights, options.folder, options.out, options.device)
@@ -136,7 +139,6 @@ def activations(options: argparse.Namespace) -> None:
 
 def complexity(options: argparse.Namespace) -> None:
     """Count the full-size models of the tables, or one model."""
-    _check_folder()
     if options.model:
         if options.scale:
             raise InputError("complexity: --scale: found with MODEL, expected only one: MODEL is counted full-size")
@@ -180,7 +182,7 @@ def report(options: argparse.Namespace) -> int:
 
 def _check_folder() -> None:
     """Raise an InputError unless the working folder is the root of a repository."""
-    if not Path("params/pipeline.yaml").exists():
+    if not paths.in_checkout():
         raise InputError(f"{os.curdir}: found no params/pipeline.yaml, expected the repository's root")
 
 

@@ -67,9 +67,13 @@ def photos(tmp_path):
     return folder
 
 
-def test_classes_are_those_of_the_evaluation(weights, photos, tmp_path, capsys):
-    out = tmp_path / "out"
-    assert main(["predict", str(weights[CLASSIFIER]), str(photos), "--out", str(out)]) == 0
+def test_classes_are_those_of_the_evaluation_also_outside_of_the_checkout(
+    weights, photos, tmp_path, capsys, monkeypatch
+):
+    out, file = tmp_path / "out", weights[CLASSIFIER].resolve()
+    with monkeypatch.context() as elsewhere:
+        elsewhere.chdir(tmp_path)
+        assert main(["predict", str(file), str(photos), "--out", str(out)]) == 0
     assert [path.name for path in out.iterdir()] == ["predictions.csv"]
     rows = list(csv.DictReader((out / "predictions.csv").open()))
     assert len(rows) == 40 and [row["file"] for row in rows] == sorted(row["file"] for row in rows)
@@ -113,6 +117,13 @@ def test_detections_are_those_of_the_evaluation(weights, tmp_path, monkeypatch):
             assert picture.size == image.size == (one["width"], one["height"])
             if any(entry["image_id"] == one["id"] for entry in found):
                 assert np.abs(np.asarray(picture, int) - np.asarray(image.convert("RGB"), int)).max() > 60
+
+
+def test_a_detector_needs_the_recipe_of_a_checkout(weights, tmp_path, monkeypatch):
+    file = weights[DETECTOR].resolve()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="params/recipes/detection.yaml: not found, expected the repository's root"):
+        read_trained(file)
 
 
 def test_what_cannot_be_read_is_left_out_and_named(weights, photos, tmp_path, capsys):

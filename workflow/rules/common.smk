@@ -11,7 +11,7 @@ from sgenet.config.runs import FIGURES_RUN
 from sgenet.config.tasks import TASKS, Task
 from sgenet.errors import InputError
 from sgenet.pipeline.workflow import load_workflow, logged
-from sgenet.runtime import fork_server, processes, user
+from sgenet.runtime import fork_server, signals, user
 
 
 def forced():
@@ -84,7 +84,7 @@ def reported(files):
 
 user.stand_in()
 # Steps end when this process has ended.
-os.environ[processes.WORKFLOW] = f"{socket.gethostname()}:{os.getpid()}"
+os.environ[signals.WORKFLOW] = f"{socket.gethostname()}:{os.getpid()}"
 # On the CPU, steps of this workflow are forks of one process that has imported what they need.
 if not WORKFLOW.gpus:
     os.environ.setdefault("SGENET_WARM", fork_server.folder_of(os.getpid()))

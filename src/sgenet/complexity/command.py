@@ -3,8 +3,9 @@
 import json
 from typing import Any
 
-from sgenet.config import params
-from sgenet.config.names import parse_name
+from sgenet.config import params, paths
+from sgenet.config.names import PAPER_WIDTH, parse_name
+from sgenet.config.recipes import Attention, Network
 from sgenet.config.runs import network
 from sgenet.config.tasks import Task
 from sgenet.errors import InputError
@@ -14,6 +15,8 @@ SIDES = (32, 16384)  # pixels: the network halves its input five times; larger i
 
 def describe(model: str, *, backbone: bool, size: tuple[int, int] | None, as_json: bool) -> str:
     """Count a model with the recipe's settings and return what to print.
+
+    Outside of a checkout, the settings are the paper's: its width, and the defaults of the attention module.
 
     Args:
         model: such as `sk-resnet101`.
@@ -34,7 +37,10 @@ def describe(model: str, *, backbone: bool, size: tuple[int, int] | None, as_jso
     from sgenet.complexity.count import count_full_size
     from sgenet.complexity.failures import describe_error
 
-    settings = network(model, params.load_recipe(Task.DETECTION if backbone else Task.CLASSIFICATION))
+    if paths.in_checkout():
+        settings = network(model, params.load_recipe(Task.DETECTION if backbone else Task.CLASSIFICATION))
+    else:
+        settings = Network(width=PAPER_WIDTH, attention=Attention())
     try:
         counted = count_full_size(model, settings, backbone=backbone, size=size)
     except InputError:

@@ -89,6 +89,8 @@ def load_scale(scale: str) -> Scale:
 def load_recipe(task: str) -> Overrides:
     """Read params/recipes/<task>.yaml, the paper's hyper-parameters, to be merged with overrides."""
     path = PARAMS / "recipes" / f"{task}.yaml"
+    if not path.exists():
+        raise InputError(f"{path}: not found, expected the repository's root as the working folder")
     value = read_yaml(path)
     if task == Task.CLASSIFICATION:
         validate(Classification, value, path)

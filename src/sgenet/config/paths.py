@@ -19,6 +19,11 @@ TRIES = "tries"  # folder of the results of all tries of a scale
 _LONGEST_NAME = 100  # characters of a try's settings in the name of its folder
 
 
+def in_checkout() -> bool:
+    """Return whether the working folder is the root of the repository, which has the parameters."""
+    return Path("params/pipeline.yaml").exists()
+
+
 def data_folder(scale: str, task: str) -> Path:
     """Folder of the images and annotations of a task."""
     return Path("data", scale, task)

@@ -5,12 +5,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from sgenet.data.checks import Found, Source, check_images
-from sgenet.data.manifest import DefectCounts
 from sgenet.errors import InputError
 from sgenet.runtime.files import write_text
+
+if TYPE_CHECKING:  # imported late below: `sgenet coco-eval` reads no images and no manifest
+    from sgenet.data.checks import Found, Source
+    from sgenet.data.manifest import DefectCounts
 
 _MOST_SHOWN, _FEW = 10, 5  # defects of a kind in a message; of more than the former, only the latter
 
@@ -69,8 +71,10 @@ def first_of(defects: Sequence[Defect]) -> str:
     return f" ({len(defects):,} defects were left out, the first: {defects[0].text})" if defects else ""
 
 
-def summary(defects: Sequence[Defect], policy: Literal["strict", "skip"]) -> DefectCounts:
+def summary(defects: Sequence[Defect], policy: Literal["strict", "skip"]) -> "DefectCounts":
     """Return the policy and the number of defects of each kind."""
+    from sgenet.data.manifest import DefectCounts
+
     return DefectCounts(policy=policy, by_kind=dict(sorted(Counter(defect.kind for defect in defects).items())))
 
 
@@ -80,12 +84,14 @@ def listing(defects: Sequence[Defect]) -> str:
 
 
 def check_splits(
-    sources: dict[str, list[Source]], cache: Path, task: str, defects: list[Defect]
-) -> tuple[dict[str, list[Found]], set[int]]:
+    sources: dict[str, list["Source"]], cache: Path, task: str, defects: list[Defect]
+) -> tuple[dict[str, list["Found"]], set[int]]:
     """Return the checks of the images of both splits, and the positions in `train` of images that are in `val` too.
 
     A defect is appended to `defects` for each image that cannot be read, and for each that is in both splits.
     """
+    from sgenet.data.checks import check_images
+
     results = check_images([*sources["train"], *sources["val"]], cache, task)
     found = {"train": results[: len(sources["train"])], "val": results[len(sources["train"]) :]}
     pairs = {split: list(zip(sources[split], found[split], strict=True)) for split in sources}

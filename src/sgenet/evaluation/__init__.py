@@ -1,1 +1,5 @@
 """Detection metrics, resampling and statistics."""
+
+from sgenet.runtime import packages
+
+packages.require(__name__, "numpy", "pycocotools")

@@ -3,8 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sgenet.runtime import packages
+
 if TYPE_CHECKING:
     from sgenet.models.resnet import AttentionResNet
+
+packages.require(__name__, "torchvision", "safetensors")
 
 
 def load_classifier(name: str, weights: str | Path) -> "AttentionResNet":

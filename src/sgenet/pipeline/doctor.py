@@ -3,6 +3,7 @@
 import os
 import platform
 import shutil
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from sgenet.data.roots import expand_root, unset_variables
 from sgenet.errors import InputError
 from sgenet.pipeline.disk import size_text, usage
 from sgenet.provenance.origin import commit
-from sgenet.runtime import user
+from sgenet.runtime import packages, user
 from sgenet.runtime.machine import cpu_name
 from sgenet.training import devices
 
@@ -23,7 +24,7 @@ _TOOLS = ("torch", "torchvision", "mmengine", "mmcv-lite", "mmcv", "mmdet", "pyc
 
 def doctor() -> int:
     """Print the survey; returns 0 if the default replication can run here, otherwise 1."""
-    missing = _installed()
+    _installed()
     _device()
     for sentence in user.stand_in():
         print(f"user       {sentence}")
@@ -31,27 +32,20 @@ def doctor() -> int:
     if not user.has_home():
         broken.append("HOME is not set, which snakemake and dvc need (export HOME=/tmp)")
     print()
-    ready = not missing and not broken
-    if ready:
-        print("ready: snakemake --cores all")
-    else:
-        print("not ready: " + "; ".join([f"{name} is not installed (make setup)" for name in missing] + broken))
-    return 0 if ready else 1
+    print("not ready: " + "; ".join(broken) if broken else "ready: snakemake --cores all")
+    return 1 if broken else 0
 
 
-def _installed() -> list[str]:
-    """Print versions; return the missing packages."""
-    found, missing = [], []
+def _installed() -> None:
+    """Print versions, and which extras are complete."""
+    found = []
     for name in _TOOLS:
-        try:
+        with suppress(metadata.PackageNotFoundError):  # either mmcv-lite or mmcv
             found.append(f"{name} {metadata.version(name)}")
-        except metadata.PackageNotFoundError:
-            if name != "mmcv":  # mmcv-lite is sufficient
-                missing.append(name)
     print(f"code       sgenet {metadata.version('sgenet')}, commit {commit() or 'unknown (none contains it)'}")
     print(f"python     {platform.python_version()} on {platform.system()} {platform.machine()}")
     print("packages   " + ", ".join(found[:5]) + ",\n           " + ", ".join(found[5:]))
-    return missing
+    print(packages.describe())
 
 
 def _device() -> None:

@@ -1,1 +1,1 @@
-"""Files, locks and processes."""
+"""Files, locks, processes, and the installed packages."""

@@ -28,7 +28,6 @@ from typing import Any, NoReturn
 from sgenet.errors import InputError
 from sgenet.runtime.files import is_private
 from sgenet.runtime.locks import lock
-from sgenet.runtime.processes import alive, end_with
 
 SERVE = "--fork-server"  # first argument of `sgenet`, followed by a folder: run as the server
 _NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}
@@ -52,8 +51,12 @@ def run(arguments: list[str]) -> int | None:
         the exit status; None if there is no server.
     """
     folder = os.environ.get("SGENET_WARM")
-    owner = _owner(Path(folder or ""))
-    if not folder or folder != folder_of(owner) or not alive(owner):
+    if not folder:
+        return None
+    from sgenet.runtime.processes import alive  # imports psutil, which only the pipeline needs
+
+    owner = _owner(Path(folder))
+    if folder != folder_of(owner) or not alive(owner):
         return None
     environment = {key: value for key, value in os.environ.items() if key != "SGENET_WARM"} | _NO_GPU
     request = json.dumps(
@@ -85,6 +88,8 @@ def serve(folder: Path, main: Callable[[list[str]], int], preload: Callable[[lis
         main: runs a step in the fork, given its arguments; returns the exit status.
         preload: imports what a step with these arguments needs, before the fork.
     """
+    from sgenet.runtime.processes import alive
+
     owner = _owner(folder)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system reaps the forks
@@ -122,6 +127,8 @@ def _be_step(
     """Run the step in the fork, send its exit status, and exit."""
     status = 1
     try:
+        from sgenet.runtime.processes import end_with
+
         connection.sendall(f"{os.getpid()}\n".encode())
         end_with(request["process"], signal.SIGKILL)
         for target, file in enumerate(files):

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -17,7 +16,6 @@ LAUNCHED = (
     "TORCHELASTIC_ERROR_FILE", "TORCHELASTIC_MAX_RESTARTS", "TORCHELASTIC_RESTART_COUNT", "TORCHELASTIC_RUN_ID",
     "TORCHELASTIC_SIGNALS_TO_HANDLE", "TORCHELASTIC_USE_AGENT_STORE",
 )  # fmt: skip
-WORKFLOW = "SGENET_WORKFLOW"  # environment variable of steps: host and process id of their workflow
 _PATIENCE = 6  # seconds that a process has for its clean-up after SIGTERM
 
 
@@ -44,27 +42,6 @@ def end_with(process: int, number: int = signal.SIGTERM) -> None:
         os.kill(os.getpid(), number)
 
     threading.Thread(target=wait, daemon=True).start()
-
-
-def end_with_workflow() -> None:
-    """Stop this step with SIGTERM when its workflow, on the same machine, has ended."""
-    host, _, process = os.environ.get(WORKFLOW, "").rpartition(":")
-    if host == socket.gethostname() and process.isdecimal():
-        end_with(int(process))
-
-
-def stop_on_signals() -> None:
-    """Turn the first SIGTERM or SIGINT into an exception, so that this process cleans up; ignore later ones."""
-
-    def stop(number: int, _: object) -> None:
-        for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, lambda *_: None)  # not SIG_IGN: Python reports a signal that is already pending
-        if number == signal.SIGINT:
-            raise KeyboardInterrupt
-        raise SystemExit(128 + number)
-
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, stop)
 
 
 def stop_steps() -> None:
