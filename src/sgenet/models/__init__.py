@@ -8,7 +8,7 @@ from sgenet.runtime import packages
 if TYPE_CHECKING:
     from sgenet.models.resnet import AttentionResNet
 
-packages.require(__name__, "torchvision", "safetensors")
+packages.require(__name__, "torchvision")
 
 
 def load_classifier(name: str, weights: str | Path) -> "AttentionResNet":
