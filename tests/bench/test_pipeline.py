@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import pipeline, records
+from bench import commands, evaluation, pipeline, records
 from sgenet.errors import InputError
 from sgenet.evaluation.coco_eval import evaluate
 
@@ -72,21 +72,28 @@ def test_a_damaged_record(project, content):
         records.share_of_demo()
 
 
-def test_both_evaluations_are_the_same_work(tmp_path):
+@pytest.mark.parametrize("iou_type", ["bbox", "segm"])
+def test_both_evaluations_are_the_same_work(tmp_path, iou_type):
     truth, found = tmp_path / "truth.json", tmp_path / "found.json"
-    for path, content in zip((truth, found), pipeline._scenes(30), strict=True):
+    for path, content in zip((truth, found), evaluation.scenes(30, iou_type), strict=True):
         path.write_text(json.dumps(content))
-    ours = list(evaluate(truth, found).metrics.values())
-    assert ours == pytest.approx([100 * value for value in pipeline._pycocotools(truth, found)], abs=1e-9)
+    ours = list(evaluate(truth, found, iou_type).metrics.values())
+    expected = [100 * value for value in evaluation.pycocotools(truth, found, iou_type)]
+    assert ours == pytest.approx(expected, abs=1e-9)
     assert 10 < ours[0] < 90  # neither all nor nothing is found
-    rows = pipeline.evaluation(30)
-    assert [row.variant for row in rows] == ["pycocotools", "sgenet"]
-    assert rows[0].what == "evaluation of 30 images, 80 categories, 600 detections"
+
+
+def test_evaluations_take_turns():
+    rows = evaluation.evaluation(30, 1)
+    assert [row.variant for row in rows] == ["pycocotools", "sgenet", "sgenet coco-eval"] * 2
+    assert rows[0].what == "evaluation of boxes of 30 images, 80 categories, 600 detections"
+    assert rows[3].what == "evaluation of masks of 30 images, 80 categories, 600 detections"
+    assert all(row.values["processor_over_first"] > 0 for row in rows)
 
 
 def test_a_command_that_fails(tmp_path):
     with pytest.raises(InputError, match="found exit status 3 .the reason., expected 0"):
-        pipeline._run([sys.executable, "-c", "print('first\\nthe reason'); exit(3)"], tmp_path)
+        commands.run([sys.executable, "-c", "print('first\\nthe reason'); exit(3)"], tmp_path)
 
 
 def test_elsewhere_than_in_a_checkout(tmp_path, monkeypatch):
@@ -119,7 +126,7 @@ def test_pipeline(tmp_path, monkeypatch):
     pipeline.bench()
     with open(next(tmp_path.glob("pipeline-*.csv")), newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["what"] != records.WHAT]
-    assert [(row["what"], row["variant"]) for row in rows][:-2] == [
+    assert [(row["what"], row["variant"]) for row in rows][:-6] == [
         ("start-up", "python -c pass"), ("start-up", "sgenet --help"),
         ("snakemake --dry-run", "2 runs"), ("snakemake --dry-run", "6 runs"), ("snakemake --dry-run", "48 runs"),
         ("nothing to do, 2 runs", "snakemake"), ("nothing to do, 2 runs", "dvc repro"),

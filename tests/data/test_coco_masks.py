@@ -6,7 +6,29 @@ import numpy as np
 import pytest
 from pycocotools import mask as coding
 
-from sgenet.data.coco_masks import is_polygons, is_run_length, unpack_counts, without_degenerate
+from sgenet.data.coco_masks import count_pixels, is_polygons, is_run_length, without_degenerate
+
+
+def is_mask(shape, size):
+    return is_run_length(shape, size, *count_pixels([shape]))
+
+
+def unpacked(text):
+    """Counts of pycocotools' packed format, character by character; none if the text is not valid."""
+    counts, number, place = [], 0, 0
+    for character in text:
+        code = character - 48
+        if not 0 <= code < 64 or place > 30:
+            return []
+        number |= (code & 31) << place
+        place += 5
+        if code & 32:
+            continue
+        if code & 16:
+            number -= 1 << place
+        counts.append(number + counts[-2] if len(counts) > 2 else number)
+        number = place = 0
+    return [] if place else counts
 
 
 def runs_of(mask):
@@ -20,10 +42,36 @@ def runs_of(mask):
 def test_what_pycocotools_packs_is_unpacked(share, size):
     mask = (np.random.default_rng(0).random(size) < share).astype(np.uint8)
     packed, runs = coding.encode(np.asfortranarray(mask)), runs_of(mask)
-    assert unpack_counts(packed["counts"]) == runs
+    assert unpacked(packed["counts"]) == runs
     for counts in (packed["counts"], packed["counts"].decode(), runs):
-        assert is_run_length({"size": list(size), "counts": counts}, size)
-        assert not is_run_length({"size": list(size), "counts": counts}, size[::-1]) or size == (1, 1)
+        assert is_mask({"size": list(size), "counts": counts}, size)
+        assert not is_mask({"size": list(size), "counts": counts}, size[::-1]) or size == (1, 1)
+
+
+def packed_texts(rng):
+    """What pycocotools packs, the same with changed, missing and added characters, and random characters."""
+    for _ in range(300):
+        mask = rng.random(rng.integers(1, 60, 2)) < rng.random()
+        text = bytearray(coding.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"])
+        yield bytes(text)
+        text[rng.integers(len(text))] = rng.integers(256)
+        yield bytes(text)
+        yield bytes(text[: rng.integers(len(text))])
+        yield rng.integers(44, 116, rng.integers(1, 30)).astype(np.uint8).tobytes()
+        yield (
+            b"oP"[rng.integers(2)].to_bytes() * rng.integers(5, 9) + b"000"
+        )  # numbers as long as is allowed, or longer
+
+
+def test_pixels_of_many_texts_are_those_of_each_one():
+    texts = list(packed_texts(np.random.default_rng(0)))
+    counts = [unpacked(text) for text in texts]
+    valid = [bool(of) and min(of) >= 0 for of in counts]
+    expected = [sum(of) if fits else -1 for of, fits in zip(counts, valid, strict=True)]
+    assert 300 < sum(valid) < 1200
+    assert count_pixels([{"counts": text} for text in texts]) == expected
+    others = [None, [[0, 0, 5, 0, 5, 5]], {"counts": [3, 4]}, {"counts": texts[0].decode()}, {"size": [1, 1]}]
+    assert count_pixels(others) == [-1, -1, 7, expected[0], -1] and count_pixels([]) == []
 
 
 ODD = ["", "!!!!garbage", "\ud800", "P", "oooooooooooo0", "PR2", b"~", [], [-5, 10], ["a"], [10, 100_000], [10, 10]]
@@ -31,8 +79,8 @@ ODD = ["", "!!!!garbage", "\ud800", "P", "oooooooooooo0", "PR2", b"~", [], [-5, 
 
 @pytest.mark.parametrize("counts", [*ODD, [4096.0], [4095, True], [2**32 + 4096], None, {"a": 1}], ids=repr)
 def test_odd_counts_are_none(counts):
-    assert is_run_length({"size": [64, 64], "counts": [4000, 96]}, [64, 64])
-    assert not is_run_length({"size": [64, 64], "counts": counts}, [64, 64])
+    assert is_mask({"size": [64, 64], "counts": [4000, 96]}, [64, 64])
+    assert not is_mask({"size": [64, 64], "counts": counts}, [64, 64])
 
 
 def test_polygons_are_of_pixels_near_an_image():
@@ -49,5 +97,5 @@ def test_polygons_are_of_pixels_near_an_image():
 
 
 def test_a_size_is_of_whole_numbers():
-    assert not is_run_length({"size": [64.0, 64], "counts": [4096]}, [64, 64])
-    assert not is_run_length({"size": [2**17, 2**17], "counts": [2**32 - 1] * 4 + [4]}, [2**17, 2**17])
+    assert not is_mask({"size": [64.0, 64], "counts": [4096]}, [64, 64])
+    assert not is_mask({"size": [2**17, 2**17], "counts": [2**32 - 1] * 4 + [4]}, [2**17, 2**17])

@@ -1,73 +1,22 @@
 """COCO evaluation against known answers, against pycocotools called directly, and on bad input."""
 
-import contextlib
 import copy
-import io
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from sgenet.errors import InputError
 from sgenet.evaluation.coco_eval import AP_METRICS, METRICS, ap, bootstrap_ap, evaluate, precision_recall
 from sgenet.evaluation.matches import Matches
+from support.coco_scenes import Dataset, Detections, accumulated, scenes, write
 
 SHARED = Path(os.environ.get("SGENET_SHARED", Path(__file__).parents[2].parent / "shared"))
 CASE = SHARED / "cases" / "cocoapi_fake100"
 known_case = pytest.mark.skipif(not CASE.is_dir(), reason=f"no {CASE} (set SGENET_SHARED)")
-Dataset = dict[str, Any]
-Detections = list[dict[str, Any]]
-
-
-def scenes(seed: int = 0, images: int = 12, categories: int = 4) -> tuple[Dataset, Detections]:
-    """A small data set with objects of all sizes and crowds, one category without objects, and detections."""
-    rng = np.random.default_rng(seed)
-
-    def box() -> list[float]:
-        return [*rng.uniform(0, 200, 2).tolist(), *np.exp(rng.uniform(2.5, 5.2, 2)).tolist()]
-
-    annotations, detections = [], []
-    for image in range(1, images + 1):
-        for _ in range(rng.integers(0, 9)):
-            owner = {"image_id": image, "category_id": int(rng.integers(1, categories))}
-            x, y, w, h = truth = box()
-            crowd = int(rng.random() < 0.1)
-            annotations.append({**owner, "bbox": truth, "area": 0.8 * w * h, "iscrowd": crowd})
-            moved = (np.array([x, y, w, h]) + rng.normal(0, 0.06, 4) * [w, h, w, h]).tolist()
-            detections.append({**owner, "bbox": moved, "score": rng.uniform(0.3, 1)})
-        for _ in range(5):
-            owner = {"image_id": image, "category_id": int(rng.integers(1, categories + 1))}
-            detections.append({**owner, "bbox": box(), "score": rng.uniform(0, 0.7)})
-    for number, annotation in enumerate(annotations, 1):
-        annotation["id"] = number
-    return {
-        "images": [{"id": image, "height": 400, "width": 400} for image in range(1, images + 1)],
-        "annotations": annotations,
-        "categories": [{"id": number, "name": f"kind {number}"} for number in range(1, categories + 1)],
-    }, detections
-
-
-def accumulated(
-    dataset: Dataset, detections: Detections, limits: tuple[float, float] = (32**2, 96**2), iou_type: str = "bbox"
-) -> COCOeval:
-    """What pycocotools alone makes of them."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO()
-        truth.dataset = copy.deepcopy(dataset)
-        truth.createIndex()
-        coco_eval = COCOeval(truth, truth.loadRes(copy.deepcopy(detections)), iou_type)
-        small, large = limits
-        coco_eval.params.areaRng = [[0, 1e10], [0, small], [small, large], [large, 1e10]]
-        coco_eval.evaluate()
-        coco_eval.accumulate()
-        coco_eval.summarize()
-    return coco_eval
 
 
 def direct(dataset: Dataset, detections: Detections, limits: tuple[float, float] = (32**2, 96**2)) -> list[float]:
@@ -93,11 +42,6 @@ def repeat(dataset: Dataset, detections: Detections, weights: np.ndarray) -> tup
         "categories": dataset["categories"],
     }
     return {**frame, "annotations": moved(dataset["annotations"])}, moved(detections)
-
-
-def write(path: Path, content: Any) -> Path:
-    path.write_text(json.dumps(content), encoding="utf-8")
-    return path
 
 
 @pytest.fixture
@@ -259,76 +203,6 @@ def test_mask_area_counts_for_masks(tmp_path: Path) -> None:
     metrics = evaluate(write(tmp_path / "truth.json", dataset), found, "segm").metrics
     assert metrics["ap_small"] == pytest.approx(50)  # the miss is small, too: it counts
     assert metrics["ap_medium"] is None
-
-
-def test_matches_on_disk(small: tuple[Path, Dataset, Detections], tmp_path: Path) -> None:
-    matches = evaluate(small[0], small[2]).matches
-    path = tmp_path / "new" / "matches.npz"
-    matches.save(path)
-    written = path.read_bytes()
-    matches.save(path)
-    assert path.read_bytes() == written
-    assert os.listdir(path.parent) == ["matches.npz"]
-    loaded = Matches.load(path)
-    for name, array in vars(matches).items():
-        np.testing.assert_array_equal(getattr(loaded, name), array)
-        assert getattr(loaded, name).dtype == array.dtype
-    with pytest.raises(
-        InputError, match="mask_image_ids is not a file in the archive, expected the matches of an evaluation"
-    ):
-        Matches.load(path, "mask_")
-    others = replace(matches, score=matches.score / 2)
-    matches.save(path, others)
-    np.testing.assert_array_equal(Matches.load(path).score, matches.score)
-    np.testing.assert_array_equal(Matches.load(path, "mask_").score, others.score)
-    with pytest.raises(InputError, match="missing.npz"):
-        Matches.load(tmp_path / "missing.npz")
-    for content in (b"", b"text", written[: len(written) // 2]):
-        path.write_bytes(content)
-        with pytest.raises(InputError, match="matches.npz"):
-            Matches.load(path)
-    for arrays in ({"score": np.zeros(1)}, {**vars(matches), "score": np.zeros(1)}):
-        np.savez(path, **arrays)
-        with pytest.raises(InputError, match="matches.npz"):
-            Matches.load(path)
-
-
-NO_MATCHES = {
-    "a score that is text": {"score": np.array(["high", "low"])},
-    "a score that is no number": {"score": np.array([0.5, np.nan])},
-    "scores in rows": {"score": np.zeros((2, 1))},
-    "objects": {"score": np.array([None, 1], dtype=object)},
-    "an image below the first": {"image": np.array([0, -1])},
-    "an image behind the last": {"image": np.array([0, 10**6])},
-    "half an image": {"image": np.array([0.0, 0.5])},
-    "categories out of order": {"category": np.array([1, 0])},
-    "a category behind the last": {"category": np.array([0, 10**6])},
-    "matches that are numbers": {"matched": np.zeros((4, 10, 2))},
-    "more matches than objects": {"matched": np.ones((4, 10, 2), bool)},
-    "as many objects as fill the memory": {"truths": 2**30},
-    "fewer objects than none": {"truths": -1},
-    "half an object": {"truths": 1.5},
-    "categories without names": {"categories": np.arange},
-    "images without numbers": {"image_ids": lambda count: np.arange(count).astype(str)},
-}
-
-
-@pytest.mark.parametrize("what", NO_MATCHES)
-def test_what_no_evaluation_gives_is_refused(
-    small: tuple[Path, Dataset, Detections], tmp_path: Path, what: str
-) -> None:
-    path = tmp_path / "matches.npz"
-    arrays = vars(evaluate(small[0], small[2][:2]).matches)
-    none = np.zeros((4, 10, 2), bool)
-    arrays = arrays | {"matched": none, "ignored": none, "truths": np.zeros_like(arrays["truths"])}
-    arrays |= {"image": np.zeros(2, int), "category": np.zeros(2, int), "score": np.array([0.9, 0.8])}
-    np.savez(path, **arrays)
-    assert len(Matches.load(path).score) == 2
-    for name, value in NO_MATCHES[what].items():
-        like = np.full(arrays[name].shape, value) if isinstance(value, int | float) else value
-        np.savez(path, **(arrays | {name: like(len(arrays[name])) if callable(like) else like}))
-    with pytest.raises(InputError, match="matches.npz: .*expected"):
-        Matches.load(path)
 
 
 def test_quiet_and_leaves_its_input_alone(

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn, cast
 
 from sgenet.data.coco_fields import Annotation, Detection, ImageEntry, check_fields, is_flag, is_side, is_whole
-from sgenet.data.coco_masks import is_polygons, is_run_length, without_degenerate
+from sgenet.data.coco_masks import count_pixels, is_polygons, is_run_length, without_degenerate
 from sgenet.data.coco_objects import check_box, check_polygons
 from sgenet.data.defects import Defect
 from sgenet.data.names import explain_forms, other_forms
@@ -20,8 +20,8 @@ from sgenet.data.roots import stays_below
 from sgenet.errors import InputError
 from sgenet.runtime.files import read_json
 
-_MOST_CATEGORIES = 5000  # pycocotools takes 200 kB of memory for each
-_MOST_PAIRS = 10**8  # of a category and an image; pycocotools processes each pair four times
+_MOST_CATEGORIES = 5000  # evaluation takes 32 kB of memory for each
+_MOST_PAIRS = 10**8  # of a category and an image; evaluation takes 40 bytes of memory for each
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,10 @@ class AnnotationFile:
 
     def check_annotations(self, entries: Iterable[Indexed], report: Report) -> Iterator[Annotation]:
         """Yield the valid annotations, without degenerate polygons; other entries are reported."""
-        for index, entry in entries:
+        for index, entry, pixels in self._with_pixels(entries):
             place, valid = f"{self.name}: annotations.{index}", cast(Annotation, entry)
-            if defect := check_fields(entry, self.use.annotation, place) or self._check_annotation(valid, place):
+            defect = check_fields(entry, self.use.annotation, place) or self._check_annotation(valid, pixels, place)
+            if defect:
                 report(defect)
             else:
                 shape = valid.get("segmentation")
@@ -92,14 +93,22 @@ class AnnotationFile:
 
     def check_detections(self, name: str, entries: Iterable[Indexed], report: Report) -> Iterator[Detection]:
         """Yield the valid detections of the file `name`; other entries are reported."""
-        for index, entry in entries:
+        for index, entry, pixels in self._with_pixels(entries):
             place, valid = f"{name}: {index}", cast(Detection, entry)
-            if defect := check_fields(entry, self.use.detection, place) or self._check_detection(valid, place):
+            if defect := check_fields(entry, self.use.detection, place) or self._check_detection(valid, pixels, place):
                 report(defect)
             else:
                 yield valid
 
-    def _check_annotation(self, entry: Annotation, place: str) -> Defect | None:
+    def _with_pixels(self, entries: Iterable[Indexed]) -> Iterator[tuple[int, object, int]]:
+        """Yield index and content of each entry, and the pixels of its run-length mask, -1 if it has none."""
+        known = list(entries)
+        if self.use is BOXES:
+            return ((index, entry, -1) for index, entry in known)
+        shapes = [entry.get("segmentation") if isinstance(entry, dict) else None for _, entry in known]
+        return ((*item, pixels) for item, pixels in zip(known, count_pixels(shapes), strict=True))
+
+    def _check_annotation(self, entry: Annotation, pixels: int, place: str) -> Defect | None:
         """Return the first defect of an annotation whose fields are valid one by one."""
         if defect := self._check_owner(entry, place):
             return defect
@@ -110,19 +119,19 @@ class AnnotationFile:
         if self.use is TRAINING and (defect := check_box(entry, size, place)):
             return defect
         shape = entry.get("segmentation") if self.use is not BOXES else None
-        if shape and size and not (is_run_length(shape, size) if isinstance(shape, dict) else is_polygons(shape)):
+        if shape and size and not (is_polygons(shape) or is_run_length(shape, size, pixels)):
             expected = f"polygons, or a run-length mask of height and width {size}"
             return Defect("bad entry", f"{place}.segmentation: found {reprlib.repr(shape)}, expected {expected}")
         if self.use is TRAINING and size and shape and isinstance(shape, list):
             return check_polygons(entry, without_degenerate(shape), size, place)
         return None
 
-    def _check_detection(self, entry: Detection, place: str) -> Defect | None:
+    def _check_detection(self, entry: Detection, pixels: int, place: str) -> Defect | None:
         """Return the first defect of a detection whose fields are valid one by one."""
         if defect := self._check_owner(entry, place):
             return defect
         size, shape = self.sizes[entry["image_id"]], entry.get("segmentation")
-        if self.use is MASKS and size and not is_run_length(shape, size):
+        if self.use is MASKS and size and not is_run_length(shape, size, pixels):
             expected = f"a run-length mask of height and width {size}"
             return Defect("bad entry", f"{place}.segmentation: found {reprlib.repr(shape)}, expected {expected}")
         return None

@@ -7,10 +7,14 @@ every pixel of a polygon's outline.
 from collections.abc import Sequence
 from typing import TypedDict
 
-_LARGEST = 2**32  # COCO's library stores a count as an unsigned 32-bit integer
+import numpy as np
+
+_LARGEST = 2**32  # pixels; COCO's library stores a count as an unsigned 32-bit integer
 _SHORTEST = 6  # numbers of a polygon: three points
 _FARTHEST = 2**20  # largest absolute coordinate of a polygon, in pixels
 _LONGEST = 2**20  # length of a polygon's outline, in pixels
+_LONGEST_NUMBER = 7  # characters of a number in the packed format
+_AT_ONCE = 512  # texts that are unpacked together, so that the arrays fit in the cache
 
 
 class RunLength(TypedDict):
@@ -23,22 +27,32 @@ class RunLength(TypedDict):
 Polygons = list[list[float]]  # of each polygon x, y, x, y, ... in pixels
 
 
-def is_run_length(shape: object, size: Sequence[int]) -> bool:
-    """Return whether `shape` is a run-length mask of height and width `size` whose counts sum to the number of pixels.
+def is_run_length(shape: object, size: Sequence[int], pixels: int) -> bool:
+    """Return whether `shape` is a run-length mask of height and width `size`; `pixels` is from `count_pixels`."""
+    sides = shape.get("size") if isinstance(shape, dict) else None
+    if sides != list(size) or any(type(side) is not int for side in sides):
+        return False
+    return pixels == size[0] * size[1] < _LARGEST
+
+
+def count_pixels(shapes: Sequence[object]) -> list[int]:
+    """Return the sum of the counts of each run-length mask; -1 for what is not one, or has counts that are not valid.
 
     `counts` are a list of integers, or COCO's packed text or bytes.
     """
-    if not isinstance(shape, dict):
-        return False
-    sides = shape.get("size")
-    if sides != list(size) or any(type(side) is not int for side in sides) or not 0 < size[0] * size[1] < _LARGEST:
-        return False
-    counts = shape.get("counts")
-    if isinstance(counts, str | bytes):
-        counts = unpack_counts(counts if isinstance(counts, bytes) else counts.encode(errors="surrogatepass"))
-    if not isinstance(counts, list) or not counts:
-        return False
-    return all(type(count) is int and 0 <= count < _LARGEST for count in counts) and sum(counts) == size[0] * size[1]
+    pixels = [-1] * len(shapes)
+    packed: dict[int, bytes] = {}
+    for index, shape in enumerate(shapes):
+        counts = shape.get("counts") if isinstance(shape, dict) else None
+        if isinstance(counts, str | bytes):
+            packed[index] = counts if isinstance(counts, bytes) else counts.encode(errors="surrogatepass")
+        elif isinstance(counts, list) and all(type(count) is int and count >= 0 for count in counts):
+            pixels[index] = sum(counts)
+    texts = list(packed.values())
+    found = [count for start in range(0, len(texts), _AT_ONCE) for count in _sums(texts[start : start + _AT_ONCE])]
+    for index, count in zip(packed, found, strict=True):
+        pixels[index] = count
+    return pixels
 
 
 def is_polygons(shape: object) -> bool:
@@ -77,25 +91,34 @@ def _is_polygon(polygon: object) -> bool:
     return sum(max(abs(x - u), abs(y - v)) for (x, y), (u, v) in sides) <= _LONGEST
 
 
-def unpack_counts(text: bytes) -> list[int]:
-    """Unpack counts from pycocotools' packed format; the list is empty if the text is not valid.
+def _sums(texts: Sequence[bytes]) -> list[int]:
+    """Return the sum of the counts in each text of pycocotools' packed format; -1 if a text is not valid.
 
     Each character encodes five bits of a number, lowest bits first. Its sixth bit is set if another character follows;
     the fifth bit of the last character is the sign. From the fourth number on, a number is the difference to the count
     two places before it.
     """
-    counts: list[int] = []
-    number = place = 0
-    for character in text:
-        code = character - 48
-        if not 0 <= code < 64 or place > 30:
-            return []
-        number |= (code & 31) << place
-        place += 5
-        if code & 32:
-            continue
-        if code & 16:
-            number -= 1 << place
-        counts.append(number + counts[-2] if len(counts) > 2 else number)
-        number = place = 0
-    return [] if place else counts
+    texts = [text or b"~" for text in texts]  # neither is valid
+    codes = np.frombuffer(b"".join(texts), dtype=np.uint8) - np.uint8(48)  # above 63 for other characters
+    ends = np.cumsum([len(text) for text in texts])  # of the texts, in characters
+    last = codes & 32 == 0
+    last[ends - 1] = True
+    stops = np.flatnonzero(last)  # of the numbers
+    length = np.diff(stops, prepend=-1)
+    numbers = np.zeros(len(stops), dtype=np.int64)
+    for place in range(min(_LONGEST_NUMBER, length.max())):
+        own = np.flatnonzero(length > place)
+        numbers[own] += (codes[stops[own] - length[own] + 1 + place] & 31).astype(np.int64) << 5 * place
+    negative = np.flatnonzero(codes[stops] & 16)
+    numbers[negative] -= 1 << 5 * np.minimum(length[negative], _LONGEST_NUMBER)
+    first = np.searchsorted(stops, np.append(0, ends[:-1]))  # number of each text
+    of_text = np.repeat(np.arange(len(texts)), np.diff(first, append=len(stops)))
+    index = np.arange(len(stops)) - first[of_text]
+    counts = np.where(index == 0, numbers, 0)
+    for parity in (0, 1):  # undo the differences
+        own = (index > 0) & (index % 2 == parity)
+        total = np.cumsum(np.where(own, numbers, 0))
+        counts += np.where(own, total - total[first][of_text], 0)
+    valid = (counts >= 0) & (length <= _LONGEST_NUMBER) & (codes[stops] & 32 == 0)
+    valid[np.searchsorted(stops, np.flatnonzero(codes >= 64))] = False
+    return np.where(np.logical_and.reduceat(valid, first), np.add.reduceat(counts, first), -1).tolist()

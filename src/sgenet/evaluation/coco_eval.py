@@ -1,25 +1,25 @@
-"""COCO evaluation: pycocotools' metrics, and the matches from which AP can be recomputed for resampled images.
+"""COCO evaluation: its twelve metrics, and the matches from which AP can be recomputed for resampled images.
 
-Matching detections to ground truth is the slow part and treats each image separately, so it is done once. `Matches`
-stores the result; `ap` and `bootstrap_ap` then compute the AP of any re-weighting of the images.
+Matching detections to ground truth treats each image separately, so it is done once. `Matches` stores the result; `ap`
+and `bootstrap_ap` then compute the AP of any re-weighting of the images.
 """
 
-import contextlib
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sgenet.data.coco_fields import Annotation, Detection
-from sgenet.evaluation.coco_files import Dataset, found_of, read, truth_of
+from sgenet.evaluation.coco_files import Scenes, of_image, read
+from sgenet.evaluation.curves import interpolate, precision, recall
 from sgenet.evaluation.matches import Matches
+from sgenet.evaluation.matching import MOST, detections_in_order, match, objects_in_order, overlapping
 from sgenet.evaluation.resampling import RECALLS, average_precision
 
-_ALL_AREAS = [0.0, 1e10]  # square pixels
+_ALL_AREAS = 0.0, 1e10  # square pixels
+_THRESHOLDS = np.linspace(0.5, 0.95, 10)  # pycocotools' numbers; np.arange has others
 # Metric -> its area range and IoU thresholds, as indices: all, small, medium, large; 0.50, 0.55 ... 0.95.
 AP_METRICS = {
     "ap": (0, slice(0, 10)),
@@ -47,7 +47,7 @@ def evaluate(
     iou_type: str = "bbox",
     area_limits: tuple[float, float] = (32**2, 96**2),
 ) -> Evaluation:
-    """Evaluate detections with pycocotools.
+    """Evaluate detections; the metrics equal pycocotools'.
 
     A detection's area is that of its box for "bbox" and of its mask for "segm", even if it has both (as in mmdet;
     pycocotools' loadRes would use the box).
@@ -65,22 +65,14 @@ def evaluate(
         raise ValueError(f"iou_type: found {iou_type!r}, expected bbox or segm")
     if not 0 < area_limits[0] < area_limits[1] < 1e10:
         raise ValueError(f"area_limits: found {area_limits!r}, expected two growing areas")
-    truth, found = read(annotations, detections, iou_type)
-    with contextlib.redirect_stdout(io.StringIO()):
-        coco_eval = _create_eval(truth, found, iou_type)
-        small, large = area_limits
-        coco_eval.params.areaRng = [_ALL_AREAS, [0, small], [small, large], [large, 1e10]]
-        coco_eval.evaluate()
-        coco_eval.accumulate()
-        coco_eval.summarize()
-    names = {category["id"]: category["name"] for category in truth["categories"]}
-    categories = [names[number] for number in coco_eval.params.catIds]
-    precision = coco_eval.eval["precision"][:, :, :, 0, -1]  # (T, R, K) for all areas, 100 detections
-    per_category = [float(precision[:, :, k].mean()) for k in range(len(categories))]
+    small, large = area_limits
+    matches = _match(read(annotations, detections, iou_type), [_ALL_AREAS, (0, small), (small, large), (large, 1e10)])
+    levels = precision(matches)
+    per_category = map(_mean, np.moveaxis(levels[0], -1, 0))
     return Evaluation(
-        metrics=dict(zip(METRICS, map(_percent, coco_eval.stats.tolist()), strict=True)),
-        per_category=dict(zip(categories, map(_percent, per_category), strict=True)),
-        matches=_matches(coco_eval, categories),
+        metrics=_metrics(levels, matches),
+        per_category=dict(zip(matches.categories.tolist(), per_category, strict=True)),
+        matches=matches,
     )
 
 
@@ -97,32 +89,24 @@ class ImageMatches:
 
 
 def match_image(objects: Sequence[Annotation], detections: Sequence[Detection], iou: float = 0.5) -> ImageMatches:
-    """Match the boxes of one image with pycocotools.
+    """Match the boxes of one image.
 
     Args:
         objects: all of one image.
         detections: of the same image; of each category only the best 100 are matched.
         iou: least intersection over union of a match.
     """
-    truth, found = truth_of(objects, "bbox"), found_of(detections, "bbox")
-    images, categories = (
-        [{"id": number} for number in {entry[field] for entry in (*truth, *found)}]
-        for field in ("image_id", "category_id")
+    truth, found = of_image(objects, detections)
+    truths, founds = objects_in_order(truth), detections_in_order(found)
+    truth, found, thresholds = truth.take(truths), found.take(founds), np.array([iou])
+    matched = match(truth, found, overlapping(truth, found, thresholds), thresholds, _ALL_AREAS)
+    counted, hit = ~matched.ignored[0], matched.object[0] >= 0
+    seen = np.isin(np.arange(len(truths)), matched.object[0])
+    return ImageMatches(
+        correct=frozenset(founds[counted & hit].tolist()),
+        false=frozenset(founds[counted & ~hit].tolist()),
+        missed=frozenset(truths[~seen & ~matched.ignored_objects].tolist()),
     )
-    dataset: Dataset = {"images": images, "categories": categories, "annotations": truth}
-    with contextlib.redirect_stdout(io.StringIO()):
-        coco_eval = _create_eval(dataset, {**dataset, "annotations": found}, "bbox")
-        coco_eval.params.areaRng, coco_eval.params.iouThrs = [_ALL_AREAS], np.array([iou])
-        coco_eval.evaluate()
-    correct, false, missed = set[int](), set[int](), set[int]()
-    for entry in filter(None, coco_eval.evalImgs):
-        for number, match, ignored in zip(entry["dtIds"], entry["dtMatches"][0], entry["dtIgnore"][0], strict=True):
-            if not ignored:
-                (correct if match else false).add(number - 1)
-        for number, match, ignored in zip(entry["gtIds"], entry["gtMatches"][0], entry["gtIgnore"], strict=True):
-            if not match and not ignored:
-                missed.add(number - 1)
-    return ImageMatches(frozenset(correct), frozenset(false), frozenset(missed))
 
 
 def ap(matches: Matches, weights: NDArray[np.integer] | None = None, metric: str = "ap") -> float:
@@ -191,56 +175,45 @@ def precision_recall(matches: Matches, iou: float = 0.5) -> NDArray[np.float64]:
         raise ValueError(f"iou: found {iou}, expected one of 0.50, 0.55 ... 0.95")
     curves = []
     for k in np.flatnonzero(truths := matches.truths[0].sum(axis=1)):
-        hits = np.cumsum(matches.matched[0, t, (matches.category == k) & ~matches.ignored[0, t]])
-        precision = hits / (np.arange(1, len(hits) + 1) + np.spacing(1))
-        highest = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0)  # at this recall or higher
-        curves.append(highest[np.searchsorted(hits / truths[k], RECALLS)])
+        matched, ignored = (of[0, t, matches.category == k][None] for of in (matches.matched, matches.ignored))
+        curves.append(interpolate(matched, ignored, truths[k])[0])
     return np.mean(curves, axis=0) if curves else np.full(len(RECALLS), np.nan)
 
 
-def _matches(coco_eval: Any, categories: list[str]) -> Matches:
-    """Gather COCOeval.evalImgs, which runs over categories, area ranges and images."""
-    image_ids = coco_eval.params.imgIds
-    size = (len(categories), 4, len(image_ids))
-    truths = np.zeros(size, dtype=np.int32)
-    found: list[list[tuple[Any, ...]]] = [[], [], [], []]
-    for at, entry in zip(np.ndindex(size), coco_eval.evalImgs, strict=True):
-        if entry is None:
-            continue
-        category, area, image = at
-        truths[at] = np.count_nonzero(entry["gtIgnore"] == 0)
-        count = len(entry["dtScores"])
-        indices = np.full(count, image), np.full(count, category)
-        found[area].append((*indices, entry["dtScores"], entry["dtMatches"] > 0, entry["dtIgnore"]))
-    none: tuple[Any, ...] = (np.zeros(0), np.zeros(0), np.zeros(0), np.zeros((10, 0)), np.zeros((10, 0)))
-    columns = [[np.concatenate(part, axis=-1) for part in zip(none, *rows, strict=True)] for rows in found]
-    image, category, score = columns[0][:3]
-    order = np.lexsort((-score, category))  # stable, as pycocotools' mergesort
+def _match(scenes: Scenes, areas: Sequence[tuple[float, float]]) -> Matches:
+    """Match all detections, for each range of areas."""
+    objects = scenes.objects.take(objects_in_order(scenes.objects))
+    detections = scenes.detections.take(detections_in_order(scenes.detections))
+    pairs = overlapping(objects, detections, _THRESHOLDS)
+    found = [match(objects, detections, pairs, _THRESHOLDS, area) for area in areas]
+    size = len(scenes.categories), len(scenes.image_ids)
+    place = np.ravel_multi_index((objects.category, objects.image), size)
+    cells = size[0] * size[1]
+    truths = [np.bincount(place[~of.ignored_objects], minlength=cells).astype(np.int32) for of in found]
+    order = np.lexsort((-detections.score, detections.category))  # stable, as pycocotools' mergesort
     return Matches(
-        image_ids=np.array(image_ids, dtype=np.int64),
-        categories=np.array(categories, dtype=np.str_),
-        image=image[order].astype(np.int32),
-        category=category[order].astype(np.int32),
-        score=score[order],
-        matched=np.stack([column[3][:, order] for column in columns]).astype(bool),
-        ignored=np.stack([column[4][:, order] for column in columns]).astype(bool),
-        truths=np.ascontiguousarray(truths.swapaxes(0, 1)),
+        image_ids=scenes.image_ids,
+        categories=np.array(scenes.categories, dtype=np.str_),
+        image=detections.image[order].astype(np.int32),
+        category=detections.category[order].astype(np.int32),
+        score=detections.score[order],
+        matched=np.stack([of.object[:, order] >= 0 for of in found]),
+        ignored=np.stack([of.ignored[:, order] for of in found]),
+        truths=np.stack(truths).reshape(-1, *size),
     )
 
 
-def _percent(value: float) -> float | None:
-    return None if value == -1 else 100 * value
+def _metrics(levels: NDArray[np.float64], matches: Matches) -> dict[str, float | None]:
+    """Return the twelve metrics from `precision(matches)` and the matches."""
+    found = [_mean(levels[area, thresholds]) for area, thresholds in AP_METRICS.values()]
+    recalls = {most: recall(matches, most) for most in (1, 10, MOST)}
+    found += [
+        _mean(recalls[most][area]) for most, area in ((1, 0), (10, 0), (MOST, 0), (MOST, 1), (MOST, 2), (MOST, 3))
+    ]
+    return dict(zip(METRICS, found, strict=True))
 
 
-def _create_eval(truth: Dataset, found: Dataset, iou_type: str) -> Any:
-    """Return a COCOeval of two data sets."""
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
-    both = []
-    for dataset in (truth, found):
-        coco = COCO()
-        coco.dataset = dataset
-        coco.createIndex()
-        both.append(coco)
-    return COCOeval(*both, iou_type)
+def _mean(values: NDArray[np.float64]) -> float | None:
+    """Return the mean over the categories with objects in percent; None without any."""
+    defined = values[~np.isnan(values)]
+    return 100 * float(defined.mean()) if len(defined) else None
