@@ -11,9 +11,9 @@ from numba.extending import intrinsic
 
 from sgenet.kernels._cpu_vectors import BYTES, size_of
 
-FIELDS = 21
+FIELDS = 22
 (NEXT, UNITS, CHANNELS, POSITIONS, GROUPS, STRIPS, NORMALIZE, RELU, EPS, X, WEIGHT, BIAS, IDENTITY, MEAN_VECTOR,
- STATISTICS, Y, GRAD, GRAD_X, GRAD_WEIGHT, GRAD_BIAS, GRAD_IDENTITY) = range(FIELDS)  # fmt: skip
+ STATISTICS, Y, GRAD, GRAD_X, GRAD_WEIGHT, GRAD_BIAS, GRAD_IDENTITY, STREAM) = range(FIELDS)  # fmt: skip
 VECTORS = 4  # width of a strip
 
 
@@ -23,7 +23,9 @@ def take(context, job):
 
     def generate(context, builder, signature, arguments):
         number = builder.bitcast(arguments[0], ir.IntType(64).as_pointer())
-        return builder.atomic_rmw("add", number, ir.Constant(ir.IntType(64), 1), "monotonic")
+        return builder.atomic_rmw(
+            "add", number, ir.Constant(ir.IntType(64), 1), "acq_rel"
+        )  # orders what was written past the caches, too
 
     return int64(types.voidptr), generate
 

@@ -18,11 +18,13 @@ from sgenet.kernels._cpu_vectors import (
     fma,
     load,
     load_first,
+    prefetch,
     read,
     size_of,
     splat,
     store,
     store_first,
+    stream,
     write,
 )
 
@@ -34,9 +36,12 @@ def _load(address, count, dtype):
 
 
 @njit
-def _store(address, count, value, dtype):
+def _store(address, count, value, streamed, dtype):
     if count == lanes(dtype):
-        store(address, value)
+        if streamed and address % BYTES == 0:
+            stream(address, value)
+        else:
+            store(address, value)
     else:
         store_first(address, count, value)
 
@@ -78,21 +83,28 @@ def _square(mean, size, dtype):
 
 
 @njit
-def _likeness(x, width, size, mean, about, s, count, dtype):
+def _likeness(x, identity, width, size, mean, about, s, count, dtype):
     """Write the similarity, minus `about`, at the positions of one vector, and return it."""
     value = first(splat(-about), count)
     for c in range(size):
+        if identity:
+            prefetch(identity + c * width)
         value = fma(splat(read(mean + c * size_of(dtype), dtype)), _load(x + c * width, count, dtype), value)
     store(s, value)
     return value
 
 
 @njit
-def _likeness_of_four(x, width, size, mean, about, s, dtype):
+def _likeness_of_four(x, identity, width, size, mean, about, s, dtype):
     """Write the similarity, minus `about`, at the positions of four vectors; return its sum and that of its square."""
     a = b = c = d = splat(-about)
     for k in range(size):
         here, factor = x + k * width, splat(read(mean + k * size_of(dtype), dtype))
+        if identity:
+            prefetch(identity + k * width)
+            prefetch(identity + k * width + BYTES)
+            prefetch(identity + k * width + 2 * BYTES)
+            prefetch(identity + k * width + 3 * BYTES)
         a, b = fma(factor, load(here, dtype), a), fma(factor, load(here + BYTES, dtype), b)
         c, d = fma(factor, load(here + 2 * BYTES, dtype), c), fma(factor, load(here + 3 * BYTES, dtype), d)
     store(s, a)
@@ -103,13 +115,13 @@ def _likeness_of_four(x, width, size, mean, about, s, dtype):
 
 
 @njit
-def _write(x, identity, y, width, size, gate, count, positive, dtype):
+def _write(x, identity, y, width, size, gate, count, positive, streamed, dtype):
     """Write the result at the positions of one vector."""
     for c in range(size):
         here = c * width
         value = _load(x + here, count, dtype)
         value = fma(value, gate, _load(identity + here, count, dtype)) if identity else value * gate
-        _store(y + here, count, relu(value) if positive else value, dtype)
+        _store(y + here, count, relu(value) if positive else value, streamed, dtype)
 
 
 @njit
@@ -117,6 +129,7 @@ def forward_plane(job, unit, s, dtype):
     """Forward pass of one unit; `s` is a buffer."""
     size, positions, width, offset, mean, statistics, gamma, beta = _place(job, unit, dtype)
     step, normalize, positive = size_of(dtype), job[fields.NORMALIZE] != 0, job[fields.RELU] != 0
+    streamed = job[fields.STREAM] != 0
     x, y, identity = job[fields.X] + offset, job[fields.Y] + offset, at(job, fields.IDENTITY, offset)
     whole, left = positions // lanes(dtype), positions % lanes(dtype)
     for c in range(size):
@@ -125,11 +138,23 @@ def forward_plane(job, unit, s, dtype):
     sums = squares = splat(dtype(0))
     fours = whole - whole % 4
     for i in range(0, fours, 4):
-        part, square = _likeness_of_four(x + i * BYTES, width, size, mean, about, s + i * BYTES, dtype)
+        part, square = _likeness_of_four(
+            x + i * BYTES, identity + i * BYTES if identity else 0, width, size, mean, about, s + i * BYTES, dtype
+        )
         sums, squares = sums + part, squares + square
     for i in range(fours, whole + (left > 0)):
         count = lanes(dtype) if i < whole else left
-        value = _likeness(x + i * BYTES, width, size, mean, about, s + i * BYTES, count, dtype)
+        value = _likeness(
+            x + i * BYTES,
+            identity + i * BYTES if identity else 0,
+            width,
+            size,
+            mean,
+            about,
+            s + i * BYTES,
+            count,
+            dtype,
+        )
         sums, squares = sums + value, fma(value, value, squares)
     rest = total(sums) / dtype(positions) if normalize else dtype(0)
     variance = max(total(squares) - rest * total(sums), dtype(0)) / dtype(max(positions - 1, 1))
@@ -137,14 +162,18 @@ def forward_plane(job, unit, s, dtype):
     write(statistics, rest)
     write(statistics + step, deviation)
     slope = gamma / (deviation + epsilon(job, dtype)) if normalize else gamma
+    ahead = size * width if size * width < 65536 else 0
     for i in range(whole + (left > 0)):
         here, count = i * BYTES, lanes(dtype) if i < whole else left
         gate = sigmoid(fma(load(s + here, dtype) - splat(rest), splat(slope), splat(beta)))
+        if ahead:
+            for c in range(size):
+                prefetch(x + ahead + here + c * width)
         shortcut = identity + here if identity else 0
         if count == lanes(dtype):
-            _write(x + here, shortcut, y + here, width, size, gate, lanes(dtype), positive, dtype)
+            _write(x + here, shortcut, y + here, width, size, gate, lanes(dtype), positive, streamed, dtype)
         else:
-            _write(x + here, shortcut, y + here, width, size, gate, count, positive, dtype)
+            _write(x + here, shortcut, y + here, width, size, gate, count, positive, streamed, dtype)
 
 
 @njit
@@ -156,7 +185,7 @@ def _products(x, grad, y, masked, width, size, mean, about, s, products, count, 
         value, slope = _load(x + here, count, dtype), _load(grad + here, count, dtype)
         if y:
             slope = keep_positive(slope, _load(y + here, count, dtype))
-            _store(masked + here, count, slope, dtype)
+            _store(masked + here, count, slope, False, dtype)
         likeness = fma(splat(read(mean + c * size_of(dtype), dtype)), value, likeness)
         product = fma(slope, value, product)
     store(s, likeness)
@@ -180,9 +209,9 @@ def _mean_of_product(row, q, positions, dtype):
 
 
 @njit
-def _write_gradient(grad, grad_x, gates, q, mean, own, count, dtype):
-    value = fma(mean, load(q, dtype), own)
-    _store(grad_x, count, fma(_load(grad, count, dtype), load(gates, dtype), value), dtype)
+def _write_gradient(grad, grad_x, gates, q, mean, own, count, streamed, dtype):
+    value = fma(_load(grad, count, dtype), load(gates, dtype), fma(mean, load(q, dtype), own))
+    _store(grad_x, count, value, streamed, dtype)
 
 
 @njit
@@ -192,7 +221,7 @@ def backward_plane(job, unit, s, products, gates, dtype):
     Where the forward pass had a ReLU, its result y masks the gradient, which is then also the shortcut's.
     """
     size, positions, width, offset, mean, statistics, gamma, beta = _place(job, unit, dtype)
-    step, normalize = size_of(dtype), job[fields.NORMALIZE] != 0
+    step, normalize, streamed = size_of(dtype), job[fields.NORMALIZE] != 0, job[fields.STREAM] != 0
     x, grad, grad_x = job[fields.X] + offset, job[fields.GRAD] + offset, job[fields.GRAD_X] + offset
     y, masked = at(job, fields.Y, offset), at(job, fields.GRAD_IDENTITY, offset)
     whole, left = positions // lanes(dtype), positions % lanes(dtype)
@@ -204,6 +233,7 @@ def backward_plane(job, unit, s, products, gates, dtype):
             _products(x + here, grad + here, own, masked + here, width, size, mean, about, *found, lanes(dtype), dtype)
         else:
             _products(x + here, grad + here, own, masked + here, width, size, mean, about, *found, left, dtype)
+    first_grad, ahead = grad, size * width if size * width < 65536 else 0
     grad = masked if y else grad
 
     rest, deviation = read(statistics, dtype), read(statistics + step, dtype)
@@ -243,9 +273,24 @@ def backward_plane(job, unit, s, products, gates, dtype):
         own, entry = splat(_mean_of_product(x + row, s, positions, dtype)), splat(read(mean + c * step, dtype))
         for i in range(whole):
             here = i * BYTES
+            if ahead:
+                prefetch(x + row + here + ahead)
+                prefetch(first_grad + row + here + ahead)
+                if y:
+                    prefetch(y + row + here + ahead)
             _write_gradient(
-                grad + row + here, grad_x + row + here, gates + here, s + here, entry, own, lanes(dtype), dtype
+                grad + row + here,
+                grad_x + row + here,
+                gates + here,
+                s + here,
+                entry,
+                own,
+                lanes(dtype),
+                streamed,
+                dtype,
             )
         if left:
             here = whole * BYTES
-            _write_gradient(grad + row + here, grad_x + row + here, gates + here, s + here, entry, own, left, dtype)
+            _write_gradient(
+                grad + row + here, grad_x + row + here, gates + here, s + here, entry, own, left, streamed, dtype
+            )

@@ -93,6 +93,33 @@ def store(typing, address, value):
 
 
 @intrinsic
+def stream(typing, address, value):
+    """Write a vector to an address that is a multiple of its size, past the caches."""
+
+    def generate(context, builder, signature, arguments):
+        written = builder.store(arguments[1], _at(builder, value, arguments[0]), align=BYTES)
+        written.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
+        return context.get_dummy_value()
+
+    return types.void(int64, value), generate
+
+
+@intrinsic
+def prefetch(typing, address):
+    """Start to bring the 64 bytes at an address into the cache; the address need not exist."""
+
+    def generate(context, builder, signature, arguments):
+        pointer, integer = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [pointer, integer, integer, integer])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        options = [ir.Constant(integer, option) for option in (0, 2, 1)]  # to be read, into the second cache, of data
+        builder.call(function, [builder.inttoptr(arguments[0], pointer), *options])
+        return context.get_dummy_value()
+
+    return types.void(int64), generate
+
+
+@intrinsic
 def read(typing, address, dtype):
     """The number at an address."""
     number = dtype.dtype

@@ -10,6 +10,7 @@ import ctypes
 import functools
 import logging
 import threading
+from array import array
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from torch import Tensor
 from sgenet.kernels import _cpu_job as fields
 from sgenet.kernels._cpu_loops import create_loops
 
+_STREAMED = 8 << 20  # bytes of a map that is too large to stay in a cache until it is read again
 _SLOW = 2.0  # seconds after which compiling is mentioned; loading from disk takes less
 _NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
 
@@ -145,18 +147,25 @@ def _run(
                 tensors[field].zero_()
         return
     strips = 0 if x.is_contiguous() else _strips(x, groups)
-    job = np.zeros(fields.FIELDS, np.int64)
-    job[fields.UNITS : fields.EPS] = (
-        n * (strips or groups), channels, height * width, groups, strips, normalize, relu,
-    )  # fmt: skip
-    job.view(np.float64)[fields.EPS] = eps
+    job = array("q", bytes(8 * fields.FIELDS))
+    job[fields.UNITS : fields.EPS] = array(
+        "q", (n * (strips or groups), channels, height * width, groups, strips, normalize, relu)
+    )
+    job[fields.EPS], job[fields.STREAM] = _bits(eps), x.nbytes >= _STREAMED
     for field, tensor in tensors.items():
         job[field] = tensor.data_ptr()
+    address, _ = job.buffer_info()
     kernel, parallel, threads = _compiled(x.dtype, number), _parallel(), torch.get_num_threads()
     if parallel is None or threads == 1:
-        kernel.ctypes(job.ctypes.data)
+        kernel.ctypes(address)
     else:
-        parallel(kernel.address, job.ctypes.data, threads, 0)
+        parallel(kernel.address, address, threads, 0)
+
+
+@functools.cache
+def _bits(number: float) -> int:
+    """The bits of a float64 as a whole number."""
+    return array("q", array("d", [number]).tobytes())[0]
 
 
 @functools.cache

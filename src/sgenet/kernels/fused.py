@@ -10,6 +10,9 @@ from torch.autograd import Function
 from sgenet.kernels.op import NAME
 from sgenet.kernels.reference import reference, sum_type
 
+FORWARD = torch.ops.sgenet.spatial_group_enhance.default
+BACKWARD = torch.ops.sgenet.spatial_group_enhance_backward.default
+
 
 def call(
     x: Tensor,
@@ -22,7 +25,7 @@ def call(
     relu: bool,
 ) -> Tensor:
     """Call the operator in torch.compile, and otherwise `Fused`, which costs less and has all derivatives."""
-    call = torch.ops.sgenet.spatial_group_enhance if torch.compiler.is_compiling() else Fused.apply
+    call = FORWARD if torch.compiler.is_compiling() else Fused.apply
     y: Tensor = call(x, weight, bias, identity, groups, normalize, eps, relu)[0]
     return y
 
@@ -37,7 +40,7 @@ class Fused(Function):
     @staticmethod
     def forward(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
         """Return y, the mean vector and the statistics."""
-        found: tuple[Tensor, Tensor, Tensor] = torch.ops.sgenet.spatial_group_enhance(*arguments)
+        found: tuple[Tensor, Tensor, Tensor] = FORWARD(*arguments)
         return found
 
     @staticmethod
@@ -52,7 +55,9 @@ class Fused(Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor, *_: object) -> tuple[Tensor | None, ...]:
         """Return the gradients of the inputs."""
-        return _differentiate(ctx, grad, FusedBackward.apply)
+        # Without a graph of the gradients, the operator itself costs less.
+        again = torch.is_grad_enabled()
+        return _differentiate(ctx, grad, FusedBackward.apply if again else BACKWARD)
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor | None, ...]:
@@ -79,7 +84,7 @@ class FusedBackward(Function):
     @staticmethod
     def forward(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return the gradients of x, of weight and bias for each sample, and of the shortcut."""
-        found: tuple[Tensor, Tensor, Tensor, Tensor] = torch.ops.sgenet.spatial_group_enhance_backward(*arguments)
+        found: tuple[Tensor, Tensor, Tensor, Tensor] = BACKWARD(*arguments)
         return found
 
     @staticmethod
@@ -197,7 +202,14 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
 
 
 def _backward_of_operator(ctx: Any, grad: Tensor, *_: object) -> tuple[Tensor | None, ...]:
-    return _differentiate(ctx, grad, torch.ops.sgenet.spatial_group_enhance_backward)
+    return _differentiate(ctx, grad, BACKWARD)
+
+
+def _map_backward(info: Any, in_dims: tuple[int | None, ...], *arguments: Any) -> tuple[Any, Any]:
+    return FusedBackward.vmap(info, in_dims, *arguments)
+
+
+torch.library.register_vmap(f"{NAME}_backward", _map_backward)
 
 
 torch.library.register_autograd(NAME, _backward_of_operator, setup_context=_keep)
