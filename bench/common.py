@@ -7,6 +7,7 @@ one ratio to the first variant, and the results are the median and the quartiles
 import math
 import os
 import re
+import resource
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -18,14 +19,16 @@ from sgenet.runtime.machine import cpu_name
 
 Variants = Mapping[str, Callable[[], object]]
 Seconds = dict[str, list[float]]  # by variant, one per turn
+Quartiles = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
 class Row:
     """One variant of a comparison.
 
-    `low`, `seconds` and `high` are lower quartile, median and upper quartile. They are None if the variant could not be
-    measured; `note` is the reason. `ratio` is the median ratio to the first variant. `values` are further columns, and
+    `low`, `seconds` and `high` are lower quartile, median and upper quartile of the turns; `ratios` are those of the
+    ratio to the first variant. They are None if the variant could not be measured; `note` is the reason. `processor`
+    are the median of the processor time and the quartiles of its ratio to the first. `values` are further columns, and
     `label` is their text.
     """
 
@@ -34,7 +37,8 @@ class Row:
     seconds: float | None = None
     low: float | None = None
     high: float | None = None
-    ratio: float | None = None
+    ratios: Quartiles | None = None
+    processor: tuple[float, *Quartiles] | None = None
     values: dict[str, float] = field(default_factory=dict)
     label: str = ""
     note: str = ""
@@ -43,11 +47,24 @@ class Row:
         if self.seconds is None or self.low is None or self.high is None:
             return self.note
         spread = f"{in_words(self.seconds)} ({in_words(self.low)} to {in_words(self.high)})"
-        return ", ".join(filter(None, [spread, f"{self.ratio:.2f} of the first", self.label, self.note]))
+        ratio = f"{_in_quartiles(self.ratios)} of the first" if self.ratios else ""
+        busy = f"processor time {_in_quartiles(self.processor[1:])} of the first" if self.processor else ""
+        return ", ".join(filter(None, [spread, ratio, busy, self.label, self.note]))
+
+    @property
+    def ratio(self) -> float | None:
+        """Median ratio to the first variant."""
+        return self.ratios and self.ratios[1]
 
 
 def take_turns(
-    variants: Variants, turns: int, *, device: str = "cpu", warm: bool = True, shortest: float = 0.0
+    variants: Variants,
+    turns: int,
+    *,
+    device: str = "cpu",
+    warm: bool = True,
+    shortest: float = 0.0,
+    processor: Seconds | None = None,
 ) -> Seconds:
     """Time each variant once per turn.
 
@@ -57,27 +74,36 @@ def take_turns(
         device: `cuda` waits for the kernels started there.
         warm: whether each variant is called once before, untimed.
         shortest: a variant is repeated so that a turn takes this many seconds; the result is the mean of one call.
+        processor: where the processor time of each turn is written, of this process and of those that it started.
     """
     calls = {}
     for name, call in variants.items():
         if warm:
             call()
-        calls[name] = max(1, math.ceil(shortest / _time(call, 1, device))) if shortest else 1
+        calls[name] = max(1, math.ceil(shortest / _time(call, 1, device)[0])) if shortest else 1
     seconds: Seconds = {name: [] for name in variants}
     for _ in range(turns):
         for name, call in variants.items():
-            seconds[name].append(_time(call, calls[name], device))
+            elapsed, busy = _time(call, calls[name], device)
+            seconds[name].append(elapsed)
+            if processor is not None:
+                processor.setdefault(name, []).append(busy)
     return seconds
 
 
-def _time(call: Callable[[], object], calls: int, device: str) -> float:
-    """Seconds of one call."""
+def _time(call: Callable[[], object], calls: int, device: str) -> tuple[float, float]:
+    """Seconds of one call, and its processor time."""
     finish(device)
-    started = time.perf_counter()
+    started, busy = time.perf_counter(), _processor_time()
     for _ in range(calls):
         call()
     finish(device)
-    return (time.perf_counter() - started) / calls
+    return (time.perf_counter() - started) / calls, (_processor_time() - busy) / calls
+
+
+def _processor_time() -> float:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def finish(device: str) -> None:
@@ -88,12 +114,35 @@ def finish(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def row(what: str, variant: str, seconds: Seconds, values: dict[str, float] | None = None, label: str = "") -> Row:
-    """Create and print the row of a variant from the result of `take_turns`."""
+def row(
+    what: str,
+    variant: str,
+    seconds: Seconds,
+    values: dict[str, float] | None = None,
+    label: str = "",
+    processor: Seconds | None = None,
+) -> Row:
+    """Create and print the row of a variant from the result of `take_turns`, and from the processor time of it."""
+    low, median, high = _quartiles(seconds[variant])
+    busy = (statistics.median(processor[variant]), *_ratios(processor, variant)) if processor else None
+    return report_row(
+        Row(what, variant, median, low, high, _ratios(seconds, variant), busy, values=values or {}, label=label)
+    )
+
+
+def _ratios(seconds: Seconds, variant: str) -> Quartiles:
     first = next(iter(seconds.values()))
-    low, median, high = (float(value) for value in np.percentile(seconds[variant], [25, 50, 75]))
-    ratio = statistics.median(own / other for own, other in zip(seconds[variant], first, strict=True))
-    return report_row(Row(what, variant, median, low, high, ratio, values or {}, label))
+    return _quartiles([own / other for own, other in zip(seconds[variant], first, strict=True)])
+
+
+def _quartiles(values: list[float]) -> Quartiles:
+    low, median, high = (float(value) for value in np.percentile(values, [25, 50, 75]))
+    return low, median, high
+
+
+def _in_quartiles(quartiles: Quartiles) -> str:
+    low, median, high = quartiles
+    return f"{median:.3f} ({low:.3f} to {high:.3f})"
 
 
 def report_row(row: Row) -> Row:

@@ -3,10 +3,7 @@
 import contextlib
 import io
 import json
-import resource
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bench.commands import command, run
-from bench.common import Row, row, take_turns
+from bench.common import Row, Seconds, row, take_turns
 from sgenet.evaluation.coco_eval import evaluate
 
 CATEGORIES, OBJECTS, DETECTIONS = 80, 7, 20  # objects and detections per image
@@ -37,27 +34,11 @@ def evaluation(images: int, turns: int) -> list[Row]:
                 "sgenet": partial(evaluate, truth, found, iou_type),
                 "sgenet coco-eval": partial(run, command("sgenet", "coco-eval", *files), Path()),
             }
-            busy: dict[str, list[float]] = {name: [] for name in variants}
-            measured = {name: partial(_measured, call, busy[name]) for name, call in variants.items()}
-            seconds = take_turns(measured, turns, warm=False)
+            busy: Seconds = {}
+            seconds = take_turns(variants, turns, warm=False, processor=busy)
         what = f"{noun} of {images:,} images, {CATEGORIES} categories, {images * DETECTIONS:,} detections"
-        for name, own in busy.items():
-            ratio = statistics.median(one / other for one, other in zip(own, busy["pycocotools"], strict=True))
-            label = f"processor time {ratio:.2f} of the first"
-            rows.append(row(f"evaluation of {what}", name, seconds, {"processor_over_first": ratio}, label))
+        rows += [row(f"evaluation of {what}", name, seconds, processor=busy) for name in variants]
     return rows
-
-
-def _measured(call: Callable[[], object], busy: list[float]) -> None:
-    """Call, and append the processor time of this process and of those that it started."""
-    started = _processor_time()
-    call()
-    busy.append(_processor_time() - started)
-
-
-def _processor_time() -> float:
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def scenes(images: int, iou_type: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:

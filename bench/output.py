@@ -11,7 +11,10 @@ from bench.common import Row, in_words
 from sgenet.runtime.files import atomic_path
 
 RESULTS = Path("bench/results")
-_COLUMNS = ("what", "variant", "median_seconds", "lower_quartile", "upper_quartile", "over_first")
+_COLUMNS = ("what", "variant", "median_seconds", "lower_quartile", "upper_quartile",
+            "over_first_lower_quartile", "over_first", "over_first_upper_quartile",
+            "processor_seconds", "processor_over_first_lower_quartile", "processor_over_first",
+            "processor_over_first_upper_quartile")  # fmt: skip
 _COLORS = ("#8c8c8c", "#1b6ca8", "#d98c21", "#4f9d4f", "#a04f8c")  # the first is that of the baseline
 
 
@@ -38,7 +41,8 @@ def write(
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*_COLUMNS, *extra, "note"])
         for row in rows:
-            numbers = [row.seconds, row.low, row.high, row.ratio, *(row.values.get(key) for key in extra)]
+            ratios, processor = row.ratios or (None,) * 3, row.processor or (None,) * 4
+            numbers = [row.seconds, row.low, row.high, *ratios, *processor, *(row.values.get(key) for key in extra)]
             writer.writerow([row.what, row.variant, *("" if n is None else f"{n:.5g}" for n in numbers), row.note])
     if importlib.util.find_spec("matplotlib") is None:
         print(f"written to {path}; no plot, since matplotlib is not installed", flush=True)

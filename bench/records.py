@@ -56,7 +56,7 @@ def share_of_demo() -> list[Row]:
     label = f"{in_words(spans[-1].seconds)} on {spans[-1].cores} cores, {len(finished) // 2} runs"
     parts = {"all": whole, "training and evaluating": busy, "neither": whole - busy}
     return [
-        report_row(Row(WHAT, part, value, value, value, value / whole, label=label if part == "all" else ""))
+        report_row(Row(WHAT, part, value, value, value, (value / whole,) * 3, label=label if part == "all" else ""))
         for part, value in parts.items()
     ]
 

@@ -9,7 +9,7 @@ from statistics import median
 import torch
 from torch.nn.functional import cross_entropy
 
-from bench.common import Row, device_name, row, take_turns
+from bench.common import Row, Seconds, device_name, row, take_turns
 from bench.output import write
 from sgenet import attention, kernels
 from sgenet.config.names import parse_name
@@ -17,7 +17,7 @@ from sgenet.models.resnet import create_resnet
 from sgenet.runtime.machine import peak_memory_mib
 from sgenet.training import devices
 
-TURNS = 7
+TURNS = 20
 MODELS = {  # variant -> model, and whether SGE's reference replaces the fused form
     "resnet50": ("resnet50", False),
     "sge-resnet50, reference": ("sge-resnet50", True),
@@ -61,13 +61,14 @@ def bench() -> None:
 def measure(setting: Setting, device: str) -> list[Row]:
     """Compare the variants in one setting."""
     built = {name: _build(*model, setting, device) for name, model in MODELS.items()}
-    seconds = take_turns({name: step for name, (step, _) in built.items()}, TURNS, device=device)
+    busy: Seconds = {}
+    seconds = take_turns({name: step for name, (step, _) in built.items()}, TURNS, device=device, processor=busy)
     rows = []
     for name, own in seconds.items():
         rate, memory = setting.batch / median(own), built[name][1]
         values = {"images_per_second": rate, "peak_memory_mib": memory}
         label = f"{rate:.1f} images/s, {memory:.0f} MiB"
-        rows.append(row(f"training step, {setting}", name, seconds, values, label))
+        rows.append(row(f"training step, {setting}", name, seconds, values, label, busy))
     return rows
 
 

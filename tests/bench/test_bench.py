@@ -35,7 +35,7 @@ def test_a_bad_name_is_told_in_one_sentence_and_nothing_runs(monkeypatch, capsys
 def clock(monkeypatch):
     """A clock that stands still but for what calls take; returns the maker of calls, and the names of those made."""
     now, made = [0.0], []
-    monkeypatch.setattr(common, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(common, "time", SimpleNamespace(perf_counter=lambda: now[0], process_time=lambda: 2 * now[0]))
 
     def taking(name, *seconds):
         left = iter(seconds)
@@ -51,9 +51,14 @@ def clock(monkeypatch):
 
 def test_variants_take_turns_after_a_call_that_does_not_count(clock):
     taking, made = clock
-    seconds = take_turns({"a": taking("a", 9, 1, 2, 4), "b": taking("b", 9, 2, 1, 8)}, 3)
+    processor = {}
+    seconds = take_turns({"a": taking("a", 9, 1, 2, 4), "b": taking("b", 9, 2, 1, 8)}, 3, processor=processor)
     assert made == ["a", "b", *"ababab"]
     assert seconds == {"a": [1, 2, 4], "b": [2, 1, 8]}
+    assert {name: [round(time, 6) for time in own] for name, own in processor.items()} == {
+        "a": [2, 4, 8],
+        "b": [4, 2, 16],
+    }
 
 
 def test_what_is_short_is_called_often_enough(clock):
@@ -65,10 +70,14 @@ def test_what_is_short_is_called_often_enough(clock):
 
 def test_a_row_has_quartiles_and_the_median_of_the_turns_ratios(capsys):
     seconds = {"plain": [1.0, 2.0, 4.0, 1.0, 1.0], "other": [4.0, 3.0, 4.0, 2.0, 1.0]}
-    found = row("what", "other", seconds, {"per_second": 5.0}, "5/s")
+    processor = {"plain": [1.0] * 5, "other": [2.0, 1.0, 3.0, 5.0, 4.0]}
+    found = row("what", "other", seconds, {"per_second": 5.0}, "5/s", processor)
     assert (found.low, found.seconds, found.high) == (2, 3, 4)
     assert found.ratio == 1.5  # of 4, 1.5, 1, 2, 1; that of the medians is 3
-    assert capsys.readouterr().out == "what | other: 3.00 s (2.00 s to 4.00 s), 1.50 of the first, 5/s\n"
+    assert found.ratios == (1, 1.5, 2) and found.processor == (3, 2, 3, 4)
+    expected = "3.00 s (2.00 s to 4.00 s), 1.500 (1.000 to 2.000) of the first"
+    busy = "processor time 3.000 (2.000 to 4.000) of the first"
+    assert capsys.readouterr().out == f"what | other: {expected}, {busy}, 5/s\n"
 
 
 @pytest.mark.parametrize(
@@ -80,8 +89,8 @@ def test_durations_in_words(seconds, words):
 
 
 ROWS = [
-    Row("first, of two", "plain", 1.0, 0.5, 2.0, 1.0, {"images_per_second": 32.0}),
-    Row("first, of two", "other", 1.25, 1.0, 1.5, 1.25, {"images_per_second": 25.6}, "fast"),
+    Row("first, of two", "plain", 1.0, 0.5, 2.0, (1.0, 1.0, 1.0), (1.5, 1.0, 1.0, 1.0), {"images_per_second": 32.0}),
+    Row("first, of two", "other", 1.25, 1.0, 1.5, (1.2, 1.25, 1.4), None, {"images_per_second": 25.6}, "fast"),
     Row("second", "compiled", note="not available: no compiler"),
 ]
 
@@ -100,11 +109,23 @@ def test_rows_are_written_with_their_plot(tmp_path, monkeypatch):
     with open(path, newline="") as file:
         first, second, third = csv.DictReader(file)
     assert list(first) == [
-        "what", "variant", "median_seconds", "lower_quartile", "upper_quartile", "over_first", "images_per_second",
-        "note",
+        "what", "variant", "median_seconds", "lower_quartile", "upper_quartile", "over_first_lower_quartile",
+        "over_first", "over_first_upper_quartile", "processor_seconds", "processor_over_first_lower_quartile",
+        "processor_over_first", "processor_over_first_upper_quartile", "images_per_second", "note",
     ]  # fmt: skip
-    assert list(second.values()) == ["first, of two", "other", "1.25", "1", "1.5", "1.25", "25.6", ""]
-    assert list(third.values()) == ["second", "compiled", "", "", "", "", "", "not available: no compiler"]
+    assert list(first.values())[8:12] == ["1.5", "1", "1", "1"]
+    assert [*filter(None, second.values())] == [
+        "first, of two",
+        "other",
+        "1.25",
+        "1",
+        "1.5",
+        "1.2",
+        "1.25",
+        "1.4",
+        "25.6",
+    ]
+    assert [*filter(None, third.values())] == ["second", "compiled", "not available: no compiler"]
     with Image.open(f"{str(path)[:-4]}.png") as picture:
         assert min(picture.size) > 150 and len(picture.convert("RGB").getcolors(10**6)) > 20
     assert len(os.listdir(path.parent)) == 2

@@ -38,28 +38,35 @@ def small_op(monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda function, dynamic: function)
     called, plain = [], kernels.reference
     for name in ("reference", "spatial_group_enhance"):
-        monkeypatch.setattr(kernels, name, lambda *given, name=name: called.append(name) or plain(*given))
+        monkeypatch.setattr(
+            kernels, name, lambda *given, name=name, **more: called.append(name) or plain(*given, **more)
+        )
     return called
 
 
 def test_op(small_op):
     op.bench()
     rows = written("op")
-    assert [row["variant"] for row in rows] == ["reference", "fused", "compiled reference", "copy"] * 8
-    assert [row["what"] for row in rows[::4]] == [
-        f"{shape}, float32, {layout}, {kind}"
+    forms = ["reference", "fused", "compiled reference"]
+    alone, in_block = [*forms, "copy"], [*forms, "without SGE", "copy"]
+    assert [row["variant"] for row in rows] == [*alone * 2, *in_block * 2] * 4
+    whats = list(dict.fromkeys(row["what"] for row in rows))
+    assert whats == [
+        f"{what}, {shape}, float32, {layout}, {kind}"
         for shape in ("stage 1, 2x128x3x5", "detection stage 1, 1x64x4x2")
         for layout in ("contiguous", "channels_last")
+        for what in ("SGE", "SGE, addition, ReLU")
         for kind in ("forward", "forward + backward")
     ]
-    reads_and_writes = [2, 5] * 4  # of the feature map, 4 bytes a number
-    numbers = [2 * 128 * 3 * 5] * 4 + [64 * 4 * 2] * 4
-    for place, row in enumerate(rows):
+    moves = dict(zip(whats, [2, 5, 3, 8] * 4, strict=True))  # of the feature map, 4 bytes a number
+    numbers = dict(zip(whats, [2 * 128 * 3 * 5] * 8 + [64 * 4 * 2] * 8, strict=True))
+    for row in rows:
         gigabytes = float(row["gb_per_second"]) * float(row["median_seconds"])
-        assert gigabytes * 1e9 == pytest.approx(4 * reads_and_writes[place // 4] * numbers[place // 4], rel=1e-3)
+        assert gigabytes * 1e9 == pytest.approx(4 * moves[row["what"]] * numbers[row["what"]], rel=1e-3)
+        assert float(row["processor_seconds"]) > 0
     calls = 8 * (1 + 2)  # one that does not count, and two turns
     assert small_op.count("spatial_group_enhance") == calls
-    assert small_op.count("reference") == 2 * calls + 8  # as itself and compiled, and while it is compiled
+    assert small_op.count("reference") == 4 * calls + 16  # as itself and compiled, and while it is compiled, twice
     assert {row["share_of_copy"] for row in rows if row["variant"] == "copy"} == {"1"}
 
 
@@ -74,7 +81,7 @@ def test_op_without_a_compiler(small_op, monkeypatch):
     op.bench()
     rows = written("op")
     missing = [row for row in rows if row["note"]]
-    assert len(rows) == 32 and {row["variant"] for row in missing} == {"compiled reference"} and len(missing) == 8
+    assert len(rows) == 72 and {row["variant"] for row in missing} == {"compiled reference"} and len(missing) == 16
     assert all("needs a C++ compiler" in row["note"] and not row["median_seconds"] for row in missing)
 
 
