@@ -7,6 +7,7 @@ convolutions.
 """
 
 from collections import OrderedDict
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,17 +24,27 @@ class BottleneckAttention(nn.Module):
         channels: channels of the feature map.
         reduction: channels over hidden channels of both branches; ValueError if none is left.
         dilation: of the two 3x3 convolutions of the position branch.
+        device: of the parameters.
+        dtype: of the parameters.
 
     Shape: (N, C, H, W) -> (N, C, H, W); in training N > 1, for the channel branch's batch normalisation.
     """
 
     placement = "stage"
 
-    def __init__(self, channels: int, reduction: int = 16, dilation: int = 4) -> None:
+    def __init__(
+        self,
+        channels: int,
+        reduction: int = 16,
+        dilation: int = 4,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__()
         hidden = hidden_size("BAM", channels, reduction)
-        self.channel_att = _ChannelBranch(channels, hidden)
-        self.spatial_att = _PositionBranch(channels, hidden, dilation)
+        factory: dict[str, Any] = {"device": device, "dtype": dtype}
+        self.channel_att = _ChannelBranch(channels, hidden, factory)
+        self.spatial_att = _PositionBranch(channels, hidden, dilation, factory)
         init_weights(self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -45,13 +56,13 @@ class BottleneckAttention(nn.Module):
 class _ChannelBranch(nn.Module):
     """(N, C, H, W) -> (N, C, 1, 1), from the channels' means."""
 
-    def __init__(self, channels: int, hidden: int) -> None:
+    def __init__(self, channels: int, hidden: int, factory: dict[str, Any]) -> None:
         super().__init__()
         layers = {
-            "gate_c_fc_0": nn.Linear(channels, hidden),
-            "gate_c_bn_1": nn.BatchNorm1d(hidden),
+            "gate_c_fc_0": nn.Linear(channels, hidden, **factory),
+            "gate_c_bn_1": nn.BatchNorm1d(hidden, **factory),
             "gate_c_relu_1": nn.ReLU(inplace=True),
-            "gate_c_fc_final": nn.Linear(hidden, channels),
+            "gate_c_fc_final": nn.Linear(hidden, channels, **factory),
         }
         self.gate_c = nn.Sequential(OrderedDict(layers))
 
@@ -62,23 +73,23 @@ class _ChannelBranch(nn.Module):
 class _PositionBranch(nn.Module):
     """(N, C, H, W) -> (N, 1, H, W), from wide neighbourhoods in a few channels."""
 
-    def __init__(self, channels: int, hidden: int, dilation: int) -> None:
+    def __init__(self, channels: int, hidden: int, dilation: int, factory: dict[str, Any]) -> None:
         super().__init__()
 
         def dilated() -> nn.Conv2d:
-            return nn.Conv2d(hidden, hidden, kernel_size=3, padding=dilation, dilation=dilation)
+            return nn.Conv2d(hidden, hidden, kernel_size=3, padding=dilation, dilation=dilation, **factory)
 
         layers = {
-            "gate_s_conv_reduce0": nn.Conv2d(channels, hidden, kernel_size=1),
-            "gate_s_bn_reduce0": nn.BatchNorm2d(hidden),
+            "gate_s_conv_reduce0": nn.Conv2d(channels, hidden, kernel_size=1, **factory),
+            "gate_s_bn_reduce0": nn.BatchNorm2d(hidden, **factory),
             "gate_s_relu_reduce0": nn.ReLU(inplace=True),
             "gate_s_conv_di_0": dilated(),
-            "gate_s_bn_di_0": nn.BatchNorm2d(hidden),
+            "gate_s_bn_di_0": nn.BatchNorm2d(hidden, **factory),
             "gate_s_relu_di_0": nn.ReLU(inplace=True),
             "gate_s_conv_di_1": dilated(),
-            "gate_s_bn_di_1": nn.BatchNorm2d(hidden),
+            "gate_s_bn_di_1": nn.BatchNorm2d(hidden, **factory),
             "gate_s_relu_di_1": nn.ReLU(inplace=True),
-            "gate_s_conv_final": nn.Conv2d(hidden, 1, kernel_size=1),
+            "gate_s_conv_final": nn.Conv2d(hidden, 1, kernel_size=1, **factory),
         }
         self.gate_s = nn.Sequential(OrderedDict(layers))
 

@@ -7,6 +7,7 @@ convolutions.
 """
 
 from collections import OrderedDict
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,14 +23,23 @@ class ConvolutionalBlockAttention(nn.Module):
     Args:
         channels: channels of the feature map.
         reduction: channels over hidden units of the channel gate; ValueError if no unit is left.
+        device: of the parameters.
+        dtype: of the parameters.
 
     Shape: (N, C, H, W) -> (N, C, H, W).
     """
 
-    def __init__(self, channels: int, reduction: int = 16) -> None:
+    def __init__(
+        self,
+        channels: int,
+        reduction: int = 16,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__()
-        self.ChannelGate = _ChannelGate(channels, hidden_size("CBAM", channels, reduction))
-        self.SpatialGate = _SpatialGate()
+        factory: dict[str, Any] = {"device": device, "dtype": dtype}
+        self.ChannelGate = _ChannelGate(channels, hidden_size("CBAM", channels, reduction), factory)
+        self.SpatialGate = _SpatialGate(factory)
         init_weights(self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -40,12 +50,15 @@ class ConvolutionalBlockAttention(nn.Module):
 class _ChannelGate(nn.Module):
     """One small network on the mean and on the maximum of each channel; the sum of its outputs scales the channel."""
 
-    def __init__(self, channels: int, hidden: int) -> None:
+    def __init__(self, channels: int, hidden: int, factory: dict[str, Any]) -> None:
         super().__init__()
         self.avg_pool = nn.AdaptiveAvgPool2d(1)
         self.max_pool = nn.AdaptiveMaxPool2d(1)
         self.mlp = nn.Sequential(
-            nn.Flatten(), nn.Linear(channels, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, channels)
+            nn.Flatten(),
+            nn.Linear(channels, hidden, **factory),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden, channels, **factory),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -57,11 +70,12 @@ class _ChannelGate(nn.Module):
 class _SpatialGate(nn.Module):
     """A 7x7 convolution over the maximum and the mean of all channels scales each position."""
 
-    def __init__(self) -> None:
+    def __init__(self, factory: dict[str, Any]) -> None:
         super().__init__()
-        norm = nn.BatchNorm2d(1, momentum=0.01)
+        norm = nn.BatchNorm2d(1, momentum=0.01, **factory)
         nn.init.zeros_(norm.weight)
-        self.spatial = nn.Sequential(OrderedDict(conv=nn.Conv2d(2, 1, kernel_size=7, padding=3, bias=False), bn=norm))
+        conv = nn.Conv2d(2, 1, kernel_size=7, padding=3, bias=False, **factory)
+        self.spatial = nn.Sequential(OrderedDict(conv=conv, bn=norm))
 
     def forward(self, x: Tensor) -> Tensor:
         compressed = torch.cat((x.max(dim=1, keepdim=True).values, x.mean(dim=1, keepdim=True)), dim=1)

@@ -4,6 +4,9 @@ The SGE authors use it in their detection configurations only, without a publish
 of the last layer starts at 0 and the bias does not: initially the module adds a constant to each channel.
 """
 
+from typing import Any
+
+import torch
 from torch import Tensor, nn
 
 from sgenet.attention._parts import hidden_size
@@ -17,19 +20,28 @@ class GlobalContext(nn.Module):
     Args:
         channels: channels of the feature map.
         reduction: channels over hidden channels; ValueError if none is left.
+        device: of the parameters.
+        dtype: of the parameters.
 
     Shape: (N, C, H, W) -> (N, C, H, W).
     """
 
-    def __init__(self, channels: int, reduction: int = 16) -> None:
+    def __init__(
+        self,
+        channels: int,
+        reduction: int = 16,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__()
         hidden = hidden_size("GC", channels, reduction)
-        self.conv_mask = nn.Conv2d(channels, 1, kernel_size=1)
+        factory: dict[str, Any] = {"device": device, "dtype": dtype}
+        self.conv_mask = nn.Conv2d(channels, 1, kernel_size=1, **factory)
         self.channel_add_conv = nn.Sequential(
-            nn.Conv2d(channels, hidden, kernel_size=1),
-            nn.LayerNorm([hidden, 1, 1]),
+            nn.Conv2d(channels, hidden, kernel_size=1, **factory),
+            nn.LayerNorm([hidden, 1, 1], **factory),
             nn.ReLU(inplace=True),
-            last := nn.Conv2d(hidden, channels, kernel_size=1),
+            last := nn.Conv2d(hidden, channels, kernel_size=1, **factory),
         )
         nn.init.kaiming_normal_(self.conv_mask.weight, mode="fan_in", nonlinearity="relu")
         nn.init.zeros_(last.weight)

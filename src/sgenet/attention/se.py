@@ -3,6 +3,9 @@
 As in the SGE authors' networks, both layers have a bias and are named `fc.0` and `fc.2`.
 """
 
+from typing import Any
+
+import torch
 from torch import Tensor, nn
 
 from sgenet.attention._parts import hidden_size
@@ -16,15 +19,26 @@ class SqueezeExcitation(nn.Module):
     Args:
         channels: channels of the feature map.
         reduction: channels over hidden units; ValueError if no unit is left.
+        device: of the parameters.
+        dtype: of the parameters.
 
     Shape: (N, C, H, W) -> (N, C, H, W).
     """
 
-    def __init__(self, channels: int, reduction: int = 16) -> None:
+    def __init__(
+        self,
+        channels: int,
+        reduction: int = 16,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__()
         hidden = hidden_size("SE", channels, reduction)
+        factory: dict[str, Any] = {"device": device, "dtype": dtype}
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, channels))
+        self.fc = nn.Sequential(
+            nn.Linear(channels, hidden, **factory), nn.ReLU(inplace=True), nn.Linear(hidden, channels, **factory)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x gated; x and the result are (N, C, H, W)."""

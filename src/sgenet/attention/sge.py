@@ -12,7 +12,7 @@ sigmoid(1) = 0.731. Other widely copied versions differ: they start beta at 0 or
 import torch
 from torch import Tensor, nn
 
-from sgenet.kernels import reference, spatial_group_enhance_add_relu
+from sgenet.kernels import spatial_group_enhance_add_relu
 
 __all__ = ["SpatialGroupEnhance"]
 
@@ -33,6 +33,9 @@ class SpatialGroupEnhance(nn.Module):
         dtype: of the parameters.
 
     Shape: (N, C, H, W) -> (N, C, H, W), in the memory format of the input.
+
+    A residual block may pass its shortcut and ReLU to `forward`. A hook on the module, or its node in a traced network,
+    then has the output of the block.
     """
 
     def __init__(
@@ -58,9 +61,8 @@ class SpatialGroupEnhance(nn.Module):
 
     def forward(self, x: Tensor, identity: Tensor | None = None, relu: bool = False) -> Tensor:
         """Return x gated; with `identity`, a shortcut like x, plus that; with `relu`, after a ReLU; (N, C, H, W)."""
-        if torch.jit.is_scripting():
-            return reference(x, self.weight, self.bias, self.groups, self.normalize, self.eps, identity, relu)
-        if isinstance(x, Tensor) and x.dim() == 4 and x.shape[1] != self.channels:  # torch.fx passes a proxy
+        # torch.fx passes a proxy, and torch.jit.trace warns of each check, which it does not record
+        if isinstance(x, Tensor) and not torch.jit.is_tracing() and x.dim() == 4 and x.shape[1] != self.channels:
             raise ValueError(f"SGE: found {x.shape[1]} channels, expected {self.channels}")
         return spatial_group_enhance_add_relu(
             x, self.weight, self.bias, identity, self.groups, self.normalize, self.eps, relu

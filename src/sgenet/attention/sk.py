@@ -4,6 +4,8 @@ The block's 3x3 convolution is combined with a second, grouped one; for each cha
 their weights. The original has a dilated convolution in place of the plain one.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -23,26 +25,38 @@ class SelectiveKernel(nn.Module):
         groups: of the second convolution; ValueError unless it divides `channels`.
         reduction: channels over hidden channels; ValueError if none is left.
         stride: of both convolutions.
+        device: of the parameters.
+        dtype: of the parameters.
 
     Shape: (N, P, H, W) -> (N, P, H / stride, W / stride); in training N > 1, for `bn_fc1`.
     """
 
     placement = "conv"
 
-    def __init__(self, channels: int, groups: int = 32, reduction: int = 16, stride: int = 1) -> None:
+    def __init__(
+        self,
+        channels: int,
+        groups: int = 32,
+        reduction: int = 16,
+        stride: int = 1,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__()
         if channels % groups:
             raise ValueError(f"SK: {channels} channels do not fall into {groups} equal groups")
         hidden = hidden_size("SK", channels, reduction)
-        self.conv2 = nn.Conv2d(channels, channels, kernel_size=3, stride=stride, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels)
-        self.conv2g = nn.Conv2d(channels, channels, kernel_size=3, stride=stride, padding=1, groups=groups, bias=False)
-        self.bn2g = nn.BatchNorm2d(channels)
+        factory: dict[str, Any] = {"device": device, "dtype": dtype}
+        settings = {"kernel_size": 3, "stride": stride, "padding": 1, "bias": False, **factory}
+        self.conv2 = nn.Conv2d(channels, channels, **settings)
+        self.bn2 = nn.BatchNorm2d(channels, **factory)
+        self.conv2g = nn.Conv2d(channels, channels, groups=groups, **settings)
+        self.bn2g = nn.BatchNorm2d(channels, **factory)
         self.relu = nn.ReLU(inplace=True)
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.conv_fc1 = nn.Conv2d(channels, hidden, kernel_size=1, bias=False)
-        self.bn_fc1 = nn.BatchNorm2d(hidden)
-        self.conv_fc2 = nn.Conv2d(hidden, 2 * channels, kernel_size=1, bias=False)
+        self.conv_fc1 = nn.Conv2d(channels, hidden, kernel_size=1, bias=False, **factory)
+        self.bn_fc1 = nn.BatchNorm2d(hidden, **factory)
+        self.conv_fc2 = nn.Conv2d(hidden, 2 * channels, kernel_size=1, bias=False, **factory)
         init_weights(self)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -110,17 +110,18 @@ def count_model(
         image = torch.empty(1, 3, height, width_px)
     operations = 0
 
-    def hook(rule: _Rule) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-        def add(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def hook(rule: _Rule) -> Callable[[nn.Module, tuple[Tensor, ...], dict[str, Any], Tensor], None]:
+        def add(module: nn.Module, inputs: tuple[Tensor, ...], settings: dict[str, Any], output: Tensor) -> None:
             nonlocal operations
             operations += rule(module, inputs[0], output)
+            operations += output.numel() if settings.get("relu") else 0  # that of the block, which SGE applies
 
         return add
 
     for module in network.modules():
         for types, rule in _AUTHORS_RULES:
             if isinstance(module, types):
-                module.register_forward_hook(hook(rule))
+                module.register_forward_hook(hook(rule), with_kwargs=True)
     with torch.no_grad(), _MultiplyAdds() as counter:
         network(image)
     return {

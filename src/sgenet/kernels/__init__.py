@@ -63,14 +63,22 @@ def spatial_group_enhance_add_relu(
 ) -> Tensor:
     """Compute relu(SGE(x) + identity), the end of a residual block, in one pass; see `spatial_group_enhance`.
 
-    `identity`, like `x`, may be None, and `relu` off. Half precision is rounded once, at the end.
+    `identity` may be None, and `relu` off. Half precision is rounded once, at the end. If the types of `x` and
+    `identity` differ, the result has that of their sum.
     """
-    if _form == "fused" and not _is_exporting() and not torch.jit.is_tracing():
-        check_arguments(x, weight, bias, groups, identity)
-        alone = normalize and x.shape[2:].numel() == 1  # for a single position the gate is sigmoid(beta)
-        if not alone and is_available(x.device.type):
+    if not torch.jit.is_scripting():  # noqa: SIM102 - torch.jit.script compiles nothing inside only in this form
+        if _is_fused(x.device.type):
+            check_arguments(x, weight, bias, groups, identity)
+            if identity is not None and identity.dtype != x.dtype:
+                dtype = torch.promote_types(x.dtype, identity.dtype)
+                x, identity = x.to(dtype), identity.to(dtype)
             return fused.call(x, weight, bias, identity, groups, normalize, eps, relu)
     return reference(x, weight, bias, groups, normalize, eps, identity, relu)
+
+
+def _is_fused(device: str) -> bool:
+    exported = _is_exporting() or torch.jit.is_tracing()
+    return _form == "fused" and not exported and is_available(device)
 
 
 @contextlib.contextmanager

@@ -36,6 +36,11 @@ def _memory_format(x: Tensor) -> torch.memory_format:
     return torch.channels_last if last else torch.contiguous_format
 
 
+def _is_alone(x: Tensor) -> bool:
+    """Whether a map has a single position: its similarity, normalised, is 0, and the gate is sigmoid(beta)."""
+    return x.shape[2:].numel() == 1
+
+
 NAME = "sgenet::spatial_group_enhance"
 _SETTINGS = "int groups, bool normalize, float eps"
 torch.library.define(
@@ -63,6 +68,8 @@ def _forward(
     """Return y; the mean vector (N, C); two statistics of the similarity (N, groups, 2); these in `sum_type`."""
     device, memory_format, wide = kernels(x.device.type), _memory_format(x), sum_type(x)
     assert device is not None
+    if normalize and _is_alone(x):
+        weight, normalize = torch.zeros_like(weight), False
     if identity is not None:
         identity = identity.contiguous(memory_format=memory_format)
     found: tuple[Tensor, Tensor, Tensor] = device.forward(
@@ -99,14 +106,19 @@ def _backward(
     """Return the gradients of x; of weight and bias for each sample, (N, groups); of the shortcut, or nothing."""
     device, memory_format, wide = kernels(x.device.type), _memory_format(x), sum_type(x)
     assert device is not None
-    *found, grad_identity = device.backward(
+    alone = normalize and _is_alone(x)
+    if alone:
+        weight, normalize = torch.zeros_like(weight), False
+    grad_x, grad_weight, grad_bias, grad_identity = device.backward(
         grad.contiguous(memory_format=memory_format),
         x.contiguous(memory_format=memory_format),
         weight.to(wide).contiguous(),
         bias.to(wide).contiguous(),
         mean_vector, statistics, y, groups, normalize, eps, identity,
     )  # fmt: skip
-    return *found, x.new_empty(0) if grad_identity is None else grad_identity
+    if alone:
+        grad_weight.zero_()
+    return grad_x, grad_weight, grad_bias, x.new_empty(0) if grad_identity is None else grad_identity
 
 
 @torch.library.register_fake(f"{NAME}_backward")

@@ -23,36 +23,40 @@ def reference(
         groups: number of contiguous groups of channels; divides C.
         normalize: whether the similarity is normalised over the positions.
         eps: added to the standard deviation, which is the unbiased one.
-        identity: the shortcut of a residual block, which is added to the result; like `x`.
+        identity: the shortcut of a residual block, which is added to the result; of the shape of `x`.
         relu: whether a ReLU follows.
 
     Returns:
-        The scaled map, with the shape, type and memory format of `x`.
+        The scaled map, with the shape, type and memory format of `x`; with `identity`, of the type of a sum of both.
 
     Raises:
         ValueError: shapes or devices do not fit.
-        TypeError: a type is not real floating-point, or that of `identity` is another than that of `x`.
+        TypeError: a type is not real floating-point.
     """
-    if not torch.jit.is_scripting():
+    if not torch.jit.is_scripting() and not torch.jit.is_tracing():  # which compile or warn of each check
         check_arguments(x, weight, bias, groups, identity)
+    dtype = x.dtype
+    if identity is not None and identity.dtype != dtype:
+        dtype = torch.promote_types(dtype, identity.dtype)
     wide = x.to(sum_type(x))
     gamma = weight.to(wide.dtype).reshape(1, groups, 1, 1)
     beta = bias.to(wide.dtype).reshape(1, groups, 1, 1)
-    grouped = wide.unflatten(1, (groups, -1))  # (N, G, C/G, H, W): a view in either memory format
+    n, channels, height, width = x.shape
+    grouped = wide.view(n, groups, channels // groups, height, width)  # a view in either memory format
     mean_vector = grouped.mean(dim=(3, 4), keepdim=True)
     likeness = (grouped * mean_vector).sum(dim=2)  # (N, G, H, W): c_i = <g, x_i>
     if normalize:
-        likeness = _normalized(likeness, eps)
+        likeness = _normalized(likeness, height * width, eps)
     gate = torch.addcmul(beta, likeness, gamma).sigmoid()
-    y = (grouped * gate.unsqueeze(2)).flatten(1, 2)
+    y = (grouped * gate.unsqueeze(2)).reshape(n, channels, height, width)
     if identity is not None:
         y = y + identity
-    return (y.relu() if relu else y).to(x.dtype)
+    return (y.relu() if relu else y).to(dtype)
 
 
 def sum_type(x: Tensor) -> torch.dtype:
     """The type of sums over a map: at least float32."""
-    return torch.promote_types(x.dtype, torch.float32)
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 
 def check_arguments(x: Tensor, weight: Tensor, bias: Tensor, groups: int, identity: Tensor | None) -> None:
@@ -73,12 +77,12 @@ def check_arguments(x: Tensor, weight: Tensor, bias: Tensor, groups: int, identi
             raise TypeError(f"SGE: {name}: found {tensor.dtype}, expected a real floating-point type")
         if tensor.device != x.device:
             raise ValueError(f"SGE: {name}: found on {tensor.device}, expected on {x.device} with x")
-    if identity is not None and identity.dtype != x.dtype:
-        raise TypeError(f"SGE: identity: found {identity.dtype}, expected {x.dtype} as x")
 
 
-def _normalized(likeness: Tensor, eps: float) -> Tensor:
-    if likeness.shape[2:].numel() == 1:  # for one position, the deviation is undefined
-        return torch.zeros_like(likeness)
-    deviation, mean = torch.std_mean(likeness, dim=(2, 3), keepdim=True)
+def _normalized(likeness: Tensor, positions: int, eps: float) -> Tensor:
+    """(s - mean(s)) / (d + eps), or 0 for a single position; without a branch, which an export would fix."""
+    variance, mean = torch.var_mean(likeness, dim=(2, 3), correction=0, keepdim=True)
+    variance = variance * positions / (positions - 1 + 2 // (positions + 1))  # max(positions - 1, 1)
+    constant = variance == 0  # where the root has no derivative
+    deviation = variance.masked_fill(constant, 1).sqrt().masked_fill(constant, 0)
     return (likeness - mean) / (deviation + eps)

@@ -16,7 +16,14 @@ from sgenet.config.names import parse_name
 from sgenet.errors import InputError
 
 
-class BasicBlock(torchvision_resnet.BasicBlock):
+class _Scriptable:
+    """A module that torch.jit.script compiles from its torch.fx graph: modules by name are no part of TorchScript."""
+
+    def __prepare_scriptable__(self: Any) -> nn.Module:
+        return torch.fx.symbolic_trace(self)
+
+
+class BasicBlock(_Scriptable, torchvision_resnet.BasicBlock):
     """torchvision's basic block; its residual branch ends with the module named by `attention`."""
 
     attention: str | None = None
@@ -28,7 +35,7 @@ class BasicBlock(torchvision_resnet.BasicBlock):
         return _end(self, out, x if self.downsample is None else self.downsample(x))
 
 
-class Bottleneck(torchvision_resnet.Bottleneck):
+class Bottleneck(_Scriptable, torchvision_resnet.Bottleneck):
     """torchvision's bottleneck (stride in the 3x3 convolution) with a module inside, or at the end of its branch."""
 
     attention: str | None = None
@@ -37,7 +44,7 @@ class Bottleneck(torchvision_resnet.Bottleneck):
     def forward(self, x: Tensor) -> Tensor:
         """Return (N, 4 P, H / stride, W / stride) of x (N, C, H, W), where P is the block's width."""
         out = self.relu(self.bn1(self.conv1(x)))
-        out = self.relu(self.bn2(self.conv2(out))) if self.inner is None else self.inner(out)
+        out = self.relu(self.bn2(self.conv2(out))) if self.inner is None else self.inner.forward(out)
         out = self.bn3(self.conv3(out))
         return _end(self, out, x if self.downsample is None else self.downsample(x))
 
@@ -45,7 +52,7 @@ class Bottleneck(torchvision_resnet.Bottleneck):
         """Replace conv2, bn2 and relu by `module`; the block registers its layers under their own names.
 
         As in the authors' state dicts, only the layers are submodules of the block; `module` itself, which only calls
-        them, is not.
+        them, is not. So its hooks would not be copied or traced, and `forward` calls its `forward`.
         """
         for name, layer in module.named_children():
             setattr(self, name, layer)
@@ -56,7 +63,7 @@ def _end(block: BasicBlock | Bottleneck, branch: Tensor, identity: Tensor) -> Te
     """The module at the end of the branch, the shortcut's addition and the ReLU; SGE does all three in one pass."""
     if block.attention is not None:
         module = getattr(block, block.attention)
-        if isinstance(module, SpatialGroupEnhance) and branch.dtype == identity.dtype:
+        if isinstance(module, SpatialGroupEnhance):
             return module(branch, identity, relu=True)
         branch = module(branch)
     return block.relu(branch + identity)
@@ -74,7 +81,7 @@ _LAYERS: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, int, in
 }
 
 
-class AttentionResNet(torchvision_resnet.ResNet):
+class AttentionResNet(_Scriptable, torchvision_resnet.ResNet):
     """ResNet of He et al. with an optional attention module.
 
     Args:
