@@ -1,6 +1,7 @@
-"""Helpers of several attention modules: the size of the hidden layer, and the authors' initialisation."""
+"""Helpers of several attention modules: size of the hidden layer, the authors' initialisation, check of the input."""
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 
 def hidden_size(module: str, channels: int, reduction: int) -> int:
@@ -17,3 +18,13 @@ def init_weights(module: nn.Module) -> None:
             nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
         if isinstance(part, nn.Conv2d | nn.Linear) and part.bias is not None:
             nn.init.zeros_(part.bias)
+
+
+def check_channels(module: str, x: Tensor, channels: int) -> None:
+    """Raise a ValueError unless `x` is (N, channels, H, W). In a network that is being traced, `x` has no shape."""
+    if not isinstance(x, Tensor) or torch.jit.is_tracing():
+        return
+    if x.dim() != 4:
+        raise ValueError(f"{module}: x: found {x.dim()} dimensions, expected 4, (N, C, H, W)")
+    if x.shape[1] != channels:
+        raise ValueError(f"{module}: found {x.shape[1]} channels, expected {channels}")

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sgenet.attention._parts import hidden_size, init_weights
+from sgenet.attention._parts import check_channels, hidden_size, init_weights
 
 __all__ = ["BottleneckAttention"]
 
@@ -41,6 +41,7 @@ class BottleneckAttention(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        self.channels = channels
         hidden = hidden_size("BAM", channels, reduction)
         factory: dict[str, Any] = {"device": device, "dtype": dtype}
         self.channel_att = _ChannelBranch(channels, hidden, factory)
@@ -49,6 +50,7 @@ class BottleneckAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x gated; x and the result are (N, C, H, W)."""
+        check_channels("BAM", x, self.channels)
         gate = (self.channel_att(x) * self.spatial_att(x)).sigmoid()
         return torch.addcmul(x, x, gate)
 

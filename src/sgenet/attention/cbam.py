@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sgenet.attention._parts import hidden_size, init_weights
+from sgenet.attention._parts import check_channels, hidden_size, init_weights
 
 __all__ = ["ConvolutionalBlockAttention"]
 
@@ -38,12 +38,14 @@ class ConvolutionalBlockAttention(nn.Module):
     ) -> None:
         super().__init__()
         factory: dict[str, Any] = {"device": device, "dtype": dtype}
+        self.channels = channels
         self.ChannelGate = _ChannelGate(channels, hidden_size("CBAM", channels, reduction), factory)
         self.SpatialGate = _SpatialGate(factory)
         init_weights(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x gated; x and the result are (N, C, H, W)."""
+        check_channels("CBAM", x, self.channels)
         return self.SpatialGate(self.ChannelGate(x))
 
 

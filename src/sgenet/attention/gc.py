@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sgenet.attention._parts import hidden_size
+from sgenet.attention._parts import check_channels, hidden_size
 
 __all__ = ["GlobalContext"]
 
@@ -34,6 +34,7 @@ class GlobalContext(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        self.channels = channels
         hidden = hidden_size("GC", channels, reduction)
         factory: dict[str, Any] = {"device": device, "dtype": dtype}
         self.conv_mask = nn.Conv2d(channels, 1, kernel_size=1, **factory)
@@ -48,6 +49,7 @@ class GlobalContext(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x plus its transformed context; x and the result are (N, C, H, W), the context (N, C, 1, 1)."""
+        check_channels("GC", x, self.channels)
         weights = self.conv_mask(x).flatten(2).softmax(dim=2)  # (N, 1, H*W)
         context = x.flatten(2) @ weights.transpose(1, 2)  # (N, C, 1)
         return x + self.channel_add_conv(context.unsqueeze(3))

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sgenet.attention._parts import hidden_size
+from sgenet.attention._parts import check_channels, hidden_size
 
 __all__ = ["SqueezeExcitation"]
 
@@ -33,6 +33,7 @@ class SqueezeExcitation(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        self.channels = channels
         hidden = hidden_size("SE", channels, reduction)
         factory: dict[str, Any] = {"device": device, "dtype": dtype}
         self.pool = nn.AdaptiveAvgPool2d(1)
@@ -42,5 +43,6 @@ class SqueezeExcitation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x gated; x and the result are (N, C, H, W)."""
+        check_channels("SE", x, self.channels)
         gate = self.fc(self.pool(x).flatten(1)).sigmoid()
         return x * gate[:, :, None, None]

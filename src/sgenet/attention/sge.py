@@ -12,6 +12,7 @@ sigmoid(1) = 0.731. Other widely copied versions differ: they start beta at 0 or
 import torch
 from torch import Tensor, nn
 
+from sgenet.attention._parts import check_channels
 from sgenet.kernels import spatial_group_enhance_add_relu
 
 __all__ = ["SpatialGroupEnhance"]
@@ -61,9 +62,7 @@ class SpatialGroupEnhance(nn.Module):
 
     def forward(self, x: Tensor, identity: Tensor | None = None, relu: bool = False) -> Tensor:
         """Return x gated; with `identity`, a shortcut like x, plus that; with `relu`, after a ReLU; (N, C, H, W)."""
-        # torch.fx passes a proxy, and torch.jit.trace warns of each check, which it does not record
-        if isinstance(x, Tensor) and not torch.jit.is_tracing() and x.dim() == 4 and x.shape[1] != self.channels:
-            raise ValueError(f"SGE: found {x.shape[1]} channels, expected {self.channels}")
+        check_channels("SGE", x, self.channels)
         return spatial_group_enhance_add_relu(
             x, self.weight, self.bias, identity, self.groups, self.normalize, self.eps, relu
         )

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sgenet.attention._parts import hidden_size, init_weights
+from sgenet.attention._parts import check_channels, hidden_size, init_weights
 
 __all__ = ["SelectiveKernel"]
 
@@ -43,6 +43,7 @@ class SelectiveKernel(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        self.channels = channels
         if channels % groups:
             raise ValueError(f"SK: {channels} channels do not fall into {groups} equal groups")
         hidden = hidden_size("SK", channels, reduction)
@@ -61,6 +62,7 @@ class SelectiveKernel(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the fused convolutions (N, P, H / stride, W / stride) of x (N, P, H, W)."""
+        check_channels("SK", x, self.channels)
         d1 = self.relu(self.bn2(self.conv2(x)))
         d2 = self.relu(self.bn2g(self.conv2g(x)))
         pooled = self.pool(d1) + self.pool(d2)  # two pools, as in the authors' operation count

@@ -66,9 +66,11 @@ def spatial_group_enhance_add_relu(
     `identity` may be None, and `relu` off. Half precision is rounded once, at the end. If the types of `x` and
     `identity` differ, the result has that of their sum.
     """
-    if not torch.jit.is_scripting():  # noqa: SIM102 - torch.jit.script compiles nothing inside only in this form
-        if _is_fused(x.device.type):
+    if not torch.jit.is_scripting():
+        normalize, relu, eps = bool(normalize), bool(relu), float(eps)  # also of numpy
+        if not torch.jit.is_tracing():  # which warns of each check
             check_arguments(x, weight, bias, groups, identity)
+        if _is_fused(x.device.type):
             if identity is not None and identity.dtype != x.dtype:
                 dtype = torch.promote_types(x.dtype, identity.dtype)
                 x, identity = x.to(dtype), identity.to(dtype)

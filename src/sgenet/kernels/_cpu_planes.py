@@ -5,9 +5,10 @@ rest, which is a vector with a mask. All positions are computed by the same oper
 is constant, so is the similarity, and its deviation is 0.
 """
 
+import functools
 import math
 
-from numba import njit
+import numba
 
 from sgenet.kernels import _cpu_job as fields
 from sgenet.kernels._cpu_functions import keep_positive, relu, sigmoid, total
@@ -27,6 +28,8 @@ from sgenet.kernels._cpu_vectors import (
     stream,
     write,
 )
+
+njit = functools.partial(numba.njit, error_model="numpy")  # a number over 0 is no error, as in torch
 
 
 @njit

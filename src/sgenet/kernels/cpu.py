@@ -9,7 +9,6 @@ import contextlib
 import ctypes
 import functools
 import logging
-import threading
 from array import array
 from collections.abc import Callable
 from pathlib import Path
@@ -18,13 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 from numba import cfunc, types
+from numba.core import event
 from torch import Tensor
 
 from sgenet.kernels import _cpu_job as fields
 from sgenet.kernels._cpu_loops import create_loops
 
 _STREAMED = 8 << 20  # bytes of a map that is too large to stay in a cache until it is read again
-_SLOW = 2.0  # seconds after which compiling is mentioned; loading from disk takes less
 _NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
 
 
@@ -160,6 +159,8 @@ def _run(
         kernel.ctypes(address)
     else:
         parallel(kernel.address, address, threads, 0)
+    if job[fields.NEXT] < job[fields.UNITS]:  # no thread had a buffer; numba prints the exception, and goes on
+        raise MemoryError("SGE: no memory is left for the buffers of the threads")
 
 
 @functools.cache
@@ -171,14 +172,28 @@ def _bits(number: float) -> int:
 @functools.cache
 def _compiled(dtype: torch.dtype, number: int) -> Any:
     """The loops as a C function of a job's address, cached on disk next to the module or in the user's cache."""
-    text = "compiling SGE for this processor (%s), once on a machine, takes up to half a minute"
-    log = threading.Timer(_SLOW, logging.getLogger("sgenet").warning, [text, str(dtype).removeprefix("torch.")])
-    log.daemon = True
-    log.start()
-    try:
+    with event.install_listener("numba:compile", _Announcer(dtype)):
         return _compile(create_loops(_NUMPY[dtype])[number])
-    finally:
-        log.cancel()
+
+
+class _Announcer(event.Listener):
+    """Logs that the loops of a type are being compiled. numba sends no event where it loads them from disk."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self._dtype = dtype
+
+    def on_start(self, event: Any) -> None:
+        """Log at the first event."""
+        _announce(self._dtype)
+
+    def on_end(self, event: Any) -> None:
+        """Ignore the end."""
+
+
+@functools.cache
+def _announce(dtype: torch.dtype) -> None:
+    text = "compiling SGE for this processor (%s), once on a machine, takes up to half a minute"
+    logging.getLogger("sgenet").warning(text, str(dtype).removeprefix("torch."))
 
 
 def _compile(function: Callable[[Any], None]) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
+from torch.autograd import Function, forward_ad
 
 from sgenet.kernels.op import NAME
 from sgenet.kernels.reference import reference, sum_type
@@ -55,8 +55,9 @@ class Fused(Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor, *_: object) -> tuple[Tensor | None, ...]:
         """Return the gradients of the inputs."""
-        # Without a graph of the gradients, the operator itself costs less.
-        again = torch.is_grad_enabled()
+        # Unless the gradients are differentiated, the operator itself costs less.
+        given = (grad, *ctx.saved_tensors[:3])
+        again = torch.is_grad_enabled() or any(forward_ad.unpack_dual(each).tangent is not None for each in given)
         return _differentiate(ctx, grad, FusedBackward.apply if again else BACKWARD)
 
     @staticmethod
@@ -122,6 +123,9 @@ class FusedBackward(Function):
 
         def compute(grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
             n, channels, *size = x.shape
+            if n == 0:
+                none = x.new_empty(0, groups, dtype=sum_type(x))
+                return grad * 1, none, none, grad * 1 if identity else x.new_empty(0)
 
             def alone(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:  # each sample's groups with own parameters
                 x = x.reshape(1, n * channels, *size)
@@ -156,14 +160,19 @@ def _differentiate(ctx: Any, grad: Tensor, backward: Callable[..., Any]) -> tupl
 
 def _push(function: Callable[..., Any], primals: Sequence[Tensor], tangents: Sequence[Tensor | None]) -> Any:
     """Tangents of a function's outputs."""
+    # Where forward mode is nested, the tangent has one of the outer level, which torch does not track in here. Leaving
+    # inference mode, in which nothing is tracked, is its public way to track it.
+    primals = [forward_ad.unpack_dual(primal).primal for primal in primals]
     given = [
         torch.zeros_like(primal) if tangent is None else tangent
         for primal, tangent in zip(primals, tangents, strict=True)
     ]
     # The gradient is a linear function, and its own gradient is the tangent; jvp cannot be called inside a jvp.
-    outputs, pull = torch.func.vjp(function, *primals)[:2]
-    zeros = tuple(map(torch.zeros_like, outputs)) if isinstance(outputs, tuple) else torch.zeros_like(outputs)
-    return torch.func.vjp(pull, zeros)[1](tuple(given))[0]
+    tracking = torch.is_grad_enabled()
+    with torch.inference_mode(False), torch.set_grad_enabled(tracking):
+        outputs, pull = torch.func.vjp(function, *primals)[:2]
+        zeros = tuple(map(torch.zeros_like, outputs)) if isinstance(outputs, tuple) else torch.zeros_like(outputs)
+        return torch.func.vjp(pull, zeros)[1](tuple(given))[0]
 
 
 def _map(
@@ -179,7 +188,10 @@ def _map(
     first = [
         argument if dim is None else argument.movedim(dim, 0) for argument, dim in zip(arguments, in_dims, strict=True)
     ]
-    if any(in_dims[i] is not None for i in parameters):  # one after the other
+    if size == 0:  # no parameters, as there are no samples
+        for i in parameters:
+            first[i] = first[i] if in_dims[i] is None else first[i].new_empty(first[i].shape[1:])
+    elif any(in_dims[i] is not None for i in parameters):  # one after the other
         rows = [
             function.apply(*(entry if dim is None else entry[k] for entry, dim in zip(first, in_dims, strict=True)))
             for k in range(size)
@@ -189,9 +201,9 @@ def _map(
     for i in samples:
         if first[i] is not None:
             entry = first[i] if in_dims[i] is not None else first[i].expand(size, *first[i].shape)
-            first[i] = entry.flatten(0, 1)
+            n, first[i] = entry.shape[1], entry.flatten(0, 1)
     found = tuple(
-        output.unflatten(0, (size, -1)) if output.dim() > 1 else output.expand(size, *output.shape)
+        output.unflatten(0, (size, n)) if output.dim() > 1 else output.expand(size, *output.shape)
         for output in function.apply(*first)
     )
     return found, (0,) * len(found)

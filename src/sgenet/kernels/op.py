@@ -109,12 +109,14 @@ def _backward(
     alone = normalize and _is_alone(x)
     if alone:
         weight, normalize = torch.zeros_like(weight), False
+    if y is not None:  # vmap stacks it in a format of its own
+        y = y.contiguous(memory_format=memory_format)
     grad_x, grad_weight, grad_bias, grad_identity = device.backward(
         grad.contiguous(memory_format=memory_format),
         x.contiguous(memory_format=memory_format),
         weight.to(wide).contiguous(),
         bias.to(wide).contiguous(),
-        mean_vector, statistics, y, groups, normalize, eps, identity,
+        mean_vector.contiguous(), statistics.contiguous(), y, groups, normalize, eps, identity,
     )  # fmt: skip
     if alone:
         grad_weight.zero_()

@@ -1,7 +1,11 @@
 """SGE in plain torch: the definition, and the reference for tests of the fused kernels."""
 
+import numbers
+
 import torch
 from torch import Tensor
+
+_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def reference(
@@ -17,7 +21,7 @@ def reference(
     """Spatial Group-wise Enhance, arXiv 1905.09646, section 3; half precision inputs are computed in float32.
 
     Args:
-        x: feature map (N, C, H, W), of a real floating-point type.
+        x: feature map (N, C, H, W), in float16, bfloat16, float32 or float64.
         weight: gamma of each group, in any shape.
         bias: beta of each group, in any shape.
         groups: number of contiguous groups of channels; divides C.
@@ -31,7 +35,7 @@ def reference(
 
     Raises:
         ValueError: shapes or devices do not fit.
-        TypeError: a type is not real floating-point.
+        TypeError: a type is none of these; a tensor is not dense, or `groups` is not an integer.
     """
     if not torch.jit.is_scripting() and not torch.jit.is_tracing():  # which compile or warn of each check
         check_arguments(x, weight, bias, groups, identity)
@@ -61,6 +65,13 @@ def sum_type(x: Tensor) -> torch.dtype:
 
 def check_arguments(x: Tensor, weight: Tensor, bias: Tensor, groups: int, identity: Tensor | None) -> None:
     """Raise a ValueError or TypeError unless these are arguments of `reference`."""
+    if isinstance(groups, bool) or not isinstance(groups, int | numbers.Integral):
+        raise TypeError(f"SGE: groups: found {groups!r}, expected an integer")
+    given = {"x": x, "weight": weight, "bias": bias}
+    for name, tensor in (given if identity is None else given | {"identity": identity}).items():
+        _check_tensor(name, tensor)
+        if tensor.device != x.device:
+            raise ValueError(f"SGE: {name}: found on {tensor.device}, expected on {x.device} with x")
     if x.dim() != 4:
         raise ValueError(f"SGE: x: found {x.dim()} dimensions, expected 4, (N, C, H, W)")
     if groups < 1 or x.shape[1] % groups:
@@ -70,13 +81,16 @@ def check_arguments(x: Tensor, weight: Tensor, bias: Tensor, groups: int, identi
             raise ValueError(f"SGE: {name}: found {parameter.numel()} numbers, expected {groups}, one for each group")
     if identity is not None and identity.shape != x.shape:
         raise ValueError(f"SGE: identity: found the shape {tuple(identity.shape)}, expected {tuple(x.shape)}")
-    for name, tensor in (("x", x), ("weight", weight), ("bias", bias), ("identity", identity)):
-        if tensor is None:
-            continue
-        if not tensor.dtype.is_floating_point:
-            raise TypeError(f"SGE: {name}: found {tensor.dtype}, expected a real floating-point type")
-        if tensor.device != x.device:
-            raise ValueError(f"SGE: {name}: found on {tensor.device}, expected on {x.device} with x")
+
+
+def _check_tensor(name: str, tensor: Tensor) -> None:
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"SGE: {name}: found {type(tensor).__name__}, expected a tensor")
+    if tensor.layout is not torch.strided or tensor.is_nested:
+        found = "a nested tensor" if tensor.is_nested else tensor.layout
+        raise TypeError(f"SGE: {name}: found {found}, expected a dense tensor")
+    if tensor.dtype not in _TYPES:
+        raise TypeError(f"SGE: {name}: found {tensor.dtype}, expected float16, bfloat16, float32 or float64")
 
 
 def _normalized(likeness: Tensor, positions: int, eps: float) -> Tensor:
