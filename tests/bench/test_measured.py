@@ -50,16 +50,16 @@ def test_op(small_op):
     forms = ["reference", "fused", "compiled reference"]
     alone, in_block = [*forms, "copy"], [*forms, "without SGE", "copy"]
     assert [row["variant"] for row in rows] == [*alone * 2, *in_block * 2] * 4
-    whats = list(dict.fromkeys(row["what"] for row in rows))
-    assert whats == [
+    titles = list(dict.fromkeys(row["what"] for row in rows))
+    assert titles == [
         f"{what}, {shape}, float32, {layout}, {kind}"
         for shape in ("stage 1, 2x128x3x5", "detection stage 1, 1x64x4x2")
         for layout in ("contiguous", "channels_last")
         for what in ("SGE", "SGE, addition, ReLU")
         for kind in ("forward", "forward + backward")
     ]
-    moves = dict(zip(whats, [2, 5, 3, 8] * 4, strict=True))  # of the feature map, 4 bytes a number
-    numbers = dict(zip(whats, [2 * 128 * 3 * 5] * 8 + [64 * 4 * 2] * 8, strict=True))
+    moves = dict(zip(titles, [2, 5, 3, 8] * 4, strict=True))  # of the feature map, 4 bytes a number
+    numbers = dict(zip(titles, [2 * 128 * 3 * 5] * 8 + [64 * 4 * 2] * 8, strict=True))
     for row in rows:
         gigabytes = float(row["gb_per_second"]) * float(row["median_seconds"])
         assert gigabytes * 1e9 == pytest.approx(4 * moves[row["what"]] * numbers[row["what"]], rel=1e-3)

@@ -56,9 +56,10 @@ class Fused(Function):
     def backward(ctx: Any, grad: Tensor, *_: object) -> tuple[Tensor | None, ...]:
         """Return the gradients of the inputs."""
         # Unless the gradients are differentiated, the operator itself costs less.
-        given = (grad, *ctx.saved_tensors[:3])
+        kept = ctx.saved_tensors
+        given = (grad, *kept[:3])
         again = torch.is_grad_enabled() or any(forward_ad.unpack_dual(each).tangent is not None for each in given)
-        return _differentiate(ctx, grad, FusedBackward.apply if again else BACKWARD)
+        return _differentiate(ctx, kept, grad, FusedBackward.apply if again else BACKWARD)
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor | None, ...]:
@@ -142,9 +143,11 @@ class FusedBackward(Function):
         return compute
 
 
-def _differentiate(ctx: Any, grad: Tensor, backward: Callable[..., Any]) -> tuple[Tensor | None, ...]:
-    """Gradients of the operator's inputs; `ctx` is that of `Fused`."""
-    x, weight, bias, mean_vector, statistics, y = ctx.saved_tensors
+def _differentiate(
+    ctx: Any, kept: tuple[Any, ...], grad: Tensor, backward: Callable[..., Any]
+) -> tuple[Tensor | None, ...]:
+    """Gradients of the operator's inputs; `ctx` is that of `Fused`, and `kept` its saved tensors."""
+    x, weight, bias, mean_vector, statistics, y = kept
     for_identity = ctx.needs_input_grad[3]
     grad_x, *by_sample, grad_identity = backward(
         grad, x, weight, bias, mean_vector, statistics, y, *ctx.settings, for_identity
@@ -214,7 +217,7 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
 
 
 def _backward_of_operator(ctx: Any, grad: Tensor, *_: object) -> tuple[Tensor | None, ...]:
-    return _differentiate(ctx, grad, BACKWARD)
+    return _differentiate(ctx, ctx.saved_tensors, grad, BACKWARD)
 
 
 def _map_backward(info: Any, in_dims: tuple[int | None, ...], *arguments: Any) -> tuple[Any, Any]:
