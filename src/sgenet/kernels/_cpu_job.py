@@ -1,7 +1,8 @@
 """A job of the loops on the CPU: an array of 64-bit numbers, the sizes of the work and the addresses of tensors.
 
-`_run` in `cpu` passes its address. Each thread processes one unit after another. A unit is one group of one sample in a
-contiguous map, and a strip of groups of one sample in a channels_last map. The address of an absent tensor is 0.
+`_run` in `cpu` passes its address. Each thread processes one chunk of units after another. A unit is one group of one
+sample in a contiguous map, and a strip of groups of one sample in a channels_last map. The address of an absent tensor
+is 0.
 """
 
 import numpy as np
@@ -11,15 +12,17 @@ from numba.extending import intrinsic
 
 from sgenet.kernels._cpu_vectors import BYTES, size_of
 
-FIELDS = 22
-(NEXT, UNITS, CHANNELS, POSITIONS, GROUPS, STRIPS, NORMALIZE, RELU, EPS, X, WEIGHT, BIAS, IDENTITY, MEAN_VECTOR,
- STATISTICS, Y, GRAD, GRAD_X, GRAD_WEIGHT, GRAD_BIAS, GRAD_IDENTITY, STREAM) = range(FIELDS)  # fmt: skip
+FIELDS = 39
+# All threads write the first field, which therefore has a cache line, and its neighbour, of its own.
+NEXT = 0
+(UNITS, CHUNK, CHANNELS, POSITIONS, GROUPS, STRIPS, NORMALIZE, RELU, EPS, X, WEIGHT, BIAS, IDENTITY, MEAN_VECTOR,
+ STATISTICS, Y, GRAD, GRAD_X, GRAD_WEIGHT, GRAD_BIAS, GRAD_IDENTITY, STREAM) = range(17, FIELDS)  # fmt: skip
 VECTORS = 4  # width of a strip
 
 
 @intrinsic
 def take(context, job):
-    """Increment the first number of a job, atomically, and return its previous value: the number of the next unit."""
+    """Increment the first number of a job, atomically, and return its previous value: the number of the next chunk."""
 
     def generate(context, builder, signature, arguments):
         number = builder.bitcast(arguments[0], ir.IntType(64).as_pointer())

@@ -1,4 +1,4 @@
-"""The functions that `sgenet.kernels.cpu` compiles: they take the units of a job one after another."""
+"""The functions that `sgenet.kernels.cpu` compiles: they take one chunk of a job's units after another."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 from numba import njit
 
-from sgenet.kernels._cpu_job import STRIPS, UNITS, buffer_size, read_job, take, whole_vectors
+from sgenet.kernels._cpu_job import CHUNK, STRIPS, UNITS, buffer_size, read_job, take, whole_vectors
 from sgenet.kernels._cpu_planes import backward_plane, forward_plane
 from sgenet.kernels._cpu_strips import ROOM, backward_strip, forward_strip
 from sgenet.kernels._cpu_vectors import BYTES
@@ -21,14 +21,15 @@ def _forward(address, dtype):
     size = buffer_size(job, dtype)
     memory, s = whole_vectors(size + ROOM * BYTES)
     while True:
-        unit = take(address)
-        if unit >= job[UNITS]:
+        first = take(address) * job[CHUNK]
+        if first >= job[UNITS]:
             memory[0] = 0  # numba frees an array after its last use
             return
-        if job[STRIPS]:
-            forward_strip(job, unit, s, s + size, dtype)
-        else:
-            forward_plane(job, unit, s, dtype)
+        for unit in range(first, min(first + job[CHUNK], job[UNITS])):
+            if job[STRIPS]:
+                forward_strip(job, unit, s, s + size, dtype)
+            else:
+                forward_plane(job, unit, s, dtype)
 
 
 @njit
@@ -38,14 +39,15 @@ def _backward(address, dtype):
     memory, s = whole_vectors(3 * size + ROOM * BYTES)
     products, gates, room = s + size, s + 2 * size, s + 3 * size
     while True:
-        unit = take(address)
-        if unit >= job[UNITS]:
+        first = take(address) * job[CHUNK]
+        if first >= job[UNITS]:
             memory[0] = 0  # numba frees an array after its last use
             return
-        if job[STRIPS]:
-            backward_strip(job, unit, s, products, gates, room, dtype)
-        else:
-            backward_plane(job, unit, s, products, gates, dtype)
+        for unit in range(first, min(first + job[CHUNK], job[UNITS])):
+            if job[STRIPS]:
+                backward_strip(job, unit, s, products, gates, room, dtype)
+            else:
+                backward_plane(job, unit, s, products, gates, dtype)
 
 
 def create_loops(dtype: type) -> tuple[Callable[[Any], None], Callable[[Any], None]]:

@@ -23,6 +23,7 @@ from torch import Tensor
 from sgenet.kernels import _cpu_job as fields
 from sgenet.kernels._cpu_loops import create_loops
 
+_CHUNKS, _CHUNK = 8, 32  # chunks for each thread, so that all end at about the same time; units of the largest
 _STREAMED = 8 << 20  # bytes of a map that is too large to stay in a cache until it is read again
 _NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
 
@@ -147,19 +148,21 @@ def _run(
         return
     strips = 0 if x.is_contiguous() else _strips(x, groups)
     job = array("q", bytes(8 * fields.FIELDS))
+    threads, units = torch.get_num_threads(), n * (strips or groups)
+    chunk = min(_CHUNK, max(1, units // (_CHUNKS * threads)))
     job[fields.UNITS : fields.EPS] = array(
-        "q", (n * (strips or groups), channels, height * width, groups, strips, normalize, relu)
+        "q", (units, chunk, channels, height * width, groups, strips, normalize, relu)
     )
     job[fields.EPS], job[fields.STREAM] = _bits(eps), x.nbytes >= _STREAMED
     for field, tensor in tensors.items():
         job[field] = tensor.data_ptr()
     address, _ = job.buffer_info()
-    kernel, parallel, threads = _compiled(x.dtype, number), _parallel(), torch.get_num_threads()
+    kernel, parallel = _compiled(x.dtype, number), _parallel()
     if parallel is None or threads == 1:
         kernel.ctypes(address)
     else:
         parallel(kernel.address, address, threads, 0)
-    if job[fields.NEXT] < job[fields.UNITS]:  # no thread had a buffer; numba prints the exception, and goes on
+    if job[fields.NEXT] * chunk < units:  # no thread had a buffer; numba prints the exception, and goes on
         raise MemoryError("SGE: no memory is left for the buffers of the threads")
 
 
