@@ -7,7 +7,7 @@ import pytest
 import torch
 import torchvision
 
-from sgenet.attention import create, names
+from sgenet.attention import SpatialGroupEnhance, create, names
 from sgenet.errors import InputError
 from sgenet.models.resnet import create_resnet
 from sgenet.weights.checkpoints import load_weights, save_weights
@@ -124,3 +124,21 @@ def test_residual_gain_sets_each_blocks_last_normalisation_alone(model):
     changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {name for name in before if name.startswith("layer") and name.endswith(last)}
     assert all(torch.all(network.state_dict()[name] == 0.2) for name in changed)
+
+
+class Doubled(SpatialGroupEnhance):
+    """As a module of one's own may be written: its forward takes the branch alone."""
+
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+@pytest.mark.parametrize("cls", [SpatialGroupEnhance, Doubled])
+@pytest.mark.parametrize("depth", [18, 50])
+def test_a_block_ends_with_module_shortcut_and_relu(cls, depth):
+    block = create_resnet(f"sge-resnet{depth}").layer2[0].double().eval()
+    block.sge = cls(block.sge.channels, gamma=1.0).double()
+    x, before = torch.randn(2, block.conv1.in_channels, 6, 5, dtype=torch.float64), []
+    block.sge.register_forward_pre_hook(lambda module, given: before.append(given[0]))
+    found = block(x)
+    torch.testing.assert_close(found, torch.relu(block.sge.forward(before[0]) + block.downsample(x)))

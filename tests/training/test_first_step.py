@@ -25,7 +25,7 @@ class Root(torch.autograd.Function):
         return gradient / 0
 
 
-def divides_by_zero(self, x):
+def divides_by_zero(self, x, identity=None, relu=False):
     return x / torch.zeros_like(x)
 
 

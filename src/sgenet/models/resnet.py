@@ -63,7 +63,7 @@ def _end(block: BasicBlock | Bottleneck, branch: Tensor, identity: Tensor) -> Te
     """The module at the end of the branch, the shortcut's addition and the ReLU; SGE does all three in one pass."""
     if block.attention is not None:
         module = getattr(block, block.attention)
-        if isinstance(module, SpatialGroupEnhance):
+        if type(module) is SpatialGroupEnhance:  # the forward of a subclass may take the branch alone
             return module(branch, identity, relu=True)
         branch = module(branch)
     return block.relu(branch + identity)
