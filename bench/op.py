@@ -40,6 +40,9 @@ COPIES = {"SGE": (1.0, 2.5), "SGE, addition, ReLU": (1.5, 4.0)}  # copies with t
 def bench() -> None:
     """Measure on the GPU, or on the CPU if there is none, and write the results."""
     device = devices.acquire("auto")
+    packages = ["torch", "triton" if device == "cuda" else "numba"]
+    title = "SGE operation: seconds, ratio to the reference, bandwidth as a share of a copy's"
+    write_rows = partial(write, "op", title=title, device=device_name(device), packages=packages, columns=4)
     rows = []
     for stages, batch in zip((STAGES, DETECTION_STAGES), BATCHES[device], strict=True):
         for name, (channels, height, width) in stages.items():
@@ -47,9 +50,8 @@ def bench() -> None:
                 for layout in FORMATS:
                     for what in COPIES:
                         rows += measure(what, name, (batch, channels, height, width), dtype, layout, device)
-    packages = ["torch", "triton" if device == "cuda" else "numba"]
-    title = "SGE operation: seconds, ratio to the reference, bandwidth as a share of a copy's"
-    write("op", rows, title, device=device_name(device), packages=packages, columns=4)
+                        write_rows(rows, finished=False)  # what is measured stays if this is interrupted
+    write_rows(rows)
 
 
 def measure(

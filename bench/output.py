@@ -19,7 +19,14 @@ _COLORS = ("#8c8c8c", "#1b6ca8", "#d98c21", "#4f9d4f", "#a04f8c")  # the first i
 
 
 def write(
-    name: str, rows: Sequence[Row], title: str, *, device: str, packages: Sequence[str], columns: int = 1
+    name: str,
+    rows: Sequence[Row],
+    title: str,
+    *,
+    device: str,
+    packages: Sequence[str],
+    columns: int = 1,
+    finished: bool = True,
 ) -> Path:
     """Write rows and, with matplotlib, their plot to bench/results/; returns the path of the CSV file.
 
@@ -30,6 +37,7 @@ def write(
         device: result of `device_name`.
         packages: their versions are part of the file names.
         columns: number of columns of panels in the plot.
+        finished: whether these are all rows; otherwise there is no plot yet.
 
     Raises:
         InputError: a file cannot be written.
@@ -44,6 +52,8 @@ def write(
             ratios, processor = row.ratios or (None,) * 3, row.processor or (None,) * 4
             numbers = [row.seconds, row.low, row.high, *ratios, *processor, *(row.values.get(key) for key in extra)]
             writer.writerow([row.what, row.variant, *("" if n is None else f"{n:.5g}" for n in numbers), row.note])
+    if not finished:
+        return path
     if importlib.util.find_spec("matplotlib") is None:
         print(f"written to {path}; no plot, since matplotlib is not installed", flush=True)
         return path

@@ -4,6 +4,7 @@ import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
 import torch
@@ -52,10 +53,14 @@ def bench() -> None:
     """Measure on the GPU, or on the CPU if there is none, and write the results."""
     device = devices.acquire("auto")
     torch.backends.cudnn.benchmark = True  # as in training
-    rows = [row for setting in SETTINGS[device] for row in measure(setting, device)]
     packages = ["torch", "torchvision", "triton" if device == "cuda" else "numba"]
     title = "a training step: seconds, ratio to ResNet50, images per second, peak memory"
-    write("step", rows, title, device=device_name(device), packages=packages)
+    write_rows = partial(write, "step", title=title, device=device_name(device), packages=packages)
+    rows: list[Row] = []
+    for setting in SETTINGS[device]:
+        rows += measure(setting, device)
+        write_rows(rows, finished=False)  # what is measured stays if this is interrupted
+    write_rows(rows)
 
 
 def measure(setting: Setting, device: str) -> list[Row]:

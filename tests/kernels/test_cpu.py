@@ -54,7 +54,7 @@ def test_who_makes_no_map_pays_nothing():
 def test_the_cache_of_compiled_loops_depends_on_every_source_file():
     files = list(Path(_cpu_loops.__file__).parent.glob("_cpu_*.py"))
     assert len(files) > 1
-    for loop in _cpu_loops.create_loops(np.float32):
+    for loop in _cpu_loops.create_loops(np.float32).values():
         key = inspect.getclosurevars(loop).nonlocals["sources"]
         assert all(path.read_text(encoding="utf-8") in key for path in files)
 

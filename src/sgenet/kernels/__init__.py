@@ -29,7 +29,7 @@ from torch import Tensor
 
 from sgenet.kernels import fused
 from sgenet.kernels.op import is_available
-from sgenet.kernels.reference import check_arguments, reference
+from sgenet.kernels.reference import check_arguments, compute, reference
 
 __all__ = ["reference", "spatial_group_enhance", "spatial_group_enhance_add_relu", "use"]
 
@@ -75,7 +75,7 @@ def spatial_group_enhance_add_relu(
                 dtype = torch.promote_types(x.dtype, identity.dtype)
                 x, identity = x.to(dtype), identity.to(dtype)
             return fused.call(x, weight, bias, identity, groups, normalize, eps, relu)
-    return reference(x, weight, bias, groups, normalize, eps, identity, relu)
+    return compute(x, weight, bias, groups, normalize, eps, identity, relu)
 
 
 def _is_fused(device: str) -> bool:

@@ -15,7 +15,7 @@ from sgenet.kernels._cpu_vectors import BYTES
 SOURCES = "".join(path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.glob("_cpu_*.py")))
 
 
-@njit
+@njit  # a loop that is given what it processes cannot be cached, hence two
 def _forward(address, dtype):
     job = read_job(address)
     size = buffer_size(job, dtype)
@@ -50,8 +50,8 @@ def _backward(address, dtype):
                 backward_plane(job, unit, s, products, gates, dtype)
 
 
-def create_loops(dtype: type) -> tuple[Callable[[Any], None], Callable[[Any], None]]:
-    """Functions of a job's address that run its forward, and its backward passes, in this type of numpy."""
+def create_loops(dtype: type) -> dict[str, Callable[[Any], None]]:
+    """Functions of a job's address that run its forward, and its backward pass, in this type of numpy."""
     sources = SOURCES
 
     def forward(address):
@@ -62,4 +62,4 @@ def create_loops(dtype: type) -> tuple[Callable[[Any], None], Callable[[Any], No
         sources  # noqa: B018
         _backward(address, dtype)
 
-    return forward, backward
+    return {"forward": forward, "backward": backward}

@@ -1,7 +1,7 @@
 """SGE of one group of one sample in a contiguous map, a plane: m rows of all positions. Equations: `sgenet.kernels`.
 
 A plane usually fits in a core's cache, so that it is read from memory once. A row is a number of whole vectors and a
-rest, which is a vector with a mask. All positions are computed by the same operations in the same order: where the map
+rest, which is a vector with a mask; the number of lanes of whole ones is a constant in the calls, which then have none. All positions are computed by the same operations in the same order: where the map
 is constant, so is the similarity, and its deviation is 0.
 """
 
@@ -30,6 +30,8 @@ from sgenet.kernels._cpu_vectors import (
 )
 
 njit = functools.partial(numba.njit, error_model="numpy")  # a number over 0 is no error, as in torch
+
+_AHEAD = 1 << 16  # bytes of a unit, up to which the next one is brought into the cache in advance
 
 
 @njit
@@ -165,7 +167,7 @@ def forward_plane(job, unit, s, dtype):
     write(statistics, rest)
     write(statistics + step, deviation)
     slope = gamma / (deviation + epsilon(job, dtype)) if normalize else gamma
-    ahead = size * width if size * width < 65536 else 0
+    ahead = size * width if size * width < _AHEAD else 0
     for i in range(whole + (left > 0)):
         here, count = i * BYTES, lanes(dtype) if i < whole else left
         gate = sigmoid(fma(load(s + here, dtype) - splat(rest), splat(slope), splat(beta)))
@@ -236,7 +238,7 @@ def backward_plane(job, unit, s, products, gates, dtype):
             _products(x + here, grad + here, own, masked + here, width, size, mean, about, *found, lanes(dtype), dtype)
         else:
             _products(x + here, grad + here, own, masked + here, width, size, mean, about, *found, left, dtype)
-    first_grad, ahead = grad, size * width if size * width < 65536 else 0
+    first_grad, ahead = grad, size * width if size * width < _AHEAD else 0
     grad = masked if y else grad
 
     rest, deviation = read(statistics, dtype), read(statistics + step, dtype)

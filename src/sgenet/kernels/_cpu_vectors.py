@@ -44,9 +44,10 @@ def number_vector(vector, value):
 
 
 def _splat(builder, vector, value):
-    undefined = ir.Constant(llvm_type(vector), ir.Undefined)
+    """Vector of LLVM's type `vector` with this value in every lane."""
+    undefined = ir.Constant(vector, ir.Undefined)
     first = builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
-    mask = ir.Constant(ir.VectorType(ir.IntType(32), vector.lanes), [0] * vector.lanes)
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
     return builder.shuffle_vector(first, undefined, mask)
 
 
@@ -64,7 +65,7 @@ def splat(typing, value):
     vector = _OF[value]
 
     def generate(context, builder, signature, arguments):
-        return _splat(builder, vector, arguments[0])
+        return _splat(builder, llvm_type(vector), arguments[0])
 
     return vector(value), generate
 
@@ -145,10 +146,7 @@ def _first(builder, vector, count):
     """Mask of the first `count` lanes."""
     integers = ir.VectorType(ir.IntType(32), vector.lanes)
     lanes = ir.Constant(integers, list(range(vector.lanes)))
-    undefined = ir.Constant(integers, ir.Undefined)
-    first = builder.insert_element(undefined, builder.trunc(count, ir.IntType(32)), ir.Constant(ir.IntType(32), 0))
-    mask = ir.Constant(ir.VectorType(ir.IntType(32), vector.lanes), [0] * vector.lanes)
-    return builder.icmp_signed("<", lanes, builder.shuffle_vector(first, undefined, mask))
+    return builder.icmp_signed("<", lanes, _splat(builder, integers, builder.trunc(count, ir.IntType(32))))
 
 
 @intrinsic

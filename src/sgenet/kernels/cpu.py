@@ -61,7 +61,7 @@ def forward(
     tensors |= {fields.MEAN_VECTOR: mean_vector, fields.STATISTICS: statistics}
     if identity is not None:
         tensors[fields.IDENTITY] = _ready(identity, groups, weight.dtype)[0]
-    _run(0, wide, groups, normalize, eps, relu, tensors)
+    _run("forward", wide, groups, normalize, eps, relu, tensors)
     return _like(y, x, memory_format), mean_vector, statistics
 
 
@@ -105,7 +105,7 @@ def backward(
     tensors |= {fields.GRAD_X: grad_x, fields.GRAD_WEIGHT: grad_weight, fields.GRAD_BIAS: grad_bias}
     if y is not None:
         tensors[fields.Y], tensors[fields.GRAD_IDENTITY] = _ready(y, groups, weight.dtype)[0], torch.empty_like(wide)
-    _run(1, wide, groups, normalize, eps, False, tensors)
+    _run("backward", wide, groups, normalize, eps, False, tensors)
     masked = tensors.get(fields.GRAD_IDENTITY) if identity else None
     grad_identity = masked if masked is None else _like(masked, x, memory_format)
     return _like(grad_x, x, memory_format), grad_weight, grad_bias, grad_identity
@@ -113,8 +113,8 @@ def backward(
 
 def load() -> None:
     """Compile the float32 loops before their first use, or load them from disk; forked processes then share them."""
-    for number in (0, 1):
-        _compiled(torch.float32, number)
+    for name in ("forward", "backward"):
+        _compiled(torch.float32, name)
 
 
 def _ready(x: Tensor, groups: int, dtype: torch.dtype) -> tuple[Tensor, torch.memory_format]:
@@ -137,9 +137,9 @@ def _strips(x: Tensor, groups: int) -> int:
 
 
 def _run(
-    number: int, x: Tensor, groups: int, normalize: bool, eps: float, relu: bool, tensors: dict[int, Tensor]
+    name: str, x: Tensor, groups: int, normalize: bool, eps: float, relu: bool, tensors: dict[int, Tensor]
 ) -> None:
-    """Run the loops, forward (0) or backward (1), for all units of a map, on torch's number of threads."""
+    """Run the loops of the forward or backward pass for all units of a map, on torch's number of threads."""
     n, channels, height, width = x.shape
     if x.numel() == 0:
         for field in (fields.MEAN_VECTOR, fields.STATISTICS, fields.GRAD_WEIGHT, fields.GRAD_BIAS):
@@ -157,7 +157,7 @@ def _run(
     for field, tensor in tensors.items():
         job[field] = tensor.data_ptr()
     address, _ = job.buffer_info()
-    kernel, parallel = _compiled(x.dtype, number), _parallel()
+    kernel, parallel = _compiled(x.dtype, name), _parallel()
     if parallel is None or threads == 1:
         kernel.ctypes(address)
     else:
@@ -173,10 +173,10 @@ def _bits(number: float) -> int:
 
 
 @functools.cache
-def _compiled(dtype: torch.dtype, number: int) -> Any:
+def _compiled(dtype: torch.dtype, name: str) -> Any:
     """The loops as a C function of a job's address, cached on disk next to the module or in the user's cache."""
     with event.install_listener("numba:compile", _Announcer(dtype)):
-        return _compile(create_loops(_NUMPY[dtype])[number])
+        return _compile(create_loops(_NUMPY[dtype])[name])
 
 
 class _Announcer(event.Listener):

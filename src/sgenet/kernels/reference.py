@@ -39,6 +39,20 @@ def reference(
     """
     if not torch.jit.is_scripting() and not torch.jit.is_tracing():  # which compile or warn of each check
         check_arguments(x, weight, bias, groups, identity)
+    return compute(x, weight, bias, groups, normalize, eps, identity, relu)
+
+
+def compute(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    groups: int,
+    normalize: bool,
+    eps: float,
+    identity: Tensor | None,
+    relu: bool,
+) -> Tensor:
+    """Compute `reference` of arguments that were checked."""
     dtype = x.dtype
     if identity is not None and identity.dtype != dtype:
         dtype = torch.promote_types(dtype, identity.dtype)
