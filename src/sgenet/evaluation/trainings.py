@@ -69,8 +69,8 @@ class Gain:
         limit = stdtrit(self.df, (1 + self.confidence) / 2)
         return self.error * float(nctdtrinc(self.df, 1 - POWER, limit))
 
-    def exceeds(self, bound: float, share: float = 0.0) -> bool | None:
-        """Whether the expected gain is above a bound, at the gain's confidence (two-sided); None without an interval.
+    def differs(self, bound: float, share: float = 0.0) -> Literal["above", "below"] | None:
+        """On which side of a bound the expected gain is, at the gain's confidence; None if that is not known.
 
         Args:
             bound: in points.
@@ -82,7 +82,8 @@ class Gain:
         if self.error is None or self.df is None or self.variance is None:
             return None
         error = float(np.sqrt(self.error**2 + 2 * share**2 * self.variance))
-        return self.value - bound > float(stdtrit(self.df, (1 + self.confidence) / 2)) * error
+        half = float(stdtrit(self.df, (1 + self.confidence) / 2)) * error
+        return "above" if self.value - bound > half else "below" if bound - self.value > half else None
 
 
 def seed_variance(blocks: Sequence[Values]) -> SeedVariance | None:
