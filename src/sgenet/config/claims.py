@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field, field_validator, model_validator
 
 from sgenet.config import params
-from sgenet.config.model import Model
+from sgenet.config.model import Above0, Model
 from sgenet.config.tables import Row, Table
 from sgenet.errors import InputError
 
@@ -47,19 +47,23 @@ class GainCondition(_OfRow):
     """A row beats another."""
 
     column: str = Field(description=_COLUMN)
-    above: float | None = Field(
-        None, description="points by which it must, at scale paper (elsewhere 0); not with claimed"
-    )
     claimed: Annotated[tuple[float, float], Field(strict=False)] | None = Field(
-        None, description="smallest and largest gain that the sentence claims, judged at scale paper; by default none"
+        None,
+        description="smallest and largest gain that the sentence claims; by default it is judged by the published gain",
     )
+    more_than: Above0 | None = Field(None, description="least gain that the sentence claims; not with claimed")
+
+    @property
+    def size(self) -> tuple[float, float | None] | None:
+        """Return the smallest and largest gain that the sentence claims; the largest is None if it names none."""
+        return self.claimed or (None if self.more_than is None else (self.more_than, None))
 
     @model_validator(mode="after")
     def _check_sizes(self) -> "GainCondition":
-        if self.claimed and self.claimed[0] > self.claimed[1]:
-            raise ValueError(f"claimed: found {list(self.claimed)}, expected the smallest gain first")
-        if self.claimed and self.above is not None:
-            raise ValueError("claimed: found together with above, expected one of the two")
+        if self.claimed and not 0 < self.claimed[0] <= self.claimed[1]:
+            raise ValueError(f"claimed: found {list(self.claimed)}, expected gains above 0, the smallest first")
+        if self.claimed and self.more_than is not None:
+            raise ValueError("claimed: found together with more_than, expected one of the two")
         return self
 
 
@@ -156,9 +160,19 @@ class Claim(Model):
         return tuple(condition for entry in self.entries for _, condition in entry.given())
 
 
+class MainGain(_InTable):
+    """A gain of a row of SGE over its baseline."""
+
+    row: str = Field(description="label of a row of that table, which has a baseline")
+    column: str = Field(description=_COLUMN)
+
+
 class Claims(Model):
     """params/claims.yaml, the sentences of the paper that are judged."""
 
+    main_gains: list[MainGain] = Field(
+        [], description="gains whose common ratio, reproduced over published, the report states first"
+    )
     claims: list[Claim] = Field(description="the sentences")
 
     @field_validator("claims")
@@ -170,20 +184,22 @@ class Claims(Model):
         return claims
 
 
-def load_claims(tables: Iterable[Table]) -> tuple[Claim, ...]:
-    """Read params/claims.yaml; InputError if a condition names a row or column that its table does not have.
+def load_claims(tables: Iterable[Table]) -> Claims:
+    """Read params/claims.yaml; InputError if it names a row or column that its table does not have.
 
-    Conditions on tables that are not in `tables`, and those of rows that were not chosen, are not checked; such a table
+    Entries on tables that are not in `tables`, and those of rows that were not chosen, are not checked; such a table
     must exist.
     """
     by_id = {table.id: table for table in tables}
-    claims = params.load(PATH, Claims).claims
-    for index, claim in enumerate(claims):
+    found = params.load(PATH, Claims)
+    for number, main in enumerate(found.main_gains):
+        _check(main, by_id, f"{PATH}: main_gains.{number}")
+    for index, claim in enumerate(found.claims):
         for number, entry in enumerate(claim.entries):
             for kind, condition in entry.given():
                 if not isinstance(condition, StatisticCondition):
                     _check(condition, by_id, f"{PATH}: claims.{index}.conditions.{number}.{kind}")
-    return tuple(claims)
+    return found
 
 
 def left_out(condition: _InTable, table: Table) -> str | None:
@@ -205,6 +221,8 @@ def _check(condition: _InTable, tables: dict[str, Table], place: str) -> None:
     for key, label in condition.named("row", "over", "rows"):
         if label not in by_label:
             raise InputError(f"{place}.{key}: found {label!r}, expected the label of a row of {table.id}")
+    if isinstance(condition, MainGain) and by_label[condition.row].baseline is None:
+        raise InputError(f"{place}.row: found {condition.row!r}, expected a row with a baseline")
     if isinstance(condition, _OfRow):
         if condition.over is None and by_label[condition.row].baseline is None:
             raise InputError(f"{place}.over: missing, and {condition.row!r} has no baseline")

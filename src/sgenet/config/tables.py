@@ -34,8 +34,8 @@ class Published(Model):
     difference: str = Field("", description="why a count differs from this value")
 
 
-class Tolerance(Model):
-    """How far a trained value may be from the published one at scale paper."""
+class Resolution(Model):
+    """The smallest published gain that has a direction."""
 
     value: float = Field(gt=0, description="in the unit of the column")
     reason: Text = Field(description="printed in the report")
@@ -60,8 +60,8 @@ class Column(Model):
     only: Annotated[Texts, Field(min_length=1)] = Field(
         (), description="detectors that have such a value; by default all"
     )
-    tolerance: Tolerance | None = Field(
-        None, description="how far a trained value may be from the published one at scale paper"
+    resolution: Resolution | None = Field(
+        None, description="published gains below this have no direction, as another training could turn them"
     )
 
     @field_validator("id")
@@ -231,8 +231,8 @@ def _check_columns(columns: tuple[Column, ...], task: Task, path: Path) -> None:
         expected = next((kind for kind, ids in kinds.items() if column.id in ids), "trained")
         if column.measured != expected:
             raise InputError(f"{place}.measured: found {column.measured!r} for {column.id}, expected {expected!r}")
-        if column.tolerance and not column.trained:
-            raise InputError(f"{place}.tolerance: found for {column.id}, expected only for trained columns")
+        if column.resolution and not column.trained:
+            raise InputError(f"{place}.resolution: found for {column.id}, expected only for trained columns")
         owner = Task.DETECTION if column.id in DETECTION else Task.CLASSIFICATION
         owner = Task.COMPLEXITY if column.measured == "timed" else owner
         if not column.static and owner != task:

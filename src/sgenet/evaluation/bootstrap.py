@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sgenet.evaluation.coco_eval import bootstrap_ap
 from sgenet.evaluation.matches import Matches
-from sgenet.evaluation.statistics import Gain, check_confidence
+from sgenet.evaluation.statistics import ImageGain, check_confidence
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +58,7 @@ def mean_ap(runs: Sequence[ResampledAP]) -> ResampledAP:
     return ResampledAP(means, first.truth, first.images, len(runs))
 
 
-def ap_gain(baseline: ResampledAP, other: ResampledAP, metric: str, confidence: float) -> Gain | None:
+def ap_gain(baseline: ResampledAP, other: ResampledAP, metric: str, confidence: float) -> ImageGain | None:
     """Difference of an AP metric between two runs on the same images; None if there are no objects to find.
 
     Interval: percentiles of a paired bootstrap, which draws the same images for both (Efron and Tibshirani 1993,
@@ -73,7 +73,7 @@ def ap_gain(baseline: ResampledAP, other: ResampledAP, metric: str, confidence: 
 
 def ap_gain_difference(
     baseline: ResampledAP, other: ResampledAP, metric: str, than: str, confidence: float
-) -> Gain | None:
+) -> ImageGain | None:
     """Gain of AP metric `metric` minus the gain of AP metric `than`, by the same paired bootstrap.
 
     None if one of them has no objects to find. Raises as `ap_gain` does.
@@ -104,7 +104,7 @@ def _check_resamples(one: ResampledAP, other: ResampledAP) -> None:
         raise ValueError(f"samples: found {samples[0]} and {samples[1]}, expected equal numbers")
 
 
-def _gain(difference: NDArray[np.float64], other: ResampledAP, confidence: float) -> Gain | None:
+def _gain(difference: NDArray[np.float64], other: ResampledAP, confidence: float) -> ImageGain | None:
     check_confidence(confidence)
     value, resampled = float(difference[0]), difference[1:]
     if np.isnan(value):
@@ -119,4 +119,4 @@ def _gain(difference: NDArray[np.float64], other: ResampledAP, confidence: float
         low, high = np.percentile(resampled, [50 * (1 - confidence), 50 * (1 + confidence)]).tolist()
         fewer = min(int((resampled <= 0).sum()), int((resampled >= 0).sum()))
         p = min(1.0, 2 * (fewer + 1) / (len(resampled) + 1))
-    return Gain(value, low, high, confidence, other.images, method, p)
+    return ImageGain(value, low, high, confidence, other.images, method, p)

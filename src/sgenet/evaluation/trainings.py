@@ -89,11 +89,11 @@ class Gain:
 def seed_variance(blocks: Sequence[Values]) -> SeedVariance | None:
     """Pool the variance of one training over blocks of rows; None if no block has two rows with two common seeds.
 
-    A block holds the rows that are alike in what else affects the variance (detector and depth). Its residuals are those
-    of the additive model of row and seed, by least squares, as not every row needs to have every seed. Detectors that
-    start from the same classifier share its residual, so residuals of equal rows and seeds in two blocks may be
-    correlated, which leaves fewer degrees of freedom: those of a sum of squares with this variance (Satterthwaite 1946,
-    doi:10.2307/3002019).
+    A block holds the rows that are alike in what else affects the variance (detector and depth). Its residuals are
+    those of the additive model of row and seed, by least squares, as not every row needs to have every seed.
+    Detectors that start from the same classifier share its residual, so residuals of equal rows and seeds in two blocks
+    may be correlated, which leaves fewer degrees of freedom: those of a sum of squares with this variance
+    (Satterthwaite 1946, doi:10.2307/3002019).
 
     Args:
         blocks: rows of each block; a row's name is that of its model, so that equal names share classifiers.

@@ -44,7 +44,7 @@ class Verdict(StrEnum):
     OPPOSITE = "opposite direction", "plain", "below scale paper: the interval excludes zero, on the other side"
     UNDECIDED = "undecided", "plain", "below scale paper: the interval contains zero"
     NOT_JUDGED = "not judged", "plain", "nothing to compare with, or too few trainings; the cell gives the reason"
-    FAILED = "failed", "bad", "a step that ended in an error, or a result that cannot be used; the page gives the reason"
+    FAILED = "failed", "bad", "a step ended in an error, or a result cannot be used; the page gives the reason"
     NOT_RUN = "not run", "plain", "there is no result of this run"
 
 
@@ -70,8 +70,8 @@ class Judgement:
 class Size:
     """The size that a gain is judged by, in points, from `low` to `high`.
 
-    `published`: it was itself measured, by one training of each row, and so varies as one training does. What a sentence
-    claims is taken as it is said.
+    `published`: it was itself measured, by one training of each row, and so varies as one training does. What a
+    sentence claims is taken as it is said.
     """
 
     low: float
@@ -116,9 +116,7 @@ def judge_gain(gain: Gain, size: Size | None, *, paper: bool, resolution: float 
         turned = Gain(**{**vars(gain), "value": -gain.value, "low": -gain.high, "high": -gain.low})
         return judge_gain(turned, Size(-size.high, -size.low, size.published), paper=paper)
     if not paper:
-        return Judgement(
-            Verdict.SAME if gain.low > 0 else Verdict.OPPOSITE if gain.high < 0 else Verdict.UNDECIDED
-        )
+        return Judgement(Verdict.SAME if gain.low > 0 else Verdict.OPPOSITE if gain.high < 0 else Verdict.UNDECIDED)
     return Judgement(_size_verdict(gain, size))
 
 
@@ -142,7 +140,9 @@ def _size_verdict(gain: Gain, size: Size) -> Verdict:
     return Verdict.REPLICATED if gain.differs(size.low / 2, share / 2) == "above" else Verdict.INCONCLUSIVE
 
 
-def judge_bound(low: float, high: float, *, paper: bool, above: float | None = None, below: float | None = None) -> Verdict:
+def judge_bound(
+    low: float, high: float, *, paper: bool, above: float | None = None, below: float | None = None
+) -> Verdict:
     """Whether an interval is above, or below, a bound; `paper`: in the words of that scale."""
     if below is not None:
         return judge_bound(-high, -low, paper=paper, above=-below)

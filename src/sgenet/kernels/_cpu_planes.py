@@ -1,8 +1,9 @@
 """SGE of one group of one sample in a contiguous map, a plane: m rows of all positions. Equations: `sgenet.kernels`.
 
 A plane usually fits in a core's cache, so that it is read from memory once. A row is a number of whole vectors and a
-rest, which is a vector with a mask; the number of lanes of whole ones is a constant in the calls, which then have none. All positions are computed by the same operations in the same order: where the map
-is constant, so is the similarity, and its deviation is 0.
+rest, which is a vector with a mask; calls for whole ones give the number of lanes as a constant, without a mask. All
+positions are computed by the same operations in the same order: where the map is constant, so is the similarity, and
+its deviation is 0.
 """
 
 import functools

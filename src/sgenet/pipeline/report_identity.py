@@ -26,7 +26,7 @@ def report_digest(artifacts: Artifacts) -> str:
         "settings": replication.pipeline.report.plain(),
         "tables": [table.plain() for table in replication.tables],
         "left out": replication.left_out,
-        "claims": [claim.plain() for claim in load_claims(replication.tables)],
+        "claims": load_claims(replication.tables).plain(),
         "sources": params.load_sources(),
         "scale": replication.scale.plain(),
         "runs": {run.id: run.settings.plain() for run in replication.runs.values()},

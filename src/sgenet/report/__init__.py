@@ -1,8 +1,6 @@
 """The report: reads the files that the steps left and puts every number beside the published one."""
 
-import re
 from collections import Counter
-from typing import Any
 
 from sgenet.config import paths
 from sgenet.config.claims import load_claims
@@ -12,8 +10,10 @@ from sgenet.data.manifest import Manifest
 from sgenet.pipeline.report_identity import report_digest
 from sgenet.pipeline.workflow import command_line
 from sgenet.provenance.identity import Artifacts
-from sgenet.report.cells import Cell, CellTable, make_table
-from sgenet.report.claims import Judge, JudgedClaim, to_json
+from sgenet.report import main_gains
+from sgenet.report.cells import make_table
+from sgenet.report.claims import Judge
+from sgenet.report.comparison import comparison, metrics
 from sgenet.report.exports import write_tables
 from sgenet.report.figures.activations import read_activations
 from sgenet.report.figures.cost import draw_costs
@@ -30,8 +30,6 @@ from sgenet.report.ranking import rank
 from sgenet.report.results import read_found
 from sgenet.runtime.files import write_json, write_text
 
-DECIMALS = 6
-
 
 def build(replication: Replication) -> list[str]:
     """Write the report of a scale to reports/<scale>/, and reports/index.html, which lists the scales.
@@ -46,12 +44,14 @@ def build(replication: Replication) -> list[str]:
     scale, artifacts = replication.scale_name, Artifacts(replication)
     identity = report_digest(artifacts)  # before anything is read: what is finished meanwhile makes the page outdated
     found = read_found(replication)
-    gains = Gains(replication.pipeline.report)
-    gains.check(replication, found)
+    gains = Gains(replication, found)
+    gains.check()
     tables = [rank(make_table(table, replication, found, gains)) for table in replication.tables]
     activations, bad_activations = read_activations(artifacts)
     judge = Judge(replication, found, gains, activations.measured if activations else None)
-    claims = [judge.claim(claim) for claim in load_claims(replication.tables)]
+    asked = load_claims(replication.tables)
+    claims = [judge.claim(claim) for claim in asked.claims]
+    main = main_gains.measure(asked.main_gains, replication, tables, found)
     problems = [problem for run in found.runs.values() for problem in (run.problem, run.released_problem)]
     problems += [outdated for run in found.runs.values() for outdated in run.outdated.values()]
     problems += [cell.problem for table in tables for cell in table.cells]
@@ -75,6 +75,7 @@ def build(replication: Replication) -> list[str]:
         courses,
         manifests,
         told,
+        main=main,
         claims=claims,
         activations=activations,
         curves=make_figures(tables, courses),
@@ -93,97 +94,12 @@ def build(replication: Replication) -> list[str]:
     folder = paths.report(scale)
     for task in TASKS:
         write_text(folder / "curves" / f"{task}.csv", _to_csv(histories.get(task, [])))
-    write_json(folder / "comparison.json", comparison(scale, claims, tables))
+    write_json(folder / "comparison.json", comparison(scale, claims, tables, main))
     write_json(folder / "metrics.json", metrics(tables))
     write_tables(folder / "tables", tables, replication)
     write_text(folder / "index.html", page)
     write_index()
     return told
-
-
-def comparison(scale: str, claims: list[JudgedClaim], tables: list[CellTable]) -> dict[str, Any]:
-    """Every cell as workflow/schemas/comparison.schema.json describes it; equal for equal runs, wherever they ran."""
-    return {
-        "scale": scale,
-        "claims": [to_json(claim, DECIMALS) for claim in claims],
-        "tables": [
-            {
-                "id": table.table.id,
-                "title": table.table.title,
-                "rows": [
-                    {
-                        "label": row.row.label,
-                        "run": row.run,
-                        "cells": {cell.column.id: _cell(cell) for cell in row.cells if not cell.column.timed},
-                    }
-                    for row in table.rows
-                ],
-            }
-            for table in tables
-        ],
-    }
-
-
-def metrics(tables: list[CellTable]) -> dict[str, dict[str, dict[str, float]]]:
-    """The reproduced values of the trained columns by table, row and column, for `dvc metrics`."""
-    found: dict[str, dict[str, dict[str, float]]] = {}
-    for table in tables:
-        rows = found.setdefault(table.table.id, {})
-        for row in table.rows:
-            values = {
-                cell.column.id: round(cell.value, DECIMALS)
-                for cell in row.cells
-                if cell.column.trained and cell.value is not None
-            }
-            name = slug = re.sub(r"[^a-z0-9]+", "-", row.row.label.lower()).strip("-") or "row"
-            while name in rows:
-                name += f"-{slug}"
-            rows[name] = values
-    return found
-
-
-def _cell(cell: Cell) -> dict[str, Any]:
-    published = None
-    if cell.published:
-        published = {
-            "value": cell.published.value,
-            "source": list(cell.published.source),
-            "confidence": cell.published.confidence,
-        }
-        published |= {key: text for key in ("note", "difference") if (text := getattr(cell.published, key))}
-    released = None
-    if cell.released:
-        released = {"value": round(cell.released[0], DECIMALS), "sha256": cell.released[1]}
-    return {
-        "published": published,
-        "reproduced": _reproduced(cell),
-        "released": released,
-        "verdict": cell.verdict,
-        "origin": cell.origin,
-    }
-
-
-def _reproduced(cell: Cell) -> dict[str, Any] | None:
-    if cell.value is None:
-        return None
-    value: dict[str, Any] = {"value": round(cell.value, DECIMALS), "n": len(cell.seeds) or 1}
-    if cell.seeds:
-        value["seeds"] = {str(seed): round(number, DECIMALS) for seed, number in cell.seeds.items()}
-    if cell.interval:
-        value["low"], value["high"] = (round(bound, DECIMALS) for bound in cell.interval)
-    if cell.unlearned:
-        value["did_not_learn"] = True
-    if cell.last is not None:
-        value["last"] = round(cell.last, DECIMALS)
-    if cell.difference is not None:
-        value["difference"] = round(cell.difference, DECIMALS)
-    if cell.gain:
-        gain = {key: getattr(cell.gain, key) for key in ("value", "low", "high")}
-        value["gain"] = {key: None if bound is None else round(bound, DECIMALS) for key, bound in gain.items()}
-        for key, p in {"p": cell.gain.p, "adjusted_p": cell.adjusted_p}.items():
-            value["gain"][key] = None if p is None else float(f"{p:.3g}")
-        value["gain"] |= {"baseline": cell.baseline, "n": cell.gain.n, "of": cell.gain.of, "needed": cell.needed}
-    return value
 
 
 def _to_csv(rows: list[dict[str, str]]) -> str:

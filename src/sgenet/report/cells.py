@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any
 from sgenet.config.replication import Replication
 from sgenet.config.tables import Column, Published, Row, Table
 from sgenet.errors import InputError
-from sgenet.report.gains import Gains, value_interval
+from sgenet.evaluation import verdicts
+from sgenet.evaluation.verdicts import Judgement, Size, Verdict, judge_count, judge_gain
+from sgenet.report.gains import Gains
 from sgenet.report.results import Found, RunResults
-from sgenet.report.verdicts import baseline_verdict, direction_verdict, paper_verdict, static_verdict
 
 if TYPE_CHECKING:
-    from sgenet.evaluation.statistics import Gain
+    from sgenet.evaluation.statistics import ImageGain
+    from sgenet.evaluation.trainings import Gain
 
+BASELINE, NO_BASELINE = "a baseline", "no value of its baseline"
+NOT_APPLICABLE = "this detector has no such value"
 _UNITS = {"params": 1e6, "macs": 1e9}  # of a count, where its column shows millions or thousand millions
 
 
@@ -22,14 +26,17 @@ _UNITS = {"params": 1e6, "macs": 1e9}  # of a count, where its column shows mill
 class Cell:
     """One cell of one row. `seeds` holds the value of each seed, `value` their mean.
 
-    `difference` is the value minus the published one: of a count, and at scale `paper`. `released` is what the authors'
-    released weights reach, and the digest of their file. `needed` is how many images, or seeds, would decide an
-    inconclusive gain. `unpublished` is printed where there is no published value. `unlearned`: a training behind the
-    value did not learn. `best`, `best_published` and `adjusted_p` come from `ranking.rank`.
+    `reason` is why a cell is not judged. `gain` is over trainings, `images` the same gain of these trainings with the
+    sampling error of the images. `difference` is the value minus the published one: of a count, and at scale `paper`.
+    `released` is what the authors' released weights reach, and the digest of their file. `needed` is how many trainings
+    of each row would decide an inconclusive gain. `unpublished` is printed where there is no published value.
+    `unlearned`: a training behind the value did not learn. `best`, `best_published` and `adjusted_p` come from
+    `ranking.rank`.
     """
 
     column: Column
-    verdict: str
+    verdict: Verdict
+    reason: str = ""
     published: Published | None = None
     published_gain: float | None = None
     value: float | None = None
@@ -37,17 +44,23 @@ class Cell:
     interval: tuple[float, float] | None = None
     last: float | None = None
     gain: "Gain | None" = None
+    images: "ImageGain | None" = None
     baseline: str | None = None
     problem: str | None = None
     unlearned: bool = False
     origin: dict[str, Any] | None = None
     released: tuple[float, str] | None = None
     difference: float | None = None
-    needed: str | None = None
+    needed: int | None = None
     best: bool = False
     best_published: bool = False
     adjusted_p: float | None = None
     unpublished: str = "not recovered"
+
+    @property
+    def applicable(self) -> bool:
+        """Whether the row can have a value in this column."""
+        return self.reason != NOT_APPLICABLE
 
     def number(self, part: str) -> float | None:
         """Return the number of a part of the cell; None where it is text, or there is none."""
@@ -107,18 +120,10 @@ def make_table(table: Table, replication: Replication, found: Found, gains: Gain
     for row in table.rows:
         run_id, baseline = table.run_id(row), by_label[row.baseline] if row.baseline else None
         own = found.runs.get(run_id)
-        gained: dict[str, Gain | None] = {}
-        problems: dict[str, str] = {}
-        for metric in [column.id for column in table.columns if column.trained and row.has(column)]:
-            try:
-                if own and baseline:
-                    gained[metric] = gains.over(found.runs[table.run_id(baseline)], own, metric)
-            except InputError as error:
-                problems[metric] = str(error)
         cells = []
         for column in table.columns:
             if not row.has(column):
-                cells.append(Cell(column, "not applicable"))
+                cells.append(Cell(column, Verdict.NOT_JUDGED, NOT_APPLICABLE))
             elif column.static:
                 cells.append(_static_cell(column, row, found, run_id, replication.scale_name))
             elif column.timed:
@@ -126,11 +131,8 @@ def make_table(table: Table, replication: Replication, found: Found, gains: Gain
             elif column.audits:
                 cells.append(_printed_cell(column, row))
             elif own:
-                gain = gained.get(column.id)
-                problem = problems.get(column.id)
                 base = found.runs[table.run_id(baseline)] if baseline else None
-                cell = _trained_cell(column, row, baseline, own, gain, problem, replication)
-                cells.append(_withheld(cell, own, base))
+                cells.append(_trained_cell(column, row, baseline, own, base, gains, replication))
         if not row.published:  # a row of one's own
             cells = [replace(cell, unpublished="no published value") for cell in cells]
         rows.append(CellRow(row, run_id, tuple(cells), own.remark if own else ""))
@@ -141,34 +143,37 @@ def _static_cell(column: Column, row: Row, found: Found, run_id: str, scale: str
     published, entry = row.published.get(column.id), found.counts.get(run_id)
     counted = entry.value(column.id) if entry else None
     if entry is None or counted is None:
-        verdict = "failed" if found.counts_problem or run_id in found.uncounted else "not run"
-        return Cell(column, verdict, published, problem=found.counts_problem)
+        failed = found.counts_problem or run_id in found.uncounted
+        verdict = Verdict.FAILED if failed else Verdict.NOT_RUN
+        return Cell(column, verdict, published=published, problem=found.counts_problem)
     value = counted / _UNITS.get(column.id, 1)
-    verdict = static_verdict(published.value if published else None, value, column.digits)
+    explanation = published.difference if published else ""
+    judged = judge_count(published.value if published else None, value, column.digits, explanation)
     difference = value - published.value if published else None
     origin: dict[str, Any] = {"commands": [f"sgenet complexity --scale {scale}"]}
     origin |= {"model": entry.model, "input": list(entry.input), "part": entry.part}
-    return Cell(column, verdict, published, value=value, difference=difference, origin=origin)
+    return Cell(column, judged.verdict, judged.reason, published, value=value, difference=difference, origin=origin)
 
 
 def _timed_cell(column: Column, row: Row, found: Found, run_id: str) -> Cell:
     entry = found.latency.models.get(run_id) if found.latency else None
     if entry is None:
-        verdict = "failed" if found.latency_problem or run_id in found.untimed else "not run"
-        return Cell(column, verdict, problem=found.latency_problem)
+        failed = found.latency_problem or run_id in found.untimed
+        return Cell(column, Verdict.FAILED if failed else Verdict.NOT_RUN, problem=found.latency_problem)
     spread = entry.latency if column.id == "latency" else entry.latency_ratio
     if spread is None:
-        return Cell(column, "no baseline" if row.baseline else "baseline")
-    return Cell(column, "timed", value=spread.value, interval=(spread.low, spread.high), baseline=row.baseline)
+        return Cell(column, Verdict.NOT_JUDGED, NO_BASELINE if row.baseline else BASELINE)
+    bounds = (spread.low, spread.high)
+    return Cell(column, Verdict.NOT_JUDGED, "a time", value=spread.value, interval=bounds, baseline=row.baseline)
 
 
 def _printed_cell(column: Column, row: Row) -> Cell:
     """What is printed against what it was taken from, another column's published value."""
     published, source = row.published.get(column.id), row.published.get(column.audits or "")
     if published is None or source is None:
-        return Cell(column, "not published", published)
-    same = static_verdict(source.value, published.value, column.digits) == "exact"
-    return Cell(column, "equals the log" if same else "differs from the log", published)
+        return Cell(column, Verdict.NOT_JUDGED, "no published value", published)
+    judged = judge_count(source.value, published.value, column.digits, published.note)
+    return Cell(column, judged.verdict, judged.reason, published)
 
 
 def _trained_cell(
@@ -176,67 +181,81 @@ def _trained_cell(
     row: Row,
     baseline: Row | None,
     own: RunResults,
-    gain: "Gain | None",
-    problem: str | None,
+    base: RunResults | None,
+    gains: Gains,
     replication: Replication,
 ) -> Cell:
     published = row.published.get(column.id)
-    base = baseline.published.get(column.id) if baseline else None
-    published_gain = round(published.value - base.value, 6) if published and base else None
+    before = baseline.published.get(column.id) if baseline else None
+    published_gain = round(published.value - before.value, 6) if published and before else None
     values, paper = own.values(column.id), replication.scale_name == "paper"
-    value = _mean(values)
-    difference = value - published.value if paper and published and value is not None else None
-    tolerance = column.tolerance.value if column.tolerance else None
-    needed = None
-    if problem or ((own.failures or own.problem) and not own.by_seed):
-        verdict = "failed"
-    elif not own.by_seed:
-        verdict = "not run"
-    elif not values:
-        verdict = "not measured"
-    elif baseline is None:
-        verdict = baseline_verdict(difference, tolerance)
-    elif gain is None:
-        verdict = "no baseline"
-    elif paper:
-        verdict = paper_verdict(published_gain, gain, difference, tolerance)
-        if verdict == "inconclusive" and published_gain:
-            needed = _needed(gain, published_gain)
-    else:
-        verdict = direction_verdict(published_gain, gain)
+    value, gain, images, problem = _mean(values), None, None, None
+    try:
+        if base:
+            gain = gains.over(base, own, column.id)
+            images = gains.over_images(base, own, column.id)
+    except InputError as error:
+        problem = str(error)
+    judged, needed = _judge(column, own, base, gain, published_gain, problem, paper=paper), None
+    if judged.verdict is Verdict.INCONCLUSIVE and gain and published_gain:
+        needed = _needed(gain, published_gain)
     return Cell(
         column,
-        verdict,
+        judged.verdict,
+        judged.reason,
         published,
         published_gain,
         value=value,
         seeds=values,
-        interval=value_interval(own, column.id, replication.pipeline.report.confidence),
+        interval=gains.value_interval(own, column.id),
         last=_mean(own.values(f"{column.id}_last")),
         gain=gain,
+        images=images,
         baseline=row.baseline,
         problem=problem,
+        unlearned=bool(own.remark),
         origin=_origin(own) if own.by_seed else None,
         released=_released(own, column.id),
-        difference=difference,
+        difference=value - published.value if paper and published and value is not None else None,
         needed=needed,
     )
 
 
-def _withheld(cell: Cell, own: RunResults, baseline: RunResults | None) -> Cell:
-    """A cell without a judgement where one of the trainings behind it did not learn."""
-    if cell.value is None or cell.problem or not (own.remark or (baseline and cell.gain and baseline.remark)):
-        return cell
-    verdict = "did not learn" if own.remark else "baseline did not learn"
-    return replace(cell, verdict=verdict, unlearned=bool(own.remark), needed=None)
+def _judge(
+    column: Column,
+    own: RunResults,
+    base: RunResults | None,
+    gain: "Gain | None",
+    published_gain: float | None,
+    problem: str | None,
+    *,
+    paper: bool,
+) -> Judgement:
+    """The verdict on a trained cell."""
+    if problem or ((own.failures or own.problem) and not own.by_seed):
+        return Judgement(Verdict.FAILED)
+    if not own.by_seed:
+        return Judgement(Verdict.NOT_RUN)
+    if own.remark:
+        return Judgement(Verdict.NOT_JUDGED, verdicts.DID_NOT_LEARN)
+    if not own.values(column.id):
+        return Judgement(Verdict.NOT_JUDGED, "nothing to measure it on")
+    if base is None:
+        return Judgement(Verdict.NOT_JUDGED, BASELINE)
+    if gain is None:
+        return Judgement(Verdict.NOT_JUDGED, NO_BASELINE)
+    if base.remark:
+        return Judgement(Verdict.NOT_JUDGED, verdicts.BASELINE_DID_NOT_LEARN)
+    resolution = column.resolution.value if column.resolution else 0.0
+    return judge_gain(gain, Size.of(published_gain), paper=paper, resolution=resolution)
 
 
-def _needed(gain: "Gain", published_gain: float) -> str | None:
-    """What would tell the published gain from zero, in words; None where no number, or no larger one, is known to."""
-    from sgenet.evaluation.statistics import needed
+def _needed(gain: "Gain", published_gain: float) -> int | None:
+    """How many trainings of each row would decide; None where no number, or no larger one, is known to."""
+    from sgenet.evaluation.trainings import needed_seeds
 
-    n = needed(gain, published_gain)
-    return f"{n} {gain.of}" if n is not None and n > gain.n else None
+    n = needed_seeds(gain, published_gain)
+    return n if n is not None and n > gain.seeds else None
 
 
 def _origin(results: RunResults) -> dict[str, Any]:

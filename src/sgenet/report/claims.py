@@ -1,6 +1,5 @@
-"""The claims with their verdicts: the numbers behind each condition, and the published rows that beat SGE."""
+"""The claims with their verdicts, and the numbers behind each condition."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sgenet.config.claims import (
@@ -17,68 +16,18 @@ from sgenet.config.replication import Replication
 from sgenet.config.runs import FIGURES_RUN
 from sgenet.config.tables import Column, Row, Table
 from sgenet.errors import InputError
-from sgenet.report import claim_rules as rules
-from sgenet.report.claim_rules import NOT_RUN
+from sgenet.evaluation import verdicts
+from sgenet.evaluation.trainings import mean_interval
+from sgenet.evaluation.verdicts import Judgement, Size, Verdict, judge_best, judge_bound, judge_gain
 from sgenet.report.gains import Gains
+from sgenet.report.judged import JudgedClaim, JudgedCondition, Number
 from sgenet.report.ranking import published_gain
 from sgenet.report.results import Found, RunResults
 
 if TYPE_CHECKING:
-    from sgenet.evaluation.statistics import Gain
+    from sgenet.evaluation.trainings import Gain
 
 POINTS_DIGITS, PERCENT_DIGITS, RATIO_DIGITS = 2, 3, 3
-
-
-@dataclass(frozen=True)
-class Number:
-    """A number behind a condition with its interval.
-
-    `published` is what the paper's tables print of it, `claimed` the range that its sentence claims.
-    """
-
-    what: str
-    value: float
-    digits: int
-    unit: str = "points"
-    low: float | None = None
-    high: float | None = None
-    n: int | None = None
-    published: float | None = None
-    claimed: tuple[float, float] | None = None
-    confidence: float | None = None
-    timed: bool = False  # no two runs share it
-
-    @property
-    def size(self) -> tuple[float, float] | None:
-        """Smallest and largest size that the sentence claims, or else what is published, to be shown beside it."""
-        return self.claimed or (None if self.published is None else (self.published, self.published))
-
-    @property
-    def covers(self) -> bool:
-        """Whether the interval holds such a size."""
-        if self.size is None or self.low is None or self.high is None:
-            return False
-        return self.low <= self.size[1] and self.size[0] <= self.high
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """A condition in words, its verdict, its numbers, and why it could not be judged where it could not."""
-
-    text: str
-    verdict: str
-    numbers: tuple[Number, ...] = ()
-    reason: str = ""
-    problem: str | None = None
-
-
-@dataclass(frozen=True)
-class JudgedClaim:
-    """A claim, the verdict on it, and its conditions."""
-
-    claim: Claim
-    verdict: str
-    conditions: tuple[Judgement, ...]
 
 
 class Judge:
@@ -92,81 +41,108 @@ class Judge:
         self._tables = {table.id: table for table in replication.tables}
         self._paper = replication.scale_name == "paper"
         self._found, self._gains, self._measured = found, gains, measured
+        self._confidence = replication.pipeline.report.confidence
 
     def claim(self, claim: Claim) -> JudgedClaim:
         """The verdict on a claim and on each of its conditions."""
         judged = tuple(self.condition(condition) for condition in claim.conditions)
-        return JudgedClaim(claim, rules.judge_claim([one.verdict for one in judged]), judged)
+        return JudgedClaim(claim, verdicts.combine([one.judgement for one in judged]), judged)
 
-    def condition(self, condition: Condition) -> Judgement:
+    def condition(self, condition: Condition) -> JudgedCondition:
         """The verdict on a condition; what cannot be judged is not run, with the reason."""
         if isinstance(condition, StatisticCondition):
             return self._statistic(condition)
         lists = {key: value if isinstance(value, list) else [value] for key, value in condition.plain().items()}
         text = "; ".join(f"{key}: {', '.join(map(str, value))}" for key, value in lists.items())
         if (table := self._tables.get(condition.table)) is None:
-            return Judgement(text, NOT_RUN, reason=f"table {condition.table} is not among the chosen ones")
+            return _not_run(text, f"table {condition.table} is not among the chosen ones")
         if label := left_out(condition, table):
-            return Judgement(text, NOT_RUN, reason=f"row {label} is not among the chosen ones")
-        match condition:
-            case GainCondition():
-                return self._gain(condition, table)
-            case LargerGainCondition():
-                return self._larger_gain(condition, table)
-            case BestCondition():
-                return self._best(condition, table)
+            return _not_run(text, f"row {label} is not among the chosen ones")
+        try:
+            match condition:
+                case GainCondition():
+                    return self._gain(condition, table)
+                case LargerGainCondition():
+                    return self._larger_gain(condition, table)
+                case BestCondition():
+                    return self._best(condition, table)
+        except InputError as error:
+            judgement = Judgement(Verdict.FAILED, "its results cannot be used")
+            return JudgedCondition(text, judgement, problem=str(error))
         return self._extra(condition, table)
 
-    def _gain(self, condition: GainCondition, table: Table) -> Judgement:
+    def _gain(self, condition: GainCondition, table: Table) -> JudgedCondition:
         row, over = condition.rows(table)
-        column, above = _column(table, condition.column), condition.above or 0.0
+        column, claimed = _column(table, condition.column), condition.size
         text = f"{column.label} of {row.label} above {over.label}"
-        text += f" (at scale paper by more than {above:g} point{'s' if above != 1 else ''})" if above else ""
-        try:
-            gain = self._over(table, over, row, column.id)
-        except InputError as error:
-            return Judgement(text, NOT_RUN, reason="its results cannot be used", problem=str(error))
-        claimed = condition.claimed
-        numbers = _numbers("gain", gain, published_gain(row, over, column), claimed)
-        verdict = self._worded(rules.judge_gain(gain, claimed, above, paper=self._paper), table, row, over)
-        return Judgement(text, verdict, numbers, self._missing(table, gain, row, over))
+        published = published_gain(row, over, column)
+        size = Size.of(published)
+        if claimed:
+            high = float("inf") if claimed[1] is None else claimed[1]
+            size = Size(claimed[0], high, published=claimed[0] == high)
+            text += f" (claimed: {_claimed(claimed)} points)"
+        return self._judged(text, table, (row, over), column.id, None, size, published, claimed)
 
-    def _larger_gain(self, condition: LargerGainCondition, table: Table) -> Judgement:
+    def _larger_gain(self, condition: LargerGainCondition, table: Table) -> JudgedCondition:
         row, over = condition.rows(table)
         columns = [_column(table, id) for id in (condition.column, condition.than)]
         text = f"{row.label} gains more {columns[0].label} over {over.label} than {columns[1].label}"
         published = [published_gain(row, over, column) for column in columns]
         more = None if None in published else round(published[0] - published[1], 6)  # type: ignore[operator]
-        try:
-            gains = [self._over(table, over, row, column.id) for column in columns]
-            runs = [self._run(table, one) for one in (over, row)]
-            difference = self._gains.difference(runs[0], runs[1], columns[0].id, columns[1].id)
-        except InputError as error:
-            return Judgement(text, NOT_RUN, reason="its results cannot be used", problem=str(error))
-        numbers = _numbers("difference of the gains", difference, more)
-        for column, gain, size in zip(columns, gains, published, strict=True):
-            numbers += _numbers(f"gain of {column.label}", gain, size)
-        verdict = self._worded(rules.judge_gain(difference, None, 0.0, paper=self._paper), table, row, over)
-        return Judgement(text, verdict, numbers, self._missing(table, difference, row, over))
+        judged = self._judged(text, table, (row, over), columns[0].id, columns[1].id, Size.of(more), more, None)
+        numbers = judged.numbers
+        for column, size in zip(columns, published, strict=True):
+            numbers += self._numbers(f"gain of {column.label}", table, (row, over), column.id, None, size)
+        return JudgedCondition(text, judged.judgement, numbers)
 
-    def _best(self, condition: BestCondition, table: Table) -> Judgement:
+    def _judged(
+        self,
+        text: str,
+        table: Table,
+        rows: tuple[Row, Row],
+        metric: str,
+        than: str | None,
+        size: Size | None,
+        published: float | None,
+        claimed: tuple[float, float | None] | None,
+    ) -> JudgedCondition:
+        """A condition on the gain of the first row over the second, in a metric, or in one minus another."""
+        what = "difference of the gains" if than else "gain"
+        numbers = self._numbers(what, table, rows, metric, than, published, claimed)
+        gain = self._over(table, *rows, metric, than)
+        if gain is None:
+            return JudgedCondition(text, self._missing(table, *rows), numbers)
+        if unlearned := self._unlearned(table, *rows):
+            return JudgedCondition(text, unlearned, numbers)
+        if not self._paper and size is None:
+            size = Size(1.0, 1.0)  # the direction alone, which the sentence gives
+        elif size is None:
+            judgement = Judgement(Verdict.NOT_JUDGED, verdicts.few(gain.seeds))
+            if gain.low is not None and gain.high is not None:
+                judgement = Judgement(judge_bound(gain.low, gain.high, paper=True, above=0.0))
+            return JudgedCondition(text, judgement, numbers)
+        resolution = _column(table, metric).resolution if size.published and not claimed else None
+        least = resolution.value if resolution else 0.0
+        return JudgedCondition(text, judge_gain(gain, size, paper=self._paper, resolution=least), numbers)
+
+    def _best(self, condition: BestCondition, table: Table) -> JudgedCondition:
         column, labels = _column(table, condition.column), condition.rows
         text = f"{column.label} of {' or '.join(labels)} above every other row"
         candidates = [row for row in table.rows if row.label in labels]
-        candidates.sort(key=lambda row: self._value(table, row, column.id), reverse=True)
         others = [row for row in table.rows if row.label not in labels]
-        try:
-            gains = [[self._over(table, other, row, column.id) for other in others] for row in candidates]
-        except InputError as error:
-            return Judgement(text, NOT_RUN, reason="its results cannot be used", problem=str(error))
+        candidates.sort(key=lambda row: self._value(table, row, column.id), reverse=True)
         numbers: tuple[Number, ...] = ()
-        for other, gain in zip(others, gains[0], strict=True):
-            numbers += _numbers(f"{candidates[0].label} over {other.label}", gain, None)
-        missing = next((gain for of_row in gains for gain in of_row if gain is None), gains[0][0])
-        verdict = self._worded(rules.judge_best(gains), table, *candidates, *others)
-        return Judgement(text, verdict, numbers, self._missing(table, missing, *candidates, *others))
+        for other in others:
+            pair = candidates[0], other
+            numbers += self._numbers(f"{pair[0].label} over {other.label}", table, pair, column.id, None, None)
+        gains = [[self._over(table, row, other, column.id) for other in others] for row in candidates]
+        known = [[gain for gain in of_row if gain] for of_row in gains]
+        if known != gains:
+            return JudgedCondition(text, self._missing(table, *candidates, *others), numbers)
+        judgement = self._unlearned(table, *candidates, *others) or judge_best(known, paper=self._paper)
+        return JudgedCondition(text, judgement, numbers)
 
-    def _extra(self, condition: ExtraCondition, table: Table) -> Judgement:
+    def _extra(self, condition: ExtraCondition, table: Table) -> JudgedCondition:
         row, over = condition.rows(table)
         most = condition.at_most
         text = f"{row.label} counts less than {most:g} % more than {over.label}"
@@ -175,12 +151,12 @@ class Judge:
         for name in condition.columns:
             values = [count.value(name) if count else None for count in counts]
             if values[0] is None or values[1] is None:
-                return Judgement(text, NOT_RUN, reason="its networks were not counted")
+                return _not_run(text, "its networks were not counted")
             percent = 100 * (values[0] / values[1] - 1)
             numbers.append(Number(_column(table, name).label, percent, PERCENT_DIGITS, "%"))
         numbers += self._times(table.run_id(row))
         worst = max(number.value for number in numbers if not number.timed)
-        return Judgement(text, rules.judge_bound(worst, worst, below=most), tuple(numbers))
+        return JudgedCondition(text, Judgement(judge_bound(worst, worst, paper=True, below=most)), tuple(numbers))
 
     def _times(self, run: str) -> list[Number]:
         """How much longer a forward pass takes here: shown, not judged."""
@@ -191,33 +167,55 @@ class Judge:
         value, low, high = (100 * (one - 1) for one in (ratio.value, ratio.low, ratio.high))
         return [Number("time of a forward pass, not judged", value, 0, "%", low, high, timed=True)]
 
-    def _statistic(self, settings: StatisticCondition) -> Judgement:
-        name = settings.name
+    def _statistic(self, settings: StatisticCondition) -> JudgedCondition:
         bound = {key: value for key in ("above", "below") if (value := getattr(settings, key)) is not None}
-        side, words = " ".join(f"{key} {value:g}" for key, value in bound.items()), name.replace("_", " ")
+        side = " ".join(f"{key} {value:g}" for key, value in bound.items())
         if self._measured is None:
-            return Judgement(f"{words} {side}", NOT_RUN, reason="the activations were not measured")
-        found = self._measured["statistics"][name]
-        readings = {name: found} | {other: self._measured["statistics"][other] for other in settings.also}
-        numbers = [_estimate(other.replace("_", " "), value) for other, value in readings.items()]
-        for other in settings.shown:
-            what = f"{other.replace('_', ' ')}, not judged"
-            numbers.append(_estimate(what, self._measured["statistics"][other]))
-        verdicts = {rules.judge_bound(value["low"], value["high"], **bound) for value in readings.values()}
-        verdict = verdicts.pop() if len(verdicts) == 1 else rules.UNDECIDED
-        reason = "its readings disagree" if verdicts else ""
-        if (run := self._found.runs.get(FIGURES_RUN)) and 0 in run.unlearned:
-            verdict, reason = rules.UNDECIDED, f"did not learn: {FIGURES_RUN}, seed 0"
-        text = f"Stage {self._measured['stage']}: {found['description']}: {side}"
-        return Judgement(text, verdict if self._paper else rules.below_paper(verdict, few=True), tuple(numbers), reason)
+            return _not_run(f"{settings.name.replace('_', ' ')} {side}", "the activations were not measured")
+        found = self._measured["statistics"]
+        text = f"Stage {self._measured['stage']}: {found[settings.name]['description']}: {side}"
+        numbers = [self._estimate(name, found[name]["seeds"]) for name in (settings.name, *settings.also)]
+        judged = tuple(numbers)
+        for name in settings.shown:
+            numbers.append(self._estimate(name, found[name]["seeds"], "not judged"))
+        if (run := self._found.runs.get(FIGURES_RUN)) and run.remark:
+            return JudgedCondition(text, Judgement(Verdict.NOT_JUDGED, verdicts.DID_NOT_LEARN), tuple(numbers))
+        intervals = [(one.low, one.high) for one in judged if one.low is not None and one.high is not None]
+        if len(intervals) < len(judged):
+            return JudgedCondition(text, Judgement(Verdict.NOT_JUDGED, verdicts.few(judged[0].n or 1)), tuple(numbers))
+        reached = {judge_bound(low, high, paper=self._paper, **bound) for low, high in intervals}
+        undecided = Verdict.INCONCLUSIVE if self._paper else Verdict.UNDECIDED
+        judgement = Judgement(reached.pop()) if len(reached) == 1 else Judgement(undecided, "its readings disagree")
+        return JudgedCondition(text, judgement, tuple(numbers))
 
-    def _worded(self, verdict: str, table: Table, *rows: Row) -> str:
-        """The verdict on trained rows, in words of its own below scale `paper`; none where a training did not learn."""
-        seeds = [self._found.runs[table.run_id(row)].by_seed.keys() for row in rows]
-        if verdict != NOT_RUN and self._unlearned(table, *rows):
-            return rules.UNDECIDED
-        few = len(set.intersection(*map(set, seeds))) < rules.ENOUGH_SEEDS
-        return verdict if self._paper else rules.below_paper(verdict, few=few)
+    def _estimate(self, name: str, by_seed: dict[str, dict[str, Any]], more: str = "") -> Number:
+        """A statistic: its mean over trainings."""
+        what = ", ".join(filter(None, [name.replace("_", " "), more]))
+        values = [one["value"] for one in by_seed.values()]
+        low, high = mean_interval(values, self._confidence) or (None, None)
+        return Number(what, sum(values) / len(values), RATIO_DIGITS, "", low, high, len(values))
+
+    def _numbers(
+        self,
+        what: str,
+        table: Table,
+        rows: tuple[Row, Row],
+        metric: str,
+        than: str | None,
+        published: float | None,
+        claimed: tuple[float, float | None] | None = None,
+    ) -> tuple[Number, ...]:
+        """The gain of the first row over the second over trainings, and with the sampling error of the images."""
+        gain = self._over(table, *rows, metric, than)
+        if gain is None:
+            return ()
+        images = self._gains.over_images(self._run(table, rows[1]), self._run(table, rows[0]), metric, than)
+        bounds = gain.low, gain.high, gain.seeds
+        own = Number(what, gain.value, POINTS_DIGITS, "points", *bounds, published, claimed, gain.smallest)
+        if images is None or images.low is None:
+            return (own,)
+        of_images = f"{what}, these trainings on other images"
+        return own, Number(of_images, images.value, POINTS_DIGITS, "points", images.low, images.high, images.n)
 
     def _run(self, table: Table, row: Row) -> RunResults:
         results = self._found.runs[table.run_id(row)]
@@ -225,70 +223,35 @@ class Judge:
             raise InputError(results.problem)
         return results
 
-    def _over(self, table: Table, baseline: Row, row: Row, metric: str) -> "Gain | None":
-        return self._gains.over(self._run(table, baseline), self._run(table, row), metric)
+    def _over(self, table: Table, row: Row, over: Row, metric: str, than: str | None = None) -> "Gain | None":
+        return self._gains.over(self._run(table, over), self._run(table, row), metric, than)
 
     def _value(self, table: Table, row: Row, metric: str) -> float:
         values = self._found.runs[table.run_id(row)].values(metric).values()
         return sum(values) / len(values) if values else 0.0
 
-    def _missing(self, table: Table, gain: "Gain | None", *rows: Row) -> str:
-        """Why there is no gain, or no interval of it."""
-        if gain is None:
-            without = [row.label for row in rows if not self._found.runs[table.run_id(row)].by_seed]
-            return f"no result of {', '.join(without)}" if without else "nothing to measure it on, or no seed in common"
-        if unlearned := self._unlearned(table, *rows):
-            return f"did not learn: {', '.join(unlearned)}"
-        return "" if gain.low is not None else f"no interval: {gain.method}"
+    def _missing(self, table: Table, *rows: Row) -> Judgement:
+        """Why there is no gain."""
+        without = [row.label for row in rows if not self._found.runs[table.run_id(row)].by_seed]
+        why = f"no result of {', '.join(without)}" if without else "nothing to measure it on, or no seed in common"
+        return Judgement(Verdict.NOT_RUN, why)
 
-    def _unlearned(self, table: Table, *rows: Row) -> list[str]:
-        """The labels of the rows of which a training did not learn."""
-        return [row.label for row in rows if self._found.runs[table.run_id(row)].remark]
-
-
-def to_json(judged: JudgedClaim, decimals: int) -> dict[str, Any]:
-    """A claim as workflow/schemas/comparison.schema.json describes it."""
-    return {
-        "id": judged.claim.id,
-        "sentence": judged.claim.sentence,
-        "verdict": judged.verdict,
-        "conditions": [
-            {
-                "text": one.text,
-                "verdict": one.verdict,
-                "numbers": [
-                    {
-                        "what": number.what,
-                        "unit": number.unit,
-                        **{
-                            key: None if bound is None else round(bound, decimals)
-                            for key, bound in (("value", number.value), ("low", number.low), ("high", number.high))
-                        },
-                        "n": number.n,
-                        "published": number.published,
-                        "claimed": list(number.claimed) if number.claimed else None,
-                    }
-                    for number in one.numbers
-                    if not number.timed
-                ],
-            }
-            for one in judged.conditions
-        ],
-    }
+    def _unlearned(self, table: Table, *rows: Row) -> Judgement | None:
+        """Not judged, as a training of one of these rows did not learn; None if all did."""
+        labels = [row.label for row in rows if self._found.runs[table.run_id(row)].remark]
+        return Judgement(Verdict.NOT_JUDGED, f"{verdicts.DID_NOT_LEARN}: {', '.join(labels)}") if labels else None
 
 
 def _column(table: Table, name: str) -> Column:
     return next(column for column in table.columns if column.id == name)
 
 
-def _numbers(
-    what: str, gain: "Gain | None", published: float | None, claimed: tuple[float, float] | None = None
-) -> tuple[Number, ...]:
-    if gain is None:
-        return ()
-    return (Number(what, gain.value, POINTS_DIGITS, "points", gain.low, gain.high, gain.n, published, claimed),)
+def _not_run(text: str, why: str) -> JudgedCondition:
+    return JudgedCondition(text, Judgement(Verdict.NOT_RUN, why))
 
 
-def _estimate(what: str, found: dict[str, Any]) -> Number:
-    bounds = {key: found[key] for key in ("low", "high", "n", "confidence")}
-    return Number(what, found["value"], RATIO_DIGITS, "", **bounds)
+def _claimed(size: tuple[float, float | None]) -> str:
+    low, high = size
+    if high is None:
+        return f"more than {low:g}"
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"

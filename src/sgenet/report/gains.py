@@ -1,19 +1,23 @@
-"""Gains of a run over another, with their intervals, from what the two left on disk."""
+"""Gains of a run over another: over trainings, and the sampling error of the validation images."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from sgenet.config import paths
-from sgenet.config.pipeline import ReportSettings
+from sgenet.config.names import parse_name
+from sgenet.config.recipes import TwoStage
 from sgenet.config.replication import Replication
+from sgenet.config.runs import Run
 from sgenet.config.tasks import Task
 from sgenet.errors import InputError
 from sgenet.evaluation import bootstrap, statistics
 from sgenet.evaluation.bootstrap import ResampledAP
 from sgenet.evaluation.coco_eval import AP_METRICS
 from sgenet.evaluation.matches import Matches
-from sgenet.evaluation.statistics import FEWEST_SEEDS, Gain
+from sgenet.evaluation.statistics import ImageGain
+from sgenet.evaluation.trainings import Gain, SeedVariance, Values, mean_interval, seed_gain, seed_variance
 from sgenet.report.evaluations import PROPORTIONS, Result
 from sgenet.report.results import Found, RunResults, trained_columns
 
@@ -21,86 +25,105 @@ MASKS = "mask_"  # before the name of a metric, and of an array of matches
 
 
 class Gains:
-    """Compares runs. The resamples behind an AP are drawn once a run, however many others it is compared with.
+    """Compares runs of a replication. What is behind an AP is resampled once a run, however many compare with it."""
 
-    Args:
-        settings: `confidence` of the intervals, `bootstrap_samples` behind those of AP.
-    """
-
-    def __init__(self, settings: ReportSettings) -> None:
+    def __init__(self, replication: Replication, found: Found) -> None:
+        settings = replication.pipeline.report
         self.confidence: float = settings.confidence
         self._samples: int = settings.bootstrap_samples
+        self._replication, self._found = replication, found
         self._resampled: dict[tuple[Path, str], ResampledAP] = {}  # by file, and kind: boxes or masks
+        self._variances: dict[tuple[str, str, str | None], SeedVariance | None] = {}
 
-    def check(self, replication: Replication, found: Found) -> None:
-        """Reject the results whose file of single images cannot be used: each becomes a problem of its run.
-
-        Of runs with fewer seeds than make a sample, AP is held against what the matches give; of others it would be
-        resampled for nothing.
-        """
-        wanted = trained_columns(replication)
-        for run in found.runs.values():
+    def check(self) -> None:
+        """Reject the results whose file of single images cannot be used: each becomes a problem of its run."""
+        wanted = trained_columns(self._replication)
+        for run in self._found.runs.values():
             for seed, result in list(run.by_seed.items()):
                 measured = [name for name, value in result.metrics.items() if value is not None]
                 try:
-                    for metric in (
-                        name for name in PROPORTIONS if name in measured and run.id.startswith(Task.CLASSIFICATION)
-                    ):
-                        result.correct(metric)
+                    if run.task == Task.CLASSIFICATION:
+                        for metric in set(PROPORTIONS) & set(measured):
+                            result.correct(metric)
                     for kind in ("", MASKS):
                         shown = [name for name in wanted[run.id] if name in measured and _of_matches(name)]
-                        of_kind = [name for name in shown if _kind(name) == kind]
-                        if of_kind and len(replication.seeds) < FEWEST_SEEDS:
+                        if of_kind := [name for name in shown if _kind(name) == kind]:
                             self._resample(result, of_kind)
-                        elif of_kind:
-                            _matches(result, kind)
                 except InputError as error:
                     run.reject(seed, str(error))
 
-    def over(self, baseline: RunResults, other: RunResults, metric: str) -> Gain | None:
-        """The gain of a metric; None where the two have no value of a common seed.
+    def over(self, baseline: RunResults, other: RunResults, metric: str, than: str | None = None) -> Gain | None:
+        """The gain of a metric over the seeds that both have; None where they have none in common.
 
-        With three seeds or more in common the seeds are the sample; with fewer, the validation images are.
+        Args:
+            baseline: the run that is gained over.
+            other: the run that is compared with it.
+            metric: name of the metric.
+            than: a second metric, whose gain is subtracted.
+
+        Raises:
+            InputError: the two were evaluated on different data.
+        """
+        _check_data(baseline, other)
+        values = [_values(run, metric, than) for run in (baseline, other)]
+        return seed_gain(values[0], values[1], self._variance(other.id, metric, than), self.confidence)
+
+    def over_images(
+        self, baseline: RunResults, other: RunResults, metric: str, than: str | None = None
+    ) -> ImageGain | None:
+        """The same gain of these very trainings, with the sampling error of the images; None if it is not known.
 
         Raises:
             InputError: the images of the two cannot be paired.
         """
         _check_data(baseline, other)
-        before, after = baseline.values(metric), other.values(metric)
-        seeds = sorted(before.keys() & after.keys())
-        if not seeds:
-            return None
+        seeds = sorted(_values(baseline, metric, than).keys() & _values(other, metric, than).keys())
         one, two = ([run.by_seed[seed] for seed in seeds] for run in (baseline, other))
-        if len(seeds) < FEWEST_SEEDS and _of_matches(metric):
-            return self._ap_gain(one, two, metric)
-        if len(seeds) < FEWEST_SEEDS and metric in PROPORTIONS:
+        if seeds and metric in PROPORTIONS and than is None:
             return self._accuracy_gain(one, two, metric)
-        pair = [before[seed] for seed in seeds], [after[seed] for seed in seeds]
-        return statistics.seed_gain(*pair, self.confidence)
-
-    def difference(self, baseline: RunResults, other: RunResults, metric: str, than: str) -> Gain | None:
-        """How much larger the gain of one metric is than that of another; None where a value is missing.
-
-        Raises:
-            InputError: the images of the two runs cannot be paired.
-        """
-        _check_data(baseline, other)
-        values = [run.values(name) for name in (metric, than) for run in (baseline, other)]
-        seeds = sorted(set.intersection(*(set(found) for found in values)))
-        if not seeds:
+        if not seeds or not all(_of_matches(name) for name in (metric, than or metric)):
             return None
-        both = _of_matches(metric) and _of_matches(than) and _kind(metric) == _kind(than)
-        if both and len(seeds) < FEWEST_SEEDS:
-            results = [[run.by_seed[seed] for seed in seeds] for run in (baseline, other)]
-            try:
-                before, after = (self._mean(of_run, [metric, than]) for of_run in results)
-                return bootstrap.ap_gain_difference(before, after, _bare(metric), _bare(than), self.confidence)
-            except ValueError as error:
-                raise InputError(f"{results[1][0].folder / paths.MATCHES}: {error}") from None
-        gains = [[after[seed] - before[seed] for seed in seeds] for before, after in (values[:2], values[2:])]
-        return statistics.seed_gain(gains[1], gains[0], self.confidence)
+        metrics = [metric] if than is None else [metric, than]
+        try:
+            resampled = [[self._resample(result, metrics) for result in run] for run in (one, two)]
+            before, after = map(bootstrap.mean_ap, resampled)
+            if than is None:
+                return bootstrap.ap_gain(before, after, _bare(metric), self.confidence)
+            return bootstrap.ap_gain_difference(before, after, _bare(metric), _bare(than), self.confidence)
+        except ValueError as error:
+            raise InputError(f"{two[0].folder / paths.MATCHES}: {error}") from None
 
-    def _accuracy_gain(self, baseline: list[Result], other: list[Result], metric: str) -> Gain:
+    def value_interval(self, results: RunResults, metric: str) -> tuple[float, float] | None:
+        """Interval of a run's mean over trainings; of a single training, the sampling error of its accuracy."""
+        if len(results.by_seed) != 1:
+            return mean_interval(list(results.values(metric).values()), self.confidence)
+        if metric not in PROPORTIONS:
+            return None
+        metrics = next(iter(results.by_seed.values())).metrics
+        images, value = metrics.get("images"), metrics.get(metric)
+        if not images or value is None:
+            return None
+        return statistics.wilson(round(value * images / 100), int(images), self.confidence)
+
+    def _variance(self, run_id: str, metric: str, than: str | None) -> SeedVariance | None:
+        """The variance of one training, pooled over the runs of a family: classifiers, one-stage or two-stage ones."""
+        family = _family(self._replication.runs[run_id])
+        key = (family, metric, than)
+        if key not in self._variances:
+            runs = [run for run in self._replication.runs.values() if _family(run) == family]
+            self._variances[key] = seed_variance(self._blocks(runs, metric, than))
+        return self._variances[key]
+
+    def _blocks(self, runs: Iterable[Run], metric: str, than: str | None) -> list[Values]:
+        """The values of these runs, in blocks of the same detector and depth; without what did not learn."""
+        blocks: dict[tuple[str | None, int], dict[str, dict[int, float]]] = {}
+        for run in runs:
+            results = self._found.runs[run.id]
+            if values := {} if results.remark else _values(results, metric, than):
+                blocks.setdefault((run.detector, parse_name(run.model)[1]), {})[run.name.rpartition("/")[2]] = values
+        return list(blocks.values())
+
+    def _accuracy_gain(self, baseline: list[Result], other: list[Result], metric: str) -> ImageGain:
         labels = baseline[0].labels()
         for result in (*baseline[1:], *other):
             if not np.array_equal(labels, result.labels()):
@@ -110,17 +133,6 @@ class Gains:
         if len(before) == 1:
             return statistics.accuracy_gain(before[0], after[0], self.confidence)
         return statistics.mean_accuracy_gain(before, after, self.confidence)
-
-    def _ap_gain(self, baseline: list[Result], other: list[Result], metric: str) -> Gain | None:
-        try:
-            before, after = (self._mean(run, [metric]) for run in (baseline, other))
-            return bootstrap.ap_gain(before, after, _bare(metric), self.confidence)
-        except ValueError as error:
-            raise InputError(f"{other[0].folder / paths.MATCHES}: {error}") from None
-
-    def _mean(self, results: list[Result], metrics: list[str]) -> ResampledAP:
-        """The mean over a run's trainings of the resamples of their boxes, or masks."""
-        return bootstrap.mean_ap([self._resample(result, metrics) for result in results])
 
     def _resample(self, result: Result, metrics: list[str]) -> ResampledAP:
         """The resamples of a run's boxes, or masks, for these metrics of theirs at least."""
@@ -142,21 +154,19 @@ class Gains:
         return known
 
 
-def value_interval(results: RunResults, metric: str, confidence: float) -> tuple[float, float] | None:
-    """Interval of a run's value, or of its mean over seeds.
+def _values(results: RunResults, metric: str, than: str | None) -> dict[int, float]:
+    """A metric by seed, or what it is above another."""
+    values = results.values(metric)
+    if than is None:
+        return values
+    others = results.values(than)
+    return {seed: value - others[seed] for seed, value in values.items() if seed in others}
 
-    Over seeds where there are three or more; over the validation images where there is one training, and the metric
-    is an accuracy. So the number of seeds tells what the interval covers the choice of.
-    """
-    if len(results.by_seed) != 1:
-        return statistics.seed_interval(list(results.values(metric).values()), confidence)
-    if metric not in PROPORTIONS:
-        return None
-    metrics = next(iter(results.by_seed.values())).metrics
-    images, value = metrics.get("images"), metrics.get(metric)
-    if not images or value is None:
-        return None
-    return statistics.wilson(round(value * images / 100), int(images), confidence)
+
+def _family(run: Run) -> str:
+    if run.detector is None:
+        return "classifiers"
+    return "two-stage detectors" if isinstance(run.settings, TwoStage) else "one-stage detectors"
 
 
 def _check_data(baseline: RunResults, other: RunResults) -> None:

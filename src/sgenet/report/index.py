@@ -7,9 +7,11 @@ from typing import Any
 
 from sgenet.config import params, paths
 from sgenet.errors import InputError
+from sgenet.evaluation.verdicts import OUTCOMES, Verdict, count_verdicts
+from sgenet.report.cells import NOT_APPLICABLE
+from sgenet.report.comparison import VERSION
 from sgenet.report.inputs import expect
 from sgenet.report.pages import _environment
-from sgenet.report.verdicts import CATEGORIES, category_counts
 from sgenet.runtime.files import read_json, write_text
 
 _PUBLISHED = "published"  # small results that git tracks
@@ -22,7 +24,7 @@ class ScaleEntry:
     scale: str
     description: str
     newest: str | None
-    counts: dict[str, int]
+    counts: dict[Verdict, int]
     problem: str | None = None
 
 
@@ -33,7 +35,7 @@ def write_index() -> None:
         _entry(path) for path in sorted(folder.iterdir()) if _is_folder(path) and (path / "index.html").is_file()
     ]
     shown = [entry.counts for entry in entries]
-    categories = [name for name in (*CATEGORIES, "not compared") if any(name in counts for counts in shown)]
+    categories = [verdict for verdict in OUTCOMES if any(verdict in counts for counts in shown)]
     page = (
         _environment()
         .get_template("index.html")
@@ -45,25 +47,32 @@ def write_index() -> None:
 def _entry(folder: Path) -> ScaleEntry:
     scale = folder.name
     try:
-        counts, problem = dict(category_counts(_verdicts(folder / "comparison.json"))), None
+        counts, problem = dict(count_verdicts(_verdicts(folder / "comparison.json"))), None
     except InputError as error:
         counts, problem = {}, str(error)
     return ScaleEntry(scale, _description(scale), _newest(scale), counts, problem)
 
 
-def _verdicts(path: Path) -> list[str]:
+def _verdicts(path: Path) -> list[Verdict]:
     """The verdict of every cell in a comparison.json."""
     value = read_json(path)
-    found = []
+    verdicts: list[Verdict] = []
     expect(value, dict, path, "the whole file")
+    if value.get("version") != VERSION:
+        found = f"found {value.get('version')!r:.20}, expected {VERSION} of this version of sgenet"
+        raise InputError(f"{path}: version: {found}; build the report again")
     expect(value.get("tables"), list, path, "tables")
     for place, table in enumerate(value["tables"]):
         rows = _member(table, "rows", list, path, f"tables.{place}")
         for number, row in enumerate(rows):
             at = f"tables.{place}.rows.{number}"
             for name, cell in _member(row, "cells", dict, path, at).items():
-                found.append(_member(cell, "verdict", str, path, f"{at}.cells.{name}"))
-    return found
+                word = _member(cell, "verdict", str, path, f"{at}.cells.{name}")
+                if word not in OUTCOMES:
+                    raise InputError(f"{path}: {at}.cells.{name}.verdict: found {word!r:.40}, expected a verdict")
+                if cell.get("reason") != NOT_APPLICABLE:
+                    verdicts.append(next(verdict for verdict in Verdict if verdict == word))
+    return verdicts
 
 
 def _member(value: Any, key: str, kind: type, path: Path, at: str) -> Any:

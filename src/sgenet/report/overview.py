@@ -4,27 +4,25 @@ from dataclasses import dataclass
 
 from sgenet.config.replication import Replication
 from sgenet.data.manifest import Manifest
+from sgenet.evaluation.verdicts import COUNTS, DIRECTIONS, SIZES, Verdict, count_verdicts
 from sgenet.report.cells import Cell, CellTable
-from sgenet.report.formats import number
-from sgenet.report.ranking import is_ours
+from sgenet.report.formats import number, signed
+from sgenet.report.main_gains import MainGains
 from sgenet.report.results import Found
-from sgenet.report.verdicts import WITHHELD, category_counts
 
 SPLITS = ("train", "val")
-_AGAIN = ("top1_last", "top1_mean10")  # the same trainings as Top-1
-_DIRECTIONS = {"same direction": "same", "opposite direction": "opposite", "undecided": "undecided"}
 
 
 @dataclass(frozen=True)
 class Overview:
-    """What the first screen tells. `seconds` is computing time, summed over the runs; `newest` the last one's end.
+    """What the first screen states. `seconds` is computing time, summed over the runs; `newest` the last one's end.
 
-    `failed` counts trainings without a usable result, `failed_steps` whatever ended with an error.
+    `sentences` are the verdict in words. `failed` counts trainings without a usable result, `failed_steps` whatever
+    ended with an error.
     """
 
-    sentence: str
-    counts: list[tuple[str, int]]
-    directions: list[str]
+    sentences: list[str]
+    counts: list[tuple[Verdict, int]]
     trainings: tuple[int, int]  # finished, asked for
     failed: int
     failed_steps: int
@@ -33,7 +31,7 @@ class Overview:
     newest: str | None
 
 
-def overview(replication: Replication, tables: list[CellTable], found: Found) -> Overview:
+def overview(replication: Replication, tables: list[CellTable], found: Found, main: MainGains) -> Overview:
     """Sum up what was found."""
     origins = [
         step
@@ -43,13 +41,16 @@ def overview(replication: Replication, tables: list[CellTable], found: Found) ->
     ]
     ends = [origin.finished for origin in origins if origin.finished]
     runs = list(found.runs.values())
-    verdicts = [cell.verdict for table in tables for cell in table.cells if not cell.column.timed]
+    cells = [cell for table in tables for cell in table.cells if not cell.column.timed and cell.applicable]
+    trainings = sum(len(run.by_seed) for run in runs), len(runs) * len(replication.seeds)
+    failed = sum(len(run.failures) + len(run.problems) for run in runs)
+    sentences = [_of_trainings(*trainings, failed), _of_counts(cells), _of_gains(replication, main)]
+    sentences.append(_of_chance(replication, cells))
     return Overview(
-        sentence=_sentence(replication.scale_name, tables),
-        counts=category_counts(verdicts),
-        directions=[f"{verdicts.count(verdict)} {word}" for verdict, word in _DIRECTIONS.items()],
-        trainings=(sum(len(run.by_seed) for run in runs), len(runs) * len(replication.seeds)),
-        failed=sum(len(run.failures) + len(run.problems) for run in runs),
+        sentences=[sentence for sentence in sentences if sentence],
+        counts=count_verdicts(cell.verdict for cell in cells),
+        trainings=trainings,
+        failed=failed,
         failed_steps=sum(len(run.failures) for run in runs) + len(found.failures),
         devices=sorted({origin.device for origin in origins if origin.device}),
         seconds=sum(origin.seconds or 0 for origin in origins),
@@ -69,63 +70,82 @@ def materials(manifests: dict[str, Manifest | None]) -> list[tuple[str, str]]:
 
 
 def spread(cells: list[Cell]) -> list[str]:
-    """What the intervals of these cells hold and what they do not, in sentences: images, trainings or neither."""
+    """What the intervals of these cells cover, in sentences."""
     trainings = sorted({len(cell.seeds) for cell in cells if cell.seeds})
     if not trainings:
         return []
-    counts = " or ".join(map(str, trainings))
-    told = ["One training a row." if trainings == [1] else f"Values are means over {counts} trainings a row."]
+    told = [
+        "One training of each row."
+        if trainings == [1]
+        else f"Values are means over {_range(trainings)} trainings of each row."
+    ]
     gains = [cell.gain for cell in cells if cell.gain]
-    if any(gain.of == "images" and gain.low is not None for gain in gains):
+    if degrees := [gain.df for gain in gains if gain.df is not None]:
         told.append(
-            "Intervals over images hold the choice of validation images, and not the luck of a training, for which it "
-            "takes three trainings a row."
+            "The interval of a gain is for the expected gain over trainings, on these validation images. The variance "
+            "of a training is estimated from all rows of a column "
+            f"({_range(sorted({round(df) for df in degrees}))} degrees of freedom)."
         )
-    if seeds := sorted({gain.n for gain in gains if gain.of == "seeds" and gain.low is not None}):
-        told.append(
-            f"Intervals over {' or '.join(map(str, seeds))} trainings hold the luck of a training, on one set of "
-            "validation images, whose choice they do not hold."
-        )
+    if any(cell.images for cell in cells):
+        told.append("The sampling error of the images is a second interval, of the same trainings on other images.")
     if any(gain.low is None for gain in gains):
-        told.append("A gain without an interval has too few trainings for one.")
+        told.append("A gain over fewer than three trainings has no interval over trainings, and is not judged.")
     return told
 
 
-def _sentence(scale: str, tables: list[CellTable]) -> str:
-    told = [_told_of_gains(scale, [cell.verdict for cell in _gains_of_sge(tables)])]
-    counts = [cell.verdict for table in tables for cell in table.cells if cell.column.static]
-    if compared := [verdict for verdict in counts if verdict in ("exact", "differs")]:
-        met = f"{compared.count('exact')} of {len(compared)}"
-        told.append(f"{met} published cells of parameters and operations are met in every digit")
-    return "; ".join(told) + "."
+def _range(numbers: list[int]) -> str:
+    return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
 
 
-def _told_of_gains(scale: str, verdicts: list[str]) -> str:
-    if not verdicts:
-        return f"No gain of SGE was measured yet at scale {scale}"
-    withheld = sum(verdict in WITHHELD for verdict in verdicts)
-    told = f"; not judged, because a training did not learn: {withheld}" if withheld else ""
-    if scale == "paper":
-        replicated = verdicts.count("replicated") + verdicts.count("gain replicated")
-        return (
-            f"Of {len(verdicts)} published gains of SGE {replicated} are replicated, {verdicts.count('differs')} "
-            f"differ and {verdicts.count('inconclusive')} are inconclusive{told}"
-        )
-    return (
-        f"At scale {scale}, which neither confirms nor refutes the paper, SGE’s gain over its baseline has the "
-        f"published direction in {verdicts.count('same direction')} of {len(verdicts)} comparisons, the opposite "
-        f"one in {verdicts.count('opposite direction')}, and is undecided in {verdicts.count('undecided')}{told}"
-    )
+def _of_trainings(finished: int, asked: int, failed: int) -> str:
+    if finished == asked:
+        return f"All {asked} trainings ran." if asked > 1 else "The training ran."
+    return f"{finished} of {asked} trainings ran{f', {failed} failed' if failed else ''}."
 
 
-def _gains_of_sge(tables: list[CellTable]) -> list[Cell]:
-    """Cells of SGE's rows that were held against a published gain, each comparison once."""
-    found: dict[tuple[str, str, str | None], Cell] = {}
-    for table in tables:
-        for row in table.rows:
-            if not is_ours(row.row):
-                continue
-            for cell in row.cells:
-                if cell.gain and cell.published_gain and cell.column.id not in _AGAIN:
-                    found.setdefault((row.run, cell.column.id, cell.baseline), cell)
-    return list(found.values())
+def _of_counts(cells: list[Cell]) -> str:
+    """How many published counts are met; a count that several tables print is one."""
+    found: dict[tuple[object, ...], Verdict] = {}
+    for cell in cells:
+        if cell.column.static and cell.verdict in COUNTS and cell.published and cell.origin:
+            counted = cell.origin["model"], tuple(cell.origin["input"] or ()), cell.origin["part"]
+            found[*counted, cell.column.id, cell.value, cell.published.value] = cell.verdict
+    if not found:
+        return ""
+    numbers = {verdict: list(found.values()).count(verdict) for verdict in COUNTS}
+    text = f"{numbers[Verdict.EXACT]} of {len(found)} published counts are equal to the last digit"
+    if explained := numbers[Verdict.EXPLAINED]:
+        text += f", {explained} {'differ' if explained > 1 else 'differs'} for a known reason"
+    if differs := numbers[Verdict.DIFFERS]:
+        text += f", {differs} {'differ' if differs > 1 else 'differs'}"
+    return f"{text}."
+
+
+def _of_gains(replication: Replication, main: MainGains) -> str:
+    """The one number: how much of the published gains is reproduced, or below scale `paper` the first gain."""
+    if not main.cells:
+        return f"No gain of SGE was measured yet at scale {replication.scale_name}."
+    if main.ratio:
+        bounds = "" if main.ratio.low is None else f" [{main.ratio.low:.2f}, {main.ratio.high:.2f}]"
+        text = f"SGE’s published gains are reproduced at {main.ratio.value:.2f}{bounds} of their size"
+        return f"{text}, over {main.ratio.gains} gains{'' if bounds else '; too few trainings for an interval'}."
+    label, cell = main.cells[0]
+    gain, digits = cell.gain, min(cell.column.digits, 1)
+    assert gain is not None
+    value = f"{label} {signed(gain.value, digits)} {cell.column.label}"
+    if gain.low is None or gain.high is None:
+        trainings = f"{gain.seeds} training{'s' * (gain.seeds > 1)} of each row"
+        return f"Whether SGE helps is not judged, with {trainings}: {value}."
+    value += f" [{signed(gain.low, digits)}, {signed(gain.high, digits)}]"
+    if gain.direction == "undecided":
+        return f"Whether SGE helps is not decided at this scale: {value}."
+    return f"At this scale SGE {'helps' if gain.direction == 'higher' else 'does not help'}: {value}."
+
+
+def _of_chance(replication: Replication, cells: list[Cell]) -> str:
+    """How many findings are expected by chance alone."""
+    judged = sum(cell.verdict in (*SIZES, *DIRECTIONS) for cell in cells)
+    expected = judged * (1 - replication.pipeline.report.confidence)
+    if expected < 0.5:
+        return ""
+    return f"Of {judged} gains that are judged, about {expected:.0f} would exclude zero by chance if no module helped."

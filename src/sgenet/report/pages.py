@@ -1,7 +1,6 @@
 """The page: one HTML file that needs nothing beside it."""
 
 import base64
-from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,21 +13,18 @@ from sgenet.config.replication import Replication
 from sgenet.config.runs import FIGURES_RUN
 from sgenet.config.tasks import Task
 from sgenet.data.manifest import Manifest
+from sgenet.evaluation.verdicts import count_verdicts
 from sgenet.pipeline.workflow import again
 from sgenet.report.cells import CellTable
-from sgenet.report.claim_rules import CLAIM_VERDICTS, CONTRADICTED, SUPPORTED
 from sgenet.report.dossiers import dossiers
 from sgenet.report.figures import activations as activation_figures
 from sgenet.report.figures import cost, curves
 from sgenet.report.figures.curves import Histories
 from sgenet.report.formats import CONFIDENCE_MARKS, duration, number, printed, signed, span, unbroken
+from sgenet.report.main_gains import MainGains
 from sgenet.report.overview import materials, overview, spread
 from sgenet.report.ranking import beaten, multiplicity
 from sgenet.report.results import Found
-from sgenet.report.verdicts import VERDICTS, WITHHELD, category_of
-
-GOOD = ("exact", "replicated", "gain replicated", "within tolerance", "equals the log", SUPPORTED)
-BAD = ("differs", "differs from the log", "failed", *WITHHELD, CONTRADICTED)
 
 
 def render(
@@ -38,11 +34,11 @@ def render(
     histories: dict[str, Histories],
     manifests: dict[str, Manifest | None],
     problems: list[str],
+    main: MainGains,
     **parts: Any,
 ) -> str:
     """The whole page as HTML; `parts` are what the templates of claims and figures draw, under the names they know."""
     scale, confidence = replication.scale_name, replication.pipeline.report.confidence
-    counts = Counter(cell.verdict for table in tables for cell in table.cells)
     entries = dossiers(replication, tables, found, histories)
     published = [cell.published for table in tables for cell in table.cells if cell.published]
     pairs = sorted({(value.source, value.confidence) for value in published})
@@ -53,21 +49,17 @@ def render(
         scale=scale,
         description=replication.scale.description,
         paper=scale == "paper",
-        overview=overview(replication, tables, found),
+        overview=overview(replication, tables, found, main),
         spread=spread([cell for table in tables for cell in table.cells]),
         confidence_level=confidence,
         confidence=f"{100 * confidence:g}",
         seeds=len(replication.seeds),
-        verdicts=[
-            (verdict, counts[verdict], VERDICTS[verdict], category_of(verdict))
-            for verdict in VERDICTS
-            if counts[verdict]
-        ],
+        verdicts=count_verdicts(cell.verdict for table in tables for cell in table.cells if cell.applicable),
         problems=problems,
         tables=tables,
+        main=main,
         sources=params.load_sources(),
         source_ids={pair: f"source-{number}" for number, pair in enumerate(pairs, 1)},
-        claim_verdicts=CLAIM_VERDICTS,
         beaten=beaten(replication.tables),
         found=found,
         latency=found.latency,
@@ -106,12 +98,10 @@ def _environment() -> jinja2.Environment:
         "frame": curves.FRAME,
         "chart": activation_figures.FRAME,
         "cost_frame": cost.FRAME,
-        "tone": lambda verdict: "good" if verdict in GOOD else "bad" if verdict in BAD else "plain",
         "marks": CONFIDENCE_MARKS,
-        "withheld": WITHHELD,
         "number_notes": number_notes,
         "multiplicity": multiplicity,
-        "tolerances_of": tolerances_of,
+        "resolutions_of": resolutions_of,
     }
     return environment
 
@@ -127,12 +117,12 @@ def number_notes(table: CellTable) -> dict[str, int]:
     return {text: number for number, text in enumerate(dict.fromkeys(filter(None, texts)), 1)}
 
 
-def tolerances_of(table: CellTable) -> list[tuple[str, list[str], float]]:
-    """The tolerances of a table: reason, labels of the columns that share it, size."""
+def resolutions_of(table: CellTable) -> list[tuple[str, list[str], float]]:
+    """The smallest published gains with a direction: reason, labels of the columns that share it, size."""
     found: dict[tuple[str, float], list[str]] = {}
     for column in table.table.columns:
-        if column.tolerance:
-            found.setdefault((column.tolerance.reason, column.tolerance.value), []).append(column.label)
+        if column.resolution:
+            found.setdefault((column.resolution.reason, column.resolution.value), []).append(column.label)
     return [(reason, labels, size) for (reason, size), labels in found.items()]
 
 
@@ -168,7 +158,7 @@ def _left_out(replication: Replication, tables: list[CellTable], found: Found) -
         for table in tables
         for row in table.rows
         for cell in row.cells
-        if row.row.published and "published" in table.parts(cell.column) and cell.verdict != "not applicable"
+        if row.row.published and "published" in table.parts(cell.column) and cell.applicable
     ]
     if empty := printed.count(None):
         told.append(f"Published values that were not recovered: {empty} of {len(printed)} cells.")

@@ -3,14 +3,14 @@
 import re
 import string
 
+from sgenet.evaluation.verdicts import Verdict
 from sgenet.report.cells import Cell, CellTable
 from sgenet.report.exports.values import heading, interval_text, plain, value_text
 from sgenet.report.formats import MINUS
 from sgenet.report.ranking import peers
 
 HEADS = {"published": "publ.", "reproduced": "repr.", "gain": "gain"}  # of the parts that LaTeX has
-# Verdicts without a mark: agreement, what is held against nothing, and what a dash says already.
-UNMARKED = ("exact", "equals the log", "baseline", "timed", "not published", "no published gain", "not applicable")
+UNMARKED = (Verdict.EXACT, Verdict.NOT_JUDGED)  # verdicts without a mark
 
 _LATEX = {ord(mark): f"\\{mark}" for mark in "&%$#_{}"} | {
     ord("\\"): r"\textbackslash{}",
@@ -103,7 +103,7 @@ def _body(table: CellTable, shown: list[list[str]], marks: dict[str, str]) -> li
 
 def _value(cell: Cell, part: str, marks: dict[str, str], shown: list[str]) -> str:
     """A part of a cell, with the mark of the verdict behind what was judged."""
-    if cell.verdict == "not applicable":
+    if not cell.applicable:
         return ""
     missing = part == "published" and not cell.published
     value = "" if missing else value_text(cell, part, latex_text, r"\textbf{{{}}}".format)

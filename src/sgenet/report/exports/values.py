@@ -22,7 +22,7 @@ def heading(column: Column, escape: Callable[[str], str]) -> str:
 def value_text(cell: Cell, part: str, escape: Callable[[str], str], bold: Callable[[str], str]) -> str:
     """A part of a cell as the page prints it, the best of its peers in bold; nothing where there is no value."""
     digits = cell.column.digits
-    if cell.verdict == "not applicable":
+    if not cell.applicable:
         return ""
     if part == "verdict":
         return escape(cell.verdict)

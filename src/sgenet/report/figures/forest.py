@@ -15,7 +15,7 @@ from sgenet.report.figures.axes import Range, Ticks, at, ticks
 from sgenet.report.ranking import is_ours
 
 if TYPE_CHECKING:
-    from sgenet.evaluation.statistics import Gain
+    from sgenet.evaluation.trainings import Gain
 
 METRICS = ("top1", "ap", "mask_ap", "ap_small", "ap_medium", "ap_large")  # the paper's claims are about these
 DIGITS = 2  # at most: more than an interval here can tell apart
@@ -27,12 +27,12 @@ MOST_TICKS = 5
 class ForestRow:
     """A row over its baseline: gains in points, and where they lie on the axis; None where there is none.
 
-    `verdict` is that of the row's cell: it tells why a gain is missing.
+    `reason` is why a gain is missing, or not judged.
     """
 
     label: str
     ours: bool
-    verdict: str
+    reason: str
     gain: "Gain | None"
     published: float | None
     at: float | None
@@ -75,7 +75,7 @@ def draw_forests(tables: list[CellTable]) -> list[ForestFigure]:
         runs = {row.row.label: row.run for row in table.rows}
         shown = []
         for place, column in enumerate(table.table.columns):
-            rows = [row for row in table.rows if row.row.baseline and row.cells[place].verdict != "not applicable"]
+            rows = [row for row in table.rows if row.row.baseline and row.cells[place].applicable]
             gained = {
                 (column.id, row.run, runs[row.row.baseline or ""]) for row in rows if row.cells[place].gain is not None
             }
@@ -124,7 +124,7 @@ def _row(row: CellRow, cell: Cell, place: Callable[[float], float]) -> ForestRow
     return ForestRow(
         label=row.row.label,
         ours=is_ours(row.row),
-        verdict=cell.verdict,
+        reason=cell.reason or cell.verdict,
         gain=gain,
         published=published,
         at=place(gain.value) if gain else None,

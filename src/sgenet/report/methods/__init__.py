@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sgenet.config.replication import Replication
 from sgenet.data.manifest import Manifest
 from sgenet.errors import InputError
+from sgenet.evaluation.verdicts import Verdict
 from sgenet.report.cells import CellTable
 from sgenet.report.methods.deviations import deviations
 from sgenet.report.methods.further import Step, next_steps
@@ -90,6 +91,6 @@ def _own_settings(replication: Replication) -> Iterator[tuple[str, str]]:
 def _audit(table: CellTable) -> Audit | None:
     """The author-log audit, where this is its table."""
     cells = [(row.row.label, cell.verdict) for row in table.rows for cell in row.cells if cell.column.audits]
-    equal = [label for label, verdict in cells if verdict == "equals the log"]
-    others = [label for label, verdict in cells if verdict == "differs from the log"]
+    equal = [label for label, verdict in cells if verdict is Verdict.EXACT]
+    others = [label for label, verdict in cells if verdict in (Verdict.EXPLAINED, Verdict.DIFFERS)]
     return Audit(table.table.id, len(equal), len(equal) + len(others), tuple(others)) if equal or others else None

@@ -1,0 +1,51 @@
+"""The main gains of SGE, and how much of the published ones is reproduced over all of them."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sgenet.config.claims import MainGain
+from sgenet.config.replication import Replication
+from sgenet.evaluation.verdicts import Verdict
+from sgenet.report.cells import Cell, CellTable
+from sgenet.report.results import Found
+
+if TYPE_CHECKING:
+    from sgenet.evaluation.trainings import Ratio
+
+
+@dataclass(frozen=True)
+class MainGains:
+    """Labels and cells of the main gains that were measured, and their common ratio to the published ones.
+
+    The ratio is None below scale `paper`, where nothing is compared with a published size.
+    """
+
+    cells: tuple[tuple[str, Cell], ...]
+    ratio: "Ratio | None"
+
+
+def measure(asked: list[MainGain], replication: Replication, tables: list[CellTable], found: Found) -> MainGains:
+    """Find the cells of the main gains; those of rows that were not chosen, or did not learn, are left out."""
+    from sgenet.evaluation.trainings import PublishedGain, gain_ratio
+
+    by_id = {table.table.id: table for table in tables}
+    cells, gains = [], []
+    for main in asked:
+        if main.table not in by_id:
+            continue
+        table = by_id[main.table]
+        runs = {row.row.label: (row.run, row) for row in table.rows}
+        if main.row not in runs:
+            continue
+        run, row = runs[main.row]
+        cell = next(cell for cell in row.cells if cell.column.id == main.column)
+        if not cell.gain or cell.baseline is None or cell.verdict is Verdict.FAILED or cell.unlearned:
+            continue
+        cells.append((main.row, cell))
+        if cell.published_gain:
+            base, base_row = runs[cell.baseline]
+            before, after = (found.runs[id].values(main.column) for id in (base, run))
+            part = base_row.row.model, row.row.model
+            gains.append(PublishedGain(cell.published_gain, before, after, cell.gain.variance or 1.0, part))
+    ratio = gain_ratio(gains, replication.pipeline.report.confidence) if replication.scale_name == "paper" else None
+    return MainGains(tuple(cells), ratio)
