@@ -21,6 +21,7 @@ from sgenet.report.figures.curves import Histories, by_run, make_figures
 from sgenet.report.figures.detections import read_detections
 from sgenet.report.figures.forest import draw_forests
 from sgenet.report.figures.precision_recall import draw_precision_recall
+from sgenet.report.figures.scatter import draw_scatter
 from sgenet.report.gains import Gains
 from sgenet.report.index import write_index
 from sgenet.report.inputs import read_histories, read_manifest
@@ -79,6 +80,7 @@ def build(replication: Replication) -> list[str]:
         claims=claims,
         activations=activations,
         curves=make_figures(tables, courses),
+        scatter=draw_scatter(main),
         forests=draw_forests(tables),
         costs=draw_costs(tables),
         precision_recall=draw_precision_recall(replication, found),

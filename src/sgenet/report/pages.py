@@ -18,7 +18,7 @@ from sgenet.pipeline.workflow import again
 from sgenet.report.cells import CellTable
 from sgenet.report.dossiers import dossiers
 from sgenet.report.figures import activations as activation_figures
-from sgenet.report.figures import cost, curves
+from sgenet.report.figures import cost, curves, scatter
 from sgenet.report.figures.curves import Histories
 from sgenet.report.formats import CONFIDENCE_MARKS, duration, number, printed, signed, span, unbroken
 from sgenet.report.main_gains import MainGains
@@ -98,6 +98,7 @@ def _environment() -> jinja2.Environment:
         "frame": curves.FRAME,
         "chart": activation_figures.FRAME,
         "cost_frame": cost.FRAME,
+        "scatter_frame": scatter.FRAME,
         "marks": CONFIDENCE_MARKS,
         "number_notes": number_notes,
         "multiplicity": multiplicity,
