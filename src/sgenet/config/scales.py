@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 
-from sgenet.config.model import Count, Model, Pair, Positive, Share, Text
+from sgenet.config.model import Above0, Count, Model, Pair, Positive, Share, Text
 
 
 def _check_below(name: str) -> str:
@@ -161,6 +161,13 @@ class LatencySettings(Model):
     rounds: int = Field(ge=1, le=1000, description="times that each network takes its turn")
 
 
+class Expected(Model):
+    """What a metric of a run comes to, by repetitions of the replication with other seeds."""
+
+    mean: float = Field(description="mean over the repetitions, each of which is a mean over the run's trainings")
+    sd: Above0 = Field(description="standard deviation of one repetition")
+
+
 class Scale(Model):
     """A file of params/scales/."""
 
@@ -174,3 +181,6 @@ class Scale(Model):
     latency: LatencySettings = Field(description="how the full-size networks are timed")
     classification: dict[str, Any] = Field(description="overrides of params/recipes/classification.yaml")
     detection: dict[str, Any] = Field(description="overrides of params/recipes/detection.yaml")
+    expected: dict[str, dict[str, Expected]] = Field(
+        {}, description="id of a run -> metric -> what it comes to; the report states what does not"
+    )

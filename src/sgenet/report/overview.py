@@ -45,7 +45,7 @@ def overview(replication: Replication, tables: list[CellTable], found: Found, ma
     trainings = sum(len(run.by_seed) for run in runs), len(runs) * len(replication.seeds)
     failed = sum(len(run.failures) + len(run.problems) for run in runs)
     sentences = [_of_trainings(*trainings, failed), _of_counts(cells), _of_gains(replication, main)]
-    sentences.append(_of_chance(replication, cells))
+    sentences += [_of_chance(replication, cells), _of_expected(replication, found)]
     return Overview(
         sentences=[sentence for sentence in sentences if sentence],
         counts=count_verdicts(cell.verdict for cell in cells),
@@ -149,3 +149,21 @@ def _of_chance(replication: Replication, cells: list[Cell]) -> str:
     if expected < 0.5:
         return ""
     return f"Of {judged} gains that are judged, about {expected:.0f} would exclude zero by chance if no module helped."
+
+
+def _of_expected(replication: Replication, found: Found) -> str:
+    """Whether values are what the scale's file expects: within three standard deviations of a repetition."""
+    values, unexpected = 0, []
+    for run_id, metrics in replication.scale.expected.items():
+        run = found.runs.get(run_id)
+        for metric, expected in metrics.items():
+            known = list(run.values(metric).values()) if run else []
+            if known:
+                values, value = values + 1, sum(known) / len(known)
+                if abs(value - expected.mean) > 3 * expected.sd:
+                    unexpected.append(f"{run_id} {metric} {value:.1f}, expected {expected.mean:g} ± {expected.sd:g}")
+    if not values:
+        return ""
+    if not unexpected:
+        return f"All {values} values with an expected one are as expected."
+    return f"{len(unexpected)} of {values} values are not as expected: {'; '.join(unexpected)}."
