@@ -11,6 +11,7 @@ from sgenet.config.recipes import TwoStage
 from sgenet.config.replication import Replication
 from sgenet.config.runs import Run
 from sgenet.config.tasks import Task
+from sgenet.data.progress import progress
 from sgenet.errors import InputError
 from sgenet.evaluation import bootstrap, statistics
 from sgenet.evaluation.bootstrap import ResampledAP
@@ -38,19 +39,20 @@ class Gains:
     def check(self) -> None:
         """Reject the results whose file of single images cannot be used: each becomes a problem of its run."""
         wanted = trained_columns(self._replication)
-        for run in self._found.runs.values():
-            for seed, result in list(run.by_seed.items()):
-                measured = [name for name, value in result.metrics.items() if value is not None]
-                try:
-                    if run.task == Task.CLASSIFICATION:
-                        for metric in set(PROPORTIONS) & set(measured):
-                            result.correct(metric)
-                    for kind in ("", MASKS):
-                        shown = [name for name in wanted[run.id] if name in measured and _of_matches(name)]
-                        if of_kind := [name for name in shown if _kind(name) == kind]:
-                            self._resample(result, of_kind)
-                except InputError as error:
-                    run.reject(seed, str(error))
+        results = [(run, seed) for run in self._found.runs.values() for seed in run.by_seed]
+        for run, seed in progress(results, "resampling the validation images", "training", len(results)):
+            result = run.by_seed[seed]
+            measured = [name for name, value in result.metrics.items() if value is not None]
+            try:
+                if run.task == Task.CLASSIFICATION:
+                    for metric in set(PROPORTIONS) & set(measured):
+                        result.correct(metric)
+                for kind in ("", MASKS):
+                    shown = [name for name in wanted[run.id] if name in measured and _of_matches(name)]
+                    if of_kind := [name for name in shown if _kind(name) == kind]:
+                        self._resample(result, of_kind)
+            except InputError as error:
+                run.reject(seed, str(error))
 
     def over(self, baseline: RunResults, other: RunResults, metric: str, than: str | None = None) -> Gain | None:
         """The gain of a metric over the seeds that both have; None where they have none in common.
