@@ -72,6 +72,17 @@ def plan(options: argparse.Namespace) -> None:
     print(steps.plan(replication, options.json))
 
 
+def published(options: argparse.Namespace) -> None:
+    """Print the published values, or the cells without one."""
+    _check_folder()
+    from sgenet.config import params
+    from sgenet.config.published import to_text
+    from sgenet.config.tables import load_table
+
+    names = options.tables.split(",") if options.tables else params.names("tables")
+    print(to_text(map(load_table, names), only_missing=options.missing))
+
+
 def status(options: argparse.Namespace) -> None:
     """Print what is done and what is due."""
     replication = _load(options)

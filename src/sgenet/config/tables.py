@@ -212,6 +212,10 @@ def _check_published(row: Row, columns: Iterable[Column], sources: dict[str, str
     for column, cell in row.published.items():
         if column not in known:
             raise InputError(f"{place}.published.{column}: no such column, expected one of {', '.join(known)}")
+        percent = next(one for one in columns if one.id == column).trained
+        if cell.value < 0 or (percent and cell.value > 100):
+            expected = "0 to 100" if percent else "0 or more"
+            raise InputError(f"{place}.published.{column}.value: found {cell.value:g}, expected {expected}")
         for letter in cell.source:
             if letter not in sources:
                 raise InputError(f"{place}.published.{column}.source: found {letter!r}, expected {', '.join(sources)}")
