@@ -11,6 +11,7 @@ from torch import nn
 
 from sgenet.attention import SpatialGroupEnhance
 from sgenet.classification import activations
+from sgenet.classification.activation_statistics import statistics, summarise
 from sgenet.classification.classifier import build_network
 from sgenet.cli import main
 from sgenet.config import paths
@@ -23,6 +24,7 @@ from sgenet.evaluation.activations import MeasuredActivations
 from sgenet.pipeline import steps
 from sgenet.runtime.files import write_json
 from sgenet.weights.checkpoints import load_weights, save_weights
+from support import results
 
 IMAGES, CLASSES = 13, ("ant", "bee", "cat")
 
@@ -72,7 +74,7 @@ def test_histogram_is_numpys_whatever_the_order():
 def test_summaries_of_an_image_by_hand():
     before, after = [[4.0, 1.0, 3.0, 2.0, 2.0]], [[4.0, 1.0, 0.0, 1.0, 2.0]]
     lengths = np.array([before, after]).reshape(2, 1, 1, 1, 5)
-    mean, variance, halves = activations.summarise(lengths)
+    mean, variance, halves = summarise(lengths)
     np.testing.assert_allclose(mean, [[[2.4], [1.6]]])
     np.testing.assert_allclose(variance, [[[1.04], [1.84]]])
     # background: the two shortest before SGE, 1 and the first 2
@@ -83,7 +85,7 @@ def test_a_gate_equal_everywhere_changes_variance_but_nothing_relative():
     rng = np.random.default_rng(1)
     before = rng.gamma(2, 1, (200, 3, 4, 4))
     before[:, 2] = 1.5  # a group that never varies is left out of the ratios
-    found = activations.statistics(*activations.summarise(np.stack([before, 0.6 * before])))
+    found = statistics(*summarise(np.stack([before, 0.6 * before])))
     for name, expected in {
         "variance_ratio": 0.36,
         "relative_variance_ratio": 1,
@@ -102,7 +104,7 @@ def test_statistics_tell_what_is_suppressed():
     before = np.random.default_rng(2).gamma(2, 1, (50, 2, 4, 4))
     shortest = before < np.median(before, axis=(2, 3), keepdims=True)
     after = before * np.where(shortest, 0.3, 0.6)
-    found = activations.statistics(*activations.summarise(np.stack([before, after])))
+    found = statistics(*summarise(np.stack([before, after])))
     assert found["background_over_foreground_change"]["value"] == pytest.approx(0.5)
     ratios = [
         np.mean([after[i, group].var() for i in range(50)]) / np.mean([before[i, group].var() for i in range(50)])
@@ -114,14 +116,14 @@ def test_statistics_tell_what_is_suppressed():
     assert found["growing_groups"]["value"] == np.mean([ratio > 1 for ratio in relative]) == 1
     assert found["relative_variance_ratio"]["low"] > 1
     with pytest.raises(ValueError, match="equally long everywhere"):
-        activations.statistics(*activations.summarise(np.ones((2, 5, 2, 2, 2))))
+        statistics(*summarise(np.ones((2, 5, 2, 2, 2))))
 
 
 def test_one_group_doubled_and_one_halved_are_no_change():
     before = np.random.default_rng(3).gamma(2, 1, (60, 2, 4, 4))
     mean = before.mean((2, 3), keepdims=True)
     after = mean + (before - mean) * np.sqrt([2.0, 0.5]).reshape(2, 1, 1)
-    found = activations.statistics(*activations.summarise(np.stack([before, after])))
+    found = statistics(*summarise(np.stack([before, after])))
     for name in ("variance_ratio", "relative_variance_ratio"):
         assert [found[name][key] for key in ("value", "low", "high")] == pytest.approx([1, 1, 1])
     assert found["growing_groups"]["value"] == 0.5
@@ -131,6 +133,21 @@ def test_first_of_each_class():
     labels = [2, 0, 0, 1, 2, 1]
     assert activations.first_of_each_class(labels, 4) == [1, 3, 0, 2]
     assert activations.first_of_each_class(labels, 99) == [1, 3, 0, 2, 5, 4]
+
+
+def train(run, seed):
+    """Leave weights as a training does; returns the network."""
+    torch.manual_seed(seed)
+    network = build_network(run.model, run.settings, 3)
+    for name, parameter in network.named_parameters():
+        if ".sge." in name:
+            nn.init.normal_(parameter)
+    weights = paths.training("smoke", run.id, seed)
+    save_weights(network, weights / "best.safetensors")
+    (weights / "history.csv").touch()
+    record = {"command": "sgenet train", "settings": run.identity, "data": {"fingerprint": "f1"}}
+    write_json(weights / "training.json", record)
+    return network
 
 
 @pytest.fixture
@@ -147,17 +164,7 @@ def trained(project):
     manifest = {"task": "classification", "source": "embedded", "fingerprint": "f1", "settings": settings, "files": []}
     manifest |= {"classes": CLASSES, "splits": {split: {"images": IMAGES} for split in ("train", "val")}}
     write_json(paths.manifest("smoke", "classification"), manifest)
-    torch.manual_seed(0)
-    network = build_network(run.model, run.settings, 3)
-    for name, parameter in network.named_parameters():
-        if ".sge." in name:
-            nn.init.normal_(parameter)
-    weights = paths.training("smoke", run.id, 0)
-    save_weights(network, weights / "best.safetensors")
-    (weights / "history.csv").touch()
-    write_json(
-        weights / "training.json", {"command": "sgenet train", "settings": run.identity, "data": {"fingerprint": "f1"}}
-    )
+    network = train(run, 0)
     threads = torch.get_num_threads()
     yield replication, network.eval()
     torch.set_num_threads(threads)
@@ -202,6 +209,58 @@ def test_the_step_measures_all_validation_images(trained):
             expected = lengths[image["index"], found["maps"]["groups"]].reshape(-1, 4, 4)
             np.testing.assert_allclose(image[side], expected, rtol=2e-3)
             assert image["class"] == CLASSES[image["index"] % 3]
+
+
+def test_statistics_are_of_every_seed_and_figures_of_the_first(trained, project, capsys):
+    run = trained[0].run(FIGURES_RUN)
+    path, own = paths.activations("smoke"), {}
+    first = paths.training("smoke", FIGURES_RUN, 0)
+    kept = {file.name: file.read_bytes() for file in first.iterdir()}
+    for seed in (1, 2, 0):  # each alone, as seed 0
+        train(run, seed)
+        for file in paths.training("smoke", FIGURES_RUN, seed).iterdir():
+            (first / file.name).write_bytes(file.read_bytes())
+        assert main(["activations"]) == 0
+        own[seed] = json.loads(path.read_text())
+    assert {file.name: file.read_bytes() for file in first.iterdir()} == kept
+    project("params/scales/smoke.yaml", lambda scale: scale.update(seeds={FIGURES_RUN: 3}))
+    assert main(["activations"]) == 0
+    found = json.loads(path.read_text())
+    validate(MeasuredActivations, found, path)
+    for name, statistic in found["statistics"].items():
+        alone = {str(seed): own[seed]["statistics"][name]["seeds"]["0"] for seed in range(3)}
+        assert statistic["seeds"] == alone and len({entry["value"] for entry in alone.values()}) > 1
+    shown = ("seed", "stage", "groups", "positions", "images", "maps", "histogram", "variance")
+    assert {key: found[key] for key in shown} == {key: own[0][key] for key in shown}
+    (paths.training("smoke", FIGURES_RUN, 2) / "training.json").unlink()
+    assert main(["activations"]) == 2
+    assert "sgenet train classification/sge-resnet50 --scale smoke --seed 2" in capsys.readouterr().err
+
+
+def test_the_form_of_one_seed_is_read(trained):
+    assert main(["activations"]) == 0
+    path = paths.activations("smoke")
+    found = json.loads(path.read_text())
+    old = {name: {**one["seeds"]["0"], "description": one["description"]} for name, one in found["statistics"].items()}
+    model = validate(MeasuredActivations, found, path)
+    assert validate(MeasuredActivations, found | {"statistics": old}, path) == model
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda of: of["growing_groups"]["seeds"].pop("1"), "growing_groups.seeds: found ['0'], expected ['0', '1']"),
+        (lambda of: [one["seeds"].pop("0") for one in of.values()], "variance_ratio.seeds: found ['1'], expected"),
+        (lambda of: of["variance_ratio"].update(seeds={}), "variance_ratio.seeds: found {}, expected at least 1 entry"),
+        (lambda of: of["variance_ratio"]["seeds"].update({"00": 1}), "variance_ratio.seeds.00"),
+    ],
+)
+def test_statistics_of_other_seeds_are_refused(project, change, sentence):
+    found = results.activations([0, 1])
+    change(found["statistics"])
+    with pytest.raises(InputError) as error:
+        validate(MeasuredActivations, found, "a.json")
+    assert str(error.value).startswith(f"a.json: statistics.{sentence}")
 
 
 def test_weights_that_cannot_be_measured_are_told_in_one_sentence(trained, capsys):

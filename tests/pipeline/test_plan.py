@@ -99,6 +99,20 @@ def test_runs_of_a_model_are_one_kind_of_work(project):
     assert found == {model: 2 * models.count(model) for model in set(models)} and found["sge-resnet50"] > 2
 
 
+def test_a_run_with_more_seeds_than_others_costs_more(project):
+    run_id = "detection/retinanet/sge-resnet50"
+    project("params/scales/smoke.yaml", lambda scale: scale.update(seeds={run_id: 4}))
+    replication = load_replication("smoke", 1, ["coco-retinanet"])
+    made = make(replication)
+    found = rows(made)
+    kinds = {kind: row["runs"] for kind, row in found.items() if row["runs"] > 1}
+    assert kinds == {("classification", None, "sge-resnet50"): 4, ("detection", "retinanet", "sge-resnet50"): 4}
+    assert made["total"]["runs"] == len(replication.runs) + 2 * 3
+    hours = [found["detection", "retinanet", model]["device_hours"] for model in ("sge-resnet50", "resnet50")]
+    assert hours[0] == pytest.approx(4 * hours[1])
+    assert (made["seeds"], made["most_seeds"]) == (1, 4) and "1 to 4 trainings a run" in plan.to_text(made)
+
+
 def test_a_mask_takes_room_beside_its_box(project):
     replication = load_replication("smoke", 1, ["coco-two-stage"])
     detectors = [run.detector for run in replication.runs.values() if run.detector]

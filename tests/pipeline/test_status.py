@@ -111,6 +111,20 @@ def test_a_row_is_as_its_worst_seed(replication):
     assert (item.name, item.state, item.reason) == ("data of detection", State.STALE, "detection is missing")
 
 
+def test_a_run_with_more_seeds_than_others(replication, project):
+    project("params/scales/smoke.yaml", lambda scale: scale.update(seeds={SGE: 5}))
+    status = survey(load())
+    runs = len(replication.runs)
+    assert {run: len(items) for run, items in status.runs.items()} == dict.fromkeys(replication.runs, 3) | {SGE: 5}
+    assert states(status) == {State.DONE: 3 * runs, State.MISSING: 2}
+    (single,) = (item for item in status.singles if item.state is not State.DONE)
+    assert (single.name, single.reason) == ("activations", "made from another number of trainings: 3, now 5")
+    text = to_text(status)
+    head = f"scale smoke, 3 to 5 trainings a run: {3 * runs} of {3 * runs + 2} are done and evaluated\n"
+    assert text.startswith(head) and f"missing\n  {SGE} (2 of 5 seeds)" in text
+    assert to_text(survey(load_replication("smoke", 1, ["imagenet"]))).startswith("scale smoke, 1 to 5 trainings")
+
+
 def test_a_result_that_cannot_be_read_is_stale(replication):
     (paths.evaluation("smoke", SGE, 1) / "metrics.json").write_text("{")
     item = survey(load()).runs[SGE][1]

@@ -80,9 +80,44 @@ def row(project, label, **settings):
 
 
 def test_fresh_results_are_current(results):
-    assert due() == {} and due(load(seeds=3)) == {}
+    assert due() == {}
     made = load()
     assert made.stale(made.training(made.replication.run(SGE), 1)) == MISSING
+
+
+def test_other_seeds_make_no_result_stale_but_the_activations_of_all_seeds(results):
+    activations = load().activations()
+    assert activations.inputs.keys() == {"training"} and activations.seed == 0
+    assert load().identity(activations).read.keys() == {"best.safetensors", "last.safetensors"}
+    more = {"activations": "made from another number of trainings: 1, now 3"}
+    assert due(load(seeds=3)) == more
+    results("params/scales/smoke.yaml", lambda scale: scale.update(seeds={SGE: 3, "detection/*": 2}))
+    assert due() == more
+    made = load()
+    run = made.replication.run(SGE)
+    for seed in (1, 2):
+        make(made.training(run, seed), made, text=f"weights of {seed}")
+    make(made.activations(), made)
+    assert due() == {} and made.activations().command == "sgenet activations --scale smoke"
+    assert load(seeds=3).activations().command == "SGENET_SEEDS=3 sgenet activations --scale smoke"
+    make(made.training(run, 2), made, text="other weights")
+    assert due() == {"activations": "the run was trained again since"}
+    make(made.training(run, 2), made, text="weights of 2")
+    results("params/scales/smoke.yaml", lambda scale: scale.update(seeds={}))
+    assert due() == {"activations": "made from another number of trainings: 3, now 1"}
+
+
+def test_removed_weights_of_any_seed_are_made_again_for_the_activations(results):
+    results("params/scales/smoke.yaml", lambda scale: scale.update(seeds={SGE: 2}))
+    made = load()
+    run = made.replication.run(SGE)
+    make(made.training(run, 1), made)
+    make(made.evaluation(run, 1), made)
+    (paths.training("smoke", SGE, 1) / "best.safetensors").unlink()
+    why = "best.safetensors is missing, which 'sgenet activations --scale smoke' needs"
+    assert load().due(made.training(run, 1)) == why
+    make(made.activations(), made)
+    assert load().due(made.training(run, 1)) is None
 
 
 def test_a_setting_of_the_classifier_reaches_what_starts_from_it(results):

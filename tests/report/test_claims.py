@@ -140,9 +140,11 @@ def test_statistics_of_the_activations(repository: Path) -> None:
 
     def verdict(low: float, high: float, **bound: float | list[str]) -> str:
         name, beside = "relative_variance_ratio", "variance_ratio"
-        spread = {"value": 1.1, "low": low, "high": high, "n": 9, "confidence": 0.9, "description": "how it spreads"}
+        spread = {"value": 1.1, "low": low, "high": high, "n": 9, "confidence": 0.9}
         below = spread | {"value": 0.5, "low": 0.4, "high": 0.6}
-        measured = {"stage": 2, "statistics": {name: spread, beside: spread | {"value": 0.5}, "growing_groups": below}}
+        estimates = {name: spread, beside: spread | {"value": 0.5}, "growing_groups": below}
+        found = {key: {"description": "how it spreads", "seeds": {"0": value}} for key, value in estimates.items()}
+        measured = {"stage": 2, "statistics": found}
         make.write_claims([
             {"id": "E", "sentence": "s", "where": "w",
              "conditions": [{"statistic": {"name": name, **bound, "shown": [beside]}}]}

@@ -15,7 +15,7 @@ from sgenet.config.replication import Replication, load_replication
 from sgenet.evaluation.coco_eval import ap
 from sgenet.evaluation.matches import Matches
 from sgenet.report import build
-from sgenet.report.results import count_missing
+from sgenet.report.results import count_missing, read_found
 from support import results as make
 from support.results import BASE, RETINA, SGE, cell
 
@@ -63,6 +63,33 @@ def test_other_data_than_the_baseline(repository: Path, seeds: int) -> None:
     assert build(replication) == [sentence]
     assert [cell(0, row, "top1")["verdict"] for row in (0, 1)] == ["baseline", "failed"]
     assert "gain" not in cell(0, 1, "top1")["reproduced"]
+
+
+def test_rows_of_different_seeds_are_compared_on_those_that_both_have(repository: Path) -> None:
+    change_scale(seeds={SGE: 5, BASE: 4, RETINA: 2})
+    replication = load_replication()
+    make.make_results(replication)
+    assert build(replication) == [] and count_missing(replication) == (1, 5 + 4 + 2 + 1 + 2)  # activations
+    reproduced = cell(0, 1, "top1")["reproduced"]
+    assert list(reproduced["seeds"]) == ["0", "1", "2", "3", "4"] and reproduced["n"] == 5
+    assert (reproduced["gain"]["n"], reproduced["gain"]["of"]) == (4, "seeds")
+    ap = cell(1, 1, "ap")["reproduced"]
+    assert (ap["n"], ap["gain"]["n"], ap["gain"]["of"]) == (2, make.IMAGES // 4, "images")  # one seed in common
+    page = " ".join(Path("reports/demo/index.html").read_text().split())
+    assert "<dd>12 of 12 finished</dd>" in page and "There is one training a row" not in page
+    assert "One training of some rows decides" in page
+    assert "4 to 5 (seeds 0 to 4)" in page and "1 to 2 (seeds 0 to 1)" in page
+
+
+def test_a_detector_does_not_wait_for_seeds_that_it_does_not_have(repository: Path) -> None:
+    change_scale(seeds={SGE: 3})
+    replication = load_replication()
+    make.make_results(replication)
+    make.metrics_path(SGE, 2).unlink()
+    make.write(paths.run_log("demo", "train", SGE, 2), "no\nsgenet: exit status 1\n")
+    runs = read_found(replication).runs
+    assert runs[SGE].failures.keys() == {2} and runs[SGE].missing == [2]
+    assert runs[RETINA].missing == [] and not runs[RETINA].waits_for and runs[RETINA].by_seed.keys() == {0}
 
 
 @pytest.mark.parametrize("step", ["train", "evaluate"])

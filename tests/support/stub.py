@@ -134,7 +134,7 @@ def measure_activations(run: Run, data: Path, manifest: Manifest, **how: Any) ->
     from support import results
 
     head = ("run", "scale", "seed", "fingerprint", "origin")
-    return {key: value for key, value in results.activations().items() if key not in head}
+    return {key: value for key, value in results.activations(how["weights"]).items() if key not in head}
 
 
 def complexity(replication: Replication) -> None:

@@ -53,13 +53,19 @@ class Model:
         self.clutter = {"classification": 0, "detection": 0}
         self.areas = self.threshold = self.confidence = self.module = self.comment = self.other_source = 0
         self.seeds = 1
+        self.more_seeds: dict[str, int] = {}  # of single runs
         self.known: dict[str, set[str]] = {}  # digest of a record -> what it was made from
         self.folder = Path()
 
+    def seeds_of(self, run: str) -> range:
+        """Return the seeds of a run; the module's run has at least those of the detector, which starts from it."""
+        runs = (run, DETECTOR) if run == MODULE else (run,)
+        return range(max(self.seeds, *(self.more_seeds.get(one, 0) for one in runs)))
+
     def steps(self) -> Iterator[Step]:
         """Yield all trainings and evaluations."""
-        for step, task, seed in itertools.product(("train", "evaluate"), RUNS, range(self.seeds)):
-            yield from ((step, run, seed) for run in RUNS[task])
+        for step, run in itertools.product(("train", "evaluate"), self.trained):
+            yield from ((step, run, seed) for seed in self.seeds_of(run))
 
     def source(self, step: Step) -> str:
         """Return what a training or an evaluation is made from."""
@@ -81,7 +87,7 @@ class Model:
         if name == "complexity":
             return json.dumps([name, self.module])
         if name == "activations":
-            return json.dumps([name, self.source(("train", MODULE, 0))])
+            return json.dumps([name, [self.source(("train", MODULE, seed)) for seed in self.seeds_of(MODULE)]])
         everything = [*map(self.source, self.steps()), *map(self.source_of, (*RUNS, "complexity", "activations"))]
         return json.dumps([name, self.confidence, self.other_source, everything])
 
@@ -138,7 +144,7 @@ class Model:
         if not self.current(step):
             return True
         if step == "activations":
-            return self.due(("train", MODULE, 0))
+            return any(self.due(("train", MODULE, seed)) for seed in self.seeds_of(MODULE))
         assert not isinstance(step, str)
         kind, run, seed = step
         if kind == "evaluate":
@@ -152,8 +158,10 @@ class Model:
     def users(self, step: Step) -> list[str | Step]:
         """Return what is made from the weights of a training."""
         _, run, seed = step
-        more: list[str | Step] = [("train", DETECTOR, seed)] if run == MODULE else []
-        more += ["activations"] if run == MODULE and seed == 0 else []
+        more: list[str | Step] = (
+            [("train", DETECTOR, seed)] if run == MODULE and seed in self.seeds_of(DETECTOR) else []
+        )
+        more += ["activations"] if run == MODULE and seed in self.seeds_of(MODULE) else []
         return [("evaluate", run, seed), *more]
 
     def whole(self, run: str, seed: int) -> bool:
@@ -346,6 +354,13 @@ class Sequences(RuleBasedStateMachine):
         """The number of seeds."""
         self.checkout.edit(PIPELINE, lambda value: value.update(seeds=seeds))
         self.model.seeds = seeds
+        self.check_lock()
+
+    @rule(run=st.sampled_from([PLAIN, DETECTOR]), seeds=st.integers(1, 2))
+    def edit_seeds_of_a_run(self, run: str, seeds: int) -> None:
+        """The number of seeds of one run, in the scale."""
+        self.model.more_seeds[run] = seeds
+        self.checkout.edit(SCALE, lambda value: value.update(seeds=dict(self.model.more_seeds)))
         self.check_lock()
 
     @rule(version=st.integers(0, 2), comment=st.integers(0, 1))

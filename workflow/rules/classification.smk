@@ -98,6 +98,6 @@ rule activations:
     params:
         scale=SCALE,
     message:
-        f"measure activations before and after SGE, {FIGURES_RUN}, seed 0"
+        f"measure activations before and after SGE, {FIGURES_RUN}"
     shell:
         logged("sgenet activations --scale {params.scale:q}")

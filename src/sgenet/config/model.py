@@ -29,6 +29,7 @@ def _check_number(value: Any) -> int | float:
 Number = Annotated[int | float, PlainValidator(_check_number)]  # an integer remains one
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
+Seeds = Annotated[int, Field(ge=1, le=1000)]  # number of trainings of a run
 Share = Annotated[float, Field(ge=0, le=1)]
 Above0 = Annotated[float, Field(gt=0)]
 Pair = Annotated[tuple[Above0, Above0], Field(strict=False)]

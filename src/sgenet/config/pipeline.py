@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from sgenet.config.model import Model
+from sgenet.config.model import Model, Seeds
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,59}$")]
 
@@ -37,7 +37,9 @@ class Pipeline(Model):
     rows: list[str] = Field(
         [], description="labels of rows of these tables; the others are left out, except baselines; none: all rows"
     )
-    seeds: int = Field(ge=1, le=1000, description="runs a row, with seeds 0, 1, ...")
+    seeds: Seeds = Field(
+        description="trainings of each run, with seeds 0, 1, ...; `seeds` of the scale may ask for more of single runs"
+    )
     code: Literal["lenient", "strict"] = Field(
         "lenient",
         description="whether results that were made by other code, except that of attention modules, are only reported"

@@ -2,9 +2,10 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from fnmatch import filter as matching
 from functools import cached_property
 
-from sgenet.config import params, paths
+from sgenet.config import params, paths, seeds
 from sgenet.config.model import hint, nearest
 from sgenet.config.names import attention_settings, parse_name
 from sgenet.config.params import merge
@@ -33,10 +34,20 @@ class Replication:
         """The name of the scale: a file of params/scales/, without its suffix."""
         return self.pipeline.scale
 
+    def seeds(self, run_id: str) -> range:
+        """Return the seeds of a run, from 0; the run may be in a table that was not chosen."""
+        return range(self.containing(run_id).seed_counts[run_id])
+
+    @cached_property
+    def seed_counts(self) -> dict[str, int]:
+        """The number of trainings of each run."""
+        return seeds.count(self.runs.values(), self.pipeline.seeds, self.scale.seeds)
+
     @property
-    def seeds(self) -> range:
-        """The seeds of each run, from 0."""
-        return range(self.pipeline.seeds)
+    def seed_range(self) -> tuple[int, int]:
+        """The number of trainings of the run that has the fewest, and of the one that has the most."""
+        counts = self.seed_counts.values() or [self.pipeline.seeds]
+        return min(counts), max(counts)
 
     def full_size(self) -> list["FullSize"]:
         """Return every run's network at the paper's size: by the recipe and the row, without the scale.
@@ -107,7 +118,7 @@ class Replication:
         others, errors = self._others
         found = [other for other in others if run_id in other.runs]
         if not found:
-            known = [id for one in (self, *others) for id in one.runs]
+            known, _ = self.known_runs()
             raise InputError(f"run: found {run_id!r}, no such run in params/tables/; {_meant(run_id, known, errors)}")
         for other in found[1:]:
             if other.runs[run_id] != found[0].runs[run_id]:
@@ -115,6 +126,11 @@ class Replication:
                 expected = "expected one of these tables in params/pipeline.yaml"
                 raise InputError(f"run: {run_id} has different settings in {places}, {expected}")
         return found[0]
+
+    def known_runs(self) -> tuple[list[str], list[str]]:
+        """Return the ids of the runs of all files of params/tables/, and the errors of those files that are invalid."""
+        others, errors = self._others
+        return list(dict.fromkeys(id for one in (self, *others) for id in one.runs)), errors
 
     @cached_property
     def _others(self) -> tuple[list["Replication"], list[str]]:
@@ -160,7 +176,21 @@ def load_replication(
                 place = "params/pipeline.yaml or the command line: rows"
                 raise InputError(f"{place}: found {label!r}, no such row in the chosen tables; {hint(label, known)}")
         chosen = tuple(table for one in chosen if (table := one.choose(pipeline.rows)))
-    return _replicate(pipeline, params.load_scale(pipeline.scale), chosen)
+    replication = _replicate(pipeline, params.load_scale(pipeline.scale), chosen)
+    _check_patterns(replication)
+    return replication
+
+
+def _check_patterns(replication: Replication) -> None:
+    """Refuse seeds in the scale for runs that no table has, which would have no effect."""
+    for pattern in replication.scale.seeds:
+        if matching(replication.runs, pattern):
+            continue
+        known, errors = replication.known_runs()
+        if not matching(known, pattern):
+            place = f"params/scales/{replication.scale_name}.yaml: seeds"
+            meant = _meant(pattern, known, errors)
+            raise InputError(f"{place}: found {pattern!r:.80}, which fits no run in params/tables/; {meant}")
 
 
 def _split_labels(text: str, known: Collection[str]) -> list[str]:

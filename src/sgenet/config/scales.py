@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 
-from sgenet.config.model import Above0, Count, Model, Pair, Positive, Share, Text
+from sgenet.config.model import Above0, Count, Model, Pair, Positive, Seeds, Share, Text
 
 
 def _check_below(name: str) -> str:
@@ -177,6 +177,11 @@ class Scale(Model):
     threads: int = Field(ge=1, le=1024, description="CPU threads of one process")
     data: Data = Field(description="where the data come from")
     released: bool = Field(description="evaluate released weights, where data/released/ has them")
+    seeds: dict[str, Seeds] = Field(
+        {},
+        description="trainings of single runs, where more than `seeds` of pipeline.yaml are wanted: id of a run, or a "
+        "pattern such as detection/retinanet/*resnet50 -> number of seeds",
+    )
     figures: FigureSettings = Field(description="figures 2 to 4: feature vectors before and after SGE")
     latency: LatencySettings = Field(description="how the full-size networks are timed")
     classification: dict[str, Any] = Field(description="overrides of params/recipes/classification.yaml")

@@ -8,6 +8,7 @@ from sgenet.config.model import Above0, Count, Model, Positive, Text
 
 Length = Annotated[float, Field(ge=0)]  # in the units of the activations
 Map = list[list[Length]]  # line by line
+Seed = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]*)$")]  # a key of JSON
 
 
 class ImageLengths(Model):
@@ -60,24 +61,39 @@ class LengthVariance(Model):
 
 
 class Estimate(Model):
-    """A statistic with a bootstrap interval over images."""
+    """A statistic of one training, with a bootstrap interval over images."""
 
     value: float
     low: float
     high: float
     confidence: float = Field(gt=0, lt=1)
     n: Positive = Field(description="images")
+
+
+class SeedEstimates(Model):
+    """A statistic of the trainings of all seeds."""
+
     description: str
+    seeds: dict[Seed, Estimate] = Field(min_length=1, description="by seed of the training")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_one_seed(cls, found: Any) -> Any:
+        """Accept what was written when one seed was measured: value and interval next to the description."""
+        if not (isinstance(found, dict) and "value" in found):
+            return found
+        own = dict(found)
+        return {"description": own.pop("description", None), "seeds": {"0": own}}
 
 
 class Statistics(Model):
     """Statistics of the changes that SGE makes."""
 
-    variance_ratio: Estimate
-    relative_variance_ratio: Estimate
-    growing_groups: Estimate
-    background_length_change: Estimate
-    background_over_foreground_change: Estimate
+    variance_ratio: SeedEstimates
+    relative_variance_ratio: SeedEstimates
+    growing_groups: SeedEstimates
+    background_length_change: SeedEstimates
+    background_over_foreground_change: SeedEstimates
 
 
 class Measurement(Model):
@@ -93,7 +109,7 @@ class MeasurementOrigin(Model):
 
     model_config = ConfigDict(extra="allow")
 
-    train: dict[str, Any] = Field(description="provenance of the weights")
+    train: dict[str, Any] = Field(description="provenance of the weights that the figures show")
     activations: Measurement = Field(description="provenance of this measurement")
 
 
@@ -104,7 +120,7 @@ class MeasuredActivations(Model):
 
     run: str = Field(description="the classification run that was measured")
     scale: str = Field(description="the scale")
-    seed: Count = Field(description="the seed of the run")
+    seed: Count = Field(description="the seed of the run that the figures show")
     fingerprint: str = Field(description="of the data")
     stage: int = Field(ge=1, le=4, description="its last block's SGE module was measured")
     groups: Positive = Field(description="channel groups of the module")
@@ -115,8 +131,18 @@ class MeasuredActivations(Model):
     maps: LengthMaps = Field(description="figure 2")
     histogram: LengthHistogram = Field(description="figure 3")
     variance: LengthVariance = Field(description="figure 4")
-    statistics: Statistics = Field(description="statistics of the changes")
+    statistics: Statistics = Field(description="statistics of the changes, of every seed of the run")
     origin: MeasurementOrigin = Field(description="provenance")
+
+    @model_validator(mode="after")
+    def _check_seeds(self) -> "MeasuredActivations":
+        """Check that all statistics are of the same seeds, and that the figures' seed is among them."""
+        for name in Statistics.model_fields:
+            found = list(getattr(self.statistics, name).seeds)
+            expected = list(self.statistics.variance_ratio.seeds)
+            if found != expected or str(self.seed) not in found:
+                raise ValueError(f"statistics.{name}.seeds: found {found}, expected {expected}, with {self.seed}")
+        return self
 
     @model_validator(mode="after")
     def _check_lengths(self) -> "MeasuredActivations":

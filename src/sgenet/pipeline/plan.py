@@ -9,6 +9,7 @@ from sgenet.config import params, paths
 from sgenet.config.replication import Replication
 from sgenet.config.runs import Run
 from sgenet.config.scales import CocoData
+from sgenet.config.seeds import in_words
 from sgenet.data.manifest import read_manifest
 from sgenet.errors import InputError
 from sgenet.pipeline.disk import size_text, usage
@@ -96,7 +97,7 @@ def evaluated(replication: Replication, run: Run, seed: int) -> bool:
 def remaining(replication: Replication) -> list[Run]:
     """Runs with at least one seed that is not trained and evaluated."""
     runs = replication.runs.values()
-    return [run for run in runs if not all(evaluated(replication, run, seed) for seed in replication.seeds)]
+    return [run for run in runs if not all(evaluated(replication, run, seed) for seed in replication.seeds(run.id))]
 
 
 def make(
@@ -118,12 +119,14 @@ def make(
         groups.setdefault((run.task, run.detector, run.model, run.settings.epochs), []).append(run)
     work = [_row(replication, runs, images[runs[0].task], costs) for runs in groups.values()]
     work.sort(key=lambda row: row["task"])  # classification first; otherwise as in the tables
+    fewest, most = replication.seed_range
     names = ("runs", "done", "training_hours", "evaluation_hours", "device_hours", "hours")
     return {
         "estimate": True,
         "scale": replication.scale_name,
         "tables": [table.id for table in replication.tables],
-        "seeds": len(replication.seeds),
+        "seeds": fewest,
+        "most_seeds": most,
         "devices": replication.scale.devices,
         "work": work,
         "total": {name: sum(row[name] for row in work) for name in names},
@@ -135,15 +138,17 @@ def make(
 
 
 def _row(replication: Replication, runs: list[Run], images: Images, costs: Mapping[str, Cost]) -> dict[str, Any]:
-    """One kind of work: number of runs times seeds, number of trained ones, and remaining hours."""
-    first, seeds = runs[0], replication.seeds
+    """One kind of work: number of trainings, number of finished ones, and remaining hours."""
+    first = runs[0]
     epochs = first.settings.epochs
     validated = images.val if first.task.validated else 0  # after each epoch
     training = evaluation = 0.0
     each: list[tuple[float, float]] = []  # seconds of a training and of its evaluation
-    finished = 0
+    asked = finished = 0
     for run in runs:
+        seeds = replication.seeds(run.id)
         trained, ready = (sum(test(replication, run, seed) for seed in seeds) for test in (done, evaluated))
+        asked += len(seeds)
         finished += trained
         if ready < len(seeds):
             cost = costs[run.id]
@@ -157,7 +162,7 @@ def _row(replication: Replication, runs: list[Run], images: Images, costs: Mappi
         "task": first.task,
         "detector": first.detector,
         "model": first.model,
-        "runs": len(runs) * len(seeds),
+        "runs": asked,
         "done": finished,
         "epochs": epochs,
         "train_images": images.train,
@@ -193,7 +198,7 @@ def _disk(replication: Replication, images: Mapping[str, Images], costs: Mapping
     here = usage(replication.scale_name)
     weights = detections = 0
     for run in remaining(replication):
-        missing = sum(not done(replication, run, seed) for seed in replication.seeds)
+        missing = sum(not done(replication, run, seed) for seed in replication.seeds(run.id))
         weights += missing * len(run.task.weights) * costs[run.id].weights
         if run.detector is not None:
             size = BOX + (MASK if run.detector == "mask-rcnn" else 0)
@@ -213,6 +218,7 @@ def to_text(plan: dict[str, Any]) -> str:
     from tabulate import tabulate
 
     measured, total, disk, devices = plan["measured"], plan["total"], plan["disk"], plan["devices"]
+    seeds = in_words(plan["seeds"], plan["most_seeds"])
     unit = "GPU-hours" if measured["device"] == "cuda" else "device-hours"
     heading = ("work", "runs", "done", "epochs", "train images", "s/image", unit, "hours")
     cells = [heading] + [
@@ -233,7 +239,7 @@ def to_text(plan: dict[str, Any]) -> str:
     align = ["left", *["right"] * len(sums)]
     return "\n".join(
         [
-            f"ESTIMATE for the scale {plan['scale']}, tables {', '.join(plan['tables'])}, seeds {plan['seeds']}",
+            f"ESTIMATE for the scale {plan['scale']}, tables {', '.join(plan['tables'])}, {seeds}",
             "",
             tabulate([*cells, ("total", *sums)], tablefmt="plain", disable_numparse=True, colalign=align),
             "",

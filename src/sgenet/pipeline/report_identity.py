@@ -30,7 +30,7 @@ def report_digest(artifacts: Artifacts) -> str:
         "sources": params.load_sources(),
         "scale": replication.scale.plain(),
         "runs": {run.id: run.settings.plain() for run in replication.runs.values()},
-        "seeds": len(replication.seeds),
+        "seeds": replication.seed_counts,
         "code": code.of_report(),
         "other code": {str(record): files for record, files in artifacts.made_by_other_code().items()},
         "stale": {str(artifact.record): artifacts.stale(artifact) for artifact in records},

@@ -89,7 +89,8 @@ class TimeLeft:
 class Status:
     """Content of the screen, and of the JSON.
 
-    `runs` has the state of each seed by run, also of classifiers that are in no row; `singles` are the other results.
+    `seeds` is the number of trainings of the run that has the fewest. `runs` has the state of each seed by run, also of
+    classifiers that are in no row; `singles` are the other results.
     `due` of both are not done, and `command` makes them.
     """
 
@@ -125,7 +126,7 @@ class _Survey:
         for one in find_unfinished(replication.scale_name):
             self.unfinished[one.run, one.seed].append(one)
         self.items = {
-            run.id: [self._item(run, seed) for seed in replication.seeds] for run in replication.runs.values()
+            run.id: [self._item(run, seed) for seed in replication.seeds(run.id)] for run in replication.runs.values()
         }
 
     def make(self) -> Status:
@@ -136,7 +137,7 @@ class _Survey:
         items = [*singles, *(item for seeds in self.items.values() for item in seeds)]
         return Status(
             scale=replication.scale_name,
-            seeds=len(replication.seeds),
+            seeds=replication.seed_range[0],
             tables=[
                 TableState(table.id, [self._row(row, table.run_id(row)) for row in table.rows])
                 for table in replication.tables

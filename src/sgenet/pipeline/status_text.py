@@ -1,9 +1,10 @@
 """The screen of `sgenet status`."""
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+from sgenet.config.seeds import in_words
 from sgenet.pipeline.disk import usage_text
 from sgenet.pipeline.durations import duration_text
 from sgenet.pipeline.status import Item, State, Status, TimeLeft
@@ -23,18 +24,20 @@ def to_text(status: Status) -> str:
     align = ["left", *["right"] * (len(_COLUMNS) + 1)]
     items = [item for seeds in status.runs.values() for item in seeds]
     done = sum(item.state is State.DONE for item in items)
-    lines = [f"scale {status.scale}, seeds {status.seeds}: {done} of {len(items)} trainings are done and evaluated", ""]
+    numbers = Counter(item.name for item in items)
+    seeds = in_words(status.seeds, max(numbers.values(), default=status.seeds))
+    lines = [f"scale {status.scale}, {seeds}: {done} of {len(items)} are done and evaluated", ""]
     if status.tables:
         lines += [tabulate(cells, tablefmt="plain", disable_numparse=True, colalign=align), ""]
     for state in (State.RUNNING, State.FAILED, State.STALE, State.MISSING):
-        lines += _section(state, [item for item in (*status.singles, *items) if item.state is state], status.seeds)
+        lines += _section(state, [item for item in (*status.singles, *items) if item.state is state], numbers)
     lines += _unlearned(items)
     if status.due or any(item.unlearned for item in items):
         lines.append("")
     return "\n".join([*lines, *_footer(status)])
 
 
-def _section(state: State, items: list[Item], seeds: int) -> list[str]:
+def _section(state: State, items: list[Item], seeds: Mapping[str, int]) -> list[str]:
     """The items of a state; those with the same reason are listed together after it."""
     groups: dict[str | None, list[Item]] = defaultdict(list)
     for item in items:
@@ -64,13 +67,13 @@ def _since(item: Item) -> str:
     return f"{item.name} seed {item.seed}{since}"
 
 
-def _names(items: list[Item], seeds: int) -> Iterable[str]:
+def _names(items: list[Item], seeds: Mapping[str, int]) -> Iterable[str]:
     """Names of items, with the number of their seeds where these are not all."""
     found: dict[str, list[int]] = defaultdict(list)
     for item in items:
         found[item.name] += [] if item.seed is None else [item.seed]
     for name, own in found.items():
-        yield f"{name} ({len(own)} of {seeds} seeds)" if 0 < len(own) < seeds else name
+        yield f"{name} ({len(own)} of {seeds[name]} seeds)" if 0 < len(own) < seeds[name] else name
 
 
 def _few(names: Iterable[str]) -> str:

@@ -197,16 +197,17 @@ def _describe(metrics: Mapping[str, float | None]) -> str:
 
 
 def activations(replication: Replication) -> None:
-    """Measure what figures 2 to 4 show on the run FIGURES_RUN with seed 0; writes activations.json."""
+    """Measure what figures 2 to 4 show, and its statistics on all seeds of FIGURES_RUN; writes activations.json."""
     scale, artifacts, figures = replication.scale_name, Artifacts(replication), replication.scale.figures
     run, artifact = replication.run(FIGURES_RUN), artifacts.activations()
-    trained, manifest, training = _trained(replication, artifacts, artifact)
+    _, manifest, training = _trained(replication, artifacts, artifact)
     making = Making.of(artifacts, artifact)
     device = acquire_device(replication)
     from sgenet.classification.activations import measure
     from sgenet.evaluation.activations import MeasuredActivations
 
-    folder, weights = paths.data_folder(scale, run.task), trained / paths.BEST
+    folder = paths.data_folder(scale, run.task)
+    weights = {source.seed or 0: source.record.with_name(paths.BEST) for source in artifact.measures}
     measured = measure(run, folder, manifest, weights=weights, figures=figures, device=device)
     measurement = making.provenance(describe_device(device), manifest.origin)
     origins = {"train": training.of_measurement().plain(), "activations": measurement.without_times().plain()}
@@ -248,14 +249,18 @@ def _manifest(replication: Replication, task: str) -> Manifest:
 def _trained(
     replication: Replication, artifacts: Artifacts, artifact: Artifact
 ) -> tuple[Path, Manifest, TrainingRecord]:
-    """The folder of the weights that a step measures, the manifest of its data, and training.json, all checked."""
-    training = artifact.measures
-    assert training is not None and training.task is not None
-    manifest = _manifest(replication, training.task)
-    for path in (training.record, training.record.with_name(paths.HISTORY)):
-        paths.require(path, training.command)
-    _refuse_stale(artifacts, training)
-    return training.record.parent, manifest, read_training(training.record)
+    """The folder of the weights that a step measures, the manifest of its data, and training.json, all checked.
+
+    Of several seeds, folder and training.json are the first one's.
+    """
+    assert artifact.task is not None
+    manifest = _manifest(replication, artifact.task)
+    for training in artifact.measures:
+        for path in (training.record, training.record.with_name(paths.HISTORY)):
+            paths.require(path, training.command)
+        _refuse_stale(artifacts, training)
+    first = artifact.measures[0].record
+    return first.parent, manifest, read_training(first)
 
 
 def _refuse_stale(artifacts: Artifacts, artifact: Artifact) -> None:

@@ -23,8 +23,8 @@ class Artifact:
     `step` is the step's name; `command` makes the artifact (in a replication that has what it reads); `record` is the
     file with its provenance, at the keys `at`, and is written last. `files` are the others; it is whole without those
     of them in `weights`, which only later steps need. `task` is the task of the data that it reads. `models` are the
-    models whose attention modules decide it. `inputs` are what it reads, by name; `measures` is that one of them whose
-    weights it measures. `given` is a file of weights that it reads and no step makes.
+    models whose attention modules decide it. `inputs` are what it reads, by name. `given` is a file of weights that it
+    reads and no step makes.
     """
 
     step: str
@@ -39,13 +39,26 @@ class Artifact:
     task: Task | None = None
     models: tuple[str, ...] = ()
     inputs: dict[str, "Artifact"] = field(default_factory=dict)
-    measures: "Artifact | None" = None
     given: Path | None = None
 
     @property
     def present(self) -> bool:
         """Whether there is a record."""
         return self.record.is_file()
+
+    @property
+    def measures(self) -> "tuple[Artifact, ...]":
+        """The trainings whose weights it measures: one, or those of several seeds; none if it is a training itself."""
+        return () if self.step == "train" else tuple(self.inputs.values())
+
+    @property
+    def reads(self) -> dict[str, Path]:
+        """The files of weights that it reads, by the names under which they are recorded."""
+        return {self.name_of(source, path.name): path for source in self.inputs.values() for path in source.weights}
+
+    def name_of(self, source: "Artifact", name: str) -> str:
+        """Return the name under which a file of an input is recorded: with its folder where the seeds differ."""
+        return name if source.seed == self.seed else f"{source.record.parent.name}/{name}"
 
     @property
     def start(self) -> Path | None:
@@ -105,7 +118,7 @@ class Catalogue:
         limits = getattr(self.replication.scale.data.detection, "area_limits", None)
         of_areas = {"area_limits": list(limits)} if limits and run.task is Task.DETECTION else {}
         made = self._made["evaluate", run.folder, seed] = _measurement(
-            self.training(run, seed),
+            [self.training(run, seed)],
             step="evaluate",
             command=self._command("evaluate", run, seed),
             record=files["metrics"],
@@ -132,11 +145,12 @@ class Catalogue:
         )
 
     def activations(self) -> Artifact:
-        """Return the measurement of activations."""
+        """Return the measurement of activations, of all seeds of the run; its figures are of the first."""
+        run = self.replication.run(FIGURES_RUN)
         return _measurement(
-            self.training(self.replication.run(FIGURES_RUN), 0),
+            [self.training(run, seed) for seed in self.replication.seeds(FIGURES_RUN)],
             step="activations",
-            command=f"sgenet activations --scale {self.scale}",
+            command=f"{self._choices('SGENET_SEEDS')}sgenet activations --scale {self.scale}",
             record=paths.activations(self.scale),
             settings=self.replication.scale.figures.plain(),
         )
@@ -146,7 +160,7 @@ class Catalogue:
         networks = self._networks
         return Artifact(
             step="complexity",
-            command=f"{self._tables}sgenet complexity --scale {self.scale}",
+            command=f"{self._choices('SGENET_TABLES', 'SGENET_ROWS')}sgenet complexity --scale {self.scale}",
             record=paths.complexity(self.scale),
             at=("origin",),
             settings={"networks": {one.id: [one.model, one.network.plain()] for one in networks}},
@@ -160,7 +174,7 @@ class Catalogue:
         timed = {one.id: [one.model, one.network.plain()] for one in networks}
         return Artifact(
             step="latency",
-            command=f"{self._tables}sgenet latency --scale {self.scale}",
+            command=f"{self._choices('SGENET_TABLES', 'SGENET_ROWS')}sgenet latency --scale {self.scale}",
             record=paths.latency(self.scale),
             at=("origin",),
             settings={**how, "networks": timed, "against": self.replication.plain_of()},
@@ -170,13 +184,13 @@ class Catalogue:
     def trainings(self, task: Task | None = None) -> Iterator[Artifact]:
         """Yield the trainings of the chosen tables, of one task or of both."""
         for run in self._runs(task):
-            for seed in self.replication.seeds:
+            for seed in self.replication.seeds(run.id):
                 yield self.training(run, seed)
 
     def measurements(self) -> Iterator[Artifact]:
         """Yield everything that is measured: evaluations, released weights, activations, counts and times."""
         for run in self._runs():
-            for seed in self.replication.seeds:
+            for seed in self.replication.seeds(run.id):
                 yield self.evaluation(run, seed)
         yield from map(self.released, self.replication.released())
         if FIGURES_RUN in self.replication.runs:
@@ -190,12 +204,15 @@ class Catalogue:
         """The full-size networks; the recipes are read for them once."""
         return self.replication.full_size()
 
+    def _choices(self, *names: str) -> str:
+        """The variables with which a command of no single run finds what was chosen, where that is not the default."""
+        default, chosen = self._default, self.replication.pipeline.variables
+        return "".join(f"{name}={shlex.quote(chosen[name])} " for name in names if chosen[name] != default[name])
+
     @cached_property
-    def _tables(self) -> str:
-        """The variables with which a command of all tables finds the chosen ones, where those are not the default."""
-        default, chosen = params.load_pipeline().variables, self.replication.pipeline.variables
-        differing = [key for key in ("SGENET_TABLES", "SGENET_ROWS") if chosen[key] != default[key]]
-        return "".join(f"{key}={shlex.quote(chosen[key])} " for key in differing)
+    def _default(self) -> dict[str, str]:
+        """The variables with which a step gets what params/pipeline.yaml has; the file is read once."""
+        return params.load_pipeline().variables
 
     def _runs(self, task: Task | None = None) -> Iterable[Run]:
         return (run for run in self.replication.runs.values() if task in (None, run.task))
@@ -209,7 +226,7 @@ class Catalogue:
 
 
 def _measurement(
-    training: Artifact,
+    trainings: list[Artifact],
     *,
     step: str,
     command: str,
@@ -217,7 +234,8 @@ def _measurement(
     settings: dict[str, Any],
     files: tuple[Path, ...] = (),
 ) -> Artifact:
-    """Return the artifact of a step that measures the weights of a training."""
+    """Return the artifact of a step that measures the weights of trainings, which differ in their seeds only."""
+    training, *others = trainings
     return Artifact(
         step=step,
         command=command,
@@ -229,6 +247,5 @@ def _measurement(
         seed=training.seed,
         task=training.task,
         models=training.models,
-        inputs={"training": training},
-        measures=training,
+        inputs={"training": training, **{f"training of seed {other.seed}": other for other in others}},
     )

@@ -88,7 +88,7 @@ class Artifacts(Catalogue):
             inputs=self._inputs(artifact),
             code=self._code(artifact),
             sources=_sources(artifact),
-            read={path.name: stored(path) for path in self._read_by(artifact)},
+            read={name: stored(path) for name, path in artifact.reads.items() if path.exists()},
         )
 
     def stale(self, artifact: Artifact) -> str | None:
@@ -114,8 +114,9 @@ class Artifacts(Catalogue):
         """Return why a workflow makes an artifact: it is stale, or what goes with it is made again."""
         if why := self.stale(artifact):
             return why
-        if artifact.measures and (why := self.due(artifact.measures)):
-            return f"its training is due: {why}"
+        for training in artifact.measures:
+            if why := self.due(training):
+                return f"its training is due: {why}"
         gone = [path.name for path in artifact.weights if not path.exists()]
         users = [other for other in self._users(artifact) if not self.waits(other)] if gone else []
         user = next(filter(self.stale, users), None)
@@ -208,15 +209,23 @@ class Artifacts(Catalogue):
             return legacy.different(self, artifact) or self._strictly(artifact, recorded)
         if files := code.changed(recorded.identity.code, self._code(artifact)):
             return f"made by other code: {', '.join(files)} changed"
-        for name, digest in self._inputs(artifact).items():
-            if recorded.identity.inputs.get(name) != digest:
-                source = artifact.inputs[name]
-                why = self.stale(source) if source.present else None
-                return f"made from another {source.command!r}" + (f", which is outdated: {why}" if why else "")
+        if why := self._from_other(artifact, recorded.identity):
+            return why
         if recorded.weights and recorded.weights.sha256 != self._given(artifact):
             return f"made from other weights than those in {artifact.given}"
         others = {"evaluate released": "made from other weights", "prepare": "made from another folder"}
         return others.get(artifact.step, "made with another seed")
+
+    def _from_other(self, artifact: Artifact, identity: Identity) -> str | None:
+        """Why the results that an artifact was made from are not those from which it is made now."""
+        if (before := len(identity.inputs)) != len(artifact.inputs):
+            return f"made from another number of trainings: {before}, now {len(artifact.inputs)}"
+        for name, digest in self._inputs(artifact).items():
+            if identity.inputs.get(name) != digest:
+                source = artifact.inputs[name]
+                why = self.stale(source) if source.present else None
+                return f"made from another {source.command!r}" + (f", which is outdated: {why}" if why else "")
+        return None
 
     def _strictly(self, artifact: Artifact, recorded: Recorded) -> str | None:
         """Why an artifact is stale where the code is strict: other code made it, or what it was made from."""
@@ -229,7 +238,7 @@ class Artifacts(Catalogue):
         start = artifact.inputs.get("start")
         if start and start.present and (why := self.stale(start)):
             return f"made from {start.command!r}, which is outdated: {why}"
-        return self._read_other(start, recorded) if start else None
+        return self._read_other(artifact, start, recorded) if start else None
 
     def _measured_other(self, artifact: Artifact, recorded: Recorded) -> str | None:
         """Whether a measurement is of other weights than those that are there.
@@ -237,16 +246,14 @@ class Artifacts(Catalogue):
         A detector that started from other weights of the same identity is not stale, unless the code is strict: on a
         GPU equal trainings end with different weights.
         """
-        training = artifact.measures
-        if training is None or not training.present:
-            return None
+        present = [training for training in artifact.measures if training.present]
         if recorded.identity is None:
             with suppress(InputError):  # a reason of the training
-                return AGAIN if legacy.measured_before(artifact, training) else None
+                return AGAIN if any(legacy.measured_before(artifact, training) for training in present) else None
             return None
-        return self._read_other(training, recorded)
+        return next(filter(None, (self._read_other(artifact, training, recorded) for training in present)), None)
 
-    def _read_other(self, training: Artifact, recorded: Recorded) -> str | None:
+    def _read_other(self, artifact: Artifact, training: Artifact, recorded: Recorded) -> str | None:
         """Whether the weights of a training are others than those that an artifact was made from."""
         try:
             trained = self.recorded(training) if training.present else None
@@ -254,7 +261,7 @@ class Artifacts(Catalogue):
             return None  # a reason of the training
         if recorded.identity is None or trained is None or trained.identity is None:
             return None
-        there = {name: of.xxhash for name, of in trained.identity.files.items()}
+        there = {artifact.name_of(training, name): of.xxhash for name, of in trained.identity.files.items()}
         read = {name: of.xxhash for name, of in recorded.identity.read.items()}
         return AGAIN if any(there.get(name, digest) != digest for name, digest in read.items()) else None
 
@@ -275,20 +282,15 @@ class Artifacts(Catalogue):
         modules = {parse_name(model)[0] for model in artifact.models}
         return code.of_modules(sorted(name for name in modules if name))
 
-    def _read_by(self, artifact: Artifact) -> list[Path]:
-        """Files of weights that a step reads."""
-        found = [path for source in artifact.inputs.values() for path in source.weights]
-        return [path for path in found if path.exists()]
-
     def _users(self, training: Artifact) -> Iterator[Artifact]:
         """The artifacts that are made from the weights of a training."""
         if training.step != "train" or training.run is None or training.seed is None:
             return
         yield self.evaluation(training.run, training.seed)
-        if training.run.id == FIGURES_RUN and training.seed == 0:
+        if training.run.id == FIGURES_RUN and training.seed in self.replication.seeds(FIGURES_RUN):
             yield self.activations()
         for run in self._runs(Task.DETECTION):
-            if run.starts_from == training.run.id:
+            if run.starts_from == training.run.id and training.seed in self.replication.seeds(run.id):
                 yield self.training(run, training.seed)
 
 

@@ -46,15 +46,18 @@ def measured_before(artifact: Artifact, training: Artifact) -> bool:
 
 
 def _trained_differently(artifacts: "Artifacts", artifact: Artifact) -> str | None:
+    if len(artifact.measures) > 1:
+        return f"made from another number of trainings: 1, now {len(artifact.measures)}"
     record = _trained_by(artifact) if artifact.measures else None
-    if artifact.measures is None or not record:
+    if not record:
         return None
     recorded = validate(Recorded, record, artifact.record, ("origin", "train"))
-    return artifacts.different(artifact.measures, recorded)
+    return artifacts.different(artifact.measures[0], recorded)
 
 
 def _started_differently(artifacts: "Artifacts", artifact: Artifact) -> str | None:
-    start = (artifact.measures or artifact).inputs.get("start")
+    training = artifact.measures[0] if artifact.measures else artifact
+    start = training.inputs.get("start")
     if start is None or start.run is None or start.seed is None:
         return None
     evaluation = artifacts.evaluation(start.run, start.seed)

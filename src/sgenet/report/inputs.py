@@ -53,7 +53,7 @@ def read_histories(replication: Replication, task: str) -> tuple[list[dict[str, 
     """The histories of a task as rows with `run` and `seed` in front (without durations), and what is wrong."""
     rows, problems = [], []
     for run_id in sorted(run.id for run in replication.runs.values() if run.task == task):
-        for seed in replication.seeds:
+        for seed in replication.seeds(run_id):
             path = paths.training(replication.scale_name, run_id, seed) / paths.HISTORY
             if not path.exists():
                 continue

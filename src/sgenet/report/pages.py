@@ -53,7 +53,7 @@ def render(
         spread=spread([cell for table in tables for cell in table.cells]),
         confidence_level=confidence,
         confidence=f"{100 * confidence:g}",
-        seeds=len(replication.seeds),
+        seeds=replication.seed_range[1],
         verdicts=count_verdicts(cell.verdict for table in tables for cell in table.cells if cell.applicable),
         problems=problems,
         tables=tables,

@@ -97,7 +97,7 @@ def count_missing(replication: Replication) -> tuple[int, int]:
     runs, steps = _read_runs(artifacts), [one.artifact for one in single_steps(artifacts)]
     files = [artifact.record for artifact in steps if artifact.step != "prepare"]
     missing = sum(len(run.missing) for run in runs.values()) + sum(not path.exists() for path in files)
-    return missing, len(runs) * len(replication.seeds) + len(files)
+    return missing, sum(replication.seed_counts.values()) + len(files)
 
 
 def trained_columns(replication: Replication) -> dict[str, list[str]]:
@@ -127,7 +127,7 @@ def _read_runs(artifacts: Artifacts) -> dict[str, RunResults]:
     scale, wanted = replication.scale_name, trained_columns(replication)
     for run in replication.runs.values():
         results = found[run.id] = RunResults(run.id)
-        for seed in replication.seeds:
+        for seed in replication.seeds(run.id):
             artifact = artifacts.evaluation(run, seed)
             try:
                 result = read_result(artifact.record.parent, run.id, scale, seed, wanted[run.id])
@@ -160,8 +160,8 @@ def _read_runs(artifacts: Artifacts) -> dict[str, RunResults]:
 
 def _failed_since(artifact: Artifact, scale: str, run_id: str) -> bool:
     """Whether the training of an evaluated run was to be repeated, and failed."""
-    training, seed = artifact.measures, artifact.seed
-    assert training is not None and seed is not None
+    (training,), seed = artifact.measures, artifact.seed
+    assert seed is not None
     return not training.present and failure_of_run(scale, run_id, seed) is not None
 
 
@@ -187,7 +187,7 @@ def _explain_missing(replication: Replication, found: dict[str, RunResults]) -> 
             continue
         results, start = found[run.id], found[run.starts_from]
         for seed, failure in start.failures.items():
-            if failure.step == "training":
+            if failure.step == "training" and seed in replication.seeds(run.id):
                 results.waits_for[seed] = start.id
                 results.failures.pop(seed, None)
                 results.outdated.pop(seed, None)

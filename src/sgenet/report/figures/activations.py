@@ -14,7 +14,6 @@ from sgenet.provenance.identity import Artifacts
 from sgenet.report.evaluations import check_head
 from sgenet.report.figures.axes import Frame, Ticks, mark, ticks
 from sgenet.report.inputs import read_current
-from sgenet.runtime.files import read_json
 
 FRAME = Frame(width=460, height=250, left=56, right=10, top=10, bottom=36)
 SHADES = 24  # of a map
@@ -101,7 +100,7 @@ def read_activations(artifacts: Artifacts) -> tuple[Activations | None, str | No
         check_head(artifact.record, head)
     except InputError as error:
         return None, str(error)
-    return draw(read_json(artifact.record)), None
+    return draw(checked.model_dump(mode="json", by_alias=True)), None
 
 
 def draw(measured: dict[str, Any]) -> Activations:

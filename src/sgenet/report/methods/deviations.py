@@ -44,8 +44,10 @@ def _of_training(replication: Replication) -> Iterator[str]:
         "part, and the first part of a step alone moves its running statistics, as those of the first device do in the "
         "authors’ code."
     )
-    if len(replication.seeds) == 1:
-        yield ("One training a row decides, and how much of a gain is the luck of a training cannot be told from it.")
+    fewest, most = replication.seed_range
+    if fewest == 1:
+        rows = "a row" if most == 1 else "of some rows"
+        yield f"One training {rows} decides, and how much of a gain is the luck of a training cannot be told from it."
     if replication.scale.device != "cpu":
         yield (
             "On a GPU that has TF32, PyTorch computes convolutions of 32-bit numbers in it unless told otherwise, and "

@@ -35,9 +35,9 @@ def next_steps(replication: Replication, found: Found) -> Iterator[Step]:
     if missing := list(_missing(replication, found)):
         text = f"Not made yet: {'; '.join(missing)}. This makes what is missing, and leaves what is there."
         yield Step(text, (again,))
-    if len(replication.seeds) < ENOUGH_SEEDS:
+    if replication.seed_range[0] < ENOUGH_SEEDS:
         yield Step(
-            f"Train each row {ENOUGH_SEEDS} times, for intervals that cover the luck of a training: "
+            f"Train each row {ENOUGH_SEEDS} times or more, for intervals that cover the luck of a training: "
             f"“seeds: {ENOUGH_SEEDS}” in params/pipeline.yaml, or for once as below. Only the new seeds are trained.",
             (command_line(replication, seeds=ENOUGH_SEEDS),),
         )
@@ -67,7 +67,7 @@ def _missing(replication: Replication, found: Found) -> Iterator[str]:
     if lacking := sum(len(run.missing) for run in runs):
         failed = sum(len(run.failures) for run in runs)
         told = f", {failed} of which failed" if failed else ""
-        yield f"results of {lacking} of {len(runs) * len(replication.seeds)} trainings{told}"
+        yield f"results of {lacking} of {sum(replication.seed_counts.values())} trainings{told}"
     if not (found.counts or found.uncounted or found.counts_problem):
         yield "the counts of parameters and operations"
     if replication.timed and not (found.latency or found.latency_problem):

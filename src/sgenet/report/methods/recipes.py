@@ -198,10 +198,12 @@ def _count(label: str, paper: int, ours: Any, missing: str) -> Setting:
 
 def _trainings(task: str, replication: Replication, results: list[Result]) -> Iterator[Setting]:
     """How often, on what and with which libraries the runs were trained, as their origins tell."""
-    seeds = ", ".join(map(str, replication.seeds))
-    ours = f"{len(replication.seeds)} (seed{'s' * (len(replication.seeds) > 1)} {seeds})"
+    counts = [replication.seed_counts[run.id] for run in replication.runs.values() if run.task == task]
+    most = max(counts)
+    ours = str(most) if min(counts) == most else f"{min(counts)} to {most}"
+    ours += " (seed 0)" if most == 1 else f" (seeds 0 to {most - 1})"
     known = task == "classification"
-    differs = len(replication.seeds) > 1 if known else None
+    differs = most > 1 if known else None
     yield Setting("Trainings a row", _TRAININGS[task], ours, differs, recipe=False)
     origins = [result.origin.train for result in results]
     devices = sorted({(plain(origin.devices or 1), origin.device or "not told") for origin in origins})
