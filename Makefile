@@ -16,7 +16,7 @@ PYTEST = pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Processes that run tests at a time, each with one thread.
 WORKERS ?= 2
 
-.PHONY: setup replicate test test-all soak coverage lint schemas docs bench browser clean lock
+.PHONY: setup replicate test test-all soak coverage lint schemas statistics docs bench browser clean lock
 .DEFAULT_GOAL := replicate
 
 setup:
@@ -61,6 +61,9 @@ lint: setup
 
 schemas: setup ## rewrite workflow/schemas and docs/parameters.md from the models
 	python -m sgenet.pipeline.schemas
+
+statistics: setup ## measure how often verdicts and intervals are right, and rewrite the tables of docs/statistics.md
+	PYTHONPATH=tests python -m support.statistics_page
 
 docs: setup ## the documentation as a web site in site/; a warning is an error (with --quiet it would not be)
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict

@@ -27,10 +27,15 @@ Values = Mapping[str, Mapping[int, float]]  # by row (a model), the value of eac
 
 @dataclass(frozen=True)
 class SeedVariance:
-    """Variance of one training about its row and seed, in points squared, and its degrees of freedom."""
+    """Variance of one training, in points squared.
+
+    `value` is that about its row and seed, with `df` degrees of freedom. It decides how much gains vary whose rows have
+    the same seeds. `total`, never smaller, is that about its row alone, as of trainings that share no seed.
+    """
 
     value: float
     df: float
+    total: float
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,8 @@ class Gain:
     """Mean difference of two rows over the seeds that both have, in percentage points.
 
     `low`, `high`, `p`, `error` (standard error) and `df` (degrees of freedom) are None where there are fewer than
-    FEWEST_SEEDS seeds; `p` is two-sided, of no difference. `seeds` is the number of seeds, `variance` that of one
-    training.
+    FEWEST_SEEDS seeds; `p` is two-sided, of no difference. `seeds` is the number of seeds. `variance` and `total` are
+    those of one training, as in SeedVariance.
     """
 
     value: float
@@ -51,6 +56,7 @@ class Gain:
     error: float | None = None
     df: float | None = None
     variance: float | None = None
+    total: float | None = None
 
     @property
     def direction(self) -> Literal["higher", "lower", "undecided"]:
@@ -74,14 +80,14 @@ class Gain:
 
         Args:
             bound: in points.
-            share: of a published gain in the bound. The published gain is that of one training of each row, whose
-                variance is taken to be that of the trainings here.
+            share: of a published gain in the bound. The published gain is that of one training of each row, with no
+                seed in common. The variance of each is taken to be that of one training here.
         """
         from scipy.special import stdtrit
 
-        if self.error is None or self.df is None or self.variance is None:
+        if self.error is None or self.df is None or self.total is None:
             return None
-        error = float(np.sqrt(self.error**2 + 2 * share**2 * self.variance))
+        error = float(np.sqrt(self.error**2 + 2 * share**2 * self.total))
         half = float(stdtrit(self.df, (1 + self.confidence) / 2)) * error
         return "above" if self.value - bound > half else "below" if bound - self.value > half else None
 
@@ -90,13 +96,14 @@ def seed_variance(blocks: Sequence[Values]) -> SeedVariance | None:
     """Pool the variance of one training over blocks of rows; None if no block has two rows with two common seeds.
 
     A block holds the rows that are alike in what else affects the variance (detector and depth). Its residuals are
-    those of the additive model of row and seed, by least squares, as not every row needs to have every seed.
-    Detectors that start from the same classifier share its residual, so residuals of equal rows and seeds in two blocks
-    may be correlated, which leaves fewer degrees of freedom: those of a sum of squares with this variance
-    (Satterthwaite 1946, doi:10.2307/3002019).
+    those of the additive model of row and seed, by least squares, as not every row needs to have every seed. Detectors
+    that start from the same classifier share its residual, so residuals of equal rows and seeds in two blocks may be
+    correlated, which leaves fewer degrees of freedom: those of a sum of squares with this variance (Satterthwaite 1946,
+    doi:10.2307/3002019).
 
     Args:
-        blocks: rows of each block; a row's name is that of its model, so that equal names share classifiers.
+        blocks: rows of each block; a row's name is that of its model, so that equal names share classifiers. Trainings
+            that did not learn should be left out, as they are not like the others.
     """
     found = [residuals for block in blocks if (residuals := _residuals(block)) is not None]
     if not found:
@@ -105,7 +112,9 @@ def seed_variance(blocks: Sequence[Values]) -> SeedVariance | None:
     shared = sum(
         _product(one, two) ** 2 / min(df, other) for (one, df), (two, other) in itertools.permutations(found, 2)
     )
-    return SeedVariance(total / degrees, degrees / (1 + degrees * shared / total**2) if total else degrees)
+    value = total / degrees
+    df = degrees / (1 + degrees * shared / total**2) if total else degrees
+    return SeedVariance(value, df, max(value, _row_variance(blocks)))
 
 
 def seed_gain(
@@ -131,7 +140,8 @@ def seed_gain(
     error = float(np.sqrt(2 * variance.value / n))
     half = float(stdtrit(variance.df, (1 + confidence) / 2)) * error
     p = 2 * float(stdtr(variance.df, -abs(value) / error)) if error else float(value == 0)
-    return Gain(value, n, confidence, value - half, value + half, p, error, variance.df, variance.value)
+    low, high = value - half, value + half
+    return Gain(value, n, confidence, low, high, p, error, variance.df, variance.value, variance.total)
 
 
 def mean_interval(values: Sequence[float], confidence: float) -> tuple[float, float] | None:
@@ -151,26 +161,26 @@ def needed_seeds(gain: Gain, published: float) -> int | None:
     """Seeds with which a true gain of the published size would exclude half of it, with a probability of POWER.
 
     None if more than MOST_SEEDS would be needed, as where the run-to-run variance of the published gain alone is too
-    large, or if the gain has no interval.
+    large, or if the gain has no interval or no variance.
     """
     from scipy.special import nctdtr, stdtrit
 
-    if not gain.variance or gain.df is None or published == 0:
+    if not gain.variance or gain.total is None or gain.df is None or published == 0:
         return None
-    per_seed = gain.df / max(gain.seeds - 1, 1)  # as many rows would be trained with more seeds
-    for n in range(FEWEST_SEEDS, MOST_SEEDS + 1):
-        df, error = per_seed * (n - 1), float(np.sqrt(gain.variance * (2 / n + 0.5)))
-        missed = nctdtr(df, abs(published) / 2 / error, stdtrit(df, (1 + gain.confidence) / 2))
-        if missed <= 1 - POWER:
-            return n
-    return None
+    n: NDArray[np.int64] = np.arange(FEWEST_SEEDS, MOST_SEEDS + 1)
+    df = gain.df / (gain.seeds - 1) * (n - 1)  # as many rows would be trained with more seeds
+    error = np.sqrt(2 * gain.variance / n + gain.total / 2)
+    missed = nctdtr(df, abs(published) / 2 / error, stdtrit(df, (1 + gain.confidence) / 2))
+    enough = n[~(missed > 1 - POWER)]  # NaN: a probability too small for nctdtr
+    return int(enough[0]) if len(enough) else None
 
 
 @dataclass(frozen=True)
 class PublishedGain:
     """A published gain, and the values by seed of the two rows that reproduce it.
 
-    `part` are gains whose trainings may be related, such as those of detectors with the same pair of classifiers.
+    Gains with a row or a classifier in common have equal `part`s, such as those of all detectors with the same pair of
+    classifiers, or of modules with the same baseline.
     `variance` is that of one training.
     """
 
@@ -253,6 +263,13 @@ def _residuals(block: Values) -> tuple[Residuals, int] | None:
         return None
     left = values - design @ effects
     return {(row, seed): float(own) for (row, seed, _), own in zip(cells, left, strict=True)}, df
+
+
+def _row_variance(blocks: Sequence[Values]) -> float:
+    """Variance of the trainings of a row about their mean, pooled over the rows."""
+    rows = [np.array(list(values.values())) for block in blocks for values in block.values()]
+    squares = sum(float(((row - row.mean()) ** 2).sum()) for row in rows if len(row))
+    return squares / sum(len(row) - 1 for row in rows if len(row))
 
 
 def _product(one: Residuals, two: Residuals) -> float:

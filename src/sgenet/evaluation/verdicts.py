@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal
 
@@ -44,7 +44,11 @@ class Verdict(StrEnum):
     OPPOSITE = "opposite direction", "plain", "below scale paper: the interval excludes zero, on the other side"
     UNDECIDED = "undecided", "plain", "below scale paper: the interval contains zero"
     NOT_JUDGED = "not judged", "plain", "nothing to compare with, or too few trainings; the cell gives the reason"
-    FAILED = "failed", "bad", "a step ended in an error, or a result cannot be used; the page gives the reason"
+    FAILED = (
+        "failed",
+        "bad",
+        "a step that ended in an error, or a result that cannot be used; the page gives the reason",
+    )
     NOT_RUN = "not run", "plain", "there is no result of this run"
 
 
@@ -113,7 +117,7 @@ def judge_gain(gain: Gain, size: Size | None, *, paper: bool, resolution: float 
     if gain.low is None or gain.high is None:
         return Judgement(Verdict.NOT_JUDGED, few(gain.seeds))
     if size.high < 0:  # a published loss
-        turned = Gain(**{**vars(gain), "value": -gain.value, "low": -gain.high, "high": -gain.low})
+        turned = replace(gain, value=-gain.value, low=-gain.high, high=-gain.low)
         return judge_gain(turned, Size(-size.high, -size.low, size.published), paper=paper)
     if not paper:
         return Judgement(Verdict.SAME if gain.low > 0 else Verdict.OPPOSITE if gain.high < 0 else Verdict.UNDECIDED)
@@ -171,7 +175,7 @@ def judge_best(over: list[list[Gain]], *, paper: bool) -> Judgement:
 
 
 def combine(judged: list[Judgement]) -> Judgement:
-    """The verdict on a claim, whose conditions must all hold."""
+    """The verdict on a claim, whose conditions, one or more, must all hold."""
     verdicts = [one.verdict for one in judged]
     for failed in (Verdict.CONTRADICTED, Verdict.OPPOSITE, Verdict.WEAKER):
         if failed in verdicts:

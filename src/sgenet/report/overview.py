@@ -42,7 +42,7 @@ def overview(replication: Replication, tables: list[CellTable], found: Found, ma
     ends = [origin.finished for origin in origins if origin.finished]
     runs = list(found.runs.values())
     cells = [cell for table in tables for cell in table.cells if not cell.column.timed and cell.applicable]
-    trainings = sum(len(run.by_seed) for run in runs), sum(replication.seed_counts.values())
+    trainings = sum(len(run.by_seed) for run in runs), sum(len(replication.seeds(run.id)) for run in runs)
     failed = sum(len(run.failures) + len(run.problems) for run in runs)
     sentences = [_of_trainings(*trainings, failed), _of_counts(cells), _of_gains(replication, main)]
     sentences += [_of_chance(replication, cells), _of_expected(replication, found)]
