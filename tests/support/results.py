@@ -313,8 +313,8 @@ def make_matches(images: int, skill: float, categories: int = 3) -> Matches:
 
 def activations(seeds: Iterable[int] = (0,)) -> dict[str, Any]:
     """A made-up measurement of three groups; nothing here was measured."""
-    names = ("variance_ratio", "relative_variance_ratio", "growing_groups", "background_length_change")
-    names += ("background_over_foreground_change",)
+    names = ["variance_ratio", "relative_variance_ratio", "growing_groups", "background_length_change"]
+    names.append("background_over_foreground_change")
     estimates = {str(seed): ESTIMATE for seed in seeds}
     data = {"source": "embedded", "fingerprint": "f1"}
     settings = load_replication("demo").scale.figures.plain()
