@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sgenet.cli import _parser
+from sgenet.evaluation.verdicts import Verdict
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -39,3 +40,9 @@ def test_pages_of_other_folders_are_no_part_of_the_site():
     """Pages of the site link to other pages only: other files of the repository are not copied there."""
     for page in (ROOT / "docs").glob("*.md"):
         assert "](../" not in page.read_text(), page.name
+
+
+def test_the_page_on_the_report_has_every_verdict_with_its_meaning():
+    section = (ROOT / "docs/report.md").read_text().partition("## Verdicts")[2].partition("\n## ")[0]
+    rows = [tuple(cell.strip() for cell in line.split("|")[1:3]) for line in section.splitlines() if "|" in line]
+    assert rows[2:] == [(verdict, verdict.meaning) for verdict in Verdict]

@@ -65,7 +65,7 @@ def test_author_logs_are_the_recovered_ones(tables, recovered):
         assert {key: cell.value for key, cell in row.published.items()} == {
             key: logs[label][name] for key, name in keys.items()
         }
-        assert bool(row.note) != logs[label]["readme_equals_best"]
+        assert bool(row.published["readme_top1"].note) != logs[label]["readme_equals_best"]
 
 
 # Of the values that params/tables/ publishes. After a deliberate change, take the digest that the failing test shows.
@@ -93,6 +93,27 @@ def test_a_table_of_complexity_that_cannot_be_counted_or_timed(project, change, 
     project("params/tables/complexity.yaml", lambda table: table["rows"][6].update(change))
     with pytest.raises(InputError, match=f"params/tables/complexity.yaml: {sentence}"):
         load_table("complexity")
+
+
+@pytest.mark.parametrize(
+    ("column", "resolution", "sentence"),
+    [
+        (0, {"value": 0.1, "reason": "r"}, "columns.0.resolution: found for params, expected only for trained columns"),
+        (2, {"value": 0, "reason": "r"}, "columns.2.resolution.value: found 0, expected more than 0"),
+        (2, {"value": 0.1}, "columns.2.resolution.reason: missing"),
+    ],
+)
+def test_a_resolution_is_above_0_and_of_a_trained_column(project, column, resolution, sentence):
+    project("params/tables/imagenet.yaml", lambda table: table["columns"][column].update(resolution=resolution))
+    with pytest.raises(InputError, match=f"params/tables/imagenet.yaml: {sentence}"):
+        load_table("imagenet")
+
+
+def test_every_published_column_that_is_trained_has_a_resolution(tables):
+    for table in tables.values():
+        printed = {column for row in table.rows for column in row.published}
+        for column in table.columns:
+            assert bool(column.resolution) == (column.trained and column.id in printed), (table.id, column.id)
 
 
 def test_complexity_repeats_the_published_counts(tables):

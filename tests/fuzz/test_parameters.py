@@ -43,7 +43,7 @@ def use(path):
     replication.full_size(), replication.plain_of(), replication.released()
     json.dumps([replication.scale.plain(), replication.pipeline.plain()], allow_nan=False).encode()
     by_id = {table.id: table for table in replication.tables}
-    for claim in load_claims(replication.tables):
+    for claim in load_claims(replication.tables).claims:
         for condition in claim.conditions:
             if (table := by_id.get(getattr(condition, "table", ""))) and hasattr(condition, "row"):
                 condition.rows(table)

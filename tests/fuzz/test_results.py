@@ -20,7 +20,7 @@ from sgenet.report.figures.activations import read_activations
 from sgenet.report.figures.curves import by_run, run_panel
 from sgenet.report.figures.detections import read_detections
 from sgenet.report.figures.precision_recall import draw_precision_recall
-from sgenet.report.gains import Gains, value_interval
+from sgenet.report.gains import Gains
 from sgenet.report.index import write_index
 from sgenet.report.inputs import read_histories, read_manifest
 from sgenet.report.results import count_missing, read_found, trained_columns
@@ -163,11 +163,12 @@ def test_every_reader_of_the_report(repository, documents, form):
     def read():
         found = read_found(replication)
         problems = [run.problem for run in found.runs.values()] + [found.counts_problem, found.latency_problem]
-        Gains(replication.pipeline.report).check(replication, found)
+        gains = Gains(replication, found)
+        gains.check()
         for run in found.runs.values():
             problems.append(run.problem)
             for metric in names[run.id]:
-                assert value_interval(run, metric, 0.95) is None or run.by_seed
+                assert gains.value_interval(run, metric) is None or run.by_seed
         draw_precision_recall(replication, found)
         problems += [read_activations(Artifacts(replication))[1], read_detections(replication, found)[1]]
         for task in TASKS:

@@ -91,4 +91,7 @@ def test_every_step_of_the_package_has_source():
         for task in ("classification", "detection"):
             entry = name.format(task=task)
             assert entry.replace(".", "/").removeprefix("sgenet/") + ".py" in code.of_step(entry)
-    assert {"report/__init__.py", "report/templates/page.html"} <= code.of_report().keys()
+    files = code.of_report().keys()
+    assert {"report/__init__.py", "report/templates/page.html"} <= files
+    assert {f"evaluation/{name}.py" for name in ("verdicts", "trainings", "statistics", "bootstrap")} <= files
+    assert {file.partition("/")[0] for file in files} == {"report", "evaluation", "pipeline"}

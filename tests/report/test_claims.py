@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
 import pytest
+from scipy import stats
 
 from sgenet.config import paths
 from sgenet.config.claims import load_claims
@@ -14,21 +14,31 @@ from sgenet.config.replication import Replication, load_replication
 from sgenet.config.tables import load_table
 from sgenet.evaluation.coco_eval import ap
 from sgenet.evaluation.matches import Matches
-from sgenet.evaluation.statistics import Gain
+from sgenet.evaluation.trainings import Gain
+from sgenet.evaluation.verdicts import Verdict
 from sgenet.report import build
 from sgenet.report.claims import Judge
 from sgenet.report.gains import Gains
+from sgenet.report.judged import JudgedClaim, JudgedCondition
+from sgenet.report.pages import _environment
 from sgenet.report.ranking import beaten
-from sgenet.report.results import Found, RunResults
+from sgenet.report.results import Found, RunResults, read_found
 from support import results as make
 
 RETINA = "detection/retinanet/"
 
 
 def claims(scale: str = "demo") -> dict[str, dict[str, Any]]:
-    value = json.loads(Path(f"reports/{scale}/comparison.json").read_text())
-    jsonschema.validate(value, json.loads(Path("workflow/schemas/comparison.schema.json").read_text()))
-    return {claim["id"]: claim for claim in value["claims"]}
+    return {claim["id"]: claim for claim in make.comparison(scale)["claims"]}
+
+
+def judge(replication: Replication, condition: dict[str, Any], gains: Gains | None = None) -> JudgedCondition:
+    """A condition judged on what was found; or, with made-up gains, as if every row was run."""
+    make.write_claims([{"id": "F", "sentence": "s", "where": "w", "conditions": [condition]}])
+    found = Found({run: RunResults(run) for run in replication.runs}, {}, None) if gains else read_found(replication)
+    (claim,) = load_claims(replication.tables).claims
+    (judged,) = Judge(replication, found, gains or Gains(replication, found), None).claim(claim).conditions
+    return judged
 
 
 def table(rows: dict[str, str], **columns: str) -> dict[str, Any]:
@@ -45,21 +55,21 @@ def table(rows: dict[str, str], **columns: str) -> dict[str, Any]:
 def test_gains_of_claims_are_those_of_the_cells(replication: Replication) -> None:
     build(replication)
     found = claims()
-    assert {id: claim["verdict"] for id, claim in found.items()} == {
-        "A": "holds in this training",
-        "B": "contradicted",
-        "C": "undecided",
+    assert {id: (claim["verdict"], claim["reason"]) for id, claim in found.items()} == {
+        "A": ("not judged", "one training of each row"),
+        "B": ("contradicted", ""),  # counts need no training
+        "C": ("not judged", "some of its parts were not run"),
     }
     page = Path("reports/demo/index.html").read_text()
-    assert '<span class="verdict plain">holds in this training</span>' in page
-    top1, detection = (condition["numbers"][0] for condition in found["A"]["conditions"])
-    assert (top1["value"], top1["n"], top1["published"], top1["claimed"]) == (10, 400, 1.2, None)
+    assert '<span class="verdict plain">not judged</span><small>one training of each row</small>' in page
+    (top1, _), (detection, images) = (condition["numbers"] for condition in found["A"]["conditions"])
+    assert (top1["value"], top1["n"], top1["published"], top1["claimed"]) == (10, 1, 1.2, None)
     assert (detection["published"], detection["claimed"]) == (1.5, [1, 2])
-    value = json.loads(Path("reports/demo/comparison.json").read_text())
-    cell = value["tables"][1]["rows"][1]["cells"]["ap"]["reproduced"]["gain"]
-    assert {key: detection[key] for key in ("value", "low", "high")} == {
-        key: cell[key] for key in ("value", "low", "high")
-    }
+    cell = make.cell(1, 1, "ap")["reproduced"]["gain"]
+    assert (images["what"], images["n"]) == ("gain, these trainings on other images", cell["images"]["n"])
+    for number, of_cell in ((detection, cell), (images, cell["images"])):
+        assert [number["low"], number["high"]] == [of_cell["low"], of_cell["high"]]
+    assert detection["value"] == images["value"] == cell["value"]
 
 
 def test_extra_counts(replication: Replication) -> None:
@@ -70,9 +80,19 @@ def test_extra_counts(replication: Replication) -> None:
     assert claims()["B"]["conditions"][0]["verdict"] == "contradicted"  # 0.13 is more than 0.1
 
 
+@pytest.mark.parametrize(("at_most", "verdict"), [(0, "replicated"), (0.1, "replicated")])
+def test_a_count_at_its_bound_is_decided(replication: Replication, at_most: float, verdict: str) -> None:
+    """The module adds nothing to the parameters of the plain network over itself."""
+    value = json.loads(paths.complexity("demo").read_text())
+    value["models"][make.SGE]["params"] = value["models"][make.BASE]["params"]
+    make.write(paths.complexity("demo"), value)
+    extra = {"table": "one", "columns": ["params"], "row": "SGE-ResNet50", "at_most": at_most}
+    assert judge(replication, {"extra": extra}).verdict == verdict
+
+
 def test_difference_of_gains_by_the_same_resamples(replication: Replication) -> None:
     build(replication)
-    difference, small, all_ = claims()["C"]["conditions"][0]["numbers"]
+    of_trainings, difference, small, _, all_, _ = claims()["C"]["conditions"][0]["numbers"]
     runs = [
         Matches.load(paths.evaluation("demo", f"{RETINA}{name}", 0) / "matches.npz")
         for name in ("resnet50", "sge-resnet50")
@@ -86,6 +106,7 @@ def test_difference_of_gains_by_the_same_resamples(replication: Replication) -> 
     assert difference["value"] == pytest.approx(values[0], abs=1e-5)
     assert [difference["low"], difference["high"]] == pytest.approx(np.percentile(values[1:], [2.5, 97.5]), abs=1e-5)
     assert difference["value"] == pytest.approx(small["value"] - all_["value"], abs=1e-5)
+    assert of_trainings["value"] == difference["value"] and of_trainings["low"] is None
 
 
 def test_differences_of_gains_over_seeds(repository: Path) -> None:
@@ -97,7 +118,7 @@ def test_differences_of_gains_over_seeds(repository: Path) -> None:
             metrics = json.loads(make.metrics_path(f"{RETINA}{name}", seed).read_text())["metrics"]
             small[name, seed], whole[name, seed] = metrics["ap_small"], metrics["ap"]
     build(replication)
-    assert claims()["A"]["verdict"] == "holds at this scale"  # three seeds tell their spread
+    assert claims()["A"]["verdict"] == "same direction"
     difference = claims()["C"]["conditions"][0]["numbers"][0]
     expected = [
         (small["sge-resnet50", seed] - small["resnet50", seed])
@@ -119,52 +140,75 @@ def test_the_best_row(repository: Path) -> None:
     assert claims()["D"]["verdict"] == "not run"
     assert "no result of G = 8, G = 16, G = 32" in Path("reports/demo/index.html").read_text()
     make.make_results(replication)
+    build(replication)
+    assert (claims()["D"]["verdict"], claims()["D"]["reason"]) == ("not judged", "one training of each row")
+    replication = load_replication(tables=["one"], seeds=3)
+    make.make_results(replication)
     for skills, verdict in {
-        (0.6, 0.8, 0.7): "holds in this training",
-        (0.6, 0.6, 0.7): "fails in this training",
+        (0.6, 0.8, 0.7): "same direction",
+        (0.6, 0.6, 0.7): "opposite direction",
+        (0.6, 0.71, 0.7): "undecided",
     }.items():
         for run, skill in zip(rows.values(), skills, strict=True):
-            make.make_run("demo", f"classification/{run}", 0, make.IMAGES, skill)
+            for seed, error in enumerate((0, 0.01, 0.02) if run == rows["G = 16"] else (0.02, 0.0, 0.01)):
+                make.make_run("demo", f"classification/{run}", seed, make.IMAGES, skill + error)
         assert build(replication) == []
         assert claims()["D"]["verdict"] == verdict
-        (number,) = claims()["D"]["conditions"][0]["numbers"]
+        number = claims()["D"]["conditions"][0]["numbers"][0]
         assert number["value"] == pytest.approx(100 * (max(skills[:2]) - skills[2]))
-    make.make_run("demo", "classification/sge-resnet50", 0, make.IMAGES, 0.7)
-    build(replication)
-    assert claims()["D"]["verdict"] == "undecided"  # as good as the other
 
 
 def test_statistics_of_the_activations(repository: Path) -> None:
     replication = load_replication()
-    settings = replication.pipeline.report
 
-    def verdict(low: float, high: float, **bound: float | list[str]) -> str:
-        name, beside = "relative_variance_ratio", "variance_ratio"
-        spread = {"value": 1.1, "low": low, "high": high, "n": 9, "confidence": 0.9}
-        below = spread | {"value": 0.5, "low": 0.4, "high": 0.6}
-        estimates = {name: spread, beside: spread | {"value": 0.5}, "growing_groups": below}
-        found = {key: {"description": "how it spreads", "seeds": {"0": value}} for key, value in estimates.items()}
-        measured = {"stage": 2, "statistics": found}
-        make.write_claims([
-            {"id": "E", "sentence": "s", "where": "w",
-             "conditions": [{"statistic": {"name": name, **bound, "shown": [beside]}}]}
-        ])  # fmt: skip
-        (claim,) = load_claims(replication.tables)
-        judged = Judge(replication, Found({}, {}, None), Gains(settings), measured).claim(claim)
-        number, *_, shown = judged.conditions[0].numbers
-        assert (number.value, number.n, number.confidence) == (1.1, 9, 0.9)
-        assert (shown.value, shown.what) == (0.5, "variance ratio, not judged")
-        assert judged.conditions[0].text.startswith("Stage 2: how it spreads")
-        return judged.verdict
+    def claim(values: list[float], other: list[float] | None = None, **condition: Any) -> JudgedClaim:
+        """The claim that the values of the seeds are on one side of a bound, and those of another reading too."""
+        by_name = {"relative_variance_ratio": values, "growing_groups": other or values, "variance_ratio": [0.5]}
+        of_seeds = {name: {str(seed): {"value": one} for seed, one in enumerate(own)} for name, own in by_name.items()}
+        statistics = {name: {"description": "how it spreads", "seeds": own} for name, own in of_seeds.items()}
+        measured = {"stage": 2, "statistics": statistics}
+        statistic = {"name": "relative_variance_ratio", "shown": ["variance_ratio"], **condition}
+        make.write_claims([{"id": "E", "sentence": "s", "where": "w", "conditions": [{"statistic": statistic}]}])
+        (asked,) = load_claims(replication.tables).claims
+        found = Found({}, {}, None)
+        return Judge(replication, found, Gains(replication, found), measured).claim(asked)
 
-    assert verdict(1.01, 1.2, above=1) == "holds in this training"
-    assert verdict(0.9, 1.2, above=1) == "undecided"
-    assert verdict(1.01, 1.2, below=1) == "fails in this training"
-    assert verdict(1.01, 1.2, above=1, also=["growing_groups"]) == "undecided"  # another reading says otherwise
-    assert verdict(0.3, 0.5, above=1, also=["growing_groups"]) == "fails in this training"
+    above = [1.1, 1.2, 1.3]
+    judged = claim(above, above=1)
+    number, shown = judged.conditions[0].numbers
+    interval = stats.t.interval(replication.pipeline.report.confidence, 2, loc=1.2, scale=0.1 / np.sqrt(3))
+    assert (number.value, number.n) == (pytest.approx(1.2), 3)
+    assert (number.low, number.high) == pytest.approx(interval)
+    assert (shown.value, shown.what) == (0.5, "variance ratio, not judged")
+    assert judged.conditions[0].text == "Stage 2: how it spreads: above 1"
+    assert interval[0] < 1 and judged.verdict == Verdict.UNDECIDED
+    assert claim([1.19, 1.2, 1.21], above=1).verdict == Verdict.SAME
+    assert claim([1.19, 1.2, 1.21], below=1).verdict == Verdict.OPPOSITE
+    one = claim([1.2], above=1)
+    assert (one.verdict, one.judgement.reason) == (Verdict.NOT_JUDGED, "one training of each row")
+    two = claim([1.19, 1.2, 1.21], other=[0.79, 0.8, 0.81], above=1, also=["growing_groups"])
+    assert (two.verdict, two.judgement.reason) == (Verdict.UNDECIDED, "its readings disagree")
+    assert claim([0.79, 0.8, 0.81], above=1, also=["growing_groups"]).verdict == Verdict.OPPOSITE
 
 
-def test_what_was_not_run_says_why(repository: Path) -> None:
+def test_a_claim_on_counts_and_on_trainings(repository: Path) -> None:
+    """Both hold, in the words of this scale where one is of trainings."""
+    extra = {"table": "one", "columns": ["params"], "row": "SGE-ResNet50", "at_most": 1}
+    gain = {"table": "one", "column": "top1", "row": "SGE-ResNet50"}
+    for scale, word in {"demo": "same direction", "paper": "replicated"}.items():
+        make.scale_paper()
+        make.write_claims(
+            [{"id": "D", "sentence": "s", "where": "w", "conditions": [{"extra": extra}, {"gain": gain}]}]
+        )
+        replication = load_replication(scale, 3, ["one"])
+        make.make_results(replication)
+        build(replication)
+        words = [one["verdict"] for one in claims(scale)["D"]["conditions"]]
+        assert words == ["replicated", {"paper": "stronger"}.get(scale, word)]
+        assert claims(scale)["D"]["verdict"] == word
+
+
+def test_what_was_not_run_states_why(repository: Path) -> None:
     assert build(load_replication()) == []
     found = claims()
     assert {claim["verdict"] for claim in found.values()} == {"not run"}
@@ -179,57 +223,109 @@ def test_bad_results_are_no_verdict(replication: Replication) -> None:
     (paths.evaluation("demo", f"{RETINA}sge-resnet50", 0) / "matches.npz").write_bytes(b"")
     (problem,) = build(replication)
     assert "matches.npz" in problem
-    assert [condition["verdict"] for condition in claims()["A"]["conditions"]] == ["holds in this training", "not run"]
-    assert claims()["A"]["verdict"] == "undecided"
+    found = claims()["A"]
+    assert [condition["verdict"] for condition in found["conditions"]] == ["not judged", "failed"]
+    assert (found["verdict"], found["reason"]) == ("not judged", "some of its parts were not run")
 
 
-def test_size_counts_at_paper_scale(repository: Path) -> None:
-    Path("params/scales/paper.yaml").write_text(Path("params/scales/demo.yaml").read_text())
-    replication = load_replication("paper")
-    make.make_results(replication)
+def test_a_failed_training_fails_the_condition_as_it_does_the_cell(replication: Replication) -> None:
+    make.metrics_path(make.SGE).unlink()
+    make.write(paths.run_log("demo", "train", make.SGE, 0), "no\nsgenet: exit status 1\n")
     build(replication)
-    top1, detection = claims("paper")["A"]["conditions"]
-    assert top1["verdict"] == "supported" and top1["numbers"][0]["low"] > 1.2  # more than the paper says
-    page = Path("reports/paper/index.html").read_text()
-    assert "not in the interval" in page and "At this scale only the direction" not in page
+    condition = claims()["A"]["conditions"][0]
+    assert condition["verdict"] == make.cell(0, 1, "top1")["verdict"] == "failed"
+    assert condition["reason"] == "a step of SGE-ResNet50 failed"
 
 
 class _MadeUp(Gains):
-    """Every gain, and every difference of two, has this interval."""
+    """Every gain, and every difference of two, has this interval, of trainings with this variance."""
 
-    def __init__(self, low: float, high: float) -> None:
-        self._gain = Gain((low + high) / 2, low, high, 0.95, 400, "made up")
+    def __init__(self, value: float, error: float, df: float = 20) -> None:
+        half = float(stats.t.ppf(0.975, df)) * error
+        bounds = {"low": value - half, "high": value + half}
+        self._gain = Gain(value, 3, 0.95, **bounds, p=0.5, error=error, df=df, variance=1.5 * error**2)
 
     def over(self, *_: Any) -> Gain:
         return self._gain
 
-    def difference(self, *_: Any) -> Gain:
-        return self._gain
+    def over_images(self, *_: Any) -> None:
+        return None
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "kind", "settings", "verdict"),
+    ("value", "kind", "settings", "verdict"),
     [
-        (0.5, 1.1, "gain", {"claimed": [1.2, 1.2]}, "undecided"),  # smaller than the sentence says, in one training
-        (0.5, 1.1, "gain", {}, "supported"),  # 1.2 is published, and not claimed
-        (1.02, 1.08, "gain", {"above": 1.0}, "supported"),
-        (0.9, 0.98, "gain", {"above": 1.0}, "contradicted"),
-        (0.1, 0.2, "larger_gain", {"than": "top5"}, "supported"),  # the published difference is 1.1
+        (1.25, "gain", {"claimed": [1.5, 1.5]}, "replicated"),
+        (0.9, "gain", {"claimed": [1.5, 1.5]}, "inconclusive"),  # one training may have given as much, or half of it
+        (0.7, "gain", {"claimed": [1.5, 1.5]}, "weaker"),
+        (0.9, "gain", {"claimed": [1.5, 2.0]}, "weaker"),  # a range is taken as it is said
+        (1.4, "gain", {"claimed": [1.5, 2.0]}, "replicated"),
+        (2.4, "gain", {"claimed": [1.5, 2.0]}, "stronger"),
+        (2.4, "gain", {"more_than": 1.5}, "replicated"),  # a least size has no upper end
+        (0.9, "gain", {"more_than": 1.5}, "weaker"),
+        (1.1, "gain", {}, "replicated"),  # 1.2 is published
+        (0.1, "gain", {}, "contradicted"),  # contains 0, and not half of 1.2
+        (-1.0, "gain", {}, "contradicted"),
+        (0.2, "larger_gain", {"than": "top5"}, "inconclusive"),  # the published difference is 1.1
+        (1.0, "larger_gain", {"than": "top5"}, "replicated"),
     ],
 )
-def test_only_what_the_sentence_claims_is_a_size(repository, low, high, kind, settings, verdict) -> None:
-    Path("params/scales/paper.yaml").write_text(Path("params/scales/demo.yaml").read_text())
+def test_sizes_at_scale_paper(repository: Path, value: float, kind: str, settings: Any, verdict: str) -> None:
+    make.scale_paper()
     rows = [dict(row, published=dict(row["published"])) for row in make.CLASSIFICATION["rows"]]
     rows[1]["published"]["top5"] = {"value": 93.008, "source": ["H"]}
     make.write_table("one", make.CLASSIFICATION | {"rows": rows})
     condition = {kind: {"table": "one", "column": "top1", "row": "SGE-ResNet50"} | settings}
-    make.write_claims([{"id": "F", "sentence": "s", "where": "w", "conditions": [condition]}])
-    replication = load_replication("paper")
-    found = Found({run: RunResults(run) for run in replication.runs}, {}, None)
-    (claim,) = load_claims(replication.tables)
-    (judged,) = Judge(replication, found, _MadeUp(low, high), None).claim(claim).conditions
+    judged = judge(load_replication("paper"), condition, _MadeUp(value, 0.15))
     assert judged.verdict == verdict
     assert judged.numbers[0].published == pytest.approx(1.2 if kind == "gain" else 1.1)
+    of_size = {"claimed": " (claimed: 1.5", "more_than": " (claimed: more than 1.5 points)"}
+    assert all(of_size[key] in judged.text for key in settings if key in of_size)
+
+
+@pytest.mark.parametrize("scale", ["demo", "paper"])
+@pytest.mark.parametrize("value", [-1.0, 1.0])
+def test_where_the_paper_publishes_a_loss_the_sentence_gives_the_direction(
+    repository: Path, scale: str, value: float
+) -> None:
+    make.scale_paper()
+    rows = [dict(row, published=dict(row["published"])) for row in make.CLASSIFICATION["rows"]]
+    rows[1]["published"]["top1"] = {"value": 75.0, "source": ["H"]}  # 1.384 below its baseline
+    make.write_table("one", make.CLASSIFICATION | {"rows": rows})
+    condition = {"gain": {"table": "one", "column": "top1", "row": "SGE-ResNet50"}}
+    words = {"demo": ("same direction", "opposite direction"), "paper": ("replicated", "contradicted")}[scale]
+    assert judge(load_replication(scale), condition, _MadeUp(value, 0.15)).verdict == words[value < 0]
+
+
+def test_rows_that_are_alone_at_their_depth_have_no_known_variance(repository: Path) -> None:
+    rows = table({"deep": "sge-resnet101", "shallow": "sge-resnet50"}, top1="Top-1")
+    rows["rows"][0]["model"] = "sge-resnet101"
+    make.write_table("one", rows)
+    make.write_claims([])
+    replication = load_replication(seeds=3, tables=["one"])
+    make.make_results(replication)
+    judged = judge(replication, {"gain": {"table": "one", "column": "top1", "row": "shallow"}})
+    assert (judged.verdict, judged.reason) == (Verdict.NOT_JUDGED, "the run-to-run variance is not known")
+
+
+def test_a_condition_that_these_trainings_cannot_decide_says_so(repository: Path) -> None:
+    """Only of the number that is judged, and where it is not decided all the same."""
+    make.scale_paper()
+    replication = load_replication("paper")
+    condition = {"gain": {"table": "one", "column": "top1", "row": "SGE-ResNet50"}}
+    words = "they cannot decide this"
+    for value, error, said in [(0.3, 0.6, True), (0.3, 0.3, False), (9.0, 0.6, False)]:
+        judged = judge(replication, condition, _MadeUp(value, error))
+        smallest = judged.numbers[0].smallest
+        assert judged.numbers[0].beyond_reach == (smallest > 1.2) == (error == 0.6)
+        assert judged.undecided == (value == 0.3)
+        (claim,) = load_claims(replication.tables).claims
+        of_page = {"paper": True, "seeds": 3, "confidence": "95", "beaten": []}
+        page = _environment().from_string(
+            '{% from "parts.html" import verdict with context %}{% include "claims.html" %}'
+        )
+        shown = page.render(claims=[JudgedClaim(claim, judged.judgement, (judged,))], **of_page)
+        assert (words in shown) == said and f"these trainings show {smallest:.2f} or more" in shown
 
 
 def test_published_rows_that_beat_sge(project: Any) -> None:

@@ -34,8 +34,18 @@ HOSTILE = [
 
 
 def tables_of(replication: Replication) -> list[CellTable]:
-    found, gains = read_found(replication), Gains(replication.pipeline.report)
+    found = read_found(replication)
+    gains = Gains(replication, found)
     return [rank(make_table(table, replication, found, gains)) for table in replication.tables]
+
+
+def trained(seeds: int) -> Replication:
+    """Made-up results of several seeds; returns what was replicated."""
+    replication = load_replication(seeds=seeds)
+    make.make_results(replication)
+    for seed, skill in enumerate((0.71, 0.70, 0.72)):
+        make.make_run("demo", make.SGE, seed, make.IMAGES, skill)
+    return replication
 
 
 def hostile(label: str, table: CellTable) -> CellTable:
@@ -82,12 +92,15 @@ def test_csv_has_a_line_a_row_and_column(replication: Replication) -> None:
     assert (first["source"], first["confidence"], first["trainings"], first["gain"]) == ("H", "high", "", "")
     assert (top1["scale"], top1["table"], top1["unit"], top1["trainings"]) == ("demo", "one", "%", "1")
     assert (top1["run"], top1["baseline"]) == ("classification/sge-resnet50", "ResNet50")
-    assert (top1["last"], top1["gain_of"]) == ("69.0", f"{make.IMAGES} images")
+    assert (top1["last"], top1["gain_trainings"], top1["images"]) == ("69.0", "1", str(make.IMAGES))
     assert (top1["published"], top1["reproduced"], top1["gain"]) == ("77.584", "70.0", "10.0")
-    assert float(top1["gain_low"]) < 10 < float(top1["gain_high"]) and float(top1["low"]) < 70 < float(top1["high"])
-    assert (top1["published_gain"], top1["confidence"], top1["verdict"]) == ("1.2", "low", "same direction")
-    # 40 images out of 400 turned right and none wrong: the exact test is that of 40 coins falling alike
-    assert float(top1["p"]) == pytest.approx(2 * 0.5**40, rel=1e-4)
+    assert float(top1["images_low"]) < 10 < float(top1["images_high"]) and float(top1["low"]) < 70 < float(top1["high"])
+    assert (top1["published_gain"], top1["confidence"]) == ("1.2", "low")
+    assert (top1["verdict"], top1["reason"]) == ("not judged", "one training of each row")
+    empty = ("gain_low", "gain_high", "df", "smallest", "p", "adjusted_p", "needed")  # of one training
+    assert {top1[name] for name in empty} == {""}
+    # 40 images out of 400 changed to right and none to wrong: McNemar's mid-p test is that of 40 equal coins
+    assert float(top1["images_p"]) == pytest.approx(0.5**40, rel=1e-4)
     assert len(to_csv(two, "demo").splitlines()) == 1 + 2 * 3
 
 
@@ -112,25 +125,28 @@ def test_markdown_has_all_parts_of_the_page(replication: Replication) -> None:
     assert plain["Top-1 (%) published"] == "76.38†" and plain["Top-1 (%) gain"] == ""
     assert sge["Top-1 (%) published"] == "77.58‡" and sge["Top-1 (%) published gain"] == "+1.20"
     assert re.fullmatch(r"70\.00 \[6\d\.\d\d, 7\d\.\d\d\] last 69\.00", sge["Top-1 (%) reproduced"])
-    assert re.fullmatch(r"\+10\.00 \[\+\d\.\d\d, \+1\d\.\d\d\]", sge["Top-1 (%) gain"])
+    assert sge["Top-1 (%) gain"] == "+10.00"
+    assert sge["Top-1 (%) verdict"] == "not judged: one training of each row" and sge["#P (M) verdict"] != ""
     assert "**70.00**" in text and "**77.58**‡" in text and "**60.00**" not in text
 
 
 def test_latex_has_what_fits_a_paper(replication: Replication) -> None:
-    """By hand: of the second row the operations differ, and both gains have the published direction or none."""
-    text = to_latex(tables_of(replication)[0], ["Title."])
+    """By hand: of the second row the operations differ, and the gain of Top-1 has the published direction."""
+    text = to_latex(tables_of(trained(3))[0], ["Title."])
     groups, heads, plain, sge, intervals = latex_lines(text)
     assert groups == ["", "\\#P (M)", "GFLOPs", "Top-1 (\\%)", "Top-5 (\\%)"]
     assert heads == ["Model", "publ.", "repr.", "publ.", "repr.", "publ.", "repr.", "gain", "publ.", "repr.", "gain"]
-    assert plain[:8] == ["ResNet50", "25.56", "25.56", "4.122\\dag{}", "4.122", "76.38\\dag{}", "60.00", "--"]
+    assert plain[:8] == ["ResNet50", "25.56", "25.56", "4.122\\dag{}", "4.122", "76.38\\dag{}", "61.00", "--"]
     marks = dict(re.findall(r"([a-z]): ([\w ]+)\.", text.partition("repr.: reproduced.")[2].partition("\\label")[0]))
     told = {verdict: rf"\textsuperscript{{{mark}}}" for mark, verdict in marks.items()}
     assert list(told) == ["differs", "same direction"]
     assert sge[:5] == ["SGE-ResNet50", "--", "25.56", "4.2\\dag{}", f"4.127{told['differs']}"]
-    assert sge[5:8] == [r"\textbf{77.58}\ddag{}", r"\textbf{70.00}", f"+10.00{told['same direction']}"]
+    assert sge[5:8] == [r"\textbf{77.58}\ddag{}", r"\textbf{71.00}", f"+10.00{told['same direction']}"]
     assert sge[8] == "--" and re.fullmatch(r"\+\d\.\d\d", sge[10])  # no published gain: no mark
     assert [bool(interval) for interval in intervals] == [place in (7, 10) for place in range(11)]
     assert re.fullmatch(r"\{\\scriptsize \{\[\}\+\d\.\d\d, \+1\d\.\d\d\{\]\}\}", intervals[7])
+    one = to_latex(tables_of(replication)[0], ["Title."])
+    assert "not judged" not in one and "scriptsize" not in one  # most cells are not judged: no mark, and no interval
 
 
 def test_latex_parts_what_is_not_compared(replication: Replication) -> None:
@@ -149,6 +165,9 @@ def test_caption_warns_below_paper(replication: Replication, tmp_path: Path) -> 
         assert "cannot be compared with the published ones" in below and "cannot be compared" not in paper
         assert "reproduced at scale demo" in below and "at its last state" in below and "SE-ResNet101" not in below
         assert "low confidence" in below and "high confidence" not in below
+        assert "One training of each row" in below
+        # Markdown prints the intervals of values too; LaTeX those of gains, of which one training has none
+        assert ("In brackets: 95 % intervals." in below) == (kind == "md")
 
 
 def test_equal_cells_give_equal_bytes(replication: Replication, tmp_path: Path) -> None:
@@ -241,7 +260,7 @@ def test_latex_of_hostile_names(replication: Replication, label: str) -> None:
         *(("begin", "table*"), ("begin", "tabular")),
         *(("end", "tabular"), ("end", "table*")),
     ]
-    groups, _, _, last, _ = latex_lines(text)
+    groups, _, _, last = latex_lines(text)
     assert read_latex(last[0]) == one_line(label)
     assert read_latex(groups[-1]) == f"{one_line(label)} ({one_line(label)})"
     (caption,) = re.findall(r"\\caption\[.*?\]\{(.*)\}$", text, re.MULTILINE)

@@ -32,7 +32,8 @@ from support import results as make
 
 def describe_(replication: Replication) -> Methods:
     found = read_found(replication)
-    tables = [make_table(table, replication, found, Gains(replication.pipeline.report)) for table in replication.tables]
+    gains = Gains(replication, found)
+    tables = [make_table(table, replication, found, gains) for table in replication.tables]
     return describe(
         replication, tables, found, {task: read_manifest(replication.scale_name, task)[0] for task in TASKS}
     )
@@ -226,12 +227,12 @@ def test_steps_name_what_is_missing(replication: Replication) -> None:
     def texts() -> str:
         return " ".join(step.text for step in describe_(replication).steps)
 
-    assert "Not made yet: the measurements of figures 2 to 4." in texts()
+    assert "Missing: the measurements of figures 2 to 4." in texts()
     make.write(paths.activations("demo"), "{}")
-    assert "Not made yet" not in texts() and "3 times" in texts()
+    assert "Missing: " not in texts() and "3 times" in texts()
     make.metrics_path("classification/resnet50").unlink()
     paths.manifest("demo", "detection").unlink()
-    assert "Not made yet: the data for detection; results of 1 of 4 trainings. " in texts()
+    assert "Missing: the data for detection; results of 1 of 4 trainings. " in texts()
     make.metrics_path("classification/sge-resnet50").write_text("{")
     assert "cannot be used" in texts()
 

@@ -1,15 +1,18 @@
 """The best of each column, the correction for several gains, and the first screen's sentence and counts."""
 
+from dataclasses import replace
+
 import pytest
 
 from sgenet.config.replication import Replication
 from sgenet.config.tables import Column, Published, Row, Table
-from sgenet.evaluation.statistics import Gain
+from sgenet.evaluation.trainings import Gain
+from sgenet.evaluation.verdicts import DID_NOT_LEARN, Verdict
 from sgenet.report.cells import Cell, CellRow, CellTable
-from sgenet.report.overview import overview
+from sgenet.report.main_gains import MainGains
+from sgenet.report.overview import Overview, overview
 from sgenet.report.ranking import Family, multiplicity, rank
 from sgenet.report.results import Found, RunResults
-from sgenet.report.verdicts import CATEGORIES, VERDICTS, category_counts
 
 TOP1 = Column(id="top1", label="Top-1", digits=1)
 PARAMS = Column(id="params", label="#P", digits=2, measured="static")
@@ -24,17 +27,18 @@ def cell_table() -> CellTable:
     for run, value, published, p in zip(ROWS, VALUES, PUBLISHED, P, strict=True):
         depth = run.rpartition("resnet")[2]
         baseline = None if run.startswith("resnet") else f"resnet{depth}"
-        gain = Gain(1.0, 0.5, 1.5, 0.95, 100, "made up", p, "images") if p else None
+        gain = Gain(1.0, 3, 0.95, 0.5, 1.5, p) if p else None
         cell = Cell(
             TOP1,
-            "same direction" if gain else "baseline",
-            Published(value=published, source=("H",)),
+            Verdict.SAME if gain else Verdict.NOT_JUDGED,
+            published=Published(value=published, source=("H",)),
             value=value,
             gain=gain,
             baseline=baseline,
             published_gain=1.2 if gain else None,
         )
-        count = Cell(PARAMS, "exact", Published(value=25.6, source=("H",)), value=25.6)
+        origin = {"model": run, "input": [224, 224], "part": "network"}
+        count = Cell(PARAMS, Verdict.EXACT, "", Published(value=25.6, source=("H",)), value=25.6, origin=origin)
         row = Row(label=run, run=run, model=run, baseline=baseline)
         rows.append(CellRow(row, f"classification/{run}", (cell, count)))
     of_table = tuple(row.row for row in rows)
@@ -61,20 +65,55 @@ def test_holm_within_a_column_and_baseline() -> None:
     ]
 
 
+def test_what_did_not_learn_is_not_among_the_tested() -> None:
+    table = cell_table()
+    rows = list(table.rows)
+    first = replace(rows[1].cells[0], verdict=Verdict.NOT_JUDGED, reason=DID_NOT_LEARN)
+    rows[1] = replace(rows[1], cells=(first, rows[1].cells[1]))
+    adjusted = [row.cells[0].adjusted_p for row in rank(replace(table, rows=tuple(rows))).rows]
+    assert adjusted[1] is None and [adjusted[place] for place in (3, 2)] == pytest.approx([0.06, 0.06])
+
+
+def changed(table: CellTable, row: int, verdict: Verdict) -> CellTable:
+    """The table with this verdict on the count of a row."""
+    rows = list(table.rows)
+    rows[row] = replace(rows[row], cells=(rows[row].cells[0], replace(rows[row].cells[1], verdict=verdict)))
+    return replace(table, rows=tuple(rows))
+
+
+def first_screen(replication: Replication, tables: list[CellTable], runs: int = 1) -> Overview:
+    results = {run: RunResults(run) for run in list(replication.runs)[:runs]}
+    main = [("SGE", tables[0].rows[3].cells[0])]
+    return overview(replication, tables, Found(results, {}, None), MainGains(tuple(main), None))
+
+
 def test_first_screen(replication: Replication) -> None:
-    results = RunResults("classification/sge-resnet50")
-    told = overview(replication, [cell_table(), cell_table()], Found({results.id: results}, {}, None))
-    assert "has the published direction in 2 of 2 comparisons" in told.sentence  # each once, though in two tables
-    assert "12 of 12 published cells" in told.sentence
-    assert (told.trainings, told.newest, told.seconds) == ((0, 1), None, 0)
-    assert dict(told.counts) == {
-        "exact": 12, "within tolerance": 0, "direction only": 8, "differs": 0, "failed": 0, "not run": 0,
-        "other": 4,
-    }  # fmt: skip
+    shown = first_screen(replication, [cell_table(), cell_table()])
+    assert shown.sentences == [
+        "0 of 1 trainings ran.",
+        "6 of 6 published counts are equal to the last digit.",  # each once, though in two tables
+        "At this scale SGE helps: SGE +1.0 Top-1 [+0.5, +1.5].",
+    ]
+    assert (shown.trainings, shown.newest, shown.seconds) == ((0, 1), None, 0)
+    assert shown.counts == [(Verdict.EXACT, 12), (Verdict.SAME, 8), (Verdict.NOT_JUDGED, 4)]
 
 
-def test_every_verdict_is_counted_once() -> None:
-    members = [verdict for verdicts in CATEGORIES.values() for verdict in verdicts]
-    assert len(members) == len(set(members)) and set(members) <= VERDICTS.keys()
-    counts = category_counts(list(VERDICTS))
-    assert sum(count for _, count in counts) == len(VERDICTS) - 1  # a cell that cannot be is none
+def test_counts_that_differ_are_named(replication: Replication) -> None:
+    table = changed(changed(cell_table(), 0, Verdict.EXPLAINED), 1, Verdict.DIFFERS)
+    (counts,) = [one for one in first_screen(replication, [table, table]).sentences if "counts" in one]
+    assert counts == "4 of 6 published counts are equal to the last digit, 1 differs for a known reason, 1 differs."
+
+
+def test_findings_by_chance(replication: Replication) -> None:
+    """Of twenty comparisons at 95 % one is expected; the same ones in a second table are no others."""
+    table = cell_table()
+    columns = [TOP1.model_copy(update={"id": name}) for name in ("top1", "top5", "top1_last", "top1_mean10", "ap")]
+    rows = [replace(row, cells=tuple(replace(row.cells[0], column=column) for column in columns)) for row in table.rows]
+    wide = replace(table, rows=tuple(rows))
+    chance = "Of 20 gains that are judged, about 1 would exclude zero by chance if no module helped."
+    assert chance in first_screen(replication, [wide]).sentences
+    assert chance in first_screen(replication, [wide, wide]).sentences
+
+
+def test_without_trainings_the_first_screen_mentions_none(replication: Replication) -> None:
+    assert not any("training" in one for one in first_screen(replication, [cell_table()], runs=0).sentences)

@@ -1,4 +1,4 @@
-"""Released weights in the report: beside the trained value, and only of the present run, scale and data."""
+"""Released weights in the report: next to the trained value, and only of the present run, scale and data."""
 
 import csv
 import hashlib
@@ -11,7 +11,7 @@ from support import results as make
 from support.results import BASE, SGE, cell
 
 
-def test_released_weights_stand_beside_the_training(repository: Path) -> None:
+def test_released_weights_are_next_to_the_training(repository: Path) -> None:
     scale = Path("params/scales/demo.yaml")
     scale.write_text(scale.read_text().replace("released: false", "released: true"))
     make.write(paths.released("sge-resnet50"), "weights")
@@ -39,7 +39,7 @@ def test_released_weights_stand_beside_the_training(repository: Path) -> None:
     assert "released weights: 93.75<" in page and "sgenet evaluate --released" in page  # no Top-5 to compare with
     make.write(path, value | {"metrics": {"top1": 101, "top5": 93.75}})
     assert build(replication) == [f"{path}: metrics.top1: found 101, expected a number from 0 to 100"]
-    assert cell(0, 1, "top1")["verdict"] == "same direction" and cell(0, 1, "top1")["released"] is None
+    assert cell(0, 1, "top1")["verdict"] == "not judged" and cell(0, 1, "top1")["released"] is None
     for key, other in {"run": BASE, "scale": "paper"}.items():
         make.write(path, value | {key: other})
         assert build(replication) == [f"{path}: {key}: found {other!r}, expected {value[key]!r}"]

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +113,11 @@ CLAIMS: list[dict[str, Any]] = [
     },
 ]
 
+MAIN_GAINS = [
+    {"table": "one", "column": "top1", "row": "SGE-ResNet50"},
+    {"table": "two", "column": "ap", "row": "RetinaNet SGE"},
+]
+
 
 def lay_out(folder: Path) -> None:
     """Copy this project's parameters and schemas into the working folder `folder`, with two small tables."""
@@ -123,7 +128,7 @@ def lay_out(folder: Path) -> None:
             path.write_text(yaml.safe_dump(scale | {"seeds": {}}, sort_keys=False))
     write_table("one", CLASSIFICATION)
     write_table("two", DETECTION)
-    write_claims(CLAIMS)
+    write_claims(CLAIMS, MAIN_GAINS)
     pipeline = yaml.safe_load(Path("params/pipeline.yaml").read_text())
     pipeline |= {"scale": "demo", "tables": ["one", "two"], "seeds": 1}
     pipeline["report"] |= {"confidence": 0.95, "bootstrap_samples": 200}
@@ -137,9 +142,10 @@ def write_table(name: str, table: dict[str, Any]) -> None:
     path.write_text(yaml.safe_dump(table, sort_keys=False))
 
 
-def write_claims(claims: list[dict[str, Any]]) -> None:
+def write_claims(claims: list[dict[str, Any]], main_gains: Sequence[dict[str, str]] = ()) -> None:
     """Write params/claims.yaml."""
-    Path("params/claims.yaml").write_text(yaml.safe_dump({"claims": claims}, sort_keys=False))
+    value = {"main_gains": list(main_gains), "claims": claims}
+    Path("params/claims.yaml").write_text(yaml.safe_dump(value, sort_keys=False))
 
 
 def write(path: Path, value: Any) -> None:
@@ -364,13 +370,24 @@ def detection(image: int, category: int, score: float, x: float = 8) -> dict[str
     return {"image_id": image, "category_id": category, "bbox": [x, 8, 16, 16], "score": score}
 
 
-def comparison() -> dict[str, Any]:
-    """The valid comparison.json of the report."""
-    value = json.loads(Path("reports/demo/comparison.json").read_text())
+def comparison(scale: str = "demo") -> dict[str, Any]:
+    """The valid comparison.json of a report."""
+    value = json.loads(Path("reports", scale, "comparison.json").read_text())
     jsonschema.validate(value, json.loads(Path("workflow/schemas/comparison.schema.json").read_text()))
     return value
 
 
-def cell(table: int, row: int, column: str) -> dict[str, Any]:
+def cell(table: int, row: int, column: str, scale: str = "demo") -> dict[str, Any]:
     """A cell of it, by numbers of table and row."""
-    return comparison()["tables"][table]["rows"][row]["cells"][column]
+    return comparison(scale)["tables"][table]["rows"][row]["cells"][column]
+
+
+def judged(table: int, row: int, column: str, scale: str = "demo") -> tuple[str, str]:
+    """The verdict on a cell, and its reason."""
+    found = cell(table, row, column, scale)
+    return found["verdict"], found["reason"]
+
+
+def scale_paper() -> None:
+    """Make scale paper as small as scale demo."""
+    Path("params/scales/paper.yaml").write_text(Path("params/scales/demo.yaml").read_text())

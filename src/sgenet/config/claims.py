@@ -171,7 +171,7 @@ class Claims(Model):
     """params/claims.yaml, the sentences of the paper that are judged."""
 
     main_gains: list[MainGain] = Field(
-        [], description="gains whose common ratio, reproduced over published, the report states first"
+        [], description="gains whose common ratio, reproduced over published, the first screen states"
     )
     claims: list[Claim] = Field(description="the sentences")
 

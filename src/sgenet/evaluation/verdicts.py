@@ -39,7 +39,7 @@ class Verdict(StrEnum):
         "scale paper: the interval is on the other side of zero, or contains zero and excludes half of the published "
         "size; or a sentence about counts or activations does not hold",
     )
-    INCONCLUSIVE = "inconclusive", "plain", "scale paper: these trainings do not tell which of the above is true"
+    INCONCLUSIVE = "inconclusive", "plain", "scale paper: these trainings do not show which of the above is true"
     SAME = "same direction", "plain", "below scale paper: the interval excludes zero, on the published side"
     OPPOSITE = "opposite direction", "plain", "below scale paper: the interval excludes zero, on the other side"
     UNDECIDED = "undecided", "plain", "below scale paper: the interval contains zero"
@@ -52,7 +52,7 @@ class Verdict(StrEnum):
     NOT_RUN = "not run", "plain", "there is no result of this run"
 
 
-# Verdicts that compare something, in the order of the first screen's counts; the first row is shown even if empty.
+# Verdicts in the order of the first screen's counts
 COUNTS = (Verdict.EXACT, Verdict.EXPLAINED, Verdict.DIFFERS)
 SIZES = (Verdict.REPLICATED, Verdict.STRONGER, Verdict.WEAKER, Verdict.CONTRADICTED, Verdict.INCONCLUSIVE)
 DIRECTIONS = (Verdict.SAME, Verdict.OPPOSITE, Verdict.UNDECIDED)
@@ -125,7 +125,9 @@ def judge_gain(gain: Gain, size: Size | None, *, paper: bool, resolution: float 
 
 
 def few(seeds: int) -> str:
-    """Why a gain over so few seeds is not judged."""
+    """Why a gain over so many seeds, which has no interval, is not judged."""
+    if seeds >= FEWEST_SEEDS:
+        return "the run-to-run variance is not known"
     return "one training of each row" if seeds == 1 else f"{seeds} trainings of each row, {FEWEST_SEEDS} are needed"
 
 
@@ -182,8 +184,8 @@ def combine(judged: list[Judgement]) -> Judgement:
             return Judgement(failed)
     if len(set(verdicts)) == 1:
         return judged[0]
-    if set(verdicts) <= {Verdict.REPLICATED, Verdict.STRONGER}:
-        return Judgement(Verdict.REPLICATED)
+    if set(verdicts) <= {Verdict.REPLICATED, Verdict.STRONGER, Verdict.SAME}:  # counts have the words of scale `paper`
+        return Judgement(Verdict.SAME if Verdict.SAME in verdicts else Verdict.REPLICATED)
     if set(verdicts) <= {Verdict.NOT_JUDGED, Verdict.NOT_RUN, Verdict.FAILED}:
         return Judgement(Verdict.NOT_JUDGED, "some of its parts were not run")
     small = set(verdicts) & set(DIRECTIONS)

@@ -43,12 +43,13 @@ def of_step(*entries: str) -> Digests:
 
 
 def of_report() -> Digests:
-    """Return the digests of the source of the report: its modules and templates."""
+    """Return the digests of the source of the report: its modules, the statistics that they import, and templates."""
     templates = {
         path.relative_to(ROOT).as_posix(): _short(path.read_bytes()) for path in (ROOT / "report/templates").iterdir()
     }
     files = [path.relative_to(ROOT).as_posix() for path in (ROOT / "report").rglob("*.py")]
-    return _digests([*files, "pipeline/learning.py"]) | templates
+    statistics = _closure("sgenet.report", within=("report/", "evaluation/"))
+    return _digests({*files, *statistics, "pipeline/learning.py"}) | templates
 
 
 def changed(recorded: Digests, present: Digests) -> list[str]:

@@ -1,4 +1,4 @@
-"""The report: reads the files that the steps left and puts every number beside the published one."""
+"""The report: reads the files that the steps left and shows every number next to the published one."""
 
 from collections import Counter
 
@@ -67,19 +67,19 @@ def build(replication: Replication) -> list[str]:
         problems += [*bad_histories, bad_manifest]
     methods = describe(replication, tables, found, manifests)
     problems.append(methods.problem)
-    told = list(dict.fromkeys(problem for problem in problems if problem))
-    courses: dict[str, Histories] = {task: by_run(rows) for task, rows in histories.items()}
+    met = list(dict.fromkeys(problem for problem in problems if problem))
+    curves: dict[str, Histories] = {task: by_run(rows) for task, rows in histories.items()}
     page = render(
         replication,
         found,
         tables,
-        courses,
+        curves,
         manifests,
-        told,
+        met,
         main=main,
         claims=claims,
         activations=activations,
-        curves=make_figures(tables, courses),
+        curves=make_figures(tables, curves),
         scatter=draw_scatter(main),
         forests=draw_forests(tables),
         costs=draw_costs(tables),
@@ -101,7 +101,7 @@ def build(replication: Replication) -> list[str]:
     write_tables(folder / "tables", tables, replication)
     write_text(folder / "index.html", page)
     write_index()
-    return told
+    return met
 
 
 def _to_csv(rows: list[dict[str, str]]) -> str:

@@ -86,7 +86,7 @@ class CellRow:
 
 @dataclass(frozen=True)
 class CellTable:
-    """A table of the paper with the cells of every row; `paper` tells that they are of that scale."""
+    """A table of the paper with the cells of every row; `paper`: they are of that scale."""
 
     table: Table
     rows: tuple[CellRow, ...]
@@ -98,7 +98,7 @@ class CellTable:
         return [cell for row in self.rows for cell in row.cells]
 
     def parts(self, column: Column) -> tuple[str, ...]:
-        """What stands in a column, part by part; below scale `paper` no trained value has a difference."""
+        """The parts of a column, in order; below scale `paper` no trained value has a difference."""
         published = any(column.id in row.row.published for row in self.rows)
         if column.audits:
             return ("published", "verdict")
@@ -195,7 +195,7 @@ def _trained_cell(
             gain = gains.over(base, own, column.id)
             images = gains.over_images(base, own, column.id)
     except InputError as error:
-        problem = str(error)
+        gain, images, problem = None, None, str(error)
     judged, needed = _judge(column, own, base, gain, published_gain, problem, paper=paper), None
     if judged.verdict is Verdict.INCONCLUSIVE and gain and published_gain:
         needed = _needed(gain, published_gain)
@@ -236,10 +236,10 @@ def _judge(
         return Judgement(Verdict.FAILED)
     if not own.by_seed:
         return Judgement(Verdict.NOT_RUN)
-    if own.remark:
-        return Judgement(Verdict.NOT_JUDGED, verdicts.DID_NOT_LEARN)
     if not own.values(column.id):
         return Judgement(Verdict.NOT_JUDGED, "nothing to measure it on")
+    if own.remark:
+        return Judgement(Verdict.NOT_JUDGED, verdicts.DID_NOT_LEARN)
     if base is None:
         return Judgement(Verdict.NOT_JUDGED, BASELINE)
     if gain is None:
@@ -259,7 +259,7 @@ def _needed(gain: "Gain", published_gain: float) -> int | None:
 
 
 def _origin(results: RunResults) -> dict[str, Any]:
-    """What makes the numbers again, without what differs between equal runs (time, place, machine)."""
+    """What recomputes the numbers, without what differs between equal runs (time, place, machine)."""
     origins = [result.origin for result in results.by_seed.values()]
     steps = [step for origin in origins for step in (origin.train, origin.evaluate)]
     used = [[origin.train.settings, origin.evaluate.settings] for origin in origins]

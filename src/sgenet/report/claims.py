@@ -80,7 +80,7 @@ class Judge:
         if claimed:
             high = float("inf") if claimed[1] is None else claimed[1]
             size = Size(claimed[0], high, published=claimed[0] == high)
-            text += f" (claimed: {_claimed(claimed)} points)"
+            text += f" (claimed: {_claimed(claimed)})"
         return self._judged(text, table, (row, over), column.id, None, size, published, claimed)
 
     def _larger_gain(self, condition: LargerGainCondition, table: Table) -> JudgedCondition:
@@ -114,12 +114,10 @@ class Judge:
             return JudgedCondition(text, self._missing(table, *rows), numbers)
         if unlearned := self._unlearned(table, *rows):
             return JudgedCondition(text, unlearned, numbers)
-        if not self._paper and size is None:
-            size = Size(1.0, 1.0)  # the direction alone, which the sentence gives
-        elif size is None:
+        if size is None or size.high <= 0:  # the direction alone, which the sentence gives
             judgement = Judgement(Verdict.NOT_JUDGED, verdicts.few(gain.seeds))
             if gain.low is not None and gain.high is not None:
-                judgement = Judgement(judge_bound(gain.low, gain.high, paper=True, above=0.0))
+                judgement = Judgement(judge_bound(gain.low, gain.high, paper=self._paper, above=0.0))
             return JudgedCondition(text, judgement, numbers)
         resolution = _column(table, metric).resolution if size.published and not claimed else None
         least = resolution.value if resolution else 0.0
@@ -145,7 +143,7 @@ class Judge:
     def _extra(self, condition: ExtraCondition, table: Table) -> JudgedCondition:
         row, over = condition.rows(table)
         most = condition.at_most
-        text = f"{row.label} counts less than {most:g} % more than {over.label}"
+        text = f"{row.label} counts at most {most:g} % more than {over.label}"
         counts = [self._found.counts.get(table.run_id(one)) for one in (row, over)]
         numbers = []
         for name in condition.columns:
@@ -156,10 +154,11 @@ class Judge:
             numbers.append(Number(_column(table, name).label, percent, PERCENT_DIGITS, "%"))
         numbers += self._times(table.run_id(row))
         worst = max(number.value for number in numbers if not number.timed)
-        return JudgedCondition(text, Judgement(judge_bound(worst, worst, paper=True, below=most)), tuple(numbers))
+        verdict = Verdict.REPLICATED if worst <= most else Verdict.CONTRADICTED
+        return JudgedCondition(text, Judgement(verdict), tuple(numbers))
 
     def _times(self, run: str) -> list[Number]:
-        """How much longer a forward pass takes here: shown, not judged."""
+        """How much longer a forward pass takes on this machine: shown, not judged."""
         entry = self._found.latency.models.get(run) if self._found.latency else None
         if entry is None or entry.latency_ratio is None:
             return []
@@ -232,6 +231,8 @@ class Judge:
 
     def _missing(self, table: Table, *rows: Row) -> Judgement:
         """Why there is no gain."""
+        if failed := [row.label for row in rows if self._found.runs[table.run_id(row)].failures]:
+            return Judgement(Verdict.FAILED, f"a step of {', '.join(failed)} failed")
         without = [row.label for row in rows if not self._found.runs[table.run_id(row)].by_seed]
         why = f"no result of {', '.join(without)}" if without else "nothing to measure it on, or no seed in common"
         return Judgement(Verdict.NOT_RUN, why)
@@ -252,6 +253,6 @@ def _not_run(text: str, why: str) -> JudgedCondition:
 
 def _claimed(size: tuple[float, float | None]) -> str:
     low, high = size
-    if high is None:
-        return f"more than {low:g}"
-    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+    if high is not None and low != high:
+        return f"{low:g} to {high:g} points"
+    return f"{'more than ' * (high is None)}{low:g} point{'s' * (low != 1)}"

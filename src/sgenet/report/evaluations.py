@@ -51,11 +51,11 @@ class Result:
             found = f"found the shapes {labels.shape} and {predictions.shape}, expected (N,) and (N, 5)"
             raise InputError(f"{path}: label and {name}: {found}")
         if images is not None and len(labels) != images:
-            raise InputError(f"{path}: found {len(labels)} images, expected {images} as in metrics.json beside it")
+            raise InputError(f"{path}: found {len(labels)} images, expected {images} as in metrics.json")
         correct = (predictions[:, :classes] == labels[:, None]).any(axis=1)
         value, printed = 100 * float(correct.sum()) / max(len(correct), 1), self.metrics[metric]
         if printed is None or not abs(value - printed) <= 1e-3:
-            raise InputError(f"{path}: {metric} is {value:.3f}, expected {printed} as in metrics.json beside it")
+            raise InputError(f"{path}: {metric} is {value:.3f}, expected {printed} as in metrics.json")
         return correct
 
     def labels(self) -> np.ndarray:

@@ -137,7 +137,7 @@ class Gains:
         return statistics.mean_accuracy_gain(before, after, self.confidence)
 
     def _resample(self, result: Result, metrics: list[str]) -> ResampledAP:
-        """The resamples of a run's boxes, or masks, for these metrics of theirs at least."""
+        """The resamples of a run's boxes, or masks, for at least these metrics."""
         kind, path, names = _kind(metrics[0]), result.folder / paths.MATCHES, list(map(_bare, metrics))
         known = self._resampled.get((path, kind))
         missing = [name for name in names if known is None or name not in known.ap]
@@ -146,9 +146,7 @@ class Gains:
             for name in missing:
                 found, expected = float(new.ap[name][0]), result.metrics[kind + name]
                 if expected is None or not abs(found - expected) <= 1e-3:
-                    raise InputError(
-                        f"{path}: {kind}{name}: found {found:.3f}, expected {expected} as in metrics.json beside it"
-                    )
+                    raise InputError(f"{path}: {kind}{name}: found {found:.3f}, expected {expected} as in metrics.json")
             if known:
                 new.ap.update(known.ap)
             self._resampled[path, kind] = known = new
@@ -180,7 +178,7 @@ def _check_data(baseline: RunResults, other: RunResults) -> None:
 
 
 def _of_matches(metric: str) -> bool:
-    """Whether matches tell the metric of any choice of images."""
+    """Whether the metric of any resample of the images can be computed from matches."""
     return _bare(metric) in AP_METRICS
 
 
@@ -198,6 +196,6 @@ def _matches(result: Result, kind: str) -> Matches:
     path, expected = result.folder / paths.MATCHES, result.metrics.get("images")
     matches = Matches.load(path, kind)
     if expected is not None and len(matches.image_ids) != expected:
-        found = f"found {len(matches.image_ids)} images, expected {expected} as in metrics.json beside it"
+        found = f"found {len(matches.image_ids)} images, expected {expected} as in metrics.json"
         raise InputError(f"{path}: {kind}image_ids: {found}")
     return matches

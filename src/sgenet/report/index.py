@@ -29,7 +29,7 @@ class ScaleEntry:
 
 
 def write_index() -> None:
-    """Write reports/index.html from what lies in reports/; a damaged report is a row that says so."""
+    """Write reports/index.html from what is in reports/; the row of a damaged report says so."""
     folder = paths.report("index").parent
     entries = [
         _entry(path) for path in sorted(folder.iterdir()) if _is_folder(path) and (path / "index.html").is_file()
@@ -90,14 +90,14 @@ def _description(scale: str) -> str:
 
 
 def _newest(scale: str) -> str | None:
-    """When the newest evaluation of a scale ended, as ISO 8601 tells it; None where no result tells."""
+    """When the newest evaluation of a scale ended, in ISO 8601; None where no result states it."""
     found = []
     for path in (paths.evaluation(scale, "", 0).parent).rglob("seed-*/timing.json"):
         try:
             finished = read_json(path)["evaluate"]["finished"]
             datetime.fromisoformat(finished)
         except (InputError, LookupError, TypeError, ValueError):
-            continue  # the report of the scale tells it
+            continue  # the report of the scale states it
         found.append(finished)
     return max(found, default=None)
 

@@ -54,6 +54,11 @@ class JudgedCondition:
         """Why it could not be judged, or not decided."""
         return self.judgement.reason
 
+    @property
+    def undecided(self) -> bool:
+        """Whether it was judged, and its numbers leave it open."""
+        return self.verdict in (Verdict.UNDECIDED, Verdict.INCONCLUSIVE)
+
 
 @dataclass(frozen=True)
 class JudgedClaim:

@@ -1,11 +1,11 @@
 """The main gains of SGE, and how much of the published ones is reproduced over all of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sgenet.config.claims import MainGain
 from sgenet.config.replication import Replication
-from sgenet.evaluation.verdicts import Verdict
+from sgenet.evaluation.verdicts import BASELINE_DID_NOT_LEARN, DID_NOT_LEARN, Verdict
 from sgenet.report.cells import Cell, CellTable
 from sgenet.report.results import Found
 
@@ -25,7 +25,7 @@ class MainGains:
 
 
 def measure(asked: list[MainGain], replication: Replication, tables: list[CellTable], found: Found) -> MainGains:
-    """Find the cells of the main gains; those of rows that were not chosen, or did not learn, are left out."""
+    """Find the cells of the main gains, without rows that were not chosen or, as their baselines, did not learn."""
     from sgenet.evaluation.trainings import PublishedGain, gain_ratio
 
     by_id = {table.table.id: table for table in tables}
@@ -39,13 +39,16 @@ def measure(asked: list[MainGain], replication: Replication, tables: list[CellTa
             continue
         run, row = runs[main.row]
         cell = next(cell for cell in row.cells if cell.column.id == main.column)
-        if not cell.gain or cell.baseline is None or cell.verdict is Verdict.FAILED or cell.unlearned:
+        unusable = cell.verdict is Verdict.FAILED or cell.reason in (DID_NOT_LEARN, BASELINE_DID_NOT_LEARN)
+        if not cell.gain or cell.baseline is None or unusable:
             continue
         cells.append((main.row, cell))
         if cell.published_gain:
             base, base_row = runs[cell.baseline]
             before, after = (found.runs[id].values(main.column) for id in (base, run))
             part = base_row.row.model, row.row.model
-            gains.append(PublishedGain(cell.published_gain, before, after, cell.gain.variance or 1.0, part))
+            gains.append(PublishedGain(cell.published_gain, before, after, cell.gain.variance or 0.0, part))
+    if not all(gain.variance for gain in gains):  # equal weights, as there are no others for all of them
+        gains = [replace(gain, variance=1.0) for gain in gains]
     ratio = gain_ratio(gains, replication.pipeline.report.confidence) if replication.scale_name == "paper" else None
     return MainGains(tuple(cells), ratio)

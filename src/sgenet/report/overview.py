@@ -1,4 +1,4 @@
-"""The first screen: one sentence that the numbers carry, the counts of cells, and where and when it was computed."""
+"""The first screen: the result in sentences, the counts of cells, and where and when it was computed."""
 
 from dataclasses import dataclass
 
@@ -15,9 +15,9 @@ SPLITS = ("train", "val")
 
 @dataclass(frozen=True)
 class Overview:
-    """What the first screen states. `seconds` is computing time, summed over the runs; `newest` the last one's end.
+    """The first screen. `seconds` is computing time, summed over the runs; `newest` the last one's end.
 
-    `sentences` are the verdict in words. `failed` counts trainings without a usable result, `failed_steps` whatever
+    `sentences` are the result in words. `failed` counts trainings without a usable result, `failed_steps` whatever
     ended with an error.
     """
 
@@ -45,7 +45,7 @@ def overview(replication: Replication, tables: list[CellTable], found: Found, ma
     trainings = sum(len(run.by_seed) for run in runs), sum(len(replication.seeds(run.id)) for run in runs)
     failed = sum(len(run.failures) + len(run.problems) for run in runs)
     sentences = [_of_trainings(*trainings, failed), _of_counts(cells), _of_gains(replication, main)]
-    sentences += [_of_chance(replication, cells), _of_expected(replication, found)]
+    sentences += [_of_chance(replication, tables), _of_expected(replication, found)]
     return Overview(
         sentences=[sentence for sentence in sentences if sentence],
         counts=count_verdicts(cell.verdict for cell in cells),
@@ -59,14 +59,14 @@ def overview(replication: Replication, tables: list[CellTable], found: Found, ma
 
 
 def materials(manifests: dict[str, Manifest | None]) -> list[tuple[str, str]]:
-    """What each task was done on, in a line: source, images and classes, as the manifests tell."""
-    told = []
+    """The data of each task in a line: source, images and classes, from the manifests."""
+    lines = []
     for task, manifest in manifests.items():
         if manifest:
             splits = " + ".join(f"{number(manifest.count(split))}" for split in SPLITS)
             classes = f"{len(manifest.classes)} classes"
-            told.append((task, f"{manifest.source} data, {splits} images (train + val), {classes}"))
-    return told
+            lines.append((task, f"{manifest.source} data, {splits} images (train + val), {classes}"))
+    return lines
 
 
 def spread(cells: list[Cell]) -> list[str]:
@@ -74,23 +74,21 @@ def spread(cells: list[Cell]) -> list[str]:
     trainings = sorted({len(cell.seeds) for cell in cells if cell.seeds})
     if not trainings:
         return []
-    told = [
-        "One training of each row."
+    sentences = [
+        "One training of each row; the interval of an accuracy is for the sampling error of the images."
         if trainings == [1]
-        else f"Values are means over {_range(trainings)} trainings of each row."
+        else f"Values are means over {_range(trainings)} trainings of each row, with intervals over trainings."
     ]
     gains = [cell.gain for cell in cells if cell.gain]
     if degrees := [gain.df for gain in gains if gain.df is not None]:
-        told.append(
+        sentences.append(
             "The interval of a gain is for the expected gain over trainings, on these validation images. The variance "
             "of a training is estimated from all rows of a column "
             f"({_range(sorted({round(df) for df in degrees}))} degrees of freedom)."
         )
-    if any(cell.images for cell in cells):
-        told.append("The sampling error of the images is a second interval, of the same trainings on other images.")
     if any(gain.low is None for gain in gains):
-        told.append("A gain over fewer than three trainings has no interval over trainings, and is not judged.")
-    return told
+        sentences.append("A gain over fewer than three trainings has no interval over trainings, and is not judged.")
+    return sentences
 
 
 def _range(numbers: list[int]) -> str:
@@ -98,6 +96,8 @@ def _range(numbers: list[int]) -> str:
 
 
 def _of_trainings(finished: int, asked: int, failed: int) -> str:
+    if not asked:
+        return ""
     if finished == asked:
         return f"All {asked} trainings ran." if asked > 1 else "The training ran."
     return f"{finished} of {asked} trainings ran{f', {failed} failed' if failed else ''}."
@@ -128,7 +128,8 @@ def _of_gains(replication: Replication, main: MainGains) -> str:
     if main.ratio:
         bounds = "" if main.ratio.low is None else f" [{main.ratio.low:.2f}, {main.ratio.high:.2f}]"
         text = f"SGE’s published gains are reproduced at {main.ratio.value:.2f}{bounds} of their size"
-        return f"{text}, over {main.ratio.gains} gains{'' if bounds else '; too few trainings for an interval'}."
+        many, open_ = "s" * (main.ratio.gains > 1), "" if bounds else "; too few trainings for an interval"
+        return f"{text}, over {main.ratio.gains} gain{many}{open_}."
     label, cell = main.cells[0]
     gain, digits = cell.gain, min(cell.column.digits, 1)
     assert gain is not None
@@ -142,13 +143,19 @@ def _of_gains(replication: Replication, main: MainGains) -> str:
     return f"At this scale SGE {'helps' if gain.direction == 'higher' else 'does not help'}: {value}."
 
 
-def _of_chance(replication: Replication, cells: list[Cell]) -> str:
-    """How many findings are expected by chance alone."""
-    judged = sum(cell.verdict in (*SIZES, *DIRECTIONS) for cell in cells)
-    expected = judged * (1 - replication.pipeline.report.confidence)
+def _of_chance(replication: Replication, tables: list[CellTable]) -> str:
+    """How many findings are expected by chance alone; a gain that several tables show is one."""
+    judged = set()
+    for table in tables:
+        runs = {row.row.label: row.run for row in table.rows}
+        for row in table.rows:
+            for cell in row.cells:
+                if cell.verdict in (*SIZES, *DIRECTIONS) and cell.baseline:
+                    judged.add((row.run, runs[cell.baseline], cell.column.id))
+    n, expected = len(judged), len(judged) * (1 - replication.pipeline.report.confidence)
     if expected < 0.5:
         return ""
-    return f"Of {judged} gains that are judged, about {expected:.0f} would exclude zero by chance if no module helped."
+    return f"Of {n} gains that are judged, about {expected:.0f} would exclude zero by chance if no module helped."
 
 
 def _of_expected(replication: Replication, found: Found) -> str:

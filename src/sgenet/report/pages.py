@@ -1,4 +1,4 @@
-"""The page: one HTML file that needs nothing beside it."""
+"""The page: one HTML file that needs no other."""
 
 import base64
 from functools import partial
@@ -13,7 +13,8 @@ from sgenet.config.replication import Replication
 from sgenet.config.runs import FIGURES_RUN
 from sgenet.config.tasks import Task
 from sgenet.data.manifest import Manifest
-from sgenet.evaluation.verdicts import count_verdicts
+from sgenet.evaluation.trainings import FEWEST_SEEDS
+from sgenet.evaluation.verdicts import Verdict
 from sgenet.pipeline.workflow import again
 from sgenet.report.cells import CellTable
 from sgenet.report.dossiers import dossiers
@@ -54,7 +55,6 @@ def render(
         confidence_level=confidence,
         confidence=f"{100 * confidence:g}",
         seeds=replication.seed_range[1],
-        verdicts=count_verdicts(cell.verdict for table in tables for cell in table.cells if cell.applicable),
         problems=problems,
         tables=tables,
         main=main,
@@ -103,6 +103,8 @@ def _environment() -> jinja2.Environment:
         "number_notes": number_notes,
         "multiplicity": multiplicity,
         "resolutions_of": resolutions_of,
+        "Verdict": Verdict,
+        "fewest_seeds": FEWEST_SEEDS,
     }
     return environment
 

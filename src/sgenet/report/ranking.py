@@ -1,4 +1,4 @@
-"""What the rows of a table say of one another: the best of each column, and how many gains were tested at once."""
+"""Comparisons of the rows of a table: the best of each column, and how many gains were tested at once."""
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace

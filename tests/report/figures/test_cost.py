@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sgenet.config.tables import Column, Published, Row, Table
+from sgenet.evaluation.verdicts import Verdict
 from sgenet.report.cells import Cell, CellRow, CellTable
 from sgenet.report.figures import cost
 from sgenet.report.figures.cost import CostFigure, CostPanel, draw_costs
@@ -33,8 +34,8 @@ def table(models: dict[str, tuple[float | None, ...]], *, paper: bool = False, m
     for name, (params, gflops, published, value) in models.items():
         cells = []
         for column, count in ((PARAMS, params), (GFLOPS, gflops)):
-            cells.append(Cell(column, "exact", _published(count), value=count))
-        cells.append(Cell(metric, "undecided", _published(published), value=value))
+            cells.append(Cell(column, Verdict.EXACT, published=_published(count), value=count))
+        cells.append(Cell(metric, Verdict.UNDECIDED, published=_published(published), value=value))
         row = Row(label=f"Row {name}", run=name, model=name.rpartition("/")[2])
         rows.append(CellRow(row, f"{task}/{name}", tuple(cells)))
     columns = (PARAMS, GFLOPS, metric)

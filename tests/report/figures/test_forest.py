@@ -1,4 +1,4 @@
-"""Forest plots: positions on the axis against its own ticks, which gains are drawn, and what stands in the page."""
+"""Forest plots: positions on the axis against its own ticks, which gains are drawn, and the texts of the page."""
 
 import re
 from dataclasses import replace
@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from sgenet.config.tables import Column, Row, Table
-from sgenet.evaluation.statistics import Gain
-from sgenet.report.cells import Cell, CellRow, CellTable
+from sgenet.evaluation.trainings import Gain
+from sgenet.evaluation.verdicts import Verdict
+from sgenet.report.cells import BASELINE, NOT_APPLICABLE, Cell, CellRow, CellTable
 from sgenet.report.figures.forest import ForestFigure, ForestRow, draw_forests
 from sgenet.report.pages import _environment
 
@@ -16,16 +17,20 @@ Gained = tuple[float, float | None, float | None] | None
 TOP1 = Column(id="top1", label="Top-1", digits=3)
 
 
-def cell(column: Column, gain: Gained, published: float | None, verdict: str = "undecided") -> Cell:
-    found = Gain(*gain, confidence=0.95, n=400, method="made up") if gain else None
-    return Cell(column, verdict, published_gain=published, gain=found, baseline="plain")
+def cell(
+    column: Column, gain: Gained, published: float | None, verdict: Verdict = Verdict.UNDECIDED, reason: str = ""
+) -> Cell:
+    found = Gain(gain[0], 3, 0.95, gain[1], gain[2]) if gain else None
+    return Cell(column, verdict, reason, published_gain=published, gain=found, baseline="plain")
 
 
 def table(rows: dict[str, list[Cell]], name: str = "one", task: str = "classification") -> CellTable:
     """Rows by model name, each over `plain`, which the table holds as well."""
     (columns,) = {tuple(one.column for one in cells) for cells in rows.values()}
     plain = Row(label="plain", run="resnet50", model="resnet50")
-    found = [CellRow(plain, f"{task}/resnet50", tuple(Cell(column, "baseline") for column in columns))]
+    found = [
+        CellRow(plain, f"{task}/resnet50", tuple(Cell(column, Verdict.NOT_JUDGED, BASELINE) for column in columns))
+    ]
     for model, cells in rows.items():
         row = Row(label=f"{model} row", run=model, model=model, baseline="plain")
         found.append(CellRow(row, f"{task}/{model}", tuple(cells)))
@@ -40,7 +45,7 @@ def rows_of(figure: ForestFigure, metric: int = 0) -> list[ForestRow]:
 
 def render(figures: list[ForestFigure], *, paper: bool = False) -> str:
     template = _environment().get_template("forest.html")
-    return template.render(forests=figures, paper=paper, confidence="95")
+    return template.render(forests=figures, scatter=None, paper=paper, confidence="95")
 
 
 def test_all_lies_on_one_linear_axis() -> None:
@@ -69,7 +74,7 @@ def test_all_lies_on_one_linear_axis() -> None:
 def test_metrics_of_the_claims_alone() -> None:
     columns = [Column(id=name, label=name, digits=1) for name in ("ap", "ap50", "ap75", "mask_ap", "ap_small")]
     cells = [cell(column, (1, 0.5, 1.5), None) for column in columns]
-    masks = replace(cells[3], verdict="not applicable", gain=None)
+    masks = replace(cells[3], verdict=Verdict.NOT_JUDGED, reason=NOT_APPLICABLE, gain=None)
     made = {"sge-resnet50": cells, "sge-resnet101": [*cells[:3], masks, cells[4]]}
     (figure,) = draw_forests([table(made)])
     assert [forest.column.id for forest in figure.forests] == ["ap", "mask_ap", "ap_small"]
@@ -83,17 +88,19 @@ def test_nothing_is_drawn_twice() -> None:
         [table(se | sge, "first"), table(sge, "again"), table(sge | {"bam-resnet50": se["se-resnet50"]}, "new")]
     )
     assert [figure.table for figure in figures] == ["first", "new"]
-    assert draw_forests([table({"sge-resnet50": [cell(TOP1, None, 1.2, "not run")]})]) == []
+    assert draw_forests([table({"sge-resnet50": [cell(TOP1, None, 1.2, Verdict.NOT_RUN)]})]) == []
 
 
-def test_what_is_missing_is_told_in_words() -> None:
+def test_what_is_missing_is_stated() -> None:
     made = {
-        "se-resnet50": [cell(TOP1, None, 0.8, "not run")],
-        "sk-resnet50": [cell(TOP1, (2, None, None), None)],
+        "se-resnet50": [cell(TOP1, None, 0.8, Verdict.NOT_RUN)],
+        "sk-resnet50": [cell(TOP1, (2, None, None), None, Verdict.NOT_JUDGED, "one training of each row")],
+        "bam-resnet50": [cell(TOP1, (3, None, None), None, Verdict.NOT_JUDGED, "baseline did not learn")],
+        "gc-resnet50": [cell(TOP1, None, None, Verdict.NOT_JUDGED, "no value of its baseline")],
         "sge-resnet50": [cell(TOP1, (-0.5, -1.25, 0.25), 1.2)],
     }
     figures = draw_forests([table(made)])
-    unrun, alone, whole = rows_of(figures[0])
+    unrun, alone, *_ = rows_of(figures[0])
     assert unrun.at is None and unrun.ends is None and unrun.published_at is not None
     assert alone.at is not None and alone.ends is None and alone.published_at is None
     page = render(figures)
@@ -101,17 +108,20 @@ def test_what_is_missing_is_told_in_words() -> None:
     assert titles == [
         "Not run; published +0.80",
         "Gain +2.00; published gain not recovered",
+        "Gain +3.00; published gain not recovered",
+        "No value of its baseline; published gain not recovered",
         "Gain -0.50, interval -1.25 to +0.25; published +1.20",
     ]
     text = " ".join(re.sub("<[^>]+>", " ", re.sub("<title>.*?</title>", "", page)).split())
     assert "se-resnet50 row not run +0.80" in text and "+2.00 no interval –" in text
+    assert "+3.00 no interval baseline did not learn –" in text and "row no value of its baseline –" in text
     assert page.count('class="interval') == 1 and page.count('<tr class="ours">') == 1
 
 
 def test_sizes_are_compared_at_scale_paper_alone() -> None:
     figures = draw_forests([table({"sge-resnet50": [cell(TOP1, (0, 0, 0), 0.0)]})])
     assert figures[0].zero == 50 and rows_of(figures[0])[0].at == 50  # an axis, though all is zero
-    assert "only the side of zero" in render(figures) and "only the side of zero" not in render(figures, paper=True)
+    assert "only the direction" in render(figures) and "only the direction" not in render(figures, paper=True)
     assert "No gain was measured" in render([])
 
 

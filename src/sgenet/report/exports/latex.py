@@ -3,7 +3,7 @@
 import re
 import string
 
-from sgenet.evaluation.verdicts import Verdict
+from sgenet.evaluation.verdicts import BASELINE_DID_NOT_LEARN, DID_NOT_LEARN, Verdict
 from sgenet.report.cells import Cell, CellTable
 from sgenet.report.exports.values import heading, interval_text, plain, value_text
 from sgenet.report.formats import MINUS
@@ -11,6 +11,7 @@ from sgenet.report.ranking import peers
 
 HEADS = {"published": "publ.", "reproduced": "repr.", "gain": "gain"}  # of the parts that LaTeX has
 UNMARKED = (Verdict.EXACT, Verdict.NOT_JUDGED)  # verdicts without a mark
+MARKED = (DID_NOT_LEARN, BASELINE_DID_NOT_LEARN)  # reasons with a mark
 
 _LATEX = {ord(mark): f"\\{mark}" for mark in "&%$#_{}"} | {
     ord("\\"): r"\textbackslash{}",
@@ -28,17 +29,17 @@ _LATEX = {ord(mark): f"\\{mark}" for mark in "&%$#_{}"} | {
 }
 
 
-def to_latex(table: CellTable, told: list[str]) -> str:
+def to_latex(table: CellTable, sentences: list[str]) -> str:
     """A table* as wide as the text at most, under a caption of these sentences and the meaning of the marks."""
     marks = _marks(table)
-    texts = [*told, "Publ.: published; repr.: reproduced.", *(f"{mark}: {verdict}." for verdict, mark in marks.items())]
+    texts = [*sentences, "Publ.: published; repr.: reproduced.", *(f"{mark}: {word}." for word, mark in marks.items())]
     shown = [_parts(table, place) for place in range(len(table.table.columns))]
     return "\n".join(
         [
             r"% needs \usepackage{booktabs} and \usepackage{graphicx}",
             r"\begin{table*}",
             r"\centering",
-            rf"\caption[{latex_text(told[0])}]{{{' '.join(map(latex_text, texts))}}}",
+            rf"\caption[{latex_text(sentences[0])}]{{{' '.join(map(latex_text, texts))}}}",
             rf"\label{{tab:{re.sub('[^A-Za-z0-9]+', '-', table.table.id)}}}",
             r"\smallskip",
             r"\small",
@@ -63,9 +64,14 @@ def latex_text(text: str) -> str:
 
 
 def _marks(table: CellTable) -> dict[str, str]:
-    """A letter for each verdict that a paper's table must tell, in reading order."""
-    verdicts = dict.fromkeys(cell.verdict for cell in table.cells if cell.verdict not in UNMARKED)
-    return dict(zip(verdicts, string.ascii_lowercase, strict=False))
+    """A letter for each verdict, and reason, that a paper's table must state, in reading order."""
+    words = dict.fromkeys(word for cell in table.cells if (word := _word(cell)) not in UNMARKED)
+    return dict(zip(words, string.ascii_lowercase, strict=False))
+
+
+def _word(cell: Cell) -> str:
+    """What is marked in a cell: its verdict, or that a training did not learn."""
+    return cell.reason if cell.reason in MARKED else cell.verdict
 
 
 def _parts(table: CellTable, place: int) -> list[str]:
@@ -108,7 +114,7 @@ def _value(cell: Cell, part: str, marks: dict[str, str], shown: list[str]) -> st
     missing = part == "published" and not cell.published
     value = "" if missing else value_text(cell, part, latex_text, r"\textbf{{{}}}".format)
     judged = "gain" if cell.gain and not cell.unlearned else "reproduced" if "reproduced" in shown else "published"
-    mark = rf"\textsuperscript{{{marks[cell.verdict]}}}" if part == judged and cell.verdict in marks else ""
+    mark = rf"\textsuperscript{{{marks[_word(cell)]}}}" if part == judged and _word(cell) in marks else ""
     return (value or "--") + mark
 
 

@@ -7,7 +7,7 @@ from sgenet.report.formats import number
 _MARKDOWN = {ord(mark): f"\\{mark}" for mark in "\\`*_[]<>|~$&"}
 
 
-def to_markdown(table: CellTable, told: list[str]) -> str:
+def to_markdown(table: CellTable, sentences: list[str]) -> str:
     """The caption, and a table in pipes as GitHub reads it."""
     import pandas as pd
 
@@ -29,7 +29,7 @@ def to_markdown(table: CellTable, told: list[str]) -> str:
     frame = pd.DataFrame(rows, columns=names)
     align = ["left", *["right"] * (len(names) - 1)]
     body = frame.to_markdown(index=False, tablefmt="pipe", disable_numparse=True, colalign=align)
-    title, *rest = map(escape, told)
+    title, *rest = map(escape, sentences)
     return f"**{title}** {' '.join(rest)}\n\n{body}\n"
 
 

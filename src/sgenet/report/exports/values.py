@@ -1,4 +1,4 @@
-"""What stands in the cells of an exported table, whatever the format."""
+"""Texts in the cells of an exported table, whatever the format."""
 
 import re
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def value_text(cell: Cell, part: str, escape: Callable[[str], str], bold: Callab
     if not cell.applicable:
         return ""
     if part == "verdict":
-        return escape(cell.verdict)
+        return escape(f"{cell.verdict}: {cell.reason}" if cell.reason else cell.verdict)
     if part == "published":
         if not cell.published:
             return cell.unpublished

@@ -1,6 +1,6 @@
 """Gains as forest plots: one line a row of a table, its interval against zero, and the published gain.
 
-Here their geometry is worked out. Positions are percent of a plot's width, so that templates/forest.html draws a plot
+This module computes their geometry. Positions are percent of a plot's width, so that templates/forest.html draws a plot
 as wide as its column of the page is, with marks and text of the same size everywhere.
 """
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from sgenet.evaluation.trainings import Gain
 
 METRICS = ("top1", "ap", "mask_ap", "ap_small", "ap_medium", "ap_large")  # the paper's claims are about these
-DIGITS = 2  # at most: more than an interval here can tell apart
+DIGITS = 2  # at most: intervals are wider than further ones
 MARGIN = 4.0  # percent of the width, free at either end for half a mark
 MOST_TICKS = 5
 
 
 @dataclass(frozen=True)
 class ForestRow:
-    """A row over its baseline: gains in points, and where they lie on the axis; None where there is none.
+    """A row over its baseline: gains in points, and their positions on the axis; None where there is none.
 
     `reason` is why a gain is missing, or not judged.
     """
@@ -53,7 +53,7 @@ class Forest:
 class ForestFigure:
     """The forests of one table, which share their axis; `zero` is a position.
 
-    `mixed`: SGE's rows stand beside others.
+    `mixed`: there are rows of SGE and others.
     """
 
     table: str
@@ -134,7 +134,7 @@ def _row(row: CellRow, cell: Cell, place: Callable[[float], float]) -> ForestRow
 
 
 def _bounds(cell: Cell) -> list[float]:
-    """All that the axis must reach for a cell."""
+    """All values of a cell that the axis must include."""
     values = [cell.gain.value, cell.gain.low, cell.gain.high] if cell.gain else []
     return [value for value in (*values, cell.published_gain) if value is not None]
 

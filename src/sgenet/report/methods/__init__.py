@@ -53,7 +53,7 @@ class Methods:
 def describe(
     replication: Replication, tables: list[CellTable], found: Found, manifests: dict[str, Manifest | None]
 ) -> Methods:
-    """Compare with the paper, and tell what could come next; never raises for bad input.
+    """Compare with the paper, and state what could come next; never raises for bad input.
 
     Args:
         replication: what was asked for.

@@ -46,12 +46,12 @@ def _of_training(replication: Replication) -> Iterator[str]:
     )
     fewest, most = replication.seed_range
     if fewest == 1:
-        rows = "a row" if most == 1 else "of some rows"
-        yield f"One training {rows} decides, and how much of a gain is the luck of a training cannot be told from it."
+        rows = "each row" if most == 1 else "some rows"
+        yield f"One training of {rows} does not show the run-to-run variance, so the gain is not judged."
     if replication.scale.device != "cpu":
         yield (
-            "On a GPU that has TF32, PyTorch computes convolutions of 32-bit numbers in it unless told otherwise, and "
-            "it is not told otherwise here. The PyTorch of 2019 had no TF32."
+            "On a GPU that has TF32, PyTorch computes convolutions of 32-bit numbers in it by default, as here. "
+            "The PyTorch of 2019 had no TF32."
         )
 
 

@@ -1,4 +1,4 @@
-"""Going further: what is missing, and what would come next, each with the commands that make it."""
+"""Going further: what is missing, and what could come next, each with the commands for it."""
 
 import shlex
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from sgenet.config.scales import Scale
 from sgenet.config.tasks import TASKS
 from sgenet.data.roots import variables
 from sgenet.errors import InputError
+from sgenet.evaluation.trainings import FEWEST_SEEDS
 from sgenet.pipeline.workflow import command_line
 from sgenet.report.results import Found
 
 LADDER = ("smoke", "demo", "subset", "paper")  # scales, each of which replicates more of the paper than those before
-ENOUGH_SEEDS = 3  # for an interval over trainings
 
 
 @dataclass(frozen=True)
@@ -30,22 +30,22 @@ def next_steps(replication: Replication, found: Found) -> Iterator[Step]:
     """Steps from the nearest to the farthest; none where everything was made at scale `paper` with enough seeds."""
     again = command_line(replication)
     if _problems(found):
-        text = "Some files cannot be used. Remove those that Problems names; then this makes them again, and no others."
+        text = "Some files cannot be used. Remove those that Problems names; this command then recomputes them alone."
         yield Step(text, (again,))
     if missing := list(_missing(replication, found)):
-        text = f"Not made yet: {'; '.join(missing)}. This makes what is missing, and leaves what is there."
+        text = f"Missing: {'; '.join(missing)}. This command computes what is missing, and keeps what is there."
         yield Step(text, (again,))
-    if replication.seed_range[0] < ENOUGH_SEEDS:
+    if replication.seed_range[0] < FEWEST_SEEDS:
         yield Step(
-            f"Train each row {ENOUGH_SEEDS} times or more, for intervals that cover the luck of a training: "
-            f"“seeds: {ENOUGH_SEEDS}” in params/pipeline.yaml, or for once as below. Only the new seeds are trained.",
-            (command_line(replication, seeds=ENOUGH_SEEDS),),
+            f"Train each row {FEWEST_SEEDS} times or more. Without intervals over trainings no gain is judged: "
+            f"“seeds: {FEWEST_SEEDS}” in params/pipeline.yaml, or once as below. Only the new seeds are trained.",
+            (command_line(replication, seeds=FEWEST_SEEDS),),
         )
     if rows := sum(len(table.left_out) for table in replication.tables):
         yield Step(f"Add the {rows} rows of these tables that were left out:", (command_line(replication, rows=[]),))
     if unchosen := [name for name in replication.left_out if name not in replication.pipeline.tables]:
         yield Step(
-            f"Add the tables that were left out ({', '.join(unchosen)}): in params/pipeline.yaml, or for once so:",
+            f"Add the tables that were left out ({', '.join(unchosen)}): in params/pipeline.yaml, or once:",
             (command_line(replication, tables=[*replication.pipeline.tables, *unchosen]),),
         )
     yield from _larger_scales(replication)
@@ -66,8 +66,8 @@ def _missing(replication: Replication, found: Found) -> Iterator[str]:
     runs = found.runs.values()
     if lacking := sum(len(run.missing) for run in runs):
         failed = sum(len(run.failures) for run in runs)
-        told = f", {failed} of which failed" if failed else ""
-        yield f"results of {lacking} of {sum(replication.seed_counts.values())} trainings{told}"
+        of_which = f", {failed} of which failed" if failed else ""
+        yield f"results of {lacking} of {sum(replication.seed_counts.values())} trainings{of_which}"
     if not (found.counts or found.uncounted or found.counts_problem):
         yield "the counts of parameters and operations"
     if replication.timed and not (found.latency or found.latency_problem):
@@ -92,14 +92,14 @@ def _of_scale(scale: str, settings: Scale, real_data: bool) -> str:
     text = f"Scale {scale}: {settings.description}."
     if real_data:
         text += (
-            " Put the folders of your data in place of FOLDER; docs/data.md tells what stands where in them, and "
-            f"params/scales/{scale}.yaml may say otherwise."
+            " Put the folders of your data in place of FOLDER; docs/data.md describes their layout, and "
+            f"params/scales/{scale}.yaml may set another."
         )
     return f"{text} The plan estimates time and disk before anything is trained."
 
 
 def _commands(replication: Replication, scale: str, names: list[str]) -> Iterator[str]:
-    """The commands that lead to another scale; `names` are the environment variables that tell where its data are."""
+    """The commands that lead to another scale; `names` are the environment variables with the folders of its data."""
     chosen, default = replication.pipeline, params.load_pipeline()
     own = [] if chosen.tables == default.tables else ["--tables", ",".join(chosen.tables)]
     own += [] if chosen.rows == default.rows else ["--rows", ",".join(chosen.rows)]
@@ -116,13 +116,13 @@ def _at_paper_scale(replication: Replication) -> Iterator[Step]:
     if replication.scale_name != "paper":
         return
     if replication.scale.devices == 1:
-        yield Step("Take eight GPUs a training, as the authors did: “devices: 8” in params/scales/paper.yaml.")
+        yield Step("Use eight GPUs for each training, as the authors did: “devices: 8” in params/scales/paper.yaml.")
     plain = [run.model for run in replication.runs.values() if run.detector is None and run.name == run.model]
     if lacking := [model for model in plain if not paths.released(model).is_file()]:
         model = lacking[-1]
         yield Step(
-            "Evaluate weights that the authors released beside your own. Nothing was imported yet of "
-            f"{', '.join(lacking)}; this is how, for {model}:",
+            "Evaluate weights that the authors released next to your own. None were imported yet for "
+            f"{', '.join(lacking)}; for example, for {model}:",
             (
                 f"sgenet import-checkpoint FILE.pth.tar {paths.released(model)} --model {model}",
                 command_line(replication),
