@@ -15,6 +15,7 @@ from sgenet.config import paths
 from sgenet.config.replication import FullSize, Replication, load_replication
 from sgenet.config.runs import FIGURES_RUN, Run
 from sgenet.config.tasks import TASKS
+from sgenet.evaluation.activations import Statistics
 from sgenet.evaluation.coco_eval import AP_METRICS, METRICS, ap
 from sgenet.evaluation.matches import Matches
 from sgenet.provenance.artifacts import Artifact
@@ -319,8 +320,7 @@ def make_matches(images: int, skill: float, categories: int = 3) -> Matches:
 
 def activations(seeds: Iterable[int] = (0,)) -> dict[str, Any]:
     """A made-up measurement of three groups; nothing here was measured."""
-    names = ["variance_ratio", "relative_variance_ratio", "growing_groups", "background_length_change"]
-    names.append("background_over_foreground_change")
+    names = Statistics.model_fields
     estimates = {str(seed): ESTIMATE for seed in seeds}
     data = {"source": "embedded", "fingerprint": "f1"}
     settings = load_replication("demo").scale.figures.plain()
