@@ -290,6 +290,14 @@ def test_what_is_missing_is_named_with_the_command_that_makes_it(trained, capsys
     assert "expected from `sgenet prepare classification --scale smoke`" in capsys.readouterr().err
 
 
+def test_a_stem_without_max_pooling_leaves_the_last_stage_four_positions(project):
+    def change(scale):
+        scale["figures"]["stage"], scale["classification"]["max_pool"] = 4, False
+
+    project("params/scales/smoke.yaml", change)
+    assert load_replication("smoke", tables=["imagenet"]).runs[FIGURES_RUN].settings.strides == [2, 4, 8, 16]
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

@@ -115,6 +115,14 @@ def test_multiply_adds_of_a_small_net_by_hand(monkeypatch):
     assert counted["params"] == 4 * 28 + 10
 
 
+def test_without_max_pooling_the_stages_see_maps_of_twice_the_side():
+    found, larger = count_model("resnet50", max_pool=False), count_model("resnet50", size=(448, 448))
+    stem = 112 * 112 * 64 * (147 + 2 + 1)  # convolution, normalisation and ReLU, by the authors' rules
+    pooling = 224 * 224 * 64
+    assert found["gflops"] == pytest.approx(larger["gflops"] - (3 * stem + pooling) / 1e9, abs=1e-12)
+    assert found["params"] == larger["params"]
+
+
 def test_products_agree_with_torchs_flop_counter():
     from torch.utils.flop_counter import FlopCounterMode
 

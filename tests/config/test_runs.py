@@ -47,6 +47,16 @@ def test_settings_are_recipe_then_scale_then_row(project):
     assert row.optimizer.momentum is None  # AdamW of the scale, not SGD of the recipe
 
 
+def test_a_scale_has_settings_for_single_classifiers(project):
+    own = {"*resnet101": {"epochs": 7}, "sge-resnet101": {"optimizer": {"lr": 0.5}}}
+    project(DEMO, lambda scale: scale["classification"].update(models=own))
+    found = {run.name: run.settings for run in load_replication("demo").runs.values() if run.task == "classification"}
+    assert {name for name, settings in found.items() if settings.epochs == 7} == {
+        name for name in found if name.endswith("resnet101")
+    }
+    assert [name for name, settings in found.items() if settings.optimizer.lr == 0.5] == ["sge-resnet101"]
+
+
 def test_all_tables_are_42_runs(project):
     runs = load_replication("demo").runs
     assert sum(run.task == "classification" for run in runs.values()) == 21
@@ -145,6 +155,16 @@ BAD = [
         DEMO,
         _set("classification", "epochs", to="ten"),
         r"demo.yaml: classification.epochs: found 'ten', expected an integer",
+    ),
+    (
+        DEMO,
+        _set("classification", "models", to={"resnet52": {}}),
+        r"demo.yaml: classification.models: found 'resnet52', expected a model or a pattern that fits one",
+    ),
+    (
+        DEMO,
+        _set("classification", "models", to={"*resnet101": {"epoch": 1}}),
+        r"demo.yaml: classification.models.\*resnet101.epoch: unknown key, did you mean epochs\?",
     ),
     (DEMO, _set("detection", "epoch", to=1), r"demo.yaml: detection.epoch: unknown key, did you mean epochs\?"),
     (DEMO, _set("detection", "detectors", "retinanet", "foo", to=1), r"detection.detectors.retinanet.foo: unknown key"),

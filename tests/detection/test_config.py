@@ -8,7 +8,8 @@ from sgenet.detection import ops
 
 ops.install()
 
-from mmdet.registry import TASK_UTILS  # noqa: E402
+import torch  # noqa: E402
+from mmdet.registry import MODELS, TASK_UTILS  # noqa: E402
 from mmengine.registry import init_default_scope  # noqa: E402
 
 from sgenet.config import recipes  # noqa: E402
@@ -111,6 +112,29 @@ def test_retinanet_follows_the_authors(paper):
     assert (head.loss_cls.gamma, head.loss_cls.alpha) == (2.0, 0.25)
     assert (assigner.pos_iou_thr, assigner.neg_iou_thr) == (0.5, 0.4)
     assert model.train_cfg.allowed_border == -1
+
+
+@pytest.mark.parametrize(("max_pool", "finest"), [(True, 4), (False, 2)])
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_anchors_and_regions_follow_the_strides_of_the_backbone(project, detector, max_pool, finest):
+    """Strides as the maps of a built detector have them, and the levels of regions by He et al.'s rule."""
+    own = {"max_pool": max_pool, "width": 8, "attention": {"sge": {"groups": 64}}}
+    settings = recipes.DETECTORS[detector].model_validate(_settings(detector, "sge-resnet50", own))
+    run = Run(Task.DETECTION, "x", "sge-resnet50", settings, detector)
+    init_default_scope("mmdet")
+    model = MODELS.build(detector_config(run, Path("data"), Manifest.of_classes(["a", "b"])).model).eval()
+    maps = model.extract_feat(torch.zeros(1, 3, 256, 256))
+    strides = [256 // found.shape[-1] for found in maps]
+    assert strides == [finest * 2**level for level in range(detector == "retinanet", 5 + (detector == "retinanet"))]
+    head = model.bbox_head if detector == "retinanet" else model.rpn_head
+    assert head.prior_generator.strides == [(stride, stride) for stride in strides]
+    if detector != "retinanet":
+        extractors = model.roi_head.bbox_roi_extractor
+        for extractor in extractors if detector == "cascade-rcnn" else [extractors]:
+            assert extractor.featmap_strides == strides[:4]
+            side = 28 * finest  # regions from here on belong to the second map: 112 pixels at stride 4
+            regions = torch.tensor([[0, 0, 0, side - 1.0, side - 1], [0, 0, 0, side + 1, side + 1]])
+            assert extractor.map_roi_levels(regions, 4).tolist() == [0, 1]
 
 
 def _assigners(part):

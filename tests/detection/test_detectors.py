@@ -73,6 +73,22 @@ def _build(run, folder):
     return config, MODELS.build(config.model)
 
 
+@pytest.mark.parametrize("detector", ["retinanet", "mask-rcnn"])
+def test_necks_and_heads_start_alike_whatever_the_backbone(scenes, detector):
+    """Also before mmengine seeds again, which it does after the detector was built."""
+
+    def start(model):
+        detector_ = _build(_run(detector, model), scenes[0])[1]
+        detector_.init_weights()
+        return {key: value for key, value in detector_.state_dict().items() if not key.startswith("backbone.")}
+
+    plain = start("resnet50")
+    for model in ("sge-resnet50", "sk-resnet50", "bam-resnet50", "cbam-resnet50"):
+        found = start(model)
+        assert found.keys() == plain.keys()
+        assert all(torch.equal(found[key], value) for key, value in plain.items())
+
+
 @pytest.fixture
 def one_thread():
     threads = torch.get_num_threads()

@@ -142,3 +142,39 @@ def test_a_block_ends_with_module_shortcut_and_relu(cls, depth):
     block.sge.register_forward_pre_hook(lambda module, given: before.append(given[0]))
     found = block(x)
     torch.testing.assert_close(found, torch.relu(block.sge.forward(before[0]) + block.downsample(x)))
+
+
+def _seeded(model, seed=0):
+    """A narrow network, and the state of torch's generator after it was built."""
+    torch.manual_seed(seed)
+    settings = {"sge": {"groups": 8}, "sk": {"groups": 4, "reduction": 4}}.get(model.partition("-")[0])
+    return create_resnet(model, width=8, attention=settings, num_classes=5), torch.get_rng_state()
+
+
+@pytest.mark.parametrize("name", names())
+def test_networks_with_one_seed_share_the_weights_of_the_plain_one(name):
+    (plain, after), (network, state) = _seeded("resnet50"), _seeded(f"{name}-resnet50")
+    found, expected = network.state_dict(), plain.state_dict()
+    assert found.keys() >= expected.keys()
+    assert all(torch.equal(found[key], value) for key, value in expected.items())
+    assert torch.equal(state, after)
+    other = _seeded(f"{name}-resnet50", seed=1)[0].state_dict()
+    weights = [key for key in found if found[key].dim() > 1 and found[key].std() > 0]  # those of SGE are constants
+    assert not any(torch.equal(found[key], other[key]) for key in weights)
+    by_shape = {}
+    for key in weights:
+        by_shape.setdefault(found[key].shape, []).append(found[key])
+    assert all(not torch.equal(first, second) for first, second, *_ in (v for v in by_shape.values() if len(v) > 1))
+
+
+@pytest.mark.parametrize("model", ["resnet18", "sge-resnet50", "bam-resnet50"])
+def test_a_stem_without_max_pooling_halves_the_strides(model):
+    settings = {"groups": 8} if model.startswith("sge") else None
+    network = create_resnet(model, width=16, attention=settings, num_classes=3, max_pool=False).eval()
+    pooled = create_resnet(model, width=16, attention=settings, num_classes=3).eval()
+    pooled.load_state_dict(network.state_dict())
+    x = torch.randn(1, 3, 64, 64)
+    assert [m.shape[-1] for m in network.stage_outputs(x)] == [32, 16, 8, 4]
+    first = pooled.layer1(network.relu(network.bn1(network.conv1(x))))
+    torch.testing.assert_close(network.stage_outputs(x)[0], pooled.bam1(first) if model == "bam-resnet50" else first)
+    assert network(x).shape == (1, 3)

@@ -131,6 +131,17 @@ def test_a_setting_of_the_classifier_reaches_what_starts_from_it(results):
     assert due() == {}
 
 
+def test_a_setting_at_its_default_is_no_part_of_the_identity(results):
+    """Results of versions without the key stay current."""
+    recipe, scale = "params/recipes/classification.yaml", "params/scales/smoke.yaml"
+    results(recipe, lambda value: value.pop("max_pool"))
+    assert due() == {}
+    results(scale, lambda value: value["classification"].update(max_pool=True))
+    assert due() == {}
+    results(scale, lambda value: value["classification"].update(max_pool=False))
+    assert due()[f"training {PLAIN}"] == "made with other settings: max_pool not set, now False"
+
+
 def test_a_setting_of_one_row_and_of_the_test_alone(results):
     row(results, "RetinaNet SGE-ResNet50", epochs=3)
     assert due().keys() == {f"training {DETECTOR}", f"evaluation {DETECTOR}"}

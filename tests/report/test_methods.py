@@ -101,7 +101,7 @@ def test_what_the_scale_changes_differs_and_nothing_else(repository: Path) -> No
     recipe = _recipe("classification")
     methods = describe_(load_replication())
     shown = {setting.label: setting for setting in part(methods, "Classification").settings}
-    for key in ("epochs", "batch_size", "width", "precision", "image_size", "residual_gain", "compile"):
+    for key in ("epochs", "batch_size", "width", "precision", "image_size", "residual_gain", "compile", "max_pool"):
         setting, ours = shown[in_words("classification", key)[0]], scale.get(key, recipe[key])
         assert setting.differs == (ours != recipe[key]), key
         assert str(recipe[key]) in setting.paper or not isinstance(recipe[key], int) or isinstance(recipe[key], bool)

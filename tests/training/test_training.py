@@ -231,6 +231,22 @@ def test_resident_images_in_half_precision_train_and_evaluate_alike(replication)
     _check_classification(read_json(output / "metrics.json")["metrics"], output, history)
 
 
+@pytest.mark.parametrize("resident", [True, False])
+def test_networks_with_one_seed_see_the_same_batches(replication, resident):
+    from sgenet.classification.classifier import build_loaders, build_network
+
+    data = paths.data_folder("smoke", "classification")
+    manifest = read_manifest(paths.manifest("smoke", "classification"))
+    batches = []
+    for model in ("resnet50", "sk-resnet50", "cbam-resnet50"):
+        settings = _with(replication.run(f"classification/{model}"), resident=resident).classification
+        torch.manual_seed(3)
+        build_network(model, settings, 10)
+        batches.append(list(build_loaders(data, manifest, settings, 3, "cpu")[0]))
+    for images in zip(*batches, strict=True):
+        assert all(torch.equal(x, y) for other in images[1:] for x, y in zip(images[0], other, strict=True))
+
+
 def test_the_backbone_starts_from_the_classifier_and_freezes_what_is_asked(replication, tmp_path):
     from sgenet.detection import ops
     from sgenet.weights.checkpoints import save_weights

@@ -27,7 +27,9 @@ Loader: TypeAlias = DataLoader[Any] | ResidentImages
 def build_network(model: str, settings: Classification, classes: int) -> AttentionResNet:
     """Build the network of a classification run for `classes` classes."""
     attention = attention_settings(model, settings)
-    network = create_resnet(model, attention=attention, width=settings.width, num_classes=classes)
+    network = create_resnet(
+        model, attention=attention, width=settings.width, num_classes=classes, max_pool=settings.max_pool
+    )
     network.set_residual_gain(settings.residual_gain)
     return network
 

@@ -73,12 +73,19 @@ def count_run(run: FullSize) -> dict[str, Any]:
 def count_full_size(
     model: str, settings: Network, *, backbone: bool, size: tuple[int, int] | None = None
 ) -> dict[str, Any]:
-    """Count a model with a recipe's `width` and `attention`; InputError if they do not fit it. See `count_model`."""
+    """Count a model with a recipe's settings; InputError if they do not fit it. See `count_model`."""
     try:
         attention = attention_settings(model, settings)
     except ValueError as error:
         raise InputError(f"{model} at the recipe's width: {error}") from None
-    return count_model(model, attention=attention, width=settings.width, backbone=backbone, size=size)
+    return count_model(
+        model,
+        attention=attention,
+        width=settings.width,
+        max_pool=settings.max_pool,
+        backbone=backbone,
+        size=size,
+    )
 
 
 def count_model(
@@ -86,6 +93,7 @@ def count_model(
     *,
     attention: dict[str, Any] | None = None,
     width: int = 64,
+    max_pool: bool = True,
     backbone: bool = False,
     size: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
@@ -95,6 +103,7 @@ def count_model(
         model: such as `sge-resnet50`.
         attention: settings of its attention module.
         width: channels of the stem.
+        max_pool: whether the stem ends with its max pooling.
         backbone: without the last layer, but with the global average pool, as the authors' detection tables count.
         size: height and width in pixels; by default those of the paper's tables.
 
@@ -104,7 +113,7 @@ def count_model(
     """
     height, width_px = size or (BACKBONE_INPUT if backbone else NETWORK_INPUT)
     with torch.device("meta"):
-        network = create_resnet(model, attention=attention, width=width).eval()
+        network = create_resnet(model, attention=attention, width=width, max_pool=max_pool).eval()
         if backbone:
             network.fc = nn.Identity()
         image = torch.empty(1, 3, height, width_px)

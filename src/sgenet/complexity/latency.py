@@ -80,7 +80,12 @@ def _finish(device: str) -> None:
 def _build(model: str, settings: Network, device: str) -> nn.Module:
     """Build the network with weights of a typical scale; regular initialisation would take longer than the timing."""
     with torch.device("meta"):
-        network = create_resnet(model, attention=attention_settings(model, settings), width=settings.width).eval()
+        network = create_resnet(
+            model,
+            attention=attention_settings(model, settings),
+            width=settings.width,
+            max_pool=settings.max_pool,
+        ).eval()
     network.to_empty(device=device)
     noise = torch.randn(max(parameter.numel() for parameter in network.parameters()), device=device)
     with torch.no_grad():

@@ -45,7 +45,12 @@ def merge(base: Overrides, *overrides: Overrides) -> Overrides:
     return merged
 
 
-def layers(settings: Overrides, detector: str, model: str) -> Iterator[Overrides]:
+def merge_layers(detector: str | None, model: str, *sources: Overrides) -> Overrides:
+    """Return the settings of a model, with a detector if it is not None, from recipe, scale and row."""
+    return merge({}, *(layer for source in sources for layer in layers(source, detector, model)))
+
+
+def layers(settings: Overrides, detector: str | None, model: str) -> Iterator[Overrides]:
     """Yield the common settings, then those for this detector and for this model, in the order of merging.
 
     `detectors` maps the name of a detector to its settings; `models` maps a pattern such as `*resnet101`.
@@ -102,7 +107,7 @@ def load_recipe(task: str) -> Overrides:
             if field.is_required() and not all(name in {**value, **own} for own in value["detectors"].values()):
                 raise InputError(f"{path}: {name}: missing")
         for detector in value["detectors"]:
-            validate(DETECTORS[detector], merge({}, *layers(value, detector, "")), path, ("detectors", detector))
+            validate(DETECTORS[detector], merge_layers(detector, "", value), path, ("detectors", detector))
     return value
 
 

@@ -105,6 +105,16 @@ class Network(Model):
 
     width: int = Field(ge=1, le=1024, description="channels of the stem")
     attention: Attention = Field(description="attention module -> its settings")
+    max_pool: bool = Field(
+        True,
+        exclude_if=bool,  # the default is left out, as in results of versions without this key
+        description="the stem ends with a 3x3 max pooling of stride 2; false halves the strides of all stages",
+    )
+
+    @property
+    def strides(self) -> list[int]:
+        """The strides of the four stages' feature maps, in pixels of the image."""
+        return [2**stage * (2 if self.max_pool else 1) for stage in (1, 2, 3, 4)]
 
 
 class TrainingSettings(Network):
@@ -256,10 +266,7 @@ DETECTORS: dict[str, type[Detection]] = {
 }
 
 
-_MODELS = Field(
-    None, description="model, or a pattern such as *resnet101 -> settings of its own, over those of the detector"
-)
-ClassificationOverrides: type[Model] = partial(Classification)
+_MODELS = Field(None, description="model, or a pattern such as *resnet101 -> settings of its own, over all others")
 
 
 def _with_models(kind: type[Model], **more: Any) -> type[Model]:
@@ -269,6 +276,7 @@ def _with_models(kind: type[Model], **more: Any) -> type[Model]:
     return create_model(own.__name__, __base__=own, __doc__=kind.__doc__, models=models, **more)
 
 
+ClassificationOverrides: type[Model] = _with_models(Classification)
 _OVERRIDES = {kind: _with_models(kind) for kind in dict.fromkeys(DETECTORS.values())}  # one for detectors alike
 DETECTOR_OVERRIDES = {name: _OVERRIDES[kind] for name, kind in DETECTORS.items()}
 _FIELDS: dict[str, Any] = {

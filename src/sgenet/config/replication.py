@@ -8,7 +8,7 @@ from functools import cached_property
 from sgenet.config import params, paths, seeds
 from sgenet.config.model import hint, nearest
 from sgenet.config.names import attention_settings, parse_name
-from sgenet.config.params import merge
+from sgenet.config.params import merge, merge_layers
 from sgenet.config.pipeline import Pipeline
 from sgenet.config.recipes import Network
 from sgenet.config.runs import FIGURES_RUN, Run, check_names, collect_runs, network
@@ -78,13 +78,13 @@ class Replication:
         """Return the runs of plain models whose released weights are evaluated too, if the scale requests that."""
         if not self.scale.released:
             return []
-        recipe = merge(params.load_recipe(Task.CLASSIFICATION), self.scale.classification)
+        sources = params.load_recipe(Task.CLASSIFICATION), self.scale.classification
         return [
             run
             for run in self.runs.values()
             if run.task is Task.CLASSIFICATION
             and run.name == run.model
-            and network(run.model, run.settings.plain()) == network(run.model, recipe)
+            and network(run.model, run.settings.plain()) == network(run.model, merge_layers(None, run.model, *sources))
             and paths.released(run.model).is_file()
         ]
 
@@ -211,6 +211,7 @@ def _replicate(pipeline: Pipeline, scale: Scale, chosen: tuple[Table, ...]) -> R
     recipes = {task: params.load_recipe(task) for task in TASKS}
     detectors = list(recipes[Task.DETECTION]["detectors"])
     check_names(recipes[Task.DETECTION], detectors, "params/recipes/detection.yaml: ")
+    check_names(scale.classification, [], f"{path}: classification.")
     check_names(scale.detection, detectors, f"{path}: detection.")
     runs = collect_runs(chosen, recipes, {task: getattr(scale, task) for task in TASKS})
     if FIGURES_RUN in runs:
@@ -242,10 +243,10 @@ def _check_figures(figures: FigureSettings, run: Run, path: str) -> None:
     place = f"{path}: figures"
     if parse_name(run.model)[0] != "sge":
         raise InputError(f"{FIGURES_RUN}: found model {run.model}, expected one with sge, whose activations are shown")
-    groups, size = (attention_settings(run.model, run.settings) or {})["groups"], run.classification.image_size
+    groups, settings = (attention_settings(run.model, run.settings) or {})["groups"], run.classification
     if max(figures.groups) >= groups:
         expected = f"expected 0 to {groups - 1}, the groups of {FIGURES_RUN}"
         raise InputError(f"{place}.groups: found {max(figures.groups)}, {expected}")
-    if size <= 2 ** (figures.stage + 1):
-        found = f"found {figures.stage}, whose feature maps of {size} px images have one position"
+    if settings.image_size <= settings.strides[figures.stage - 1]:
+        found = f"found {figures.stage}, whose feature maps of {settings.image_size} px images have one position"
         raise InputError(f"{place}.stage: {found}, expected an earlier stage")

@@ -9,7 +9,7 @@ from typing import Any
 from sgenet.config import params, paths, starting
 from sgenet.config.model import M, hint, validate
 from sgenet.config.names import DEPTHS, attention_names, attention_settings, parse_name
-from sgenet.config.params import Overrides, layers, merge
+from sgenet.config.params import Overrides, merge_layers
 from sgenet.config.recipes import DETECTORS, Classification, Detection, Network, TwoStage
 from sgenet.config.tables import Row, Table
 from sgenet.config.tasks import Task
@@ -136,14 +136,15 @@ def _runs_of(
     params.check_overrides(row.settings, task.recipe, path, (at, "settings"), detector)
     check_names(row.settings, [], f"{place}.settings.")
     if not task.trained:
-        _resolve(Classification, row, merge(recipe, row.settings), place)
+        _resolve(Classification, row, merge_layers(None, row.model, recipe, row.settings), place)
         return []
     if detector is None:
         if "/" in row.run:
             raise ValueError(f"found {row.run!r}, expected a name without '/'")
-        classifier = _resolve(Classification, row, merge(recipe, scale[task], row.settings), place)
+        merged = merge_layers(None, row.model, recipe, scale[task], row.settings)
+        classifier = _resolve(Classification, row, merged, place)
         return [Run(task, row.run, row.model, classifier)]
-    merged = _of_detector(detector, row.model, recipe, scale[task], row.settings)
+    merged = merge_layers(detector, row.model, recipe, scale[task], row.settings)
     settings = _resolve(DETECTORS[detector], row, merged, place)
     source = starting.classifier_of(settings.starts_from, row.model)
     run = Run(task, row.run, row.model, settings, detector, source)
@@ -158,20 +159,17 @@ def _detector_of(row: Row, known: list[str]) -> str:
     return detector
 
 
-def _of_detector(detector: str, model: str, *sources: Overrides) -> Overrides:
-    return merge({}, *(layer for source in sources for layer in layers(source, detector, model)))
-
-
 def paper_detector(detector: str, model: str) -> Detection:
     """Return the recipe's settings of a detector with a backbone such as `sge-resnet50`."""
     row, path = Row(label=model, run=f"{detector}/{model}", model=model), params.PARAMS / "recipes/detection.yaml"
-    merged = _of_detector(detector, model, params.load_recipe(Task.DETECTION))
+    merged = merge_layers(detector, model, params.load_recipe(Task.DETECTION))
     return _resolve(DETECTORS[detector], row, merged, f"{path}: {model}")
 
 
 def network(model: str, settings: Overrides) -> Network:
     """Return the settings of a model's size; of its attention module alone, as those of others have no effect."""
-    return Network.model_validate({"width": settings["width"], "attention": _own_attention(model, settings)})
+    kept = {key: settings[key] for key in ("width", "max_pool") if key in settings}
+    return Network.model_validate({**kept, "attention": _own_attention(model, settings)})
 
 
 def _own_attention(model: str, settings: Overrides) -> dict[str, Any]:

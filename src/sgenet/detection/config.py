@@ -7,7 +7,7 @@ import mmdet
 from mmengine.config import Config, ConfigDict
 
 from sgenet.config.names import attention_settings, parse_name
-from sgenet.config.recipes import MaskRCNN, RetinaNet, RoI, TestSettings, TwoStage
+from sgenet.config.recipes import MaskRCNN, RetinaNet, TestSettings, TwoStage
 from sgenet.config.runs import Run
 from sgenet.data.manifest import Manifest
 from sgenet.data.splits import annotation_file, image_folder
@@ -60,6 +60,7 @@ def _set_model(model: ConfigDict, run: Run, classes: int, weights: Path | None) 
         frozen_stages=settings.frozen_stages,
         norm_eval=settings.norm_eval,
         weights=None if weights is None else str(weights),
+        max_pool=settings.max_pool,
     )
     stage1 = settings.width * (4 if parse_name(run.model)[1] >= 50 else 1)
     model.neck.update(in_channels=[stage1 * 2**stage for stage in range(4)], out_channels=settings.neck_channels)
@@ -81,7 +82,7 @@ def _set_retinanet(model: ConfigDict, settings: RetinaNet, classes: int) -> None
         loss_bbox=_smooth_l1(settings.box_loss_beta),
         init_cfg=_head_init(settings.head_init_std),
     )
-    head.anchor_generator.octave_base_scale = settings.anchor_scale
+    head.anchor_generator.update(octave_base_scale=settings.anchor_scale, strides=_levels(settings.strides[1]))
     _set_test(model.test_cfg, settings.test)
 
 
@@ -96,8 +97,8 @@ def _set_two_stage(model: ConfigDict, settings: TwoStage, classes: int) -> None:
     """Set Faster, Mask and Cascade R-CNN; the IoUs, deviations and weights of the Cascade's stages remain mmdet's."""
     rpn, roi, channels = settings.rpn, settings.roi, settings.neck_channels
     model.rpn_head.update(in_channels=channels, feat_channels=channels, loss_bbox=_smooth_l1(rpn.box_loss_beta))
-    model.rpn_head.anchor_generator.scales = [settings.anchor_scale]
-    _set_extractor(model.roi_head.bbox_roi_extractor, roi, channels)
+    model.rpn_head.anchor_generator.update(scales=[settings.anchor_scale], strides=_levels(settings.strides[0]))
+    _set_extractor(model.roi_head.bbox_roi_extractor, settings)
     for head in _stages(model.roi_head.bbox_head):
         head.update(
             in_channels=channels,
@@ -119,7 +120,7 @@ def _set_two_stage(model: ConfigDict, settings: TwoStage, classes: int) -> None:
 
 def _set_masks(model: ConfigDict, settings: MaskRCNN, classes: int) -> None:
     mask, extractor = settings.mask, model.roi_head.mask_roi_extractor
-    _set_extractor(extractor, settings.roi, settings.neck_channels)
+    _set_extractor(extractor, settings)
     extractor.roi_layer.output_size = mask.roi_size
     model.roi_head.mask_head.update(
         num_convs=mask.convs,
@@ -131,9 +132,16 @@ def _set_masks(model: ConfigDict, settings: MaskRCNN, classes: int) -> None:
     model.train_cfg.rcnn.mask_size = 2 * mask.roi_size  # the head doubles the resolution
 
 
-def _set_extractor(extractor: ConfigDict, roi: RoI, channels: int) -> None:
-    extractor.out_channels = channels
+def _set_extractor(extractor: ConfigDict, settings: TwoStage) -> None:
+    roi, strides = settings.roi, settings.strides
+    finest = 14 * strides[0]  # up to twice this side, in pixels, a region is pooled from the finest map; mmdet's own 56
+    extractor.update(out_channels=settings.neck_channels, featmap_strides=strides, finest_scale=finest)
     extractor.roi_layer.update(sampling_ratio=roi.sampling_ratio, aligned=roi.aligned)
+
+
+def _levels(stride: int) -> list[int]:
+    """The strides of the feature pyramid's five maps."""
+    return [stride * 2**level for level in range(5)]
 
 
 def _stages(part: Any) -> list[Any]:

@@ -27,8 +27,9 @@ class AttentionResNetBackbone(AttentionResNet):
         norm_eval: keep every batch normalisation in eval mode while training.
         weights: file of a classifier as initialisation, as `start_from` reads it; its last layer is ignored. `started`
             states in one sentence what was loaded.
+        max_pool: whether the stem ends with its max pooling.
 
-    Shape: (N, 3, H, W) -> four maps of stride 4, 8, 16, 32.
+    Shape: (N, 3, H, W) -> four maps of stride 4, 8, 16, 32, without max pooling of half of that.
     """
 
     def __init__(
@@ -39,9 +40,10 @@ class AttentionResNetBackbone(AttentionResNet):
         frozen_stages: int = 1,
         norm_eval: bool = True,
         weights: str | None = None,
+        max_pool: bool = True,
     ) -> None:
         name, depth = parse_name(model)
-        super().__init__(depth, name, attention, width)
+        super().__init__(depth, name, attention, width, max_pool=max_pool)
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
         self.model, self.depth = model, depth
@@ -59,7 +61,7 @@ class AttentionResNetBackbone(AttentionResNet):
                 print(f"backbone {self.model}: {self.started}", flush=True)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return the feature maps of the four stages, of stride 4, 8, 16, 32, of images (N, 3, H, W)."""
+        """Return the feature maps of the four stages of images (N, 3, H, W)."""
         return tuple(self.stage_outputs(x))
 
     def train(self, mode: bool = True) -> "AttentionResNetBackbone":

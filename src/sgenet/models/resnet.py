@@ -2,6 +2,9 @@
 
 Modules have their own names in the state dict (`layer1.0.sge.weight`), as in the authors' code, so that the authors'
 weights load strictly. Initialisation is torchvision's (kaiming, fan-out), without zero-initialised last normalisations.
+
+With the same seed, networks with different modules start with the same weights in all layers that they share with the
+plain network, and leave torch's random generator in the same state. So two trainings with one seed are a pair.
 """
 
 from typing import Any
@@ -52,11 +55,19 @@ class Bottleneck(_Scriptable, torchvision_resnet.Bottleneck):
         """Replace conv2, bn2 and relu by `module`; the block registers its layers under their own names.
 
         As in the authors' state dicts, only the layers are submodules of the block; `module` itself, which only calls
-        them, is not. So its hooks would not be copied or traced, and `forward` calls its `forward`.
+        them, is not. So its hooks would not be copied or traced, and `forward` calls its `forward`. A layer with the
+        name and the shapes of a layer that it replaces starts with that one's weights.
         """
         for name, layer in module.named_children():
+            replaced = dict(self.named_children()).get(name, nn.Identity()).state_dict()
+            if _shapes(replaced) == _shapes(layer.state_dict()):
+                layer.load_state_dict(replaced)
             setattr(self, name, layer)
         self.__dict__["inner"] = module
+
+
+def _shapes(state: dict[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in state.items()}
 
 
 def _end(block: BasicBlock | Bottleneck, branch: Tensor, identity: Tensor) -> Tensor:
@@ -90,6 +101,7 @@ class AttentionResNet(_Scriptable, torchvision_resnet.ResNet):
         attention_settings: keyword arguments of the attention module (SGE: `groups`) for this width.
         width: channels of the stem; the paper's network has 64. The stages scale with it.
         num_classes: outputs of the last layer.
+        max_pool: whether the stem ends with its 3x3 max pooling, of stride 2; False is for small images.
 
     Shape: (N, 3, H, W) -> logits (N, num_classes).
     """
@@ -101,6 +113,7 @@ class AttentionResNet(_Scriptable, torchvision_resnet.ResNet):
         attention_settings: dict[str, Any] | None = None,
         width: int = 64,
         num_classes: int = 1000,
+        max_pool: bool = True,
     ) -> None:
         nn.Module.__init__(self)  # torchvision's __init__ fixes the width at 64; the rest is the same
         block, layers = _LAYERS[depth]
@@ -109,7 +122,7 @@ class AttentionResNet(_Scriptable, torchvision_resnet.ResNet):
         self.conv1 = nn.Conv2d(3, width, kernel_size=7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
+        self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1) if max_pool else nn.Identity()
         self.layer1 = self._make_layer(block, width, layers[0])
         self.layer2 = self._make_layer(block, width * 2, layers[1], stride=2)
         self.layer3 = self._make_layer(block, width * 4, layers[2], stride=2)
@@ -122,7 +135,8 @@ class AttentionResNet(_Scriptable, torchvision_resnet.ResNet):
         self.between: str | None = None  # name of the attention module between the stages
         if attention is not None:
             try:
-                self._add_attention(attention, attention_settings or {})
+                with torch.random.fork_rng(devices=[]):  # what is drawn next does not depend on the module
+                    self._add_attention(attention, attention_settings or {})
             except ValueError as error:
                 raise InputError(f"{attention}-resnet{depth}, width {width}: {error}") from None
 
@@ -148,7 +162,7 @@ class AttentionResNet(_Scriptable, torchvision_resnet.ResNet):
     def stage_outputs(self, x: Tensor) -> list[Tensor]:
         """The feature maps of the four stages; a module between two stages belongs to the first of them.
 
-        Shape: (N, 3, H, W) -> four maps of stride 4, 8, 16, 32.
+        Shape: (N, 3, H, W) -> four maps of stride 4, 8, 16, 32, without max pooling of half of that.
         """
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         outputs = []
@@ -171,8 +185,13 @@ class AttentionResNet(_Scriptable, torchvision_resnet.ResNet):
 
 
 def create_resnet(
-    model: str, *, attention: dict[str, Any] | None = None, width: int = 64, num_classes: int = 1000
+    model: str,
+    *,
+    attention: dict[str, Any] | None = None,
+    width: int = 64,
+    num_classes: int = 1000,
+    max_pool: bool = True,
 ) -> AttentionResNet:
     """Build the network `model` (`resnet50`, `sge-resnet50`); `attention` are the settings of its module."""
     name, depth = parse_name(model)
-    return AttentionResNet(depth, name, attention, width, num_classes)
+    return AttentionResNet(depth, name, attention, width, num_classes, max_pool)

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from sgenet import attention
 from sgenet.config import params
 from sgenet.config.names import attention_settings, placement, stage_channels
-from sgenet.config.params import merge
 from sgenet.config.recipes import Network
 from sgenet.config.runs import network
 from sgenet.config.tasks import Task
@@ -49,7 +48,8 @@ class Subject:
     def settings(self, *, narrow: bool = False) -> Network:
         """Return the settings of the full-size network, or of a narrow one."""
         overrides = [params.load_scale(_NARROW).classification] if narrow else []
-        return network(self.model, merge(params.load_recipe(Task.CLASSIFICATION), *overrides))
+        recipe = params.load_recipe(Task.CLASSIFICATION)
+        return network(self.model, params.merge_layers(None, self.model, recipe, *overrides))
 
     def channels(self, stage: int) -> int:
         """Return the channels of the module's input in a stage of the full-size network."""
@@ -73,7 +73,8 @@ class Subject:
         """Build the ResNet50 with the module, full-size or narrow."""
         settings = self.settings(narrow=narrow)
         own = attention_settings(self.model, settings)
-        return create_resnet(self.model, attention=own, width=settings.width).to(self.device)
+        built = create_resnet(self.model, attention=own, width=settings.width, max_pool=settings.max_pool)
+        return built.to(self.device)
 
 
 def check_shape(subject: Subject) -> str:

@@ -13,7 +13,8 @@ from sgenet.config.replication import FullSize, Replication
 from sgenet.config.runs import FIGURES_RUN, Run
 from sgenet.config.tasks import Task
 
-_OF_RELEASED = {"width", "attention", "image_size", "resize", "mean", "std"}  # what decides the numbers of weights
+# What decides the numbers of released weights.
+_OF_RELEASED = {"width", "attention", "max_pool", "image_size", "resize", "mean", "std"}
 
 
 @dataclass(frozen=True)

@@ -159,7 +159,8 @@ def _settings(runs: list[Run], of_paper: dict[str, Run]) -> dict[str, list[Setti
 def _settings_of(run: Run) -> dict[str, Any]:
     """The settings of a run; of a classifier that starts from weights, which; those of detectors are a deviation."""
     start = starting.kind_of(run.settings.starts_from) if run.detector is None else None
-    return run.settings.resolved() | ({"starts_from": start} if start else {})
+    settings = run.settings.resolved() | {"max_pool": run.settings.max_pool}  # which resolved() has only if it is false
+    return settings | ({"starts_from": start} if start else {})
 
 
 def _named(members: list[str], groups: list[list[str]]) -> tuple[str, ...]:

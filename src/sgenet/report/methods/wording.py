@@ -101,6 +101,7 @@ WORDS: dict[str, Words] = {
     "mean": ("Mean of the channels", plain),
     "std": ("Standard deviation of the channels", plain),
     "width": ("Width: channels of the stem (the groups of attention modules fall with it)", plain),
+    "max_pool": ("Max pooling at the end of the stem", plain),
     "residual_gain": ("Initial γ of the last BN in a block", plain),
     "precision": ("Precision of forward passes", lambda value: "bfloat16" if value == "bf16" else plain(value)),
     "compile": ("Compiled by torch.compile", plain),
