@@ -278,6 +278,10 @@ def test_sizes_at_scale_paper(repository: Path, value: float, kind: str, setting
     condition = {kind: {"table": "one", "column": "top1", "row": "SGE-ResNet50"} | settings}
     judged = judge(load_replication("paper"), condition, _MadeUp(value, 0.15))
     assert judged.verdict == verdict
+    half = 0.15 * float(stats.t.ppf(0.975, 20))
+    assert judged.direction == (
+        "same direction" if value > half else "opposite direction" if value < -half else "undecided"
+    )
     assert judged.numbers[0].published == pytest.approx(1.2 if kind == "gain" else 1.1)
     of_size = {"claimed": " (claimed: 1.5", "more_than": " (claimed: more than 1.5 points)"}
     assert all(of_size[key] in judged.text for key in settings if key in of_size)

@@ -1,5 +1,6 @@
 """The claims with their verdicts, and the numbers behind each condition."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sgenet.config.claims import (
@@ -93,7 +94,7 @@ class Judge:
         numbers = judged.numbers
         for column, size in zip(columns, published, strict=True):
             numbers += self._numbers(f"gain of {column.label}", table, (row, over), column.id, None, size)
-        return JudgedCondition(text, judged.judgement, numbers)
+        return replace(judged, numbers=numbers)
 
     def _judged(
         self,
@@ -121,7 +122,9 @@ class Judge:
             return JudgedCondition(text, judgement, numbers)
         resolution = _column(table, metric).resolution if size.published and not claimed else None
         least = resolution.value if resolution else 0.0
-        return JudgedCondition(text, judge_gain(gain, size, paper=self._paper, resolution=least), numbers)
+        judgement = judge_gain(gain, size, paper=self._paper, resolution=least)
+        direction = judge_gain(gain, size, paper=False, resolution=least).verdict if self._paper else None
+        return JudgedCondition(text, judgement, numbers, direction=direction)
 
     def _best(self, condition: BestCondition, table: Table) -> JudgedCondition:
         column, labels = _column(table, condition.column), condition.rows

@@ -37,12 +37,16 @@ class Number:
 
 @dataclass(frozen=True)
 class JudgedCondition:
-    """A condition in words, its verdict with the reason if there is none, its numbers, and what is wrong with them."""
+    """A condition in words, its verdict with the reason if there is none, its numbers, and what is wrong with them.
+
+    At scale `paper` the verdict on a gain is on its size, and `direction` is that on its direction.
+    """
 
     text: str
     judgement: Judgement
     numbers: tuple[Number, ...] = ()
     problem: str | None = None
+    direction: Verdict | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -86,6 +90,7 @@ def to_json(judged: JudgedClaim, decimals: int) -> dict[str, Any]:
                 "text": one.text,
                 "verdict": one.verdict,
                 "reason": one.reason,
+                "direction": one.direction,
                 "numbers": [
                     {
                         "what": number.what,
