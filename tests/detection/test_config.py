@@ -188,6 +188,7 @@ def test_schedules_follow_the_authors(project, detector, model, lr, batch, epoch
 
 def test_a_scale_goes_over_what_the_paper_does_by_model(project):
     scale = load_scale("demo").detection
+    assert scale.pop("models") == {"*resnet101": {"epochs": 1}}
     of_row = [_settings("retinanet", model, scale) for model in ("resnet50", "sk-resnet50", "sge-resnet101")]
     assert of_row[0] == of_row[1] == of_row[2]
     assert of_row[0]["optimizer"]["type"] == "AdamW" and of_row[0]["batch_size"] == scale["batch_size"]
