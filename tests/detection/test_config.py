@@ -20,6 +20,7 @@ from sgenet.config.tasks import Task  # noqa: E402
 from sgenet.data.manifest import Manifest  # noqa: E402
 from sgenet.detection.config import detector_config  # noqa: E402
 from sgenet.errors import InputError  # noqa: E402
+from sgenet.models import backbone  # noqa: E402, F401  (registers the backbone)
 
 TWO_STAGE = ["faster-rcnn", "mask-rcnn", "cascade-rcnn"]
 DETECTORS = ["retinanet", *TWO_STAGE]
