@@ -243,7 +243,9 @@ class _MadeUp(Gains):
     def __init__(self, value: float, error: float, df: float = 20) -> None:
         half = float(stats.t.ppf(0.975, df)) * error
         bounds = {"low": value - half, "high": value + half}
-        self._gain = Gain(value, 3, 0.95, **bounds, p=0.5, error=error, df=df, variance=1.5 * error**2, total=1.5 * error**2)
+        self._gain = Gain(
+            value, 3, 0.95, **bounds, p=0.5, error=error, df=df, variance=1.5 * error**2, total=1.5 * error**2
+        )
 
     def over(self, *_: Any) -> Gain:
         return self._gain
