@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from sgenet.config.model import validate
 from sgenet.config.replication import Replication
+from sgenet.config.scales import Scale
 from sgenet.config.tables import Column, Published, Row, Table
 from sgenet.evaluation.trainings import Gain
 from sgenet.evaluation.verdicts import DID_NOT_LEARN, Verdict
@@ -12,7 +14,8 @@ from sgenet.report.cells import Cell, CellRow, CellTable
 from sgenet.report.main_gains import MainGains
 from sgenet.report.overview import Overview, overview
 from sgenet.report.ranking import Family, multiplicity, rank
-from sgenet.report.results import Found, RunResults
+from sgenet.report.results import Found, RunResults, read_found
+from support import results as make
 
 TOP1 = Column(id="top1", label="Top-1", digits=1)
 PARAMS = Column(id="params", label="#P", digits=2, measured="static")
@@ -113,6 +116,21 @@ def test_findings_by_chance(replication: Replication) -> None:
     chance = "Of 20 gains that are judged, about 1 would exclude zero by chance if no module helped."
     assert chance in first_screen(replication, [wide]).sentences
     assert chance in first_screen(replication, [wide, wide]).sentences
+
+
+@pytest.mark.parametrize(
+    ("mean", "sentence"),
+    [
+        (61.4, "All 1 values with an expected one are as expected."),
+        (61.6, "1 of 1 values are not as expected: classification/resnet50 top1 60.0, expected 61.6 ± 0.5."),
+    ],
+)
+def test_expected_values(replication: Replication, mean: float, sentence: str) -> None:
+    """Within three standard deviations of 60, which is made up; what was not measured is not counted."""
+    expected = {"top1": {"mean": mean, "sd": 0.5}, "ap": {"mean": 1.0, "sd": 0.1}}
+    plain = replication.scale.plain() | {"expected": dict.fromkeys((make.BASE, "classification/other"), expected)}
+    other = replace(replication, scale=validate(Scale, plain, "demo.yaml"))
+    assert sentence in overview(other, [], read_found(replication), MainGains((), None)).sentences
 
 
 def test_without_trainings_the_first_screen_mentions_none(replication: Replication) -> None:

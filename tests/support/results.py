@@ -124,9 +124,9 @@ def lay_out(folder: Path) -> None:
     """Copy this project's parameters and schemas into the working folder `folder`, with two small tables."""
     shutil.copytree(ROOT / "params", folder / "params", ignore=shutil.ignore_patterns("tables"))
     shutil.copytree(ROOT / "workflow/schemas", folder / "workflow/schemas")
-    for path in Path("params/scales").glob("*.yaml"):  # which may ask for more seeds of runs that the tables lack
+    for path in Path("params/scales").glob("*.yaml"):  # which may ask for seeds, or expect values, of runs of no table
         if (scale := yaml.safe_load(path.read_text())).get("seeds"):
-            path.write_text(yaml.safe_dump(scale | {"seeds": {}}, sort_keys=False))
+            path.write_text(yaml.safe_dump(scale | {"seeds": {}, "expected": {}}, sort_keys=False))
     write_table("one", CLASSIFICATION)
     write_table("two", DETECTION)
     write_claims(CLAIMS, MAIN_GAINS)
