@@ -180,7 +180,7 @@ def test_under_autocast(device):
 
 def test_the_reference_can_be_asked_for(monkeypatch):
     called = []
-    monkeypatch.setattr("sgenet.kernels.reference", lambda *arguments, **settings: called.append(arguments))
+    monkeypatch.setattr("sgenet.kernels.compute", lambda *arguments, **settings: called.append(arguments))
     given = inputs((2, 16, 4, 3), 4, "cpu")
     spatial_group_enhance(*given, 4)
     assert not called
