@@ -4,6 +4,7 @@ import csv
 import importlib.util
 from collections.abc import Sequence
 from importlib import metadata
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ _COLUMNS = ("what", "variant", "median_seconds", "lower_quartile", "upper_quarti
             "over_first_lower_quartile", "over_first", "over_first_upper_quartile",
             "processor_seconds", "processor_over_first_lower_quartile", "processor_over_first",
             "processor_over_first_upper_quartile")  # fmt: skip
+_SHADES = 64  # of a plot, so that git holds small files
 _COLORS = ("#8c8c8c", "#1b6ca8", "#d98c21", "#4f9d4f", "#a04f8c")  # the first is that of the baseline
 
 
@@ -66,6 +68,7 @@ def write(
 
 def _draw(rows: Sequence[Row], path: Path, title: str, columns: int) -> None:
     from matplotlib.figure import Figure
+    from PIL import Image
 
     panels = {what: [row for row in rows if row.what == what] for what in dict.fromkeys(row.what for row in rows)}
     counts = list(map(len, panels.values()))
@@ -77,7 +80,9 @@ def _draw(rows: Sequence[Row], path: Path, title: str, columns: int) -> None:
         _draw_panel(axis, what, shown)
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
-    figure.savefig(path, format="png")
+    drawn = BytesIO()
+    figure.savefig(drawn, format="png")
+    Image.open(drawn).convert("RGB").quantize(_SHADES).save(path, format="png", optimize=True)
 
 
 def _draw_panel(axis: Any, what: str, rows: list[Row]) -> None:

@@ -11,11 +11,11 @@ from support import results as make
 
 def test_missing_cells_are_listed_by_table_and_row(capsys):
     assert main(["published", "--missing", "--tables", "coco-retinanet,imagenet"]) == 0
-    told = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.splitlines()
     rows = load_table("coco-retinanet").rows
-    assert told[0] == "params/tables/coco-retinanet.yaml: 30 published values, 6 cells without one"
-    assert told[1 : 1 + len(rows)] == [f"  {row.label}: ap" for row in rows]
-    assert told[-1] == "params/tables/imagenet.yaml: 48 published values, 0 cells without one"
+    assert lines[0] == "params/tables/coco-retinanet.yaml: 30 published values, 6 cells without one"
+    assert lines[1 : 1 + len(rows)] == [f"  {row.label}: ap" for row in rows]
+    assert lines[-1] == "params/tables/imagenet.yaml: 48 published values, 0 cells without one"
 
 
 def test_values_are_listed_with_their_sources(capsys):

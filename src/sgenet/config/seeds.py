@@ -27,7 +27,13 @@ def count(runs: Iterable[Run], least: int, more: Mapping[str, int]) -> dict[str,
     return found
 
 
+def number_range(numbers: Iterable[int]) -> str:
+    """Return the smallest and the largest of some numbers in words: `1 to 8`, or `3` where they are equal."""
+    found = set(numbers)
+    fewest, most = min(found), max(found)
+    return str(most) if fewest == most else f"{fewest} to {most}"
+
+
 def in_words(fewest: int, most: int) -> str:
     """Return numbers of trainings in words: `3 trainings a run`, or `1 to 8 trainings a run` where they differ."""
-    numbers = str(most) if fewest == most else f"{fewest} to {most}"
-    return f"{numbers} training{'s' * (most > 1)} a run"
+    return f"{number_range((fewest, most))} training{'s' * (most > 1)} a run"

@@ -5,17 +5,17 @@ is another question, with an interval of its own (`statistics`, `bootstrap`).
 
 A seed decides what all rows share (initial weights of common layers, order of the images), so it is a block, and a row
 is a treatment: value = row + seed + residual. The variance of the residuals is that of one training; it is pooled over
-rows and over blocks, since two or three seeds of a single pair tell little about it. The analysis of variance of a
+rows and over blocks, since two or three seeds of a single pair say little about it. The analysis of variance of a
 randomised block design is that of any textbook (Montgomery, Design and Analysis of Experiments, chapter 4).
 """
 
 import itertools
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from sgenet.evaluation.statistics import check_confidence
 
@@ -68,11 +68,11 @@ class Gain:
     @property
     def smallest(self) -> float | None:
         """The smallest difference that these trainings show with a probability of POWER, in points; None as `low`."""
-        from scipy.special import nctdtrinc, stdtrit
+        from scipy.special import nctdtrinc
 
         if self.error is None or self.df is None:
             return None
-        limit = stdtrit(self.df, (1 + self.confidence) / 2)
+        limit = _quantile(self.df, self.confidence)
         return self.error * float(nctdtrinc(self.df, 1 - POWER, limit))
 
     def differs(self, bound: float, share: float = 0.0) -> Literal["above", "below"] | None:
@@ -83,12 +83,10 @@ class Gain:
             share: of a published gain in the bound. The published gain is that of one training of each row, with no
                 seed in common. The variance of each is taken to be that of one training here.
         """
-        from scipy.special import stdtrit
-
         if self.error is None or self.df is None or self.total is None:
             return None
         error = float(np.sqrt(self.error**2 + 2 * share**2 * self.total))
-        half = float(stdtrit(self.df, (1 + self.confidence) / 2)) * error
+        half = float(_quantile(self.df, self.confidence)) * error
         return "above" if self.value - bound > half else "below" if bound - self.value > half else None
 
 
@@ -128,7 +126,7 @@ def seed_gain(
         variance: of one training, of the column that both are of.
         confidence: of the interval, a fraction between 0 and 1.
     """
-    from scipy.special import stdtr, stdtrit
+    from scipy.special import stdtr
 
     check_confidence(confidence)
     common = sorted(baseline.keys() & other.keys())
@@ -138,7 +136,7 @@ def seed_gain(
     if n < FEWEST_SEEDS or variance is None:
         return Gain(value, n, confidence)
     error = float(np.sqrt(2 * variance.value / n))
-    half = float(stdtrit(variance.df, (1 + confidence) / 2)) * error
+    half = float(_quantile(variance.df, confidence)) * error
     p = 2 * float(stdtr(variance.df, -abs(value) / error)) if error else float(value == 0)
     low, high = value - half, value + half
     return Gain(value, n, confidence, low, high, p, error, variance.df, variance.value, variance.total)
@@ -146,14 +144,12 @@ def seed_gain(
 
 def mean_interval(values: Sequence[float], confidence: float) -> tuple[float, float] | None:
     """Student's t interval of the mean of a row's trainings, in their unit; None below FEWEST_SEEDS."""
-    from scipy.special import stdtrit
-
     check_confidence(confidence)
     n = len(values)
     if n < FEWEST_SEEDS:
         return None
     mean, error = float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(n))
-    half = float(stdtrit(n - 1, (1 + confidence) / 2)) * error
+    half = float(_quantile(n - 1, confidence)) * error
     return mean - half, mean + half
 
 
@@ -163,14 +159,14 @@ def needed_seeds(gain: Gain, published: float) -> int | None:
     None if more than MOST_SEEDS would be needed, as where the run-to-run variance of the published gain alone is too
     large, or if the gain has no interval or no variance.
     """
-    from scipy.special import nctdtr, stdtrit
+    from scipy.special import nctdtr
 
     if not gain.variance or gain.total is None or gain.df is None or published == 0:
         return None
     n: NDArray[np.int64] = np.arange(FEWEST_SEEDS, MOST_SEEDS + 1)
     df = gain.df / (gain.seeds - 1) * (n - 1)  # as many rows would be trained with more seeds
     error = np.sqrt(2 * gain.variance / n + gain.total / 2)
-    missed = nctdtr(df, abs(published) / 2 / error, stdtrit(df, (1 + gain.confidence) / 2))
+    missed = nctdtr(df, abs(published) / 2 / error, _quantile(df, gain.confidence))
     enough = n[~(missed > 1 - POWER)]  # NaN: a probability too small for nctdtr
     return int(enough[0]) if len(enough) else None
 
@@ -214,8 +210,6 @@ def gain_ratio(gains: Sequence[PublishedGain], confidence: float) -> Ratio | Non
         None if no gain can be used: published as zero, without a variance, or without a seed that its part has in
         common.
     """
-    from scipy.special import stdtrit
-
     check_confidence(confidence)
     usable = [gain for gain in gains if gain.published and gain.variance > 0 and gain.baseline.keys() & gain.other]
     scale = sum(gain.published**2 / gain.variance for gain in usable)
@@ -241,7 +235,7 @@ def gain_ratio(gains: Sequence[PublishedGain], confidence: float) -> Ratio | Non
         return None
     if fewest < FEWEST_SEEDS:
         return Ratio(value, None, None, len(usable), None)
-    half = float(stdtrit(df, (1 + confidence) / 2) * np.sqrt(independent * squares / df))
+    half = float(_quantile(df, confidence) * np.sqrt(independent * squares / df))
     return Ratio(value, value - half, value + half, len(usable), df)
 
 
@@ -274,3 +268,10 @@ def _row_variance(blocks: Sequence[Values]) -> float:
 
 def _product(one: Residuals, two: Residuals) -> float:
     return sum(value * two[cell] for cell, value in one.items() if cell in two)
+
+
+def _quantile(df: ArrayLike, confidence: float) -> Any:
+    """Half the width of a two-sided interval by Student's t distribution, in standard errors."""
+    from scipy.special import stdtrit
+
+    return stdtrit(df, (1 + confidence) / 2)

@@ -60,6 +60,7 @@ OUTCOMES = (*COUNTS, *SIZES, *DIRECTIONS, Verdict.NOT_JUDGED, Verdict.FAILED, Ve
 
 # Reasons of Verdict.NOT_JUDGED that other modules ask for
 DID_NOT_LEARN, BASELINE_DID_NOT_LEARN = "did not learn", "baseline did not learn"
+WITHHELD = (DID_NOT_LEARN, BASELINE_DID_NOT_LEARN)  # of values that are shown all the same
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,11 @@ def _size_verdict(gain: Gain, size: Size) -> Verdict:
     return Verdict.REPLICATED if gain.differs(size.low / 2, share / 2) == "above" else Verdict.INCONCLUSIVE
 
 
+def answers(*, paper: bool) -> tuple[Verdict, Verdict, Verdict]:
+    """The verdicts on a sentence that holds, does not hold, or is left open, in the words of the scale."""
+    return (Verdict.REPLICATED, Verdict.CONTRADICTED, Verdict.INCONCLUSIVE) if paper else DIRECTIONS
+
+
 def judge_bound(
     low: float, high: float, *, paper: bool, above: float | None = None, below: float | None = None
 ) -> Verdict:
@@ -153,9 +159,8 @@ def judge_bound(
     if below is not None:
         return judge_bound(-high, -low, paper=paper, above=-below)
     assert above is not None
-    found = 0 if low > above else 1 if high < above else 2
-    words = (Verdict.REPLICATED, Verdict.CONTRADICTED, Verdict.INCONCLUSIVE) if paper else DIRECTIONS
-    return words[found]
+    holds, fails, is_open = answers(paper=paper)
+    return holds if low > above else fails if high < above else is_open
 
 
 def judge_best(over: list[list[Gain]], *, paper: bool) -> Judgement:
@@ -168,12 +173,12 @@ def judge_best(over: list[list[Gain]], *, paper: bool) -> Judgement:
     if any(gain.low is None for gains in over for gain in gains):
         return Judgement(Verdict.NOT_JUDGED, few(min(gain.seeds for gains in over for gain in gains)))
     directions = [[gain.direction for gain in gains] for gains in over]
-    words = (Verdict.REPLICATED, Verdict.CONTRADICTED, Verdict.INCONCLUSIVE) if paper else DIRECTIONS
+    holds, fails, is_open = answers(paper=paper)
     if any(all(direction == "higher" for direction in gains) for gains in directions):
-        return Judgement(words[0])
+        return Judgement(holds)
     if any(all(direction == "lower" for direction in of_other) for of_other in zip(*directions, strict=True)):
-        return Judgement(words[1])
-    return Judgement(words[2])
+        return Judgement(fails)
+    return Judgement(is_open)
 
 
 def combine(judged: list[Judgement]) -> Judgement:

@@ -189,7 +189,7 @@ def _trained_cell(
     before = baseline.published.get(column.id) if baseline else None
     published_gain = round(published.value - before.value, 6) if published and before else None
     values, paper = own.values(column.id), replication.scale_name == "paper"
-    value, gain, images, problem = _mean(values), None, None, None
+    value, gain, images, problem = own.mean(column.id), None, None, None
     try:
         if base:
             gain = gains.over(base, own, column.id)
@@ -208,7 +208,7 @@ def _trained_cell(
         value=value,
         seeds=values,
         interval=gains.value_interval(own, column.id),
-        last=_mean(own.values(f"{column.id}_last")),
+        last=own.mean(f"{column.id}_last"),
         gain=gain,
         images=images,
         baseline=row.baseline,
@@ -275,7 +275,3 @@ def _origin(results: RunResults) -> dict[str, Any]:
 def _released(results: RunResults, metric: str) -> tuple[float, str] | None:
     value = results.released.metrics.get(metric) if results.released else None
     return None if value is None or results.released is None else (value, results.released.weights.sha256)
-
-
-def _mean(values: dict[int, float]) -> float | None:
-    return sum(values.values()) / len(values) if values else None

@@ -186,8 +186,8 @@ class Judge:
         if len(intervals) < len(judged):
             return JudgedCondition(text, Judgement(Verdict.NOT_JUDGED, verdicts.few(judged[0].n or 1)), tuple(numbers))
         reached = {judge_bound(low, high, paper=self._paper, **bound) for low, high in intervals}
-        undecided = Verdict.INCONCLUSIVE if self._paper else Verdict.UNDECIDED
-        judgement = Judgement(reached.pop()) if len(reached) == 1 else Judgement(undecided, "its readings disagree")
+        *_, is_open = verdicts.answers(paper=self._paper)
+        judgement = Judgement(reached.pop()) if len(reached) == 1 else Judgement(is_open, "its readings disagree")
         return JudgedCondition(text, judgement, tuple(numbers))
 
     def _estimate(self, name: str, by_seed: dict[str, dict[str, Any]], more: str = "") -> Number:
@@ -229,8 +229,7 @@ class Judge:
         return self._gains.over(self._run(table, over), self._run(table, row), metric, than)
 
     def _value(self, table: Table, row: Row, metric: str) -> float:
-        values = self._found.runs[table.run_id(row)].values(metric).values()
-        return sum(values) / len(values) if values else 0.0
+        return self._found.runs[table.run_id(row)].mean(metric) or 0.0
 
     def _missing(self, table: Table, *rows: Row) -> Judgement:
         """Why there is no gain."""

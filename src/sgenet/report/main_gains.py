@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from sgenet.config.claims import MainGain
 from sgenet.config.replication import Replication
-from sgenet.evaluation.verdicts import BASELINE_DID_NOT_LEARN, DID_NOT_LEARN, Verdict
+from sgenet.evaluation.verdicts import WITHHELD, Verdict
 from sgenet.report.cells import Cell, CellTable
 from sgenet.report.results import Found
 
@@ -39,7 +39,7 @@ def measure(asked: list[MainGain], replication: Replication, tables: list[CellTa
             continue
         run, row = runs[main.row]
         cell = next(cell for cell in row.cells if cell.column.id == main.column)
-        unusable = cell.verdict is Verdict.FAILED or cell.reason in (DID_NOT_LEARN, BASELINE_DID_NOT_LEARN)
+        unusable = cell.verdict is Verdict.FAILED or cell.reason in WITHHELD
         if not cell.gain or cell.baseline is None or unusable:
             continue
         cells.append((main.row, cell))

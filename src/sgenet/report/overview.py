@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from sgenet.config.replication import Replication
+from sgenet.config.seeds import number_range
 from sgenet.data.manifest import Manifest
 from sgenet.evaluation.verdicts import COUNTS, DIRECTIONS, SIZES, Verdict, count_verdicts
 from sgenet.report.cells import Cell, CellTable
@@ -77,22 +78,18 @@ def spread(cells: list[Cell]) -> list[str]:
     sentences = [
         "One training of each row; the interval of an accuracy is for the sampling error of the images."
         if trainings == [1]
-        else f"Values are means over {_range(trainings)} trainings of each row, with intervals over trainings."
+        else f"Values are means over {number_range(trainings)} trainings of each row, with intervals over trainings."
     ]
     gains = [cell.gain for cell in cells if cell.gain]
     if degrees := [gain.df for gain in gains if gain.df is not None]:
         sentences.append(
             "The interval of a gain is for the expected gain over trainings, on these validation images. The variance "
             "of a training is estimated from all rows of a column "
-            f"({_range(sorted({round(df) for df in degrees}))} degrees of freedom)."
+            f"({number_range(round(df) for df in degrees)} degrees of freedom)."
         )
     if any(gain.low is None for gain in gains):
         sentences.append("A gain over fewer than three trainings has no interval over trainings, and is not judged.")
     return sentences
-
-
-def _range(numbers: list[int]) -> str:
-    return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
 
 
 def _of_trainings(finished: int, asked: int, failed: int) -> str:
@@ -164,9 +161,8 @@ def _of_expected(replication: Replication, found: Found) -> str:
     for run_id, metrics in replication.scale.expected.items():
         run = found.runs.get(run_id)
         for metric, expected in metrics.items():
-            known = list(run.values(metric).values()) if run else []
-            if known:
-                values, value = values + 1, sum(known) / len(known)
+            if run and (value := run.mean(metric)) is not None:
+                values += 1
                 if abs(value - expected.mean) > 3 * expected.sd:
                     unexpected.append(f"{run_id} {metric} {value:.1f}, expected {expected.mean:g} ± {expected.sd:g}")
     if not values:

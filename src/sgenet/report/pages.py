@@ -14,7 +14,7 @@ from sgenet.config.runs import FIGURES_RUN
 from sgenet.config.tasks import Task
 from sgenet.data.manifest import Manifest
 from sgenet.evaluation.trainings import FEWEST_SEEDS
-from sgenet.evaluation.verdicts import Verdict
+from sgenet.evaluation.verdicts import WITHHELD, Verdict
 from sgenet.pipeline.workflow import again
 from sgenet.report.cells import CellTable
 from sgenet.report.dossiers import dossiers
@@ -100,6 +100,7 @@ def _environment() -> jinja2.Environment:
         "cost_frame": cost.FRAME,
         "scatter_frame": scatter.FRAME,
         "marks": CONFIDENCE_MARKS,
+        "withheld": WITHHELD,
         "number_notes": number_notes,
         "multiplicity": multiplicity,
         "resolutions_of": resolutions_of,

@@ -6,7 +6,7 @@ from operator import and_
 
 from sgenet.config.names import parse_name
 from sgenet.config.tables import Column, Row, Table
-from sgenet.evaluation.verdicts import BASELINE_DID_NOT_LEARN, DID_NOT_LEARN
+from sgenet.evaluation.verdicts import WITHHELD
 from sgenet.report.cells import Cell, CellRow, CellTable
 
 OURS = "sge"  # the module whose rows the paper is about
@@ -72,7 +72,7 @@ def rank(table: CellTable) -> CellTable:
                 )
         for group in _groups(table, lambda row: row.row.baseline):
             judged = [cells[number][place] for number in group]
-            gains = [None if cell.reason in (DID_NOT_LEARN, BASELINE_DID_NOT_LEARN) else cell.gain for cell in judged]
+            gains = [None if cell.reason in WITHHELD else cell.gain for cell in judged]
             adjusted = holm([gain.p if gain else None for gain in gains])
             for number, p in zip(group, adjusted, strict=True):
                 cells[number][place] = replace(cells[number][place], adjusted_p=p)

@@ -63,6 +63,11 @@ class RunResults:
         found = {seed: result.metrics.get(metric) for seed, result in self.by_seed.items()}
         return {seed: value for seed, value in found.items() if value is not None}
 
+    def mean(self, metric: str) -> float | None:
+        """The mean of the metric over the seeds that have it; None where none has."""
+        values = self.values(metric).values()
+        return sum(values) / len(values) if values else None
+
 
 @dataclass(frozen=True)
 class Found:

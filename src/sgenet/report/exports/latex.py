@@ -3,7 +3,7 @@
 import re
 import string
 
-from sgenet.evaluation.verdicts import BASELINE_DID_NOT_LEARN, DID_NOT_LEARN, Verdict
+from sgenet.evaluation.verdicts import WITHHELD, Verdict
 from sgenet.report.cells import Cell, CellTable
 from sgenet.report.exports.values import heading, interval_text, plain, value_text
 from sgenet.report.formats import MINUS
@@ -11,7 +11,6 @@ from sgenet.report.ranking import peers
 
 HEADS = {"published": "publ.", "reproduced": "repr.", "gain": "gain"}  # of the parts that LaTeX has
 UNMARKED = (Verdict.EXACT, Verdict.NOT_JUDGED)  # verdicts without a mark
-MARKED = (DID_NOT_LEARN, BASELINE_DID_NOT_LEARN)  # reasons with a mark
 
 _LATEX = {ord(mark): f"\\{mark}" for mark in "&%$#_{}"} | {
     ord("\\"): r"\textbackslash{}",
@@ -71,7 +70,7 @@ def _marks(table: CellTable) -> dict[str, str]:
 
 def _word(cell: Cell) -> str:
     """What is marked in a cell: its verdict, or that a training did not learn."""
-    return cell.reason if cell.reason in MARKED else cell.verdict
+    return cell.reason if cell.reason in WITHHELD else cell.verdict
 
 
 def _parts(table: CellTable, place: int) -> list[str]:

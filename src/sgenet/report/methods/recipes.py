@@ -8,6 +8,7 @@ from sgenet.config import params, starting
 from sgenet.config.replication import Replication
 from sgenet.config.runs import FIGURES_RUN, Run, collect_runs
 from sgenet.config.scales import CocoData, EmbeddedImages, EmbeddedScenes, FigureSettings, ImageData
+from sgenet.config.seeds import number_range
 from sgenet.config.tasks import TASKS
 from sgenet.data.manifest import Manifest
 from sgenet.pipeline.plan import CLASSES, SHIPPED, is_coco_2017
@@ -201,11 +202,10 @@ def _trainings(task: str, replication: Replication, results: list[Result]) -> It
     """How often, on what and with which libraries the runs were trained, as their origins tell."""
     counts = [replication.seed_counts[run.id] for run in replication.runs.values() if run.task == task]
     most = max(counts)
-    ours = str(most) if min(counts) == most else f"{min(counts)} to {most}"
-    ours += " (seed 0)" if most == 1 else f" (seeds 0 to {most - 1})"
+    here = f"{number_range(counts)} (seed{'s 0 to ' if most > 1 else ' '}{most - 1})"
     known = task == "classification"
     differs = most > 1 if known else None
-    yield Setting("Trainings a row", _TRAININGS[task], ours, differs, recipe=False)
+    yield Setting("Trainings a row", _TRAININGS[task], here, differs, recipe=False)
     origins = [result.origin.train for result in results]
     devices = sorted({(plain(origin.devices or 1), origin.device or "not told") for origin in origins})
     told = "; ".join(f"{count} × {name}" for count, name in devices) or "no result yet"
