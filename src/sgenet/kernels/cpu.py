@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import functools
 import logging
+import math
 from array import array
 from collections.abc import Callable
 from pathlib import Path
@@ -131,8 +132,10 @@ def _like(wide: Tensor, x: Tensor, memory_format: torch.memory_format) -> Tensor
 
 def _strips(x: Tensor, groups: int) -> int:
     """Number of strips of a sample of a channels_last map; 0 if the map does not fall into strips of whole groups."""
-    width, channels = fields.VECTORS * 64 // x.itemsize, x.shape[1]
-    size = channels // groups
+    _, channels, *positions = x.shape
+    width, size = fields.VECTORS * 64 // x.itemsize, channels // groups
+    if 2 * channels == width and math.prod(positions) % 2 == 0:
+        channels = width  # a strip is two positions wide
     return channels // width if channels % width == 0 and 4 <= size <= width and size & (size - 1) == 0 else 0
 
 
