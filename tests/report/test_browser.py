@@ -188,7 +188,7 @@ def test_every_link_leads_somewhere(visit: Callable[..., Visit], report: Path) -
     assert len(ids) == len(set(ids))
     targets = page.evaluate("[...document.querySelectorAll('a')].map(link => link.getAttribute('href'))")
     inside = {target[1:] for target in targets if target.startswith("#")}
-    assert "tables" in inside and inside <= set(ids)
+    assert "verdicts" in inside and inside <= set(ids)
     for target in targets:
         if not target.startswith("#"):
             assert re.match(r"https://[\w.]+/", target) or (report.parent / target).is_file(), target
@@ -276,3 +276,34 @@ def test_tables_sort_by_keyboard(visit: Callable[..., Visit]) -> None:
         assert page.evaluate(READ_COLUMN, [0, 0]) == names
         moved += numbers(rising) != numbers(original)
     assert moved >= 2  # Top-1 and Top-5 are out of order as the table prints them
+
+
+def test_a_text_keeps_the_rows_that_have_its_words(visit: Callable[..., Visit]) -> None:
+    page = visit().page
+    rows = page.locator("table.results tbody tr")
+    texts = [text.lower() for text in rows.all_text_contents()]
+    page.locator(".filter input").fill("SGE  resnet50")
+    expected = ["sge" in text and "resnet50" in text for text in texts]
+    assert [row.is_visible() for row in rows.all()] == expected and 0 < sum(expected) < len(texts)
+    assert page.locator(".filter output").inner_text() == f"{sum(expected)} of {len(texts)} rows"
+    page.locator(".filter input").fill("")
+    assert all(row.is_visible() for row in rows.all())
+
+
+def test_a_click_marks_a_row_everywhere(visit: Callable[..., Visit]) -> None:
+    page = visit().page
+    row = page.locator("table.results tbody tr").nth(1)
+    run = row.get_attribute("data-run")
+    row.locator("th").click(position={"x": 3, "y": 3})
+    marked = page.locator(".marked").evaluate_all("all => all.map(one => one.dataset.run)")
+    assert set(marked) == {run} and len(marked) == page.locator(f"[data-run='{run}']").count() >= 1
+    row.locator("th").click(position={"x": 3, "y": 3})
+    assert page.locator(".marked").count() == 0
+
+
+def test_a_link_opens_the_section_that_it_leads_to(visit: Callable[..., Visit]) -> None:
+    page = visit().page
+    section = page.locator("details:has(> summary #verdicts)")
+    assert section.get_attribute("open") is None
+    page.locator("a[href='#verdicts']").first.click()
+    assert section.get_attribute("open") is not None and page.locator("table.verdicts").is_visible()

@@ -11,7 +11,7 @@ from sgenet.config.tables import Column, Published, Row, Table
 from sgenet.evaluation.trainings import Gain
 from sgenet.evaluation.verdicts import DID_NOT_LEARN, Verdict
 from sgenet.report.cells import Cell, CellRow, CellTable
-from sgenet.report.main_gains import MainGains
+from sgenet.report.main_gains import MainGain, MainGains
 from sgenet.report.overview import Overview, overview
 from sgenet.report.ranking import Family, multiplicity, rank
 from sgenet.report.results import Found, RunResults, read_found
@@ -86,7 +86,7 @@ def changed(table: CellTable, row: int, verdict: Verdict) -> CellTable:
 
 def first_screen(replication: Replication, tables: list[CellTable], runs: int = 1) -> Overview:
     results = {run: RunResults(run) for run in list(replication.runs)[:runs]}
-    main = [("SGE", tables[0].rows[3].cells[0])]
+    main = [MainGain("SGE", tables[0].rows[3].cells[0], tables[0].rows[0].cells[0])]
     return overview(replication, tables, Found(results, {}, None), MainGains(tuple(main), None))
 
 

@@ -76,7 +76,7 @@ def test_rows_of_different_seeds_are_compared_on_those_that_both_have(repository
     ap = cell(1, 1, "ap")["reproduced"]
     assert (ap["n"], ap["gain"]["n"], ap["gain"]["images"]["n"]) == (2, 1, make.IMAGES // 4)  # one seed in common
     page = " ".join(Path("reports/demo/index.html").read_text().split())
-    assert "<dd>12 of 12 finished</dd>" in page and "There is one training of each row" not in page
+    assert "<td>12 of 12 finished</td>" in page and "There is one training of each row" not in page
     assert "One training of some rows does not show the run-to-run variance" in page
     assert "4 to 5 (seeds 0 to 4)" in page and "1 to 2 (seeds 0 to 1)" in page
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +31,8 @@ class Cell:
     sampling error of the images. `difference` is the value minus the published one: of a count, and at scale `paper`.
     `released` is what the authors' released weights reach, and the digest of their file. `needed` is how many trainings
     of each row would decide an inconclusive gain. `unpublished` is printed where there is no published value.
-    `unlearned`: a training behind the value did not learn. `best`, `best_published` and `adjusted_p` come from
-    `ranking.rank`.
+    `unlearned`: a training behind the value did not learn. `digits` are those that the data carry, if fewer than
+    the column's. `best`, `best_published` and `adjusted_p` come from `ranking.rank`.
     """
 
     column: Column
@@ -52,10 +53,16 @@ class Cell:
     released: tuple[float, str] | None = None
     difference: float | None = None
     needed: int | None = None
+    digits: int | None = None
     best: bool = False
     best_published: bool = False
     adjusted_p: float | None = None
     unpublished: str = "not recovered"
+
+    @property
+    def decimals(self) -> int:
+        """Decimals of what was reproduced, as it is printed."""
+        return self.column.digits if self.digits is None else min(self.digits, self.column.digits)
 
     @property
     def applicable(self) -> bool:
@@ -67,6 +74,7 @@ class Cell:
         numbers = {
             "published": self.published.value if self.published else None,
             "reproduced": self.value,
+            "count": self.value,
             "difference": self.difference,
             "published gain": self.published_gain,
             "gain": self.gain.value if self.gain else None,
@@ -111,6 +119,19 @@ class CellTable:
         left_out |= {"difference", "published gain"} if not published else set()
         left_out |= {"gain", "published gain"} if not any(row.row.baseline for row in self.rows) else set()
         return tuple(part for part in parts if part not in left_out)
+
+    def page_parts(self, column: Column) -> tuple[str, ...]:
+        """The parts on the page: what was reproduced first, and a count in one cell that opens."""
+        parts = self.parts(column)
+        if column.static and "verdict" in parts:
+            return ("count",)
+        return tuple(sorted(parts, key=lambda part: part != "reproduced"))
+
+    @property
+    def order(self) -> list[int]:
+        """The places of the columns on the page: trained ones first."""
+        columns = self.table.columns
+        return sorted(range(len(columns)), key=lambda place: not columns[place].trained)
 
 
 def make_table(table: Table, replication: Replication, found: Found, gains: Gains) -> CellTable:
@@ -218,7 +239,13 @@ def _trained_cell(
         released=_released(own, column.id),
         difference=value - published.value if paper and published and value is not None else None,
         needed=needed,
+        digits=_digits(own.mean("images")),
     )
+
+
+def _digits(images: float | None) -> int | None:
+    """Decimals of a share of so many images, in percent; the last one is that of a single image, or finer."""
+    return max(1, math.ceil(math.log10(images / 100))) if images else None
 
 
 def _judge(

@@ -25,6 +25,12 @@ def signed(value: float, digits: int) -> str:
     return text.lstrip(MINUS) if float(f"{value:.{digits}f}") == 0 else text if value < 0 else f"+{text}"
 
 
+def interval(bounds: tuple[float, float], digits: int, *, sign: bool = False) -> str:
+    """An interval in brackets."""
+    show = signed if sign else number
+    return f"[{', '.join(show(bound, digits) for bound in bounds)}]"
+
+
 def span(bounds: tuple[float, float], digits: int, *, sign: bool = False) -> Markup:
     """An interval that breaks, if it must, behind the comma."""
     show = signed if sign else number

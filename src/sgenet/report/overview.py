@@ -4,14 +4,11 @@ from dataclasses import dataclass
 
 from sgenet.config.replication import Replication
 from sgenet.config.seeds import number_range
-from sgenet.data.manifest import Manifest
 from sgenet.evaluation.verdicts import COUNTS, DIRECTIONS, SIZES, Verdict, count_verdicts
 from sgenet.report.cells import Cell, CellTable
-from sgenet.report.formats import number, signed
+from sgenet.report.formats import signed
 from sgenet.report.main_gains import MainGains
 from sgenet.report.results import Found
-
-SPLITS = ("train", "val")
 
 
 @dataclass(frozen=True)
@@ -57,17 +54,6 @@ def overview(replication: Replication, tables: list[CellTable], found: Found, ma
         seconds=sum(origin.seconds or 0 for origin in origins),
         newest=max(ends, default=None),
     )
-
-
-def materials(manifests: dict[str, Manifest | None]) -> list[tuple[str, str]]:
-    """The data of each task in a line: source, images and classes, from the manifests."""
-    lines = []
-    for task, manifest in manifests.items():
-        if manifest:
-            splits = " + ".join(f"{number(manifest.count(split))}" for split in SPLITS)
-            classes = f"{len(manifest.classes)} classes"
-            lines.append((task, f"{manifest.source} data, {splits} images (train + val), {classes}"))
-    return lines
 
 
 def spread(cells: list[Cell]) -> list[str]:
@@ -120,14 +106,14 @@ def _of_counts(cells: list[Cell]) -> str:
 
 def _of_gains(replication: Replication, main: MainGains) -> str:
     """The one number: how much of the published gains is reproduced, or below scale `paper` the first gain."""
-    if not main.cells:
+    if not main.gains:
         return f"No gain of SGE was measured yet at scale {replication.scale_name}."
     if main.ratio:
         bounds = "" if main.ratio.low is None else f" [{main.ratio.low:.2f}, {main.ratio.high:.2f}]"
         text = f"SGE’s published gains are reproduced at {main.ratio.value:.2f}{bounds} of their size"
         many, open_ = "s" * (main.ratio.gains > 1), "" if bounds else "; too few trainings for an interval"
         return f"{text}, over {main.ratio.gains} gain{many}{open_}."
-    label, cell = main.cells[0]
+    label, cell = main.gains[0].label, main.gains[0].cell
     gain, digits = cell.gain, min(cell.column.digits, 1)
     assert gain is not None
     value = f"{label} {signed(gain.value, digits)} {cell.column.label}"

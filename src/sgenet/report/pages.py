@@ -21,9 +21,11 @@ from sgenet.report.dossiers import dossiers
 from sgenet.report.figures import activations as activation_figures
 from sgenet.report.figures import cost, curves, scatter
 from sgenet.report.figures.curves import Histories
+from sgenet.report.figures.forest import draw_main_gains
 from sgenet.report.formats import CONFIDENCE_MARKS, duration, number, printed, signed, span, unbroken
+from sgenet.report.glance import compare_with_full, costs, seen
 from sgenet.report.main_gains import MainGains
-from sgenet.report.overview import materials, overview, spread
+from sgenet.report.overview import overview, spread
 from sgenet.report.ranking import beaten, multiplicity
 from sgenet.report.results import Found
 
@@ -43,6 +45,7 @@ def render(
     entries = dossiers(replication, tables, found, histories)
     published = [cell.published for table in tables for cell in table.cells if cell.published]
     pairs = sorted({(value.source, value.confidence) for value in published})
+    shown = overview(replication, tables, found, main)
     environment = _environment()
     environment.globals["again"] = partial(again, replication)
     environment.globals["anchors"] = {entry["run"]: f"run-{number}" for number, entry in enumerate(entries, 1)}
@@ -50,7 +53,11 @@ def render(
         scale=scale,
         description=replication.scale.description,
         paper=scale == "paper",
-        overview=overview(replication, tables, found, main),
+        overview=shown,
+        seen=seen,
+        main_gains=draw_main_gains(main),
+        costs_of_sge=costs(tables),
+        compared=compare_with_full(replication, manifests, shown.trainings),
         spread=spread([cell for table in tables for cell in table.cells]),
         confidence_level=confidence,
         confidence=f"{100 * confidence:g}",
@@ -65,7 +72,6 @@ def render(
         latency=found.latency,
         figures_of=FIGURES_RUN,
         figures_run=FIGURES_RUN in replication.runs,
-        materials=materials(manifests),
         data=[(task, manifests[task], _contact_sheet(scale, task)) for task in replication.tasks],
         few_classes=_few_classes(manifests.get(Task.CLASSIFICATION)),
         left_out=_left_out(replication, tables, found),
@@ -105,6 +111,11 @@ def _environment() -> jinja2.Environment:
         "multiplicity": multiplicity,
         "resolutions_of": resolutions_of,
         "Verdict": Verdict,
+        "equality": {
+            Verdict.EXACT: ("(=)", "equal to the published value"),
+            Verdict.EXPLAINED: ("(≈)", "differs from the published value for a known reason"),
+            Verdict.DIFFERS: ("(≠)", "differs from the published value"),
+        },
         "fewest_seeds": FEWEST_SEEDS,
     }
     return environment

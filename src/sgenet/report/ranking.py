@@ -63,7 +63,7 @@ def rank(table: CellTable) -> CellTable:
         if not column.trained:
             continue
         for group in _groups(table, lambda row: peers(row.row)):
-            values = [_printed(cells[number][place], column.digits) for number in group]
+            values = [_printed(cells[number][place]) for number in group]
             for number, (value, published) in zip(group, values, strict=True):
                 cells[number][place] = replace(
                     cells[number][place],
@@ -140,10 +140,10 @@ def _groups(table: CellTable, key: Callable[[CellRow], Hashable]) -> list[list[i
     return list(groups.values())
 
 
-def _printed(cell: Cell, digits: int) -> tuple[float | None, float | None]:
+def _printed(cell: Cell) -> tuple[float | None, float | None]:
     """The reproduced and the published value as printed."""
     published = cell.published.value if cell.published else None
-    return (None if cell.value is None or cell.unlearned else round(cell.value, digits)), published
+    return (None if cell.value is None or cell.unlearned else round(cell.value, cell.decimals)), published
 
 
 def _best(value: float | None, among: list[float | None]) -> bool:

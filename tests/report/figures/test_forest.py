@@ -77,7 +77,7 @@ def test_metrics_of_the_claims_alone() -> None:
     masks = replace(cells[3], verdict=Verdict.NOT_JUDGED, reason=NOT_APPLICABLE, gain=None)
     made = {"sge-resnet50": cells, "sge-resnet101": [*cells[:3], masks, cells[4]]}
     (figure,) = draw_forests([table(made)])
-    assert [forest.column.id for forest in figure.forests] == ["ap", "mask_ap", "ap_small"]
+    assert [forest.label for forest in figure.forests] == ["ap", "mask_ap", "ap_small"]
     assert [len(rows_of(figure, metric)) for metric in (0, 1, 2)] == [2, 1, 2]  # no masks, no row
     assert not figure.mixed
 
@@ -115,7 +115,7 @@ def test_what_is_missing_is_stated() -> None:
     text = " ".join(re.sub("<[^>]+>", " ", re.sub("<title>.*?</title>", "", page)).split())
     assert "se-resnet50 row not run +0.80" in text and "+2.00 no interval –" in text
     assert "+3.00 no interval baseline did not learn –" in text and "row no value of its baseline –" in text
-    assert page.count('class="interval') == 1 and page.count('<tr class="ours">') == 1
+    assert page.count('class="interval') == 1 and page.count('<tr class="ours"') == 1
 
 
 def test_sizes_are_compared_at_scale_paper_alone() -> None:

@@ -24,7 +24,7 @@ def to_markdown(table: CellTable, sentences: list[str]) -> str:
                 if part == "reproduced" and cell.unlearned:
                     texts.append("did not learn")
                 if part == "reproduced" and cell.last is not None:
-                    texts.append(f"last {number(cell.last, cell.column.digits)}")
+                    texts.append(f"last {number(cell.last, cell.decimals)}")
                 rows[-1].append(" ".join(filter(None, texts)))
     frame = pd.DataFrame(rows, columns=names)
     align = ["left", *["right"] * (len(names) - 1)]

@@ -21,7 +21,6 @@ def heading(column: Column, escape: Callable[[str], str]) -> str:
 
 def value_text(cell: Cell, part: str, escape: Callable[[str], str], bold: Callable[[str], str]) -> str:
     """A part of a cell as the page prints it, the best of its peers in bold; nothing where there is no value."""
-    digits = cell.column.digits
     if not cell.applicable:
         return ""
     if part == "verdict":
@@ -29,12 +28,13 @@ def value_text(cell: Cell, part: str, escape: Callable[[str], str], bold: Callab
     if part == "published":
         if not cell.published:
             return cell.unpublished
-        shown = escape(printed(cell.published.value, digits))
+        shown = escape(printed(cell.published.value, cell.column.digits))
         return (bold(shown) if cell.best_published else shown) + escape(CONFIDENCE_MARKS[cell.published.confidence])
     if part == "reproduced":
-        shown = "" if cell.value is None else escape(number(cell.value, digits))
+        shown = "" if cell.value is None else escape(number(cell.value, cell.decimals))
         return bold(shown) if cell.best else shown
     value = cell.number(part)
+    digits = cell.column.digits if part == "published gain" else cell.decimals
     return "" if value is None else escape(signed(value, digits))
 
 
@@ -47,5 +47,5 @@ def interval_text(cell: Cell, part: str) -> str:
         bounds = gain.low, gain.high
     if not bounds:
         return ""
-    low, high = ((signed if part == "gain" else number)(bound, cell.column.digits) for bound in bounds)
+    low, high = ((signed if part == "gain" else number)(bound, cell.decimals) for bound in bounds)
     return f"[{low}, {high}]"

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from sgenet.config.tables import Column
 from sgenet.report.cells import Cell, CellRow, CellTable
 from sgenet.report.figures.axes import Range, Ticks, at, ticks
+from sgenet.report.main_gains import MainGains
 from sgenet.report.ranking import is_ours
 
 if TYPE_CHECKING:
@@ -27,10 +27,11 @@ MOST_TICKS = 5
 class ForestRow:
     """A row over its baseline: gains in points, and their positions on the axis; None where there is none.
 
-    `reason` is why a gain is missing, or not judged.
+    `reason` is why a gain is missing, or not judged. `seeds` are the gains of single seeds.
     """
 
     label: str
+    run: str
     ours: bool
     reason: str
     gain: "Gain | None"
@@ -38,13 +39,14 @@ class ForestRow:
     at: float | None
     ends: Range | None
     published_at: float | None
+    seeds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
 class Forest:
-    """The gains of one metric, in the order of the table, grouped by the baseline that they are over."""
+    """Gains on one axis, in the order of the table, in groups with a heading; `label` is what they are gains of."""
 
-    column: Column
+    label: str
     digits: int
     groups: tuple[tuple[str, tuple[ForestRow, ...]], ...]
 
@@ -64,6 +66,18 @@ class ForestFigure:
     forests: tuple[Forest, ...]
 
 
+@dataclass(frozen=True)
+class _Entry:
+    """A row of a plot before it is drawn: the cell of a gain, that of its baseline, and the heading of its group."""
+
+    heading: str
+    label: str
+    run: str
+    ours: bool
+    cell: Cell
+    baseline: Cell
+
+
 def draw_forests(tables: list[CellTable]) -> list[ForestFigure]:
     """A figure for each table with a gain of one of METRICS.
 
@@ -72,23 +86,43 @@ def draw_forests(tables: list[CellTable]) -> list[ForestFigure]:
     figures = []
     drawn: set[tuple[str, ...]] = set()
     for table in tables:
-        runs = {row.row.label: row.run for row in table.rows}
+        by_label = {row.row.label: row for row in table.rows}
         shown = []
         for place, column in enumerate(table.table.columns):
             rows = [row for row in table.rows if row.row.baseline and row.cells[place].applicable]
             gained = {
-                (column.id, row.run, runs[row.row.baseline or ""]) for row in rows if row.cells[place].gain is not None
+                (column.id, row.run, by_label[row.row.baseline or ""].run)
+                for row in rows
+                if row.cells[place].gain is not None
             }
             if column.id in METRICS and gained - drawn:
                 drawn |= gained
-                shown.append((column, [(row, row.cells[place]) for row in rows]))
+                entries = [_entry(row, by_label[row.row.baseline or ""], place) for row in rows]
+                shown.append((column.label, min(column.digits, DIGITS), entries))
         if shown:
-            figures.append(_figure(table, shown))
+            figures.append(_figure(table.table.id, table.table.title, shown))
     return figures
 
 
-def _figure(table: CellTable, shown: list[tuple[Column, list[tuple[CellRow, Cell]]]]) -> ForestFigure:
-    bounds = [bound for _, rows in shown for _, cell in rows for bound in _bounds(cell)]
+def draw_main_gains(main: MainGains) -> ForestFigure | None:
+    """SGE's main gains in one forest, a group a metric; None where none was measured."""
+    if not main.gains:
+        return None
+    entries = [
+        _Entry(one.cell.column.label, one.label, "", True, one.cell, one.baseline)
+        for one in sorted(main.gains, key=lambda one: METRICS.index(one.cell.column.id))
+    ]
+    digits = min(DIGITS, *(entry.cell.decimals for entry in entries))
+    return _figure("main", "SGE’s main gains", [("SGE", digits, entries)])
+
+
+def _entry(row: CellRow, baseline: CellRow, place: int) -> _Entry:
+    heading = f"over {row.row.baseline}"
+    return _Entry(heading, row.row.label, row.run, is_ours(row.row), row.cells[place], baseline.cells[place])
+
+
+def _figure(table: str, title: str, shown: list[tuple[str, int, list[_Entry]]]) -> ForestFigure:
+    bounds = [bound for _, _, entries in shown for entry in entries for bound in _bounds(entry)]
     low, high = min(0.0, *bounds), max(0.0, *bounds)
     if low == high:
         low, high = -1.0, 1.0
@@ -97,46 +131,56 @@ def _figure(table: CellTable, shown: list[tuple[Column, list[tuple[CellRow, Cell
         return at(value, (low, high), (MARGIN, 100 - MARGIN), 2)
 
     return ForestFigure(
-        table=table.table.id,
-        title=table.table.title,
-        mixed=len({is_ours(row.row) for _, rows in shown for row, _ in rows}) > 1,
+        table=table,
+        title=title,
+        mixed=len({entry.ours for _, _, entries in shown for entry in entries}) > 1,
         zero=place(0),
         ticks=tuple((place(tick), _signed(tick)) for tick in ticks(low, high, MOST_TICKS)),
         forests=tuple(
             Forest(
-                column,
-                min(column.digits, DIGITS),
+                label,
+                digits,
                 tuple(
-                    (str(baseline), tuple(_row(row, cell, place) for row, cell in group))
-                    for baseline, group in groupby(rows, key=lambda pair: pair[0].row.baseline)
+                    (heading, tuple(_row(entry, place) for entry in group))
+                    for heading, group in groupby(entries, key=lambda entry: entry.heading)
                 ),
             )
-            for column, rows in shown
+            for label, digits, entries in shown
         ),
     )
 
 
-def _row(row: CellRow, cell: Cell, place: Callable[[float], float]) -> ForestRow:
-    gain, published = cell.gain, cell.published_gain
+def _row(entry: _Entry, place: Callable[[float], float]) -> ForestRow:
+    gain, published = entry.cell.gain, entry.cell.published_gain
     ends = None
     if gain and gain.low is not None and gain.high is not None:
         ends = (place(gain.low), place(gain.high))
     return ForestRow(
-        label=row.row.label,
-        ours=is_ours(row.row),
-        reason=cell.reason or cell.verdict,
+        label=entry.label,
+        run=entry.run,
+        ours=entry.ours,
+        reason=entry.cell.reason or entry.cell.verdict,
         gain=gain,
         published=published,
         at=place(gain.value) if gain else None,
         ends=ends,
         published_at=None if published is None else place(published),
+        seeds=tuple(place(value) for value in _by_seed(entry)),
     )
 
 
-def _bounds(cell: Cell) -> list[float]:
-    """All values of a cell that the axis must include."""
-    values = [cell.gain.value, cell.gain.low, cell.gain.high] if cell.gain else []
-    return [value for value in (*values, cell.published_gain) if value is not None]
+def _by_seed(entry: _Entry) -> list[float]:
+    """The gain of each seed that both rows have; none of a single seed, which is the gain itself."""
+    own, base = entry.cell.seeds, entry.baseline.seeds
+    both = [own[seed] - base[seed] for seed in own if seed in base]
+    return both if len(both) > 1 and entry.cell.gain else []
+
+
+def _bounds(entry: _Entry) -> list[float]:
+    """All values that the axis must include."""
+    gain = entry.cell.gain
+    values = [gain.value, gain.low, gain.high] if gain else []
+    return [value for value in (*values, entry.cell.published_gain, *_by_seed(entry)) if value is not None]
 
 
 def _signed(tick: float) -> str:

@@ -34,7 +34,7 @@ class Scatter:
 
 def draw_scatter(main: MainGains) -> Scatter | None:
     """The figure of a replication; None below scale `paper`, where sizes are not compared, or without two gains."""
-    shown = [(label, cell, cell.gain) for label, cell in main.cells if cell.gain and cell.published_gain]
+    shown = [(one.label, one.cell, one.cell.gain) for one in main.gains if one.cell.gain and one.cell.published_gain]
     if main.ratio is None or len(shown) < 2:
         return None
     published = [float(cell.published_gain or 0) for _, cell, _ in shown]

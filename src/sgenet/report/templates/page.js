@@ -37,6 +37,45 @@ for (const table of document.querySelectorAll("table.results")) {
   });
 }
 
+// A text above the tables keeps the rows that have all of its words: of a model, a detector, or a verdict.
+const tables = [...document.querySelectorAll("table.results")];
+if (tables.length) {
+  const box = document.createElement("p"), label = document.createElement("label"), input = document.createElement("input");
+  const count = document.createElement("output");
+  box.className = "filter screen";
+  input.type = "search";
+  input.placeholder = "SGE, RetinaNet, undecided …";
+  label.append("Only rows with ", input);
+  box.append(label, count);
+  document.querySelector("#tables").parentElement.insertBefore(box, document.querySelector("#tables ~ h3"));
+  input.addEventListener("input", () => {
+    const words = input.value.toLowerCase().split(/[\s,]+/).filter(Boolean);
+    let shown = 0, all = 0;
+    for (const table of tables)
+      for (const row of table.tBodies[0].rows) {
+        const text = row.textContent.toLowerCase();
+        row.hidden = !words.every(word => text.includes(word));
+        shown += !row.hidden;
+        all++;
+      }
+    count.textContent = words.length ? `${shown} of ${all} rows` : "";
+  });
+}
+
+// A click on a row marks it in all tables and figures, and the next one on it takes the mark away.
+document.addEventListener("click", event => {
+  const row = event.target.closest("tr[data-run]");
+  if (!row || event.target.closest("a, button, summary")) return;
+  const marked = row.classList.contains("marked");
+  for (const one of document.querySelectorAll("[data-run]"))
+    one.classList.toggle("marked", !marked && one.dataset.run === row.dataset.run);
+});
+
+// A link to a heading opens its section.
+const reveal = () => document.getElementById(decodeURIComponent(location.hash.slice(1)))?.closest("details:not([open])")?.setAttribute("open", "");
+addEventListener("hashchange", reveal);
+reveal();
+
 // The Tab key stops at a region only while there is something to scroll to; labels cast a shadow on what passes below.
 const watch = new ResizeObserver(entries => {
   for (const { target } of entries) target.scrollWidth > target.clientWidth ? (target.tabIndex = 0) : target.removeAttribute("tabindex");

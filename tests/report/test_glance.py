@@ -1,0 +1,72 @@
+"""The first screen's short answers."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sgenet.config.claims import load_claims
+from sgenet.config.replication import Replication, load_replication
+from sgenet.evaluation.verdicts import DID_NOT_LEARN, Judgement, Verdict
+from sgenet.report import build
+from sgenet.report.formats import MINUS
+from sgenet.report.glance import compare_with_full, seen
+from sgenet.report.judged import JudgedClaim, JudgedCondition, Number
+from support import results as make
+
+PAGE = Path("reports/demo/index.html")
+GAIN = Number("gain", 1.04, 2, low=-0.7, high=2.76)
+SURE = Number("gain", 1.238, 2, low=1.1, high=1.4)
+ALONE = Number("gain", -3.456, 2)
+SHARE = Number("#P", 0.0081, 3, unit="%")
+RATIO = Number("variance ratio", 1.105, 3, unit="", low=1.0626, high=1.148)
+
+
+def condition(verdict: Verdict, *numbers: Number, reason: str = "") -> JudgedCondition:
+    return JudgedCondition("a condition", Judgement(verdict, reason), numbers)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "text"),
+    [
+        ([condition(Verdict.UNDECIDED, GAIN)], "+1.0 [-0.7, +2.8]"),
+        ([condition(Verdict.REPLICATED, SURE)], "+1.24 [+1.10, +1.40]"),
+        ([condition(Verdict.UNDECIDED, GAIN), condition(Verdict.SAME, SURE)], "+1.0 to +1.2"),
+        (
+            [condition(Verdict.UNDECIDED, GAIN), condition(Verdict.NOT_JUDGED, ALONE, reason="one training")],
+            "1 of 2 conditions: +1.0 [-0.7, +2.8]",
+        ),
+        ([condition(Verdict.NOT_JUDGED, ALONE, reason="one training")], "-3.5"),
+        ([condition(Verdict.NOT_JUDGED, ALONE, reason=f"{DID_NOT_LEARN}: a row")], ""),
+        ([condition(Verdict.REPLICATED, SHARE)], "#P +0.008 %"),
+        ([condition(Verdict.REPLICATED, RATIO)], "variance ratio 1.105 [1.063, 1.148]"),
+        ([condition(Verdict.NOT_RUN)], ""),
+    ],
+)
+def test_what_was_seen_of_a_claim(conditions: list[JudgedCondition], text: str, replication: Replication) -> None:
+    claim = load_claims(replication.tables).claims[0]
+    assert seen(JudgedClaim(claim, conditions[0].judgement, tuple(conditions))).replace(MINUS, "-") == text
+
+
+def test_a_full_replication_stands_next_to_this_one(repository: Path) -> None:
+    scale = yaml.safe_load(Path("params/scales/demo.yaml").read_text())
+    scale["classification"]["epochs"] = 90
+    scale["data"]["classification"] = {"source": "imagenet", "root": "x"}
+    make.write(Path("params/scales/paper.yaml"), scale)
+    replication = load_replication()
+    lines = {line.name: line for line in compare_with_full(replication, {}, (3, 4))}
+    assert lines["Trainings"].here == "3 of 4 finished"
+    assert lines["Trainings"].full == f"{len(replication.runs)} a seed"
+    assert lines["Epochs, classification"].full == "90" != lines["Epochs, classification"].here
+    assert lines["Images, classification"].here == "not prepared"
+    paper = compare_with_full(load_replication("paper"), {}, (0, 1))
+    assert {line.full for line in paper} == {""}
+    Path("params/scales/paper.yaml").write_text("description: 1\n")
+    assert {line.full for line in compare_with_full(replication, {}, (3, 4))} == {""}
+
+
+def test_costs_and_counts_say_whether_they_are_the_published_ones(replication: Replication) -> None:
+    build(replication)
+    page = " ".join(PAGE.read_text().split())
+    assert page.count(", equal to the published value</span>") == page.count("(=)</span>") > 0
+    assert page.count(", differs from the published value</span>") == page.count("(≠)</span>") > 0
