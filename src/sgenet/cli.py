@@ -129,6 +129,15 @@ def _parser() -> argparse.ArgumentParser:
     report = steps.add_parser("report", parents=[scaled], help="build the report from the available results")
     report.set_defaults(function=commands.report)
     report.add_argument("--partial", action="store_true", help="missing results and failed runs are not an error")
+    compare = steps.add_parser("compare", help="write one page that compares replications")
+    compare.set_defaults(function=commands.compare)
+    compare.add_argument(
+        "replications",
+        nargs="+",
+        metavar="REPLICATION",
+        help="a comparison.json or the folder of a report, a scale, or REVISION[:SCALE] of git or an experiment of DVC",
+    )
+    compare.add_argument("--out", type=Path, metavar="DIR", help="folder of the page (reports/compare/<names>)")
     predict = steps.add_parser("predict", help="classes, or detections with pictures, of your own images")
     predict.set_defaults(function=commands.predict)
     predict.add_argument("weights", type=Path, metavar="WEIGHTS", help="best or last.safetensors of a training")

@@ -191,6 +191,14 @@ def report(options: argparse.Namespace) -> int:
     return 1 if problems else 0
 
 
+def compare(options: argparse.Namespace) -> None:
+    """Write the page that compares replications."""
+    from sgenet.report.compare import compare
+
+    page, sentences = compare(options.replications, options.out)
+    print(f"{page}: {' '.join(sentences)}")
+
+
 def _check_folder() -> None:
     """Raise an InputError unless the working folder is the root of a repository."""
     if not paths.in_checkout():

@@ -14,6 +14,7 @@ import pytest
 from sgenet.config import paths
 from sgenet.config.replication import Replication, load_replication
 from sgenet.report import build
+from sgenet.report.compare import compare
 from support import results as make
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -91,7 +92,7 @@ def visit(browser: Any, report: Path) -> Iterator[Callable[..., Visit]]:
     """Opens the report in a window of its own."""
     contexts = []
 
-    def open_page(size: tuple[int, int] = DESKTOP, scheme: str = "light") -> Visit:
+    def open_page(size: tuple[int, int] = DESKTOP, scheme: str = "light", path: Path = report) -> Visit:
         width, height = size
         context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
         contexts.append(context)
@@ -101,7 +102,7 @@ def visit(browser: Any, report: Path) -> Iterator[Callable[..., Visit]]:
         page.on("console", lambda line: line.type in ("error", "warning") and visit.told.append(line.text))
         page.on("pageerror", lambda error: visit.told.append(str(error)))
         page.on("dialog", lambda dialog: (visit.told.append(dialog.message), dialog.dismiss()))
-        page.goto(report.as_uri())
+        page.goto(path.as_uri())
         return visit
 
     yield open_page
@@ -169,6 +170,25 @@ def test_no_violation_of_axe(visit: Callable[..., Visit], scheme: str) -> None:
     page.set_viewport_size(dict(zip(("width", "height"), DESKTOP, strict=True)))
     assert unchecked_contrast(page) == []
     assert violations(page) == ""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_comparison_of_replications(visit: Callable[..., Visit], report: Path, tmp_path: Path, scheme: str) -> None:
+    value = json.loads(report.with_name("comparison.json").read_text())
+    value["claims"][0]["verdict"] = "contradicted"
+    value["tables"][0]["rows"][1]["cells"]["top1"]["reproduced"]["value"] += 1
+    shutil.copytree(report.parent, tmp_path / "other")
+    make.write(tmp_path / "other/comparison.json", value)
+    path, _ = compare([str(report.parent), str(tmp_path / "other")], tmp_path / "page")
+    opened = visit(PHONE, scheme, path)
+    page = opened.page
+    page.evaluate("document.querySelectorAll('details').forEach(details => details.open = true)")
+    assert violations(page) == ""
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= PHONE[0]
+    assert opened.requests == [path.as_uri()] and opened.told == []
+    assert page.locator("[onerror], img, script").count() == 0
+    page.set_viewport_size(dict(zip(("width", "height"), DESKTOP, strict=True)))
+    assert violations(page) == "" and unchecked_contrast(page) == []
 
 
 @pytest.mark.parametrize("size", [PHONE, (820, 1000), DESKTOP], ids=["phone", "tablet", "desktop"])

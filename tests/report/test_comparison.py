@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from scipy import stats
 
 from sgenet.config import paths
 from sgenet.config.replication import Replication, load_replication
-from sgenet.evaluation.verdicts import Verdict
+from sgenet.evaluation.comparison import read_comparison
 from sgenet.report import build
-from sgenet.report.comparison import VERSION
 from support import results as make
 from support.results import BASE, RETINA, SGE, cell, comparison, judged
 
@@ -300,7 +300,16 @@ def test_equal_runs_give_equal_files(replication: Replication) -> None:
         assert word not in first["comparison.json"].decode()
 
 
-def test_schema_knows_the_verdicts(repository: Path) -> None:
-    schema = json.loads(Path("workflow/schemas/comparison.schema.json").read_text())
-    assert schema["$defs"]["verdict"]["enum"] == list(Verdict)
-    assert schema["properties"]["version"]["const"] == VERSION
+def test_settings_are_those_of_the_runs(repository: Path) -> None:
+    scale = yaml.safe_load(Path("params/scales/demo.yaml").read_text())
+    scale["data"]["classification"] = {"source": "folder", "root": "/somewhere/private", "train": "a", "val": "b"}
+    make.write(Path("params/scales/demo.yaml"), yaml.safe_dump(scale | {"seeds": {SGE: 2}}))
+    build(load_replication(seeds=1))
+    settings = comparison()["settings"]
+    assert settings["report"] == {"confidence": 0.95, "bootstrap_samples": 200}
+    assert settings["data"]["classification"] == {"source": "folder", "defects": "strict"}
+    assert [settings["runs"][run]["trainings"] for run in (BASE, SGE)] == [1, 2]
+    assert settings["runs"][SGE]["train"]["epochs"] == scale["classification"]["epochs"]
+    assert settings["runs"][RETINA]["test"].keys() == {"test"}
+    assert comparison()["tables"][1]["columns"]["ap"] == {"label": "AP", "unit": "", "digits": 1}
+    assert read_comparison(Path("reports/demo/comparison.json")).scale == "demo"

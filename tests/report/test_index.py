@@ -73,10 +73,9 @@ def test_damaged_reports_are_rows_that_say_so(replication: Replication) -> None:
     build(replication)
     texts = {
         "a-not-json": "{",
-        "b-no-tables": '{"version": 2}',
+        "b-no-tables": '{"version": 3}',
         "c-list": "[]",
-        "d-row": '{"version": 2, "tables": [{"rows": [{"cells": {"x": {"verdict": 1}}}]}]}',
-        "d-word": '{"version": 2, "tables": [{"rows": [{"cells": {"x": {"verdict": "baseline"}}}]}]}',
+        "d-word": Path("reports/demo/comparison.json").read_text().replace('"exact"', '"baseline"', 1),
         "d-version": '{"scale": "demo", "claims": [], "tables": []}',
     }
     for name, text in texts.items():
@@ -89,11 +88,10 @@ def test_damaged_reports_are_rows_that_say_so(replication: Replication) -> None:
     rows = {row[0].split("\n")[0]: row for row in Rows().rows[1:]}
     assert list(rows) == [*sorted(texts), "demo" + replication.scale.description, "e-none"]
     assert "line 1 is not JSON" in rows["a-not-json"][2]
-    assert "b-no-tables/comparison.json: tables: found None, expected list" in rows["b-no-tables"][2]
-    assert "the whole file: found [], expected dict" in rows["c-list"][2]
-    assert "tables.0.rows.0.cells.x.verdict: found 1, expected str" in rows["d-row"][2]
-    assert "cells.x.verdict: found 'baseline', expected a verdict" in rows["d-word"][2]
-    older = "version: found None, expected 2 of this version of sgenet; build the report again"
+    assert "b-no-tables/comparison.json: scale: missing" in rows["b-no-tables"][2]
+    assert "the whole file: found [], expected a mapping" in rows["c-list"][2]
+    assert "tables.0.rows.0.cells.params.verdict: found 'baseline', expected one of exact, " in rows["d-word"][2]
+    older = "version: found None, expected 3 of this version of sgenet; build the report again"
     assert f"d-version/comparison.json: {older}" in rows["d-version"][2]
     assert "e-none/comparison.json: cannot be read" in rows["e-none"][2]
 

@@ -86,7 +86,7 @@ def changed(table: CellTable, row: int, verdict: Verdict) -> CellTable:
 
 def first_screen(replication: Replication, tables: list[CellTable], runs: int = 1) -> Overview:
     results = {run: RunResults(run) for run in list(replication.runs)[:runs]}
-    main = [MainGain("SGE", tables[0].rows[3].cells[0], tables[0].rows[0].cells[0])]
+    main = [MainGain("SGE", "classification/sge-resnet50", tables[0].rows[3].cells[0], tables[0].rows[0].cells[0])]
     return overview(replication, tables, Found(results, {}, None), MainGains(tuple(main), None))
 
 

@@ -16,6 +16,7 @@ from sgenet.config.scales import Scale
 from sgenet.config.tables import Table
 from sgenet.data.manifest import Manifest
 from sgenet.evaluation.activations import MeasuredActivations
+from sgenet.evaluation.comparison import Comparison
 
 SCHEMAS, PAGE = Path("workflow/schemas"), Path("docs/parameters.md")
 _RECIPES = "params/recipes"
@@ -35,6 +36,7 @@ FILES: dict[str, tuple[str, type[Model]]] = {  # name of the schema: title, mode
     "claims": ("params/claims.yaml", Claims),
     "manifest": ("data/<scale>/<task>.json", Manifest),
     "activations": ("results/<scale>/evaluation/activations.json", MeasuredActivations),
+    "comparison": ("reports/<scale>/comparison.json", Comparison),
 }
 _DOCUMENTED: dict[str, type[Model]] = {"scale": Scale, "detection": Detection}  # in place of overrides, for the page
 _HEAD = """# Parameters

@@ -96,7 +96,7 @@ def build(replication: Replication) -> list[str]:
     folder = paths.report(scale)
     for task in TASKS:
         write_text(folder / "curves" / f"{task}.csv", _to_csv(histories.get(task, [])))
-    write_json(folder / "comparison.json", comparison(scale, claims, tables, main))
+    write_json(folder / "comparison.json", comparison(replication, claims, tables, main))
     write_json(folder / "metrics.json", metrics(tables))
     write_tables(folder / "tables", tables, replication)
     write_text(folder / "index.html", page)

@@ -3,26 +3,36 @@
 import re
 from typing import Any
 
+from sgenet.config.replication import Replication
+from sgenet.evaluation.comparison import VERSION
 from sgenet.report.cells import Cell, CellTable
 from sgenet.report.judged import JudgedClaim, to_json
 from sgenet.report.main_gains import MainGains
 
 DECIMALS = 6
-VERSION = 2  # of comparison.json
+_FOLDERS = ("root", "train", "val")  # of real data: where they are on this machine
 
 
-def comparison(scale: str, claims: list[JudgedClaim], tables: list[CellTable], main: MainGains) -> dict[str, Any]:
-    """Every cell as workflow/schemas/comparison.schema.json describes it; equal for equal runs, wherever they ran."""
+def comparison(
+    replication: Replication, claims: list[JudgedClaim], tables: list[CellTable], main: MainGains
+) -> dict[str, Any]:
+    """Every cell as evaluation/comparison.py describes it; equal for equal runs, wherever they ran."""
     ratio = {key: getattr(main.ratio, key) for key in ("value", "low", "high", "df")} if main.ratio else None
     return {
         "version": VERSION,
-        "scale": scale,
+        "scale": replication.scale_name,
+        "settings": _settings(replication),
         "ratio": ratio and {key: None if value is None else round(value, DECIMALS) for key, value in ratio.items()},
         "claims": [to_json(claim, DECIMALS) for claim in claims],
         "tables": [
             {
                 "id": table.table.id,
                 "title": table.table.title,
+                "columns": {
+                    column.id: {"label": column.label, "unit": column.unit, "digits": column.digits}
+                    for column in table.table.columns
+                    if not column.timed
+                },
                 "rows": [
                     {
                         "label": row.row.label,
@@ -34,6 +44,26 @@ def comparison(scale: str, claims: list[JudgedClaim], tables: list[CellTable], m
             }
             for table in tables
         ],
+    }
+
+
+def _settings(replication: Replication) -> dict[str, Any]:
+    """What decides the numbers, as it was asked for."""
+    data = {task: replication.scale.data.of(task).plain() for task in replication.tasks}
+    return {
+        "report": replication.pipeline.report.plain(),
+        "data": {
+            task: {key: value for key, value in of_task.items() if key not in _FOLDERS}
+            for task, of_task in data.items()
+        },
+        "runs": {
+            run.id: {
+                "trainings": replication.seed_counts[run.id],
+                "train": run.identity,
+                "test": run.test_settings,
+            }
+            for run in replication.runs.values()
+        },
     }
 
 

@@ -3,14 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from sgenet.config import params, paths
 from sgenet.errors import InputError
+from sgenet.evaluation.comparison import read_comparison
 from sgenet.evaluation.verdicts import OUTCOMES, Verdict, count_verdicts
 from sgenet.report.cells import NOT_APPLICABLE
-from sgenet.report.comparison import VERSION
-from sgenet.report.inputs import expect
 from sgenet.report.pages import _environment
 from sgenet.runtime.files import read_json, write_text
 
@@ -55,30 +53,13 @@ def _entry(folder: Path) -> ScaleEntry:
 
 def _verdicts(path: Path) -> list[Verdict]:
     """The verdict of every cell in a comparison.json."""
-    value = read_json(path)
-    verdicts: list[Verdict] = []
-    expect(value, dict, path, "the whole file")
-    if value.get("version") != VERSION:
-        found = f"found {value.get('version')!r:.20}, expected {VERSION} of this version of sgenet"
-        raise InputError(f"{path}: version: {found}; build the report again")
-    expect(value.get("tables"), list, path, "tables")
-    for place, table in enumerate(value["tables"]):
-        rows = _member(table, "rows", list, path, f"tables.{place}")
-        for number, row in enumerate(rows):
-            at = f"tables.{place}.rows.{number}"
-            for name, cell in _member(row, "cells", dict, path, at).items():
-                word = _member(cell, "verdict", str, path, f"{at}.cells.{name}")
-                if word not in OUTCOMES:
-                    raise InputError(f"{path}: {at}.cells.{name}.verdict: found {word!r:.40}, expected a verdict")
-                if cell.get("reason") != NOT_APPLICABLE:
-                    verdicts.append(next(verdict for verdict in Verdict if verdict == word))
-    return verdicts
-
-
-def _member(value: Any, key: str, kind: type, path: Path, at: str) -> Any:
-    expect(value, dict, path, at)
-    expect(value.get(key), kind, path, f"{at}.{key}")
-    return value[key]
+    return [
+        cell.verdict
+        for table in read_comparison(path).tables
+        for row in table.rows
+        for cell in row.cells.values()
+        if cell.reason != NOT_APPLICABLE
+    ]
 
 
 def _description(scale: str) -> str:

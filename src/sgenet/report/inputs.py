@@ -3,7 +3,6 @@
 import csv
 import re
 from pathlib import Path
-from typing import Any
 
 from sgenet.config import paths
 from sgenet.config.model import M, validate
@@ -97,9 +96,3 @@ def read_manifest(scale: str, task: str) -> tuple[Manifest | None, str | None]:
         return manifest.read_manifest(path), None
     except InputError as error:
         return None, str(error)
-
-
-def expect(value: Any, kind: type, path: Path, at: str) -> None:
-    """InputError unless `value`, found in file `path` under `at`, is of that type."""
-    if not isinstance(value, kind):
-        raise InputError(f"{path}: {at}: found {value!r:.60}, expected {kind.__name__}")

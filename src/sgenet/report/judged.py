@@ -79,7 +79,7 @@ class JudgedClaim:
 
 
 def to_json(judged: JudgedClaim, decimals: int) -> dict[str, Any]:
-    """A claim as workflow/schemas/comparison.schema.json describes it."""
+    """A claim as evaluation/comparison.py describes it."""
     return {
         "id": judged.claim.id,
         "sentence": judged.claim.sentence,

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MainGain:
-    """The label of a row, its cell, and the cell of its baseline."""
+    """The label and run of a row, its cell, and the cell of its baseline."""
 
     label: str
+    run: str
     cell: Cell
     baseline: Cell
 
@@ -53,7 +54,7 @@ def measure(asked: list[claims.MainGain], replication: Replication, tables: list
         if not cell.gain or cell.baseline is None or unusable:
             continue
         base, base_row = runs[cell.baseline]
-        measured.append(MainGain(main.row, cell, base_row.cells[place]))
+        measured.append(MainGain(main.row, run, cell, base_row.cells[place]))
         if cell.published_gain:
             before, after = (found.runs[id].values(main.column) for id in (base, run))
             part = base_row.row.model, row.row.model

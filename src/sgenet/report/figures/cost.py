@@ -33,6 +33,7 @@ class Point:
     shape: str
     kind: str
     name: str
+    run: str
     label: Label
 
 
@@ -76,6 +77,7 @@ class _Sample:
     """A row that has both a count `x` and an accuracy `y`."""
 
     label: str
+    run: str
     module: str | None
     depth: int
     x: float
@@ -137,7 +139,7 @@ def _samples(table: CellTable, metric: Column, detector: str, source: str, count
         x, y = (cells[column.id].number(source) for column in (count, metric))
         unlearned = source == "reproduced" and cells[metric.id].unlearned
         if peers(row.row)[0] == detector and x is not None and y is not None and not unlearned:
-            found.append(_Sample(row.row.label, *parse_name(row.row.model), x, y))
+            found.append(_Sample(row.row.label, row.run, *parse_name(row.row.model), x, y))
     return found
 
 
@@ -185,7 +187,7 @@ def _points(samples: list[_Sample], part: Part, shape: str, x_range: Range, y_ra
     points = []
     for one, spot, name, label in zip(samples, marks, names, labels, strict=True):
         kind = "row" if one.module == OURS else "other" if one.module else "baseline"
-        points.append(Point(*spot, shape, kind, name, label))
+        points.append(Point(*spot, shape, kind, name, one.run, label))
     return points
 
 

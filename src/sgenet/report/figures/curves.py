@@ -16,13 +16,15 @@ CURVES = {"classification": ("top1", "Validation Top-1, %"), "detection": ("loss
 
 Histories = dict[str, dict[int, list[dict[str, float]]]]  # run -> seed -> one row an epoch
 
+Points = tuple[tuple[float, float], ...]  # (epoch, value)
+
 
 @dataclass(frozen=True)
 class Line:
     """One run with one seed: SVG points and, where one is best, the best."""
 
-    kind: str  # "row" or "baseline"
-    points: tuple[tuple[float, float], ...]
+    kind: str  # "row", "baseline", or that of a replication
+    points: Points
     best: tuple[float, float] | None
 
 
@@ -139,6 +141,41 @@ def run_panel(task: str, seeds: dict[int, list[dict[str, float]]]) -> Panel | No
         return None
     x_range, y_range = _range(epoch["epoch"] for epoch in epochs), _range(epoch[column] for epoch in epochs)
     return _panel(_Pair("the run", None, ("run",)), column, label, {"run": seeds}, x_range, y_range)
+
+
+def overlay(quantity: str, curves: dict[str, dict[str, Points]]) -> list[Panel]:
+    """One panel a run, which shows its curves by replication, on common axes.
+
+    Args:
+        quantity: label of the values.
+        curves: run -> kind of line, which is that of a replication in the style sheet -> curve.
+    """
+    points = [point for by_kind in curves.values() for curve in by_kind.values() for point in curve]
+    x_range, y_range = (_range(point[axis] for point in points) for axis in (0, 1))
+
+    def x(epoch: float) -> float:
+        return FRAME.x(epoch, x_range)
+
+    def y(value: float) -> float:
+        return FRAME.y(value, y_range)
+
+    return [
+        Panel(
+            title=run.partition("/")[2],
+            alt=f"{quantity} by epoch: "
+            + "; ".join(
+                f"{kind} from {curve[0][1]:.3g} to {curve[-1][1]:.3g}" for kind, curve in by_kind.items() if curve
+            ),
+            lines=tuple(
+                Line(kind, tuple((x(epoch), y(value)) for epoch, value in curve), None)
+                for kind, curve in by_kind.items()
+                if curve
+            ),
+            x_ticks=mark(ticks(*x_range, whole=True), x),
+            y_ticks=mark(ticks(*y_range), y),
+        )
+        for run, by_kind in curves.items()
+    ]
 
 
 def _range(values: Iterable[float]) -> Range:

@@ -4,7 +4,7 @@ This module computes their geometry. Positions are percent of a plot's width, so
 as wide as its column of the page is, with marks and text of the same size everywhere.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -21,6 +21,30 @@ METRICS = ("top1", "ap", "mask_ap", "ap_small", "ap_medium", "ap_large")  # the 
 DIGITS = 2  # at most: intervals are wider than further ones
 MARGIN = 4.0  # percent of the width, free at either end for half a mark
 MOST_TICKS = 5
+
+
+@dataclass(frozen=True)
+class GainAxis:
+    """The axis of gains from `low` to `high`, which includes zero; positions are percent of the width."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def over(cls, values: Iterable[float]) -> "GainAxis":
+        """Return the axis that includes these values."""
+        found = [0.0, *values]
+        low, high = min(found), max(found)
+        return cls(low, high) if low < high else cls(-1.0, 1.0)
+
+    def place(self, value: float) -> float:
+        """Return the position of a gain."""
+        return at(value, (self.low, self.high), (MARGIN, 100 - MARGIN), 2)
+
+    @property
+    def ticks(self) -> Ticks:
+        """Round gains with their positions."""
+        return tuple((self.place(tick), _signed(tick)) for tick in ticks(self.low, self.high, MOST_TICKS))
 
 
 @dataclass(frozen=True)
@@ -109,7 +133,7 @@ def draw_main_gains(main: MainGains) -> ForestFigure | None:
     if not main.gains:
         return None
     entries = [
-        _Entry(one.cell.column.label, one.label, "", True, one.cell, one.baseline)
+        _Entry(one.cell.column.label, one.label, one.run, True, one.cell, one.baseline)
         for one in sorted(main.gains, key=lambda one: METRICS.index(one.cell.column.id))
     ]
     digits = min(DIGITS, *(entry.cell.decimals for entry in entries))
@@ -122,20 +146,14 @@ def _entry(row: CellRow, baseline: CellRow, place: int) -> _Entry:
 
 
 def _figure(table: str, title: str, shown: list[tuple[str, int, list[_Entry]]]) -> ForestFigure:
-    bounds = [bound for _, _, entries in shown for entry in entries for bound in _bounds(entry)]
-    low, high = min(0.0, *bounds), max(0.0, *bounds)
-    if low == high:
-        low, high = -1.0, 1.0
-
-    def place(value: float) -> float:
-        return at(value, (low, high), (MARGIN, 100 - MARGIN), 2)
-
+    axis = GainAxis.over(bound for _, _, entries in shown for entry in entries for bound in _bounds(entry))
+    place = axis.place
     return ForestFigure(
         table=table,
         title=title,
         mixed=len({entry.ours for _, _, entries in shown for entry in entries}) > 1,
         zero=place(0),
-        ticks=tuple((place(tick), _signed(tick)) for tick in ticks(low, high, MOST_TICKS)),
+        ticks=axis.ticks,
         forests=tuple(
             Forest(
                 label,

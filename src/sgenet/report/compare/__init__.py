@@ -1,0 +1,162 @@
+"""Replications side by side: one page from their `comparison.json`, for `sgenet compare`."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from sgenet.config import paths
+from sgenet.config.tasks import TASKS
+from sgenet.errors import InputError
+from sgenet.report.compare.differences import (
+    ABSENT,
+    Setting,
+    SharedCell,
+    SharedClaim,
+    SharedTable,
+    find_claims,
+    find_settings,
+    find_tables,
+)
+from sgenet.report.compare.sources import Replicated, find
+from sgenet.report.figures.curves import CURVES, FRAME, Panel, overlay
+from sgenet.report.figures.forest import DIGITS, GainAxis
+from sgenet.report.pages import _environment
+from sgenet.runtime.files import write_text
+
+LETTERS = "ABCDEF"  # of the replications, each with a colour in style.css
+_LONGEST = 60  # characters of an argument in the name of the folder
+_SHOWN = 12  # so many panels of curves are not folded
+
+
+@dataclass(frozen=True)
+class TableOfGains:
+    """The gains of a table that are no gains of an earlier one, with their axis."""
+
+    title: str
+    axis: GainAxis
+    contested: list[SharedCell]  # or judged differently
+    others: list[SharedCell]
+
+
+@dataclass(frozen=True)
+class Differences:
+    """What differs between the replications, and how many cells they share."""
+
+    settings: list[Setting]
+    claims: list[SharedClaim]
+    tables: list[SharedTable]
+    gains: list[TableOfGains]
+    equal: bool
+
+    @property
+    def shared(self) -> list[SharedCell]:
+        """The cells that all replications have."""
+        return [cell for table in self.tables for cell in table.cells if cell.shared]
+
+    def sentences(self) -> list[str]:
+        """The result in words."""
+        shared, differing = len(self.shared), sum(cell.differs for cell in self.shared)
+        if self.equal:
+            return [f"Nothing differs: settings, claims and all {shared} cells are equal."]
+        gains = [cell for table in self.gains for cell in (*table.contested, *table.others)]
+        contested = sum(cell.contested for cell in gains)
+        claims = sum(claim.differs for claim in self.claims)
+        alone = sum(not cell.shared for table in self.tables for cell in table.cells)
+        return [
+            _part(differing, shared, "cell", "has another verdict", "have another verdict"),
+            _part(contested, len(gains), "gain", "is contested", "are contested"),
+            _part(claims, len(self.claims), "claim", "has another verdict", "have another verdict"),
+            f"{len(self.settings) or 'No'} setting{'s differ' if len(self.settings) != 1 else ' differs'}.",
+            *([f"{alone} cells are not in all replications."] if alone else []),
+        ]
+
+
+def compare(names: Sequence[str], out: Path | None = None) -> tuple[Path, list[str]]:
+    """Write the page that compares replications.
+
+    Args:
+        names: where each is, as `sources.find` describes; two or more.
+        out: folder of the page; by default reports/compare/<names>.
+
+    Returns:
+        the path of the page, and its first sentences.
+    """
+    if not 2 <= len(names) <= len(LETTERS):
+        raise InputError(f"compare: replications: found {len(names)}, expected 2 to {len(LETTERS)}")
+    replications = [find(name) for name in names]
+    differences = _differences(replications)
+    folder = out or paths.report("compare") / "-".join(map(_slug, names))
+    scales = {one.comparison.scale for one in replications}
+    page = (
+        _environment()
+        .get_template("compare.html")
+        .render(
+            replications=dict(zip(LETTERS, replications, strict=False)),
+            links=[_link(one.page, folder) for one in replications],
+            scales=sorted(scales),
+            differences=differences,
+            sentences=differences.sentences(),
+            curves=list(_curves(replications)),
+            without_curves=[letter for letter, one in zip(LETTERS, replications, strict=False) if not one.curves],
+            frame=FRAME,
+            digits=DIGITS,
+            absent=ABSENT,
+            most_open=_SHOWN,
+        )
+    )
+    path = folder / "index.html"
+    write_text(path, page)
+    return path, differences.sentences()
+
+
+def _differences(replications: Sequence[Replicated]) -> Differences:
+    comparisons = [one.comparison for one in replications]
+    tables = find_tables(comparisons)
+    equal = all(one == comparisons[0] for one in comparisons)
+    return Differences(find_settings(comparisons), find_claims(comparisons), tables, list(_gains(tables)), equal)
+
+
+def _gains(tables: Sequence[SharedTable]) -> Iterator[TableOfGains]:
+    """Yield the gains of each table; one that an earlier table has with the same verdicts is left out."""
+    seen: set[tuple[object, ...]] = set()
+    for table in tables:
+        gained = {(cell.run, cell.baseline, cell.column_id, cell.verdicts): cell for cell in table.gained}
+        own = [cell for key, cell in gained.items() if key not in seen]
+        seen |= gained.keys()
+        gains = [gain for cell in own for gain in cell.gains if gain]
+        if own:
+            axis = GainAxis.over(value for gain in gains for value in (gain.value, *(gain.interval or ())))
+            first = [cell for cell in own if cell.contested or cell.differs]
+            yield TableOfGains(table.title, axis, first, [cell for cell in own if cell not in first])
+
+
+def _curves(replications: Sequence[Replicated]) -> Iterator[tuple[str, list[Panel]]]:
+    """Yield the quantity of each task, and a panel for each run that has curves in two replications or more."""
+    for task in TASKS:
+        by_run = {
+            run: {
+                f"replication {letter}": one.curves[run]
+                for letter, one in zip(LETTERS, replications, strict=False)
+                if run in one.curves
+            }
+            for run in dict.fromkeys(run for one in replications for run in one.curves)
+            if run.startswith(f"{task}/")
+        }
+        if several := {run: curves for run, curves in by_run.items() if len(curves) > 1}:
+            quantity = CURVES[task][1]
+            yield f"{task.capitalize()}: {quantity}", overlay(quantity, several)
+
+
+def _part(count: int, total: int, noun: str, one: str, several: str) -> str:
+    return f"{count or 'None'} of {total} {noun}{'s' * (total != 1)} {one if count == 1 else several}."
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.]+", "-", name)[-_LONGEST:].strip("-.") or "here"
+
+
+def _link(page: Path | None, folder: Path) -> str | None:
+    return quote(Path(os.path.relpath(page, folder)).as_posix()) if page else None
