@@ -1,5 +1,7 @@
 """The first screen's short answers."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,9 @@ from sgenet.report import build
 from sgenet.report.formats import MINUS
 from sgenet.report.glance import compare_with_full, seen
 from sgenet.report.judged import JudgedClaim, JudgedCondition, Number
+from sgenet.report.main_gains import MainGains
+from sgenet.report.overview import overview
+from sgenet.report.results import read_found
 from support import results as make
 
 PAGE = Path("reports/demo/index.html")
@@ -19,6 +24,7 @@ GAIN = Number("gain", 1.04, 2, low=-0.7, high=2.76)
 SURE = Number("gain", 1.238, 2, low=1.1, high=1.4)
 ALONE = Number("gain", -3.456, 2)
 SHARE = Number("#P", 0.0081, 3, unit="%")
+LARGE = Number("GFLOPs", 4.2, 3, unit="%")
 RATIO = Number("variance ratio", 1.105, 3, unit="", low=1.0626, high=1.148)
 
 
@@ -31,14 +37,18 @@ def condition(verdict: Verdict, *numbers: Number, reason: str = "") -> JudgedCon
     [
         ([condition(Verdict.UNDECIDED, GAIN)], "+1.0 [-0.7, +2.8]"),
         ([condition(Verdict.REPLICATED, SURE)], "+1.24 [+1.10, +1.40]"),
-        ([condition(Verdict.UNDECIDED, GAIN), condition(Verdict.SAME, SURE)], "+1.0 to +1.2"),
         (
-            [condition(Verdict.UNDECIDED, GAIN), condition(Verdict.NOT_JUDGED, ALONE, reason="one training")],
-            "1 of 2 conditions: +1.0 [-0.7, +2.8]",
+            [condition(Verdict.UNDECIDED, GAIN), condition(Verdict.SAME, SURE)],
+            "+1.0 [-0.7, +2.8], +1.24 [+1.10, +1.40]",
         ),
+        (
+            [condition(Verdict.NOT_JUDGED, ALONE, reason="one training"), condition(Verdict.UNDECIDED, GAIN)],
+            "-3.5, +1.0 [-0.7, +2.8]",
+        ),
+        ([replace(condition(Verdict.UNDECIDED, GAIN, ALONE), least=ALONE)], "-3.5"),
         ([condition(Verdict.NOT_JUDGED, ALONE, reason="one training")], "-3.5"),
         ([condition(Verdict.NOT_JUDGED, ALONE, reason=f"{DID_NOT_LEARN}: a row")], ""),
-        ([condition(Verdict.REPLICATED, SHARE)], "#P +0.008 %"),
+        ([condition(Verdict.REPLICATED, SHARE), condition(Verdict.CONTRADICTED, LARGE, SHARE)], "at most +4.200 %"),
         ([condition(Verdict.REPLICATED, RATIO)], "variance ratio 1.105 [1.063, 1.148]"),
         ([condition(Verdict.NOT_RUN)], ""),
     ],
@@ -51,18 +61,20 @@ def test_what_was_seen_of_a_claim(conditions: list[JudgedCondition], text: str, 
 def test_a_full_replication_stands_next_to_this_one(repository: Path) -> None:
     scale = yaml.safe_load(Path("params/scales/demo.yaml").read_text())
     scale["classification"]["epochs"] = 90
-    scale["data"]["classification"] = {"source": "imagenet", "root": "x"}
     make.write(Path("params/scales/paper.yaml"), scale)
     replication = load_replication()
-    lines = {line.name: line for line in compare_with_full(replication, {}, (3, 4))}
-    assert lines["Trainings"].here == "3 of 4 finished"
-    assert lines["Trainings"].full == f"{len(replication.runs)} a seed"
+    found = overview(replication, [], read_found(replication), MainGains((), None))
+    lines = {line.name: line for line in compare_with_full(replication, {}, found)}
+    assert lines["Trainings"].here == f"0 of {len(replication.runs)} finished"
+    assert lines["Trainings"].full == f"{len(replication.runs)} for each seed"
     assert lines["Epochs, classification"].full == "90" != lines["Epochs, classification"].here
     assert lines["Images, classification"].here == "not prepared"
-    paper = compare_with_full(load_replication("paper"), {}, (0, 1))
-    assert {line.full for line in paper} == {""}
+    assert re.fullmatch(r"1.281.167 \+ 50.000", lines["Images, classification"].full)
+    paper = compare_with_full(load_replication("paper"), {}, found)
+    assert {line.full for line in paper} == {""} and paper[0].here == scale["description"]
     Path("params/scales/paper.yaml").write_text("description: 1\n")
-    assert {line.full for line in compare_with_full(replication, {}, (3, 4))} == {""}
+    lines = {line.name: line for line in compare_with_full(replication, {}, found)}
+    assert lines["Trainings"].full == lines["Epochs, classification"].full == ""
 
 
 def test_costs_and_counts_say_whether_they_are_the_published_ones(replication: Replication) -> None:

@@ -94,7 +94,7 @@ def test_first_screen(replication: Replication) -> None:
     shown = first_screen(replication, [cell_table(), cell_table()])
     assert shown.sentences == [
         "0 of 1 trainings ran.",
-        "6 of 6 published counts are equal to the last digit.",  # each once, though in two tables
+        "6 of 6 published counts of parameters and operations are equal.",  # each once, though in two tables
         "At this scale SGE helps: SGE +1.0 Top-1 [+0.5, +1.5].",
     ]
     assert (shown.trainings, shown.newest, shown.seconds) == ((0, 1), None, 0)
@@ -104,7 +104,10 @@ def test_first_screen(replication: Replication) -> None:
 def test_counts_that_differ_are_named(replication: Replication) -> None:
     table = changed(changed(cell_table(), 0, Verdict.EXPLAINED), 1, Verdict.DIFFERS)
     (counts,) = [one for one in first_screen(replication, [table, table]).sentences if "counts" in one]
-    assert counts == "4 of 6 published counts are equal to the last digit, 1 differs for a known reason, 1 differs."
+    assert (
+        counts
+        == "4 of 6 published counts of parameters and operations are equal, 1 differs for a known reason, 1 differs."
+    )
 
 
 def test_findings_by_chance(replication: Replication) -> None:
@@ -121,8 +124,11 @@ def test_findings_by_chance(replication: Replication) -> None:
 @pytest.mark.parametrize(
     ("mean", "sentence"),
     [
-        (61.4, "All 1 values with an expected one are as expected."),
-        (61.6, "1 of 1 values are not as expected: classification/resnet50 top1 60.0, expected 61.6 ± 0.5."),
+        (61.4, "1 of 1 values are as this scale expects."),
+        (
+            61.6,
+            "1 of 1 values are not as this scale expects: classification/resnet50 top1 60.0, expected 61.6 ± 0.5.",
+        ),
     ],
 )
 def test_expected_values(replication: Replication, mean: float, sentence: str) -> None:

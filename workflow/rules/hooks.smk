@@ -94,10 +94,12 @@ def lift_rate_limit():
     """Start jobs on this machine as soon as they can.
 
     With a limit of jobs a second, Snakemake 9.27 schedules once more a second for each job that has ended: after 150 jobs
-    that took a third of a core.
+    that took a third of a core. A limit other than the default one stays.
     """
-    if workflow.local_exec and workflow.scheduling_settings is not None:
-        workflow.scheduling_settings.max_jobs_per_timespan = None
+    settings = workflow.scheduling_settings
+    limit = getattr(settings, "max_jobs_per_timespan", None)
+    if workflow.local_exec and limit and (limit.max_jobs, limit.timespan) == (100, 1):
+        settings.max_jobs_per_timespan = None
 
 
 if workflow.is_main_process:

@@ -29,6 +29,7 @@ def report_digest(artifacts: Artifacts) -> str:
         "claims": load_claims(replication.tables).plain(),
         "sources": params.load_sources(),
         "scale": replication.scale.plain(),
+        "full scale": path.read_text() if (path := params.PARAMS / "scales" / "paper.yaml").is_file() else "",
         "runs": {run.id: run.settings.plain() for run in replication.runs.values()},
         "seeds": replication.seed_counts,
         "code": code.of_report(),

@@ -49,7 +49,7 @@ def of_report() -> Digests:
     }
     files = [path.relative_to(ROOT).as_posix() for path in (ROOT / "report").rglob("*.py")]
     statistics = _closure("sgenet.report", within=("report/", "evaluation/"))
-    return _digests({*files, *statistics, "pipeline/learning.py"}) | templates
+    return _digests({*files, *statistics, "pipeline/learning.py", "pipeline/plan.py"}) | templates
 
 
 def changed(recorded: Digests, present: Digests) -> list[str]:

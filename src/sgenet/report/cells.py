@@ -120,19 +120,6 @@ class CellTable:
         left_out |= {"gain", "published gain"} if not any(row.row.baseline for row in self.rows) else set()
         return tuple(part for part in parts if part not in left_out)
 
-    def page_parts(self, column: Column) -> tuple[str, ...]:
-        """The parts on the page: what was reproduced first, and a count in one cell that opens."""
-        parts = self.parts(column)
-        if column.static and "verdict" in parts:
-            return ("count",)
-        return tuple(sorted(parts, key=lambda part: part != "reproduced"))
-
-    @property
-    def order(self) -> list[int]:
-        """The places of the columns on the page: trained ones first."""
-        columns = self.table.columns
-        return sorted(range(len(columns)), key=lambda place: not columns[place].trained)
-
 
 def make_table(table: Table, replication: Replication, found: Found, gains: Gains) -> CellTable:
     """Fill in the cells of a table from the results of its runs, and the counts and times of their models."""
@@ -244,7 +231,7 @@ def _trained_cell(
 
 
 def _digits(images: float | None) -> int | None:
-    """Decimals of a share of so many images, in percent; the last one is that of a single image, or finer."""
+    """Decimals that percentages of so many images carry: one of 1,000, three of 50,000."""
     return max(1, math.ceil(math.log10(images / 100))) if images else None
 
 

@@ -133,15 +133,18 @@ class Judge:
         others = [row for row in table.rows if row.label not in labels]
         candidates.sort(key=lambda row: self._value(table, row, column.id), reverse=True)
         numbers: tuple[Number, ...] = ()
+        over_others: list[Number] = []
         for other in others:
             pair = candidates[0], other
-            numbers += self._numbers(f"{pair[0].label} over {other.label}", table, pair, column.id, None, None)
+            own = self._numbers(f"{pair[0].label} over {other.label}", table, pair, column.id, None, None)
+            numbers, over_others = numbers + own, over_others + list(own[:1])
+        least = min(over_others, key=lambda one: one.value, default=None)
         gains = [[self._over(table, row, other, column.id) for other in others] for row in candidates]
         known = [[gain for gain in of_row if gain] for of_row in gains]
         if known != gains:
-            return JudgedCondition(text, self._missing(table, *candidates, *others), numbers)
+            return JudgedCondition(text, self._missing(table, *candidates, *others), numbers, least=least)
         judgement = self._unlearned(table, *candidates, *others) or judge_best(known, paper=self._paper)
-        return JudgedCondition(text, judgement, numbers)
+        return JudgedCondition(text, judgement, numbers, least=least)
 
     def _extra(self, condition: ExtraCondition, table: Table) -> JudgedCondition:
         row, over = condition.rows(table)

@@ -1,6 +1,7 @@
 """Short answers of the first screen: what was seen of each claim, what SGE costs, what a full replication takes."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from sgenet.config.recipes import TrainingSettings
 from sgenet.config.replication import Replication, load_replication
@@ -8,19 +9,21 @@ from sgenet.config.seeds import number_range
 from sgenet.config.tasks import Task
 from sgenet.data.manifest import Manifest
 from sgenet.errors import InputError
-from sgenet.evaluation.verdicts import DID_NOT_LEARN, Verdict
-from sgenet.pipeline.plan import images_of
+from sgenet.evaluation.verdicts import DID_NOT_LEARN
+from sgenet.pipeline.plan import SHIPPED
 from sgenet.report.cells import CellTable
-from sgenet.report.formats import interval, number, signed
-from sgenet.report.judged import JudgedClaim, JudgedCondition, Number
+from sgenet.report.formats import duration, interval, number, signed
+from sgenet.report.judged import JudgedClaim, Number
+from sgenet.report.overview import Overview
 from sgenet.report.ranking import is_ours
 
 SPLITS = ("train", "val")
-COUNTED = {"params": "parameters", "gflops": "operations", "macs": "multiply-adds"}
+COUNTED = {"params": "parameters", "gflops": "GFLOPs", "macs": "all multiply-adds"}
+PAPER_SETTING = "ImageNet and COCO, the paper’s networks and recipe"
 
 
 @dataclass(frozen=True)
-class Cost:
+class AddedCost:
     """What a network with SGE has more than the plain one, in percent by what is counted, and its relative latency."""
 
     label: str
@@ -39,26 +42,14 @@ class Compared:
 
 
 def seen(claim: JudgedClaim) -> str:
-    """What was seen of a claim: the first number of each condition that was judged, or of each if none was."""
-    unjudged = (Verdict.NOT_JUDGED, Verdict.NOT_RUN, Verdict.FAILED)
+    """The numbers that were seen of a claim, one for each condition in their order; of a share the largest."""
     measured = [one for one in claim.conditions if one.numbers and not one.reason.startswith(DID_NOT_LEARN)]
-    judged = [one for one in measured if one.verdict not in unjudged]
-    shown = judged or measured
-    if not shown:
-        return ""
-    few = f"{len(shown)} of {len(claim.conditions)} conditions: " if len(shown) < len(claim.conditions) else ""
-    if all(_is_gain(one) for one in shown):
-        if len(shown) == 1:
-            return few + _number(shown[0].numbers[0])
-        values = [one.numbers[0].value for one in shown]
-        digits = 1
-        return f"{few}{signed(min(values), digits)} to {signed(max(values), digits)}"
-    if shown[0].numbers[0].unit == "%":
-        return few + ", ".join(f"{one.what} {_number(one)}" for one in shown[0].numbers if not one.timed)
-    return few + ", ".join(f"{one.numbers[0].what} {_number(one.numbers[0])}" for one in shown)
+    if shares := [one for condition in measured for one in condition.numbers if one.unit == "%"]:
+        return f"at most {_number(max(shares, key=lambda one: one.value))}"
+    return ", ".join(_named(one.decisive) for one in measured)
 
 
-def costs(tables: list[CellTable]) -> list[Cost]:
+def costs(tables: list[CellTable]) -> list[AddedCost]:
     """What SGE costs, by the table of the full-size networks; nothing where that was not counted."""
     found = []
     for table in tables:
@@ -75,45 +66,41 @@ def costs(tables: list[CellTable]) -> list[Cost]:
             }
             latency = values["latency_ratio"][0].value if "latency_ratio" in values else None
             if more:
-                found.append(Cost(row.row.label, base.row.label, more, latency))
+                found.append(AddedCost(row.row.label, base.row.label, more, latency))
     return found
 
 
 def compare_with_full(
-    replication: Replication, manifests: dict[str, Manifest | None], finished: tuple[int, int]
+    replication: Replication, manifests: dict[str, Manifest | None], found: Overview
 ) -> list[Compared]:
-    """This run against one of scale `paper` with the same tables and one seed; `finished` of how many trainings."""
-    full = _full(replication)
+    """This run against one of scale `paper` with the same tables and one seed."""
+    full = None if replication.scale_name == "paper" else _full(replication)
+    finished, asked = found.trainings
     lines = [
-        Compared("Trainings", f"{finished[0]} of {finished[1]} finished", f"{len(full.runs)} a seed" if full else "")
+        Compared("Setting", replication.scale.description, PAPER_SETTING),
+        Compared("Trainings", f"{finished} of {asked} finished", f"{len(full.runs)} for each seed" if full else ""),
     ]
-    images = _images(full)
     for task in replication.tasks:
-        manifest = manifests.get(task)
-        here = (
-            f"{_counts([manifest.count(split) for split in SPLITS])} {manifest.source}" if manifest else "not prepared"
-        )
-        lines.append(Compared(f"Images, {task}", here, images.get(task, "")))
+        manifest, shipped = manifests.get(task), SHIPPED["imagenet" if task is Task.CLASSIFICATION else "coco"]
+        counts = [manifest.count(split) for split in SPLITS] if manifest else []
+        here = f"{_counts(counts)} {manifest.source}" if manifest else "not prepared"
+        lines.append(Compared(f"Images, {task}", here, _counts(shipped)))
         lines.append(Compared(f"Epochs, {task}", _epochs(replication, task), _epochs(full, task) if full else ""))
+    lines += [
+        Compared("Device", "; ".join(found.devices) or "–", "8 GPUs for each training"),
+        Compared("Computing time", f"{duration(found.seconds)}, one training after another", "weeks of GPU time"),
+    ]
+    if replication.scale_name == "paper":
+        return [replace(line, full="") for line in lines]
     return lines
 
 
 def _full(replication: Replication) -> Replication | None:
-    """The replication at scale `paper`; None at this scale, or where its files cannot be read."""
-    if replication.scale_name == "paper":
-        return None
+    """The replication at scale `paper`; None where its files cannot be read."""
     try:
         return load_replication("paper", 1, [table.id for table in replication.tables])
     except InputError:
         return None
-
-
-def _images(full: Replication | None) -> dict[str, str]:
-    try:
-        found = images_of(full) if full else {}
-    except InputError:
-        return {}
-    return {task: _counts([images.train, images.val]) for task, images in found.items()}
 
 
 def _epochs(replication: Replication, task: Task) -> str:
@@ -121,12 +108,13 @@ def _epochs(replication: Replication, task: Task) -> str:
     return number_range(one.epochs for one in settings)
 
 
-def _counts(images: list[int]) -> str:
+def _counts(images: Iterable[int]) -> str:
     return " + ".join(number(count) for count in images)
 
 
-def _is_gain(condition: JudgedCondition) -> bool:
-    return condition.numbers[0].unit == "points"
+def _named(one: Number) -> str:
+    """A number, behind its name where it is no gain."""
+    return _number(one) if one.unit else f"{one.what} {_number(one)}"
 
 
 def _number(one: Number) -> str:

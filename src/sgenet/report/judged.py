@@ -39,7 +39,8 @@ class Number:
 class JudgedCondition:
     """A condition in words, its verdict with the reason if there is none, its numbers, and what is wrong with them.
 
-    At scale `paper` the verdict on a gain is on its size, and `direction` is that on its direction.
+    At scale `paper` the verdict on a gain is on its size, and `direction` is that on its direction. `least` is the
+    smallest of several gains that are all to be above zero.
     """
 
     text: str
@@ -47,6 +48,12 @@ class JudgedCondition:
     numbers: tuple[Number, ...] = ()
     problem: str | None = None
     direction: Verdict | None = None
+    least: Number | None = None
+
+    @property
+    def decisive(self) -> Number:
+        """The number that decides it: the first one, or of several gains the smallest."""
+        return self.least or self.numbers[0]
 
     @property
     def verdict(self) -> Verdict:

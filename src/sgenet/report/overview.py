@@ -96,7 +96,7 @@ def _of_counts(cells: list[Cell]) -> str:
     if not found:
         return ""
     numbers = {verdict: list(found.values()).count(verdict) for verdict in COUNTS}
-    text = f"{numbers[Verdict.EXACT]} of {len(found)} published counts are equal to the last digit"
+    text = f"{numbers[Verdict.EXACT]} of {len(found)} published counts of parameters and operations are equal"
     if explained := numbers[Verdict.EXPLAINED]:
         text += f", {explained} {'differ' if explained > 1 else 'differs'} for a known reason"
     if differs := numbers[Verdict.DIFFERS]:
@@ -154,5 +154,5 @@ def _of_expected(replication: Replication, found: Found) -> str:
     if not values:
         return ""
     if not unexpected:
-        return f"All {values} values with an expected one are as expected."
-    return f"{len(unexpected)} of {values} values are not as expected: {'; '.join(unexpected)}."
+        return f"{values} of {values} values are as this scale expects."
+    return f"{len(unexpected)} of {values} values are not as this scale expects: {'; '.join(unexpected)}."

@@ -11,6 +11,7 @@ import yaml
 from sgenet.config import params, paths
 from sgenet.config.replication import Replication
 from sgenet.config.runs import FIGURES_RUN
+from sgenet.config.tables import Column
 from sgenet.config.tasks import Task
 from sgenet.data.manifest import Manifest
 from sgenet.evaluation.trainings import FEWEST_SEEDS
@@ -51,13 +52,12 @@ def render(
     environment.globals["anchors"] = {entry["run"]: f"run-{number}" for number, entry in enumerate(entries, 1)}
     return environment.get_template("page.html").render(
         scale=scale,
-        description=replication.scale.description,
         paper=scale == "paper",
         overview=shown,
         seen=seen,
         main_gains=draw_main_gains(main),
         costs_of_sge=costs(tables),
-        compared=compare_with_full(replication, manifests, shown.trainings),
+        compared=compare_with_full(replication, manifests, shown),
         spread=spread([cell for table in tables for cell in table.cells]),
         confidence_level=confidence,
         confidence=f"{100 * confidence:g}",
@@ -110,6 +110,8 @@ def _environment() -> jinja2.Environment:
         "number_notes": number_notes,
         "multiplicity": multiplicity,
         "resolutions_of": resolutions_of,
+        "page_parts": page_parts,
+        "order": order,
         "Verdict": Verdict,
         "equality": {
             Verdict.EXACT: ("(=)", "equal to the published value"),
@@ -130,6 +132,20 @@ def number_notes(table: CellTable) -> dict[str, int]:
             if cell.published:
                 texts += [cell.published.note, cell.published.difference]
     return {text: number for number, text in enumerate(dict.fromkeys(filter(None, texts)), 1)}
+
+
+def page_parts(table: CellTable, column: Column) -> tuple[str, ...]:
+    """The parts of a column on the page: what was reproduced first, and a count in one cell that opens."""
+    parts = table.parts(column)
+    if column.static and "verdict" in parts:
+        return ("count",)
+    return tuple(sorted(parts, key=lambda part: part != "reproduced"))
+
+
+def order(table: CellTable) -> list[int]:
+    """The places of the columns on the page: trained ones first."""
+    columns = table.table.columns
+    return sorted(range(len(columns)), key=lambda place: not columns[place].trained)
 
 
 def resolutions_of(table: CellTable) -> list[tuple[str, list[str], float]]:

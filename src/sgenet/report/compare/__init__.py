@@ -70,7 +70,7 @@ class Differences:
             _part(contested, len(gains), "gain", "is contested", "are contested"),
             _part(claims, len(self.claims), "claim", "has another verdict", "have another verdict"),
             f"{len(self.settings) or 'No'} setting{'s differ' if len(self.settings) != 1 else ' differs'}.",
-            *([f"{alone} cells are not in all replications."] if alone else []),
+            *([f"{alone} {'cells are' if alone > 1 else 'cell is'} not in all replications."] if alone else []),
         ]
 
 

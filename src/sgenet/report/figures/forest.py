@@ -122,7 +122,7 @@ def draw_forests(tables: list[CellTable]) -> list[ForestFigure]:
             if column.id in METRICS and gained - drawn:
                 drawn |= gained
                 entries = [_entry(row, by_label[row.row.baseline or ""], place) for row in rows]
-                shown.append((column.label, min(column.digits, DIGITS), entries))
+                shown.append((column.label, min(DIGITS, *(entry.cell.decimals for entry in entries)), entries))
         if shown:
             figures.append(_figure(table.table.id, table.table.title, shown))
     return figures

@@ -44,25 +44,30 @@ if (tables.length) {
   const count = document.createElement("output");
   box.className = "filter screen";
   input.type = "search";
-  input.placeholder = "SGE, RetinaNet, undecided …";
-  label.append("Only rows with ", input);
+  input.placeholder = "RetinaNet undecided";
+  label.append("Only rows with all of these words ", input);
   box.append(label, count);
   document.querySelector("#tables").parentElement.insertBefore(box, document.querySelector("#tables ~ h3"));
+  const text = row => [row.cells[0], ...row.querySelectorAll(".v")].map(cell => cell.textContent.toLowerCase()).join(" ");
   input.addEventListener("input", () => {
     const words = input.value.toLowerCase().split(/[\s,]+/).filter(Boolean);
     let shown = 0, all = 0;
-    for (const table of tables)
-      for (const row of table.tBodies[0].rows) {
-        const text = row.textContent.toLowerCase();
-        row.hidden = !words.every(word => text.includes(word));
-        shown += !row.hidden;
-        all++;
+    for (const table of tables) {
+      const rows = [...table.tBodies[0].rows];
+      for (const row of rows) {
+        const parts = text(row).split(/[^\p{L}\p{N}.]+/u);
+        row.hidden = !words.every(word => word.split(/[^\p{L}\p{N}.]+/u).every(piece => parts.some(part => part.startsWith(piece))));
       }
+      const left = rows.filter(row => !row.hidden).length;
+      table.hidden = !left;
+      shown += left;
+      all += rows.length;
+    }
     count.textContent = words.length ? `${shown} of ${all} rows` : "";
   });
 }
 
-// A click on a row marks it in all tables and figures, and the next one on it takes the mark away.
+// A click on a row marks it in all tables and in the figures of gains, costs and curves; another one takes it away.
 document.addEventListener("click", event => {
   const row = event.target.closest("tr[data-run]");
   if (!row || event.target.closest("a, button, summary")) return;
@@ -71,10 +76,17 @@ document.addEventListener("click", event => {
     one.classList.toggle("marked", !marked && one.dataset.run === row.dataset.run);
 });
 
-// A link to a heading opens its section.
-const reveal = () => document.getElementById(decodeURIComponent(location.hash.slice(1)))?.closest("details:not([open])")?.setAttribute("open", "");
-addEventListener("hashchange", reveal);
-reveal();
+// A link to a heading, or to what is in a folded section, unfolds it.
+const reveal = hash => {
+  const target = document.getElementById(decodeURIComponent(hash.slice(1)));
+  for (let section = target?.closest("details:not([open])"); section; section = section.closest("details:not([open])")) section.open = true;
+  target?.scrollIntoView();
+};
+document.addEventListener("click", event => {
+  const link = event.target.closest("a[href^='#']");
+  if (link) reveal(link.hash);
+});
+if (location.hash) reveal(location.hash);
 
 // The Tab key stops at a region only while there is something to scroll to; labels cast a shadow on what passes below.
 const watch = new ResizeObserver(entries => {
