@@ -44,7 +44,7 @@ class Compared:
 def seen(claim: JudgedClaim) -> str:
     """The numbers that were seen of a claim, one for each condition in their order; of a share the largest."""
     measured = [one for one in claim.conditions if one.numbers and not one.reason.startswith(DID_NOT_LEARN)]
-    if shares := [one for condition in measured for one in condition.numbers if one.unit == "%"]:
+    if shares := [one for condition in measured for one in condition.numbers if one.unit == "%" and not one.timed]:
         return f"at most {_number(max(shares, key=lambda one: one.value))}"
     return ", ".join(_named(one.decisive) for one in measured)
 
@@ -88,7 +88,11 @@ def compare_with_full(
         lines.append(Compared(f"Epochs, {task}", _epochs(replication, task), _epochs(full, task) if full else ""))
     lines += [
         Compared("Device", "; ".join(found.devices) or "–", "8 GPUs for each training"),
-        Compared("Computing time", f"{duration(found.seconds)}, one training after another", "weeks of GPU time"),
+        Compared(
+            "Computing time",
+            f"{duration(found.seconds)}, one training after another",
+            "sgenet plan --scale paper estimates it",
+        ),
     ]
     if replication.scale_name == "paper":
         return [replace(line, full="") for line in lines]
