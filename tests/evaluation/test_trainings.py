@@ -14,6 +14,7 @@ from sgenet.evaluation.trainings import (
     gain_ratio,
     mean_interval,
     needed_seeds,
+    prediction_interval,
     seed_gain,
     seed_variance,
 )
@@ -185,6 +186,7 @@ def test_few_seeds_have_no_interval(seeds):
     assert found == Gain(3.0 - 0.5 * (seeds - 1), seeds, 0.95) and found.direction == "undecided"
     assert found.smallest is None and found.differs(0) is None and needed_seeds(found, 1.0) is None
     assert mean_interval(list(values.values()), 0.95) is None
+    assert prediction_interval(list(values.values()), 0.95) is None
 
 
 @pytest.mark.parametrize("confidence", [0.0, 1.0, 95])
@@ -192,6 +194,7 @@ def test_a_confidence_is_a_fraction(confidence):
     for call in (
         lambda: seed_gain({0: 1.0}, {0: 1.0}, None, confidence),
         lambda: mean_interval([1.0, 2.0, 3.0], confidence),
+        lambda: prediction_interval([1.0, 2.0, 3.0], confidence),
         lambda: gain_ratio([], confidence),
     ):
         with pytest.raises(ValueError, match="confidence"):
@@ -204,6 +207,16 @@ def test_mean_interval(seeds):
     assert mean_interval(values, 0.9) == pytest.approx(
         stats.t.interval(0.9, seeds - 1, np.mean(values), stats.sem(values))
     )
+
+
+@pytest.mark.parametrize("seeds", [3, 10])
+def test_a_further_training_is_in_its_prediction_interval_as_often_as_it_says(seeds):
+    values = RNG(seeds).normal(70, 0.2, size=(20_000, seeds + 1))
+    bounds = np.array([prediction_interval(row, 0.9) for row in values[:, 1:]])
+    inside = (bounds[:, 0] <= values[:, 0]) & (values[:, 0] <= bounds[:, 1])
+    assert inside.mean() == pytest.approx(0.9, abs=4 * np.sqrt(0.9 * 0.1 / 20_000))
+    low, high = prediction_interval(seeds * [70.0], 0.9, floor=0.5)
+    assert (high - low) / 2 == pytest.approx(stats.t.ppf(0.95, seeds - 1) * 0.5 * np.sqrt(1 + 1 / seeds))
 
 
 @pytest.mark.parametrize("df", [2.0, 10.8, 200.0])

@@ -241,7 +241,7 @@ def test_claims_of_several_conditions(verdicts, expected):
 
 def test_a_claim_keeps_the_reason_of_its_condition():
     assert combine([Judgement(NONE, "one training of each row")]).reason == "one training of each row"
-    assert combine([Judgement(NONE, "x"), Judgement(V.NOT_RUN)]).reason == "some of its parts were not run"
+    assert combine([Judgement(NONE, "x"), Judgement(V.NOT_RUN)]).reason == "some of its conditions were not run"
 
 
 def test_verdicts_are_counted_in_their_order():

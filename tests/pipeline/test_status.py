@@ -225,8 +225,8 @@ def test_the_command_needs_no_torch_and_changes_nothing(replication, tmp_path):
     assert done.returncode == 0, done.stderr
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
     made = json.loads(done.stdout)
-    keys = ["scale", "seeds", "tables", "runs", "singles", "earlier_code", "time_left", "disk", "commits"]
-    assert list(made) == [*keys, "due", "command"] and made["due"] == 1
+    keys = ["scale", "seeds", "tables", "runs", "singles", "outliers", "earlier_code", "time_left", "disk"]
+    assert list(made) == [*keys, "commits", "due", "command"] and made["due"] == 1
     assert made["runs"][RETINA][0]["state"] == "missing" and made["disk"]["results"] > 0
 
 

@@ -58,7 +58,7 @@ def test_gains_of_claims_are_those_of_the_cells(replication: Replication) -> Non
     assert {id: (claim["verdict"], claim["reason"]) for id, claim in found.items()} == {
         "A": ("not judged", "one training of each row"),
         "B": ("contradicted", ""),  # counts need no training
-        "C": ("not judged", "some of its parts were not run"),
+        "C": ("not judged", "some of its conditions were not run"),
     }
     page = Path("reports/demo/index.html").read_text()
     assert '<span class="verdict plain">not judged</span><small>one training of each row</small>' in page
@@ -187,7 +187,7 @@ def test_statistics_of_the_activations(repository: Path) -> None:
     one = claim([1.2], above=1)
     assert (one.verdict, one.judgement.reason) == (Verdict.NOT_JUDGED, "one training of each row")
     two = claim([1.19, 1.2, 1.21], other=[0.79, 0.8, 0.81], above=1, also=["growing_groups"])
-    assert (two.verdict, two.judgement.reason) == (Verdict.UNDECIDED, "its readings disagree")
+    assert (two.verdict, two.judgement.reason) == (Verdict.UNDECIDED, "the statistics disagree")
     assert claim([0.79, 0.8, 0.81], above=1, also=["growing_groups"]).verdict == Verdict.OPPOSITE
 
 
@@ -216,7 +216,13 @@ def test_what_was_not_run_states_why(repository: Path) -> None:
     for reason in ("no result of SGE-ResNet50, ResNet50", "networks were not counted", "activations were not measured"):
         assert reason in page
     assert build(load_replication(tables=["one"])) == []
-    assert "table two is not among the chosen ones" in Path("reports/demo/index.html").read_text()
+    page = Path("reports/demo/index.html").read_text()
+    for text in (
+        "ap of RetinaNet SGE above its baseline (claimed: 1 to 2 points)",
+        "RetinaNet SGE gains more ap_small over its baseline than ap",
+        "table two is not among the chosen ones",
+    ):
+        assert text in page
 
 
 def test_bad_results_are_no_verdict(replication: Replication) -> None:
@@ -225,7 +231,7 @@ def test_bad_results_are_no_verdict(replication: Replication) -> None:
     assert "matches.npz" in problem
     found = claims()["A"]
     assert [condition["verdict"] for condition in found["conditions"]] == ["not judged", "failed"]
-    assert (found["verdict"], found["reason"]) == ("not judged", "some of its parts were not run")
+    assert (found["verdict"], found["reason"]) == ("not judged", "some of its conditions were not run")
 
 
 def test_a_failed_training_fails_the_condition_as_it_does_the_cell(replication: Replication) -> None:

@@ -203,7 +203,7 @@ def test_missing_metric(replication: Replication) -> None:
 def test_metric_without_meaning(replication: Replication) -> None:
     make.edit_metrics(RETINA, ap_small=None)
     assert build(replication) == []
-    assert judged(1, 1, "ap_small") == ("not judged", "nothing to measure it on")
+    assert judged(1, 1, "ap_small") == ("not judged", "not defined on these images")
     assert judged(1, 1, "ap") == ONE
 
 

@@ -169,4 +169,5 @@ def test_failures_are_shown_escaped(replication: Replication) -> None:
     remove_results(BASE)
     page = _environment().get_template("failures.html").render(found=read_found(replication))
     assert "&lt;script&gt;alert(1)&lt;/script&gt;\n{{ 7 * 7 }}" in page and "<script" not in page
-    assert "exit status 9" in page and "detection/retinanet/resnet50, seed 0, waits for classification/resnet50" in page
+    run = "detection/retinanet/resnet50"
+    assert "exit status 9" in page and f"{run}, seed 0, was not run: it starts from the weights of {BASE}." in page

@@ -114,7 +114,7 @@ def test_runs_of_a_detector_that_disagree_stand_apart(repository: Path) -> None:
     make.write_table("two", make.DETECTION | {"rows": [{"label": run, "run": run} for run in runs]})
     methods = describe_(load_replication("paper", tables=["two"]))
     retinanet, cascade = part(methods, "RetinaNet"), part(methods, "Cascade R-CNN")
-    steps = [(row.paper, row.runs) for row in rows(retinanet, "Images a step")]
+    steps = [(row.paper, row.runs) for row in rows(retinanet, "Images per step")]
     assert steps == [("16", ("resnet50",)), ("8", ("sk-resnet50",))]
     assert [(row.paper, row.runs) for row in rows(cascade, "Learning rate")] == [
         ("0.02", ("resnet50",)),
@@ -165,8 +165,8 @@ def test_other_coco_files_are_not_coco_2017(repository: Path) -> None:
 
 def test_libraries_and_devices_are_those_of_the_results(replication: Replication) -> None:
     classification = part(describe_(replication), "Classification")
-    assert [row.ours for row in rows(classification, "Library")] == ["torch 2.11.0", "torchvision not told"]
-    assert rows(classification, "Devices of a training")[0].ours == "1 × a made-up CPU"
+    assert [row.ours for row in rows(classification, "Library")] == ["torch 2.11.0", "torchvision not recorded"]
+    assert rows(classification, "Devices per training")[0].ours == "1 × a made-up CPU"
 
 
 def test_rows_with_settings_of_their_own_are_listed(repository: Path) -> None:

@@ -69,7 +69,7 @@ def test_defects_and_turned_images_are_counted(replication: Replication) -> None
     text = " ".join(PAGE.read_text().split())
     counts = r"Defects: 2 × empty box, 1.?234 × unreadable image"
     assert re.search(counts + r"; policy skip: what cannot be used is left out\.", text)
-    assert "Turned by EXIF: 5 train, 0 val images." in text
+    assert "Rotated by their EXIF orientation: 5 train, 0 val images." in text
     assert "3 images of A &lt; B." in text
     assert re.search(r"1.?000 classes\. ", text) and classes[7] not in text
 

@@ -151,7 +151,7 @@ def test_what_would_decide(paper: Build) -> None:
     cell = paper(10, (4, 6, 8))
     needed = cell["reproduced"]["gain"]["needed"]
     assert cell["verdict"] == "inconclusive" and needed > 3
-    assert f"80 % power takes {needed} trainings of each row" in words()
+    assert f"{needed} trainings of each row would decide it with a probability of 80 %" in words()
 
 
 def test_a_published_gain_below_the_resolution_has_no_direction(paper: Build) -> None:

@@ -77,7 +77,7 @@ def test_rows_of_different_seeds_are_compared_on_those_that_both_have(repository
     assert (ap["n"], ap["gain"]["n"], ap["gain"]["images"]["n"]) == (2, 1, make.IMAGES // 4)  # one seed in common
     page = " ".join(Path("reports/demo/index.html").read_text().split())
     assert "<td>12 of 12 finished</td>" in page and "There is one training of each row" not in page
-    assert "One training of some rows does not show the run-to-run variance" in page
+    assert "Some rows were trained once, which does not show the run-to-run variance" in page
     assert "4 to 5 (seeds 0 to 4)" in page and "1 to 2 (seeds 0 to 1)" in page
 
 
@@ -141,7 +141,7 @@ def test_a_bad_baseline_fails_itself_alone(replication: Replication, run: str, f
     assert judged(table, 1, column) == ("not judged", "no value of its baseline")
     assert cell(table, 1, column)["reproduced"]["value"] > 0 and "gain" not in cell(table, 1, column)["reproduced"]
     page = " ".join(Path("reports/demo/index.html").read_text().split())
-    assert "3 of 4" in page and "cannot be used. Remove those that Problems names" in page
+    assert "3 of 4" in page and "cannot be used. Remove those that the section “Problems” names" in page
 
 
 def test_a_column_that_cannot_be_paired_fails_alone(repository: Path) -> None:

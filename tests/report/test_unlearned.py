@@ -31,7 +31,7 @@ def test_the_number_is_marked_and_not_judged(replication: Replication) -> None:
     make.edit_metrics(make.RETINA, ap_small=None)
     _unlearn(make.RETINA)
     assert build(replication) == []  # it is a result, no problem
-    assert judged(1, 1, "ap_small") == ("not judged", "nothing to measure it on")
+    assert judged(1, 1, "ap_small") == ("not judged", "not defined on these images")
     top1 = cell(0, 1, "top1")
     assert judged(0, 1, "top1") == DID_NOT and top1["reproduced"]["did_not_learn"] is True
     assert top1["reproduced"]["value"] == 70 and top1["reproduced"]["gain"]["value"] == 10

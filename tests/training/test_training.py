@@ -74,6 +74,7 @@ def test_interrupted_and_continued_equals_undisturbed(replication, tmp_path, run
     with pytest.raises(InterruptionError):
         _train(run, tmp_path / "torn", log=interrupt)
     assert not (tmp_path / "torn/out").exists()
+    assert [row["epoch"] for row in resume.read_history(tmp_path / "torn/history.csv")] == [1]
     epochs = []
     torn = _train(run, tmp_path / "torn", log=lambda row: epochs.append(row["epoch"]))
     assert epochs == [1, 2]

@@ -153,6 +153,25 @@ def mean_interval(values: Sequence[float], confidence: float) -> tuple[float, fl
     return mean - half, mean + half
 
 
+def prediction_interval(values: Sequence[float], confidence: float, floor: float = 0.0) -> tuple[float, float] | None:
+    """Student's t interval of the value of one further training; None below FEWEST_SEEDS.
+
+    Of normal values, a further one is outside with probability 1 - `confidence`.
+
+    Args:
+        values: of the other trainings.
+        confidence: of the interval, a fraction between 0 and 1.
+        floor: the smallest standard deviation that is used.
+    """
+    check_confidence(confidence)
+    n = len(values)
+    if n < FEWEST_SEEDS:
+        return None
+    mean, deviation = float(np.mean(values)), max(floor, float(np.std(values, ddof=1)))
+    half = float(_quantile(n - 1, confidence)) * deviation * float(np.sqrt(1 + 1 / n))
+    return mean - half, mean + half
+
+
 def needed_seeds(gain: Gain, published: float) -> int | None:
     """Seeds with which a true gain of the published size would exclude half of it, with a probability of POWER.
 

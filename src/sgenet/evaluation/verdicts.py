@@ -192,7 +192,7 @@ def combine(judged: list[Judgement]) -> Judgement:
     if set(verdicts) <= {Verdict.REPLICATED, Verdict.STRONGER, Verdict.SAME}:  # counts have the words of scale `paper`
         return Judgement(Verdict.SAME if Verdict.SAME in verdicts else Verdict.REPLICATED)
     if set(verdicts) <= {Verdict.NOT_JUDGED, Verdict.NOT_RUN, Verdict.FAILED}:
-        return Judgement(Verdict.NOT_JUDGED, "some of its parts were not run")
+        return Judgement(Verdict.NOT_JUDGED, "some of its conditions were not run")
     small = set(verdicts) & set(DIRECTIONS)
     return Judgement(Verdict.UNDECIDED if small else Verdict.INCONCLUSIVE)
 

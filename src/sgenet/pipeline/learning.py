@@ -1,6 +1,7 @@
 """Whether a training learned anything: the one place that decides it, for the log, `sgenet status` and the report."""
 
 import csv
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
@@ -31,8 +32,9 @@ def did_not_learn(replication: Replication, run: Run, seed: int) -> str | None:
     with suppress(InputError, OSError):
         path = paths.evaluation(scale, run.folder, seed) / paths.METRICS
         metrics = validate(EvaluationRecord, read_json(path), path).metrics
-    classes = _classes(manifest, manifest.stat().st_mtime_ns) if manifest.is_file() else None
-    return judge(_losses(folder / paths.HISTORY), metrics, classes, replication.pipeline.report.confidence)
+    classes, _ = sizes(manifest)
+    losses = read_epochs(folder / paths.HISTORY, "loss")
+    return judge(losses, metrics, classes, replication.pipeline.report.confidence)
 
 
 def judge(
@@ -64,17 +66,28 @@ def judge(
     return "; ".join(found) or None
 
 
-def _losses(path: Path) -> list[float]:
+def read_epochs(history: Path, column: str) -> list[float]:
+    """Return a column of a history, a value per epoch; nothing where it is missing or cannot be read."""
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            return [float(row["loss"]) for row in csv.DictReader(file)]
+        with open(history, newline="", encoding="utf-8") as file:
+            values = [float(row[column]) for row in csv.DictReader(file)]
     except (OSError, KeyError, TypeError, ValueError, csv.Error):
         return []
+    return values if all(map(math.isfinite, values)) else []
+
+
+def sizes(manifest: Path) -> tuple[int | None, int | None]:
+    """Return the numbers of classes and of validation images in a manifest; None where it cannot be read."""
+    try:
+        return _sizes(manifest, manifest.stat().st_mtime_ns)
+    except OSError:
+        return None, None
 
 
 @cache
-def _classes(path: Path, _changed: int) -> int | None:
-    """The number of classes in a manifest; `_changed` is its time, so that another one is read again."""
+def _sizes(path: Path, _changed: int) -> tuple[int | None, int | None]:
+    """The sizes in a manifest; `_changed` is its time, so that another one is read again."""
     with suppress(InputError):
-        return len(read_manifest(path).classes)
-    return None
+        manifest = read_manifest(path)
+        return len(manifest.classes), manifest.splits["val"].images
+    return None, None

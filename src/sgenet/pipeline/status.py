@@ -15,6 +15,7 @@ from sgenet.pipeline.disk import Disk, usage
 from sgenet.pipeline.durations import Durations
 from sgenet.pipeline.failures import Failure, failure_of_run, read_failure, single_steps
 from sgenet.pipeline.learning import did_not_learn
+from sgenet.pipeline.outliers import Outlier, find_outliers
 from sgenet.pipeline.unfinished import Unfinished, find_unfinished, folders_of
 from sgenet.pipeline.workflow import command_line
 from sgenet.provenance.artifacts import Artifact
@@ -90,7 +91,8 @@ class Status:
     """Content of the screen, and of the JSON.
 
     `seeds` is the number of trainings of the run that has the fewest. `runs` has the state of each seed by run, also of
-    classifiers that are in no row; `singles` are the other results.
+    classifiers that are in no row; `singles` are the other results. `outliers` are trainings outside the band of the
+    other seeds of their run.
     `due` of both are not done, and `command` makes them.
     """
 
@@ -99,6 +101,7 @@ class Status:
     tables: list[TableState]
     runs: dict[str, list[Item]]
     singles: list[Item]
+    outliers: list[Outlier]
     earlier_code: EarlierCode
     time_left: TimeLeft
     disk: Disk
@@ -145,6 +148,7 @@ class _Survey:
             ],
             runs=self.items,
             singles=singles,
+            outliers=list(find_outliers(artifacts, self.unfinished, self._unlearned())),
             earlier_code=EarlierCode(len(other_code), files, command_line(replication, code="strict")),
             time_left=self._time_left(),
             disk=usage(replication.scale_name),
@@ -152,6 +156,10 @@ class _Survey:
             due=sum(item.state is not State.DONE for item in items),
             command=command_line(replication),
         )
+
+    def _unlearned(self) -> set[tuple[str, int]]:
+        items = (item for seeds in self.items.values() for item in seeds if item.unlearned)
+        return {(item.name, item.seed) for item in items if item.seed is not None}
 
     def _row(self, row: Row, run_id: str) -> RowState:
         items = self.items[run_id]

@@ -7,6 +7,7 @@ from datetime import datetime
 from sgenet.config.seeds import in_words
 from sgenet.pipeline.disk import usage_text
 from sgenet.pipeline.durations import duration_text
+from sgenet.pipeline.outliers import Outlier
 from sgenet.pipeline.status import Item, State, Status, TimeLeft
 
 _NAMES, _REASONS, _LENGTH = 5, 5, 200  # shown of a list, and of a reason; JSON has everything
@@ -31,8 +32,9 @@ def to_text(status: Status) -> str:
         lines += [tabulate(cells, tablefmt="plain", disable_numparse=True, colalign=align), ""]
     for state in (State.RUNNING, State.FAILED, State.STALE, State.MISSING):
         lines += _section(state, [item for item in (*status.singles, *items) if item.state is state], numbers)
-    lines += _unlearned(items)
-    if status.due or any(item.unlearned for item in items):
+    remarks = [*_unlearned(items), *_outliers(status.outliers)]
+    lines += remarks
+    if status.due or remarks:
         lines.append("")
     return "\n".join([*lines, *_footer(status)])
 
@@ -60,6 +62,18 @@ def _unlearned(items: list[Item]) -> list[str]:
     lines = [f"did not learn: {len(found)} of the trainings that are done"] if found else []
     lines += [f"  {item.name} seed {item.seed}: {item.unlearned}" for item in found[:_NAMES]]
     return [*lines, f"  {len(found) - _NAMES} more: see --json"] if len(found) > _NAMES else lines
+
+
+def _outliers(outliers: list[Outlier]) -> list[str]:
+    """The trainings that are outside the band of the other seeds of their run, and what to look at."""
+    lines = [f"outside the band of the other seeds: {len(outliers)} training{'s' * (len(outliers) != 1)}"]
+    for one in outliers[:_NAMES]:
+        name, digits = ("Top-1", ".2f") if one.metric == "top1" else ("training loss", ".4g")
+        band = f"{one.low:{digits}} to {one.high:{digits}} expected from the {one.others} other seeds"
+        where = f"{one.run} seed {one.seed}, epoch {one.epoch} of {one.epochs}"
+        lines.append(f"  {where}: {name} {one.value:{digits}}, {band}; look at {one.read}")
+    lines += [f"  {len(outliers) - _NAMES} more: see --json"] if len(outliers) > _NAMES else []
+    return lines if outliers else []
 
 
 def _since(item: Item) -> str:

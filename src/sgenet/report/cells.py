@@ -251,7 +251,7 @@ def _judge(
     if not own.by_seed:
         return Judgement(Verdict.NOT_RUN)
     if not own.values(column.id):
-        return Judgement(Verdict.NOT_JUDGED, "nothing to measure it on")
+        return Judgement(Verdict.NOT_JUDGED, "not defined on these images")
     if own.remark:
         return Judgement(Verdict.NOT_JUDGED, verdicts.DID_NOT_LEARN)
     if base is None:

@@ -53,8 +53,7 @@ class Judge:
         """The verdict on a condition; what cannot be judged is not run, with the reason."""
         if isinstance(condition, StatisticCondition):
             return self._statistic(condition)
-        lists = {key: value if isinstance(value, list) else [value] for key, value in condition.plain().items()}
-        text = "; ".join(f"{key}: {', '.join(map(str, value))}" for key, value in lists.items())
+        text = _described(condition)
         if (table := self._tables.get(condition.table)) is None:
             return _not_run(text, f"table {condition.table} is not among the chosen ones")
         if label := left_out(condition, table):
@@ -75,13 +74,12 @@ class Judge:
     def _gain(self, condition: GainCondition, table: Table) -> JudgedCondition:
         row, over = condition.rows(table)
         column, claimed = _column(table, condition.column), condition.size
-        text = f"{column.label} of {row.label} above {over.label}"
+        text = f"{column.label} of {row.label} above {over.label}{_claimed(claimed)}"
         published = published_gain(row, over, column)
         size = Size.of(published)
         if claimed:
             high = float("inf") if claimed[1] is None else claimed[1]
             size = Size(claimed[0], high, published=claimed[0] == high)
-            text += f" (claimed: {_claimed(claimed)})"
         return self._judged(text, table, (row, over), column.id, None, size, published, claimed)
 
     def _larger_gain(self, condition: LargerGainCondition, table: Table) -> JudgedCondition:
@@ -190,7 +188,7 @@ class Judge:
             return JudgedCondition(text, Judgement(Verdict.NOT_JUDGED, verdicts.few(judged[0].n or 1)), tuple(numbers))
         reached = {judge_bound(low, high, paper=self._paper, **bound) for low, high in intervals}
         *_, is_open = verdicts.answers(paper=self._paper)
-        judgement = Judgement(reached.pop()) if len(reached) == 1 else Judgement(is_open, "its readings disagree")
+        judgement = Judgement(reached.pop()) if len(reached) == 1 else Judgement(is_open, "the statistics disagree")
         return JudgedCondition(text, judgement, tuple(numbers))
 
     def _estimate(self, name: str, by_seed: dict[str, dict[str, Any]], more: str = "") -> Number:
@@ -239,7 +237,7 @@ class Judge:
         if failed := [row.label for row in rows if self._found.runs[table.run_id(row)].failures]:
             return Judgement(Verdict.FAILED, f"a step of {', '.join(failed)} failed")
         without = [row.label for row in rows if not self._found.runs[table.run_id(row)].by_seed]
-        why = f"no result of {', '.join(without)}" if without else "nothing to measure it on, or no seed in common"
+        why = f"no result of {', '.join(without)}" if without else "not defined on these images, or no seed in common"
         return Judgement(Verdict.NOT_RUN, why)
 
     def _unlearned(self, table: Table, *rows: Row) -> Judgement | None:
@@ -256,8 +254,23 @@ def _not_run(text: str, why: str) -> JudgedCondition:
     return JudgedCondition(text, Judgement(Verdict.NOT_RUN, why))
 
 
-def _claimed(size: tuple[float, float | None]) -> str:
+def _described(condition: GainCondition | LargerGainCondition | BestCondition | ExtraCondition) -> str:
+    """A condition in words, with ids of columns: the table that has their labels may not be chosen."""
+    if isinstance(condition, BestCondition):
+        return f"{condition.column} of {' or '.join(condition.rows)} above every other row"
+    row, over = condition.row, condition.over or "its baseline"
+    match condition:
+        case GainCondition():
+            return f"{condition.column} of {row} above {over}{_claimed(condition.size)}"
+        case LargerGainCondition():
+            return f"{row} gains more {condition.column} over {over} than {condition.than}"
+    return f"{row} counts at most {condition.at_most:g} % more than {over}"
+
+
+def _claimed(size: tuple[float, float | None] | None) -> str:
+    if size is None:
+        return ""
     low, high = size
     if high is not None and low != high:
-        return f"{low:g} to {high:g} points"
-    return f"{'more than ' * (high is None)}{low:g} point{'s' * (low != 1)}"
+        return f" (claimed: {low:g} to {high:g} points)"
+    return f" (claimed: {'more than ' * (high is None)}{low:g} point{'s' * (low != 1)})"

@@ -5,7 +5,7 @@ from typing import Any
 from sgenet.config.replication import Replication
 from sgenet.config.tasks import TASKS
 from sgenet.report.cells import CellTable
-from sgenet.report.figures.curves import CURVES, Histories, run_panel
+from sgenet.report.figures.curves import CURVES, Histories, published_references, run_panel
 from sgenet.report.results import Found
 
 
@@ -16,6 +16,7 @@ def dossiers(
     rows = [(table.table.title, row) for table in tables for row in table.rows]
     models = {run_id: run.model for run_id, run in replication.runs.items()}
     models |= {row.run: row.row.model for _, row in rows if row.run not in models}
+    published = published_references(tables)
     latency = found.latency.models if found.latency else {}
     return [
         {
@@ -26,7 +27,7 @@ def dossiers(
             "failed": found.failed(run_id),
             "latency": latency.get(run_id),
             "results": found.runs.get(run_id),
-            "panel": run_panel(task, histories[task].get(run_id, {}))
+            "panel": run_panel(task, histories[task].get(run_id, {}), published.get(run_id, ()))
             if (task := run_id.partition("/")[0]) in TASKS
             else None,
             "panel_label": CURVES[task][1] if task in CURVES else "",

@@ -1,8 +1,8 @@
 """Hooks that act on complete epochs: history, best weights, checkpoints, log, progress, results.
 
 `training_hooks` returns all hooks of a training in the order in which mmengine calls them. When an epoch is complete, a
-row is added to the history, then the best weights are copied, then a checkpoint is written. Only then is the row logged
-and printed.
+row is added to the history, then the best weights are copied, then a checkpoint and the history are written. Only then
+is the row logged and printed.
 """
 
 import math
@@ -112,7 +112,10 @@ class BestWeightsHook(EpochEndHook):
 
 
 class ResumeHook(EpochEndHook):
-    """Write a checkpoint after each epoch, and continue from the newest intact one."""
+    """Write a checkpoint and the history so far after each epoch, and continue from the newest intact checkpoint.
+
+    `sgenet status` reads the history: a checkpoint contains it too, but takes torch to read.
+    """
 
     def __init__(self, run_id: str, folder: Path, state: TrainingState) -> None:
         self.run_id, self.folder, self.state = run_id, folder, state
@@ -135,6 +138,7 @@ class ResumeHook(EpochEndHook):
     def finish_epoch(self, runner: Runner, metrics: Row) -> None:
         if is_main_process():
             save_checkpoint(runner, self.state.history, self.state.best, self.folder)
+            write_history(self.state.history, self.folder / paths.HISTORY)
 
     def _print(self, text: str) -> None:
         if is_main_process():

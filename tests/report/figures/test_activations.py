@@ -132,8 +132,10 @@ def test_a_falling_variance_is_said_to_contradict_the_paper(
     _write(measured)
     build(replication)
     words = " ".join(PAGE.read_text().split())
-    assert ("Here this variance falls, to 0.650 times what it was: the opposite" in words) is falls
-    assert ("the variance relative to the squared mean length grows, to 1.150 times." in words) is grows
+    assert ("the variance decreases, to 0.650 times its value before SGE: the opposite" in words) is falls
+    assert (
+        "the variance divided by the squared mean length increases, to 1.150 times its value before." in words
+    ) is grows
 
 
 def test_without_a_measurement_the_page_says_how_to_make_it(replication: Replication) -> None:
@@ -192,4 +194,4 @@ def test_beside_a_bad_file_the_rest_is_built(replication: Replication, measured:
     (problem,) = build(replication)
     assert problem.startswith(f"{path}: line 1 is not JSON")
     text = PAGE.read_text()
-    assert "Figures 2, 3 and 4 of the paper were not measured, or cannot be used" in text and "SGE-ResNet50" in text
+    assert "Figures 2, 3 and 4 of the paper were not measured here" in text and "SGE-ResNet50" in text

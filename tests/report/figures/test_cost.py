@@ -134,8 +134,8 @@ def test_page() -> None:
     template = environment.get_template("cost.html", globals={"cost_frame": cost.FRAME})
     page = template.render(costs=figures, scale="demo", paper=False)
     assert page.count("<svg") == 4 and "<script" not in page and "Top-1 at scale demo, against #P" in page
-    assert "heights must not be compared" in page
-    assert "heights must not be compared" not in template.render(costs=figures, scale="paper", paper=True)
+    assert "heights cannot be compared" in page
+    assert "heights cannot be compared" not in template.render(costs=figures, scale="paper", paper=True)
     alts = re.findall("<title>(.*?)</title>", page)
     assert all("&lt;script" in alt for alt in alts) and "2 25.56, 77.584" in alts[0] and "2 25.56, 40.250" in alts[2]
     assert "Nothing to draw" in template.render(costs=[], scale="demo", paper=False)

@@ -141,7 +141,7 @@ def test_real_data(data: Replication, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("missing", "told"),
     [
-        (_file(SGE), "no baseline has detections.json together with its SGE row"),
+        (_file(SGE), "no baseline and its SGE row both have a usable detections.json"),
         (paths.manifest("demo", "detection"), "there is no usable data/demo/detection.json"),
         (ANNOTATIONS, "val.json does not exist"),
         (DATA / "val", "val does not exist"),
@@ -159,7 +159,7 @@ def test_data_that_are_not_there_are_no_problem(data: Replication, missing: Path
 def test_data_that_are_others_by_now(data: Replication) -> None:
     make.write(paths.manifest("demo", "detection"), _manifest(source="embedded", settings={}, fingerprint="f2"))
     drawn, problem = _read(data)
-    assert problem is None and not drawn.scenes and "no baseline has detections.json" in drawn.absent
+    assert problem is None and not drawn.scenes and "no baseline and its SGE row both have" in drawn.absent
 
 
 @pytest.mark.parametrize("name", ["../secret.png", "/etc/secret.png", "C:\\secret.png", "\0.png", 7])

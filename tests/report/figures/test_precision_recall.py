@@ -99,7 +99,7 @@ def test_unusable_matches_are_left_out_and_named(replication: Replication, damag
 def test_nothing_to_draw(repository: None) -> None:
     drawn = _draw(load_replication())
     assert drawn.panels == drawn.left_out == ()
-    assert "No detector left matches" in _render(drawn)
+    assert "No evaluation of a detector recorded" in _render(drawn)
 
 
 def test_page_shows_both_curves_of_each_run_in_words_too(replication: Replication) -> None:

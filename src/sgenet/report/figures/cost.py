@@ -201,8 +201,8 @@ def _left_out(table: CellTable, metric: Column, source: str, samples: Samples) -
         return f"No panel of {source} values: fewer than {LEAST} rows have both {metric.label} and counts that differ."
     known = {row.row.label for row in table.rows if source == "reproduced" and row.remark}
     without = [label for label in missing if label not in known]
-    told = {f"Without a {source} value": without, "Did not learn": [label for label in missing if label in known]}
-    return " ".join(f"{why}, and left out: {', '.join(labels)}." for why, labels in told.items() if labels)
+    reasons = {f"Without a {source} value": without, "Did not learn": [label for label in missing if label in known]}
+    return " ".join(f"{why}, and left out: {', '.join(labels)}." for why, labels in reasons.items() if labels)
 
 
 def _spans(families: list[list[float]]) -> list[Range]:

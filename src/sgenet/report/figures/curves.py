@@ -1,18 +1,25 @@
-"""Training curves as small multiples: one panel a row, its course against its baseline's, on common axes.
+"""Learning curves as small multiples: one panel per row, with the curve of its baseline, on common axes.
 
-The panels are SVG drawn by templates/panel.svg: coloured by the page's style sheet (light, dark, print), the same
-bytes for the same histories.
+At scale `paper`, a panel also has what is known of the authors' log of the same model. The panels are SVG, drawn by
+templates/panel.svg: coloured by the page's style sheet (light, dark, print), the same bytes for the same histories.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
-from sgenet.report.cells import CellTable
+from sgenet.report.cells import Cell, CellTable
 from sgenet.report.figures.axes import Frame, Range, Ticks, mark, ticks
 
 FRAME = Frame(width=280, height=170, left=42, right=10, top=10, bottom=32)  # of each panel
 CURVES = {"classification": ("top1", "Validation Top-1, %"), "detection": ("loss", "Training loss")}
+LINE = 13  # between the labels of references
+# Published columns whose values are on the axis of a panel: kind of reference, and its name.
+_REFERENCES = {
+    "top1": ("best", "authors’ best epoch"),
+    "top1_last": ("last", "authors’ last epoch"),
+    "top1_mean10": ("mean", "authors’ mean of the last ten"),
+}
 
 Histories = dict[str, dict[int, list[dict[str, float]]]]  # run -> seed -> one row an epoch
 
@@ -29,14 +36,24 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """A published value of the same model: "best", "last" or "mean", and what is written next to its line."""
+
+    kind: str
+    label: str
+    value: float
+
+
+@dataclass(frozen=True)
 class Panel:
-    """One row against its baseline."""
+    """One row and its baseline. `references` are lines across the panel: height, and height of the label."""
 
     title: str
     alt: str
     lines: tuple[Line, ...]
     x_ticks: Ticks
     y_ticks: Ticks
+    references: tuple[tuple[Reference, float, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,11 +68,12 @@ class Figure:
 
 @dataclass(frozen=True)
 class _Pair:
-    """A row and its baseline, with the runs of both."""
+    """A row and its baseline, with the runs of both, and the published values of the row."""
 
     label: str
     baseline: str | None
     runs: tuple[str, ...]
+    references: tuple[Reference, ...] = ()
 
 
 def by_run(rows: list[dict[str, str]]) -> Histories:
@@ -67,15 +85,38 @@ def by_run(rows: list[dict[str, str]]) -> Histories:
     return histories
 
 
+def published_references(tables: list[CellTable]) -> dict[str, tuple[Reference, ...]]:
+    """The published values that the panel of a run shows; none below scale `paper`, where networks and data are others.
+
+    Of the rows of a run, the one with most such values gives them: the authors' log, not what a README repeats of it.
+    """
+    found: dict[str, tuple[Reference, ...]] = {}
+    for row in (row for table in tables if table.paper for row in table.rows):
+        logged = "top1_last" in row.row.published
+        references = tuple(reference for cell in row.cells if (reference := _reference(cell, logged)))
+        if len(references) > len(found.get(row.run, ())):
+            found[row.run] = references
+    return found
+
+
+def _reference(cell: Cell, logged: bool) -> Reference | None:
+    """The published value of a cell; without a log it is not known of which epoch a Top-1 is."""
+    if cell.published is None or cell.column.id not in _REFERENCES:
+        return None
+    (kind, name), value = _REFERENCES[cell.column.id], cell.published.value
+    return Reference(kind, f"{name if logged else 'published Top-1'} {value:.{cell.column.digits}f}", value)
+
+
 def make_figures(tables: list[CellTable], histories: dict[str, Histories]) -> list[Figure]:
     """The figures of the tables, from the histories by task. What an earlier table shows is not drawn again."""
     figures: list[Figure] = []
+    published = published_references(tables)
     drawn: set[tuple[str, ...]] = set()  # pairs of runs, and each run alone
     for table in tables:
         if table.table.task not in CURVES:
             continue
         of_task = histories[table.table.task]
-        pairs = [pair for pair in _pairs(table, of_task) if pair.runs not in drawn]
+        pairs = [pair for pair in _pairs(table, of_task, published) if pair.runs not in drawn]
         drawn |= {pair.runs for pair in pairs} | {(run,) for pair in pairs for run in pair.runs}
         column, label = CURVES[table.table.task]
         epochs = [
@@ -86,13 +127,15 @@ def make_figures(tables: list[CellTable], histories: dict[str, Histories]) -> li
             if column in epoch
         ]
         if epochs:
-            x_range, y_range = _range(epoch["epoch"] for epoch in epochs), _range(epoch[column] for epoch in epochs)
+            x_range = _range(epoch["epoch"] for epoch in epochs)
+            shown = [reference.value for pair in pairs for reference in pair.references]
+            y_range = _range([*(epoch[column] for epoch in epochs), *shown])
             panels = [_panel(pair, column, label, of_task, x_range, y_range) for pair in pairs]
             figures.append(Figure(table.table.id, table.table.title, label, tuple(panels)))
     return figures
 
 
-def _pairs(table: CellTable, histories: Histories) -> list[_Pair]:
+def _pairs(table: CellTable, histories: Histories, published: Mapping[str, tuple[Reference, ...]]) -> list[_Pair]:
     """Each row with a history and its baseline; a baseline alone where no row refers to it."""
     runs = {row.row.label: row.run for row in table.rows}
     referred = {row.row.baseline for row in table.rows if row.run in histories}
@@ -100,7 +143,8 @@ def _pairs(table: CellTable, histories: Histories) -> list[_Pair]:
     for row in table.rows:
         label, baseline = row.row.label, row.row.baseline
         if row.run in histories and (baseline or label not in referred):
-            pairs.append(_Pair(label, baseline, (row.run, *([runs[baseline]] if baseline else []))))
+            both = (row.run, *([runs[baseline]] if baseline else []))
+            pairs.append(_Pair(label, baseline, both, published.get(row.run, ())))
     return pairs
 
 
@@ -123,24 +167,33 @@ def _panel(pair: _Pair, column: str, quantity: str, histories: Histories, x_rang
             points = tuple((x(epoch), y(value)) for epoch, value in values)
             lines.append(Line(kind, points, (x(best[0]), y(best[1])) if best else None))
             ends.append(f"{name} from {values[0][1]:.3g} to {values[-1][1]:.3g}")
-    lines.reverse()  # the row lies over its baseline
+    lines.reverse()  # the row is drawn over its baseline
+    below = FRAME.height - FRAME.bottom - LINE * len(pair.references)
+    references = [
+        (reference, y(reference.value), below + LINE * number) for number, reference in enumerate(pair.references, 1)
+    ]
+    ends += [reference.label for reference in pair.references]
     return Panel(
         title=f"{label} against {baseline}" if baseline else label,
         alt=f"{quantity} by epoch: {'; '.join(ends)}",
         lines=tuple(lines),
         x_ticks=mark(ticks(*x_range, whole=True), x),
         y_ticks=mark(ticks(*y_range), y),
+        references=tuple(references),
     )
 
 
-def run_panel(task: str, seeds: dict[int, list[dict[str, float]]]) -> Panel | None:
-    """The course of one run alone, every seed of it; None where it left none."""
+def run_panel(
+    task: str, seeds: dict[int, list[dict[str, float]]], references: tuple[Reference, ...] = ()
+) -> Panel | None:
+    """The learning curves of one run alone, one per seed, and its published values; None where it has no history."""
     column, label = CURVES[task]
     epochs = [epoch for rows in seeds.values() for epoch in rows if column in epoch]
     if not epochs:
         return None
-    x_range, y_range = _range(epoch["epoch"] for epoch in epochs), _range(epoch[column] for epoch in epochs)
-    return _panel(_Pair("the run", None, ("run",)), column, label, {"run": seeds}, x_range, y_range)
+    x_range = _range(epoch["epoch"] for epoch in epochs)
+    y_range = _range([*(epoch[column] for epoch in epochs), *(reference.value for reference in references)])
+    return _panel(_Pair("the run", None, ("run",), references), column, label, {"run": seeds}, x_range, y_range)
 
 
 def overlay(quantity: str, curves: dict[str, dict[str, Points]]) -> list[Panel]:

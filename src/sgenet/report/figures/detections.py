@@ -108,7 +108,7 @@ def _pair(replication: Replication, found: Found) -> tuple[tuple[str, str], list
                     results = [by_seed[seed] for by_seed in both]
                     if all(_file(result).exists() for result in results):
                         return (row.baseline, row.label), results
-    raise _AbsentError("no baseline has detections.json together with its SGE row")
+    raise _AbsentError("no baseline and its SGE row both have a usable detections.json")
 
 
 def _file(result: Result) -> Path:

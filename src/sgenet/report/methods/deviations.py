@@ -39,30 +39,30 @@ def deviations(replication: Replication, manifests: dict[str, Manifest | None]) 
 
 def _of_training(replication: Replication) -> Iterator[str]:
     yield (
-        "The authors took eight devices. With any other number, gradients of parts of a batch, as large as what a "
-        "device takes at once, add up until the batch of a step is whole. A classifier’s batch normalisation sees one "
-        "part, and the first part of a step alone moves its running statistics, as those of the first device do in the "
-        "authors’ code."
+        "The authors trained on eight devices. With another number, gradients are accumulated over micro-batches of "
+        "“device_batch_size” images until the batch of a step is complete. Batch normalisation of a classifier uses "
+        "the statistics of one micro-batch, and only the first micro-batch of a step updates the running statistics, "
+        "as only the first device does in the authors’ code."
     )
     fewest, most = replication.seed_range
     if fewest == 1:
-        rows = "each row" if most == 1 else "some rows"
-        yield f"One training of {rows} does not show the run-to-run variance, so the gain is not judged."
+        rows = "Each row was" if most == 1 else "Some rows were"
+        yield f"{rows} trained once, which does not show the run-to-run variance, so their gains are not judged."
     if replication.scale.device != "cpu":
         yield (
-            "On a GPU that has TF32, PyTorch computes convolutions of 32-bit numbers in it by default, as here. "
-            "The PyTorch of 2019 had no TF32."
+            "On a GPU with TF32, PyTorch computes float32 convolutions in TF32 by default, also here. The PyTorch of "
+            "2019 had no TF32."
         )
 
 
 def _of_detection(replication: Replication) -> Iterator[str]:
     yield (
         "Detectors are built by mmdet 3.3 in place of mmdetection 0.6.rc0. Where its settings are known to differ, the "
-        "authors’ are put back one by one: losses of the boxes, proposals, RoIAlign, box coder and anchors, warm-up, "
-        "gradient clipping. What the code of the two does differently beyond settings stays."
+        "authors’ settings are used: losses of the boxes, proposals, RoIAlign, box coder and anchors, warm-up, "
+        "gradient clipping. Differences of the code other than these settings remain."
     )
     yield (
-        "mmcv’s compiled operators (suppression, RoIAlign, focal loss) are replaced by torchvision’s, unless a "
+        "mmcv’s compiled operators (NMS, RoIAlign, focal loss) are replaced by torchvision’s, unless a "
         "compiled mmcv is installed."
     )
     runs = [run for run in replication.runs.values() if run.detector]
@@ -79,7 +79,7 @@ def _of_detection(replication: Replication) -> Iterator[str]:
         "own classifier of the same seed. In the paper, "
         "five of the six two-stage baselines are checkpoints of mmdetection’s model zoo, which started from "
         "torchvision’s weights, while the SGE rows start from the authors’ own training: the published gains over them "
-        "hold that difference too, the reproduced ones do not."
+        "include that difference, the reproduced ones do not."
     )
 
 

@@ -30,7 +30,10 @@ def next_steps(replication: Replication, found: Found) -> Iterator[Step]:
     """Steps from the nearest to the farthest; none where everything was made at scale `paper` with enough seeds."""
     again = command_line(replication)
     if _problems(found):
-        text = "Some files cannot be used. Remove those that Problems names; this command then recomputes them alone."
+        text = (
+            "Some files cannot be used. Remove those that the section “Problems” names; this command then recomputes "
+            "only them."
+        )
         yield Step(text, (again,))
     if missing := list(_missing(replication, found)):
         text = f"Missing: {'; '.join(missing)}. This command computes what is missing, and keeps what is there."

@@ -176,7 +176,7 @@ def _data(
 ) -> Iterator[Setting]:
     """Source and size of the data, as their manifest tells; before there is one, the source that the scale names."""
     source, name = _DATA[task]
-    missing = "not prepared" if manifest is None else "not told"
+    missing = "not prepared" if manifest is None else "not recorded"
     found = asked.source if manifest is None else manifest.source
     same = found == source and (not isinstance(asked, CocoData) or is_coco_2017(asked))
     yield Setting("Data", name, name if same else _SOURCES.get(str(found), str(found)), not same, recipe=False)
@@ -205,12 +205,12 @@ def _trainings(task: str, replication: Replication, results: list[Result]) -> It
     here = f"{number_range(counts)} (seed{'s 0 to ' if most > 1 else ' '}{most - 1})"
     known = task == "classification"
     differs = most > 1 if known else None
-    yield Setting("Trainings a row", _TRAININGS[task], here, differs, recipe=False)
+    yield Setting("Trainings per row", _TRAININGS[task], here, differs, recipe=False)
     origins = [result.origin.train for result in results]
-    devices = sorted({(plain(origin.devices or 1), origin.device or "not told") for origin in origins})
+    devices = sorted({(plain(origin.devices or 1), origin.device or "not recorded") for origin in origins})
     told = "; ".join(f"{count} × {name}" for count, name in devices) or "no result yet"
     other = any(count != str(_DEVICES) for count, _ in devices) if devices else None
-    yield Setting("Devices of a training", f"{_DEVICES} GPUs, their kind not recovered", told, other, recipe=False)
+    yield Setting("Devices per training", f"{_DEVICES} GPUs, their kind not recovered", told, other, recipe=False)
     for package, paper in _LIBRARIES[task].items():
         versions = {_version(origin, package) for origin in origins}
         told = ", ".join(sorted(versions)) or "no result yet"
@@ -218,7 +218,7 @@ def _trainings(task: str, replication: Replication, results: list[Result]) -> It
 
 
 def _version(origin: TrainingRecord, package: str) -> str:
-    return f"{package} {origin.versions.get(package, 'not told')}"
+    return f"{package} {origin.versions.get(package, 'not recorded')}"
 
 
 def _figures(ours: FigureSettings) -> Iterator[Setting]:
