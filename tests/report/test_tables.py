@@ -160,7 +160,7 @@ def test_each_pair_of_curves_is_drawn_once(whole: Replication) -> None:
     for run in ("resnet50", "sge-resnet50", "sge-resnet50-g8"):
         make.make_run("demo", f"classification/{run}", 0, 400, 0.6)
     build(whole)
-    titles = re.findall(r"<div><p>(.*?)</p>\n<svg", PAGE.read_text())
+    titles = re.findall(r"<div data-run=\"[^\"]+\"><p>(.*?)</p>\n<svg", PAGE.read_text())
     assert titles == ["SGE-ResNet50 against ResNet50", "SGE-ResNet50, G = 8 against SGE-ResNet50, G = 64"]
 
 

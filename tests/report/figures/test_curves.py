@@ -46,7 +46,7 @@ def page(project: Any, request: pytest.FixtureRequest) -> str:
 
 def panels(page: str) -> dict[str, str]:
     section = page[page.index('<h2 id="curves"') :].partition("</section>")[0]
-    return dict(re.findall(r"<div><p>(.*?)</p>\n(<svg.*?</svg>)", section, re.DOTALL))
+    return dict(re.findall(r"<div data-run=[^>]+><p>(.*?)</p>\n(<svg.*?</svg>)", section, re.DOTALL))
 
 
 @pytest.mark.parametrize("page", ["paper"], indirect=True)

@@ -46,13 +46,14 @@ class Reference:
 
 @dataclass(frozen=True)
 class Panel:
-    """One row and its baseline. `references` are lines across the panel: height, and height of the label."""
+    """One row, of `run`, and its baseline. `references` are lines across the panel: height, and height of the label."""
 
     title: str
     alt: str
     lines: tuple[Line, ...]
     x_ticks: Ticks
     y_ticks: Ticks
+    run: str = ""
     references: tuple[tuple[Reference, float, float], ...] = ()
 
 
@@ -179,6 +180,7 @@ def _panel(pair: _Pair, column: str, quantity: str, histories: Histories, x_rang
         lines=tuple(lines),
         x_ticks=mark(ticks(*x_range, whole=True), x),
         y_ticks=mark(ticks(*y_range), y),
+        run=pair.runs[0],
         references=tuple(references),
     )
 
