@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import yaml
-
 from sgenet.config import paths
+from sgenet.config.plain_yaml import parse_yaml
 from sgenet.config.tasks import TASKS
 from sgenet.errors import InputError
 from sgenet.evaluation.comparison import Comparison, read_comparison
@@ -82,10 +81,7 @@ def _at_revision(name: str, message: str) -> Replicated:
 def _scale_of(text: str, revision: str) -> str:
     """Return the scale of a params/pipeline.yaml."""
     place = f"{revision}:params/pipeline.yaml"
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise InputError(f"{place}: is not YAML; name the scale: {revision}:SCALE") from None
+    value = parse_yaml(text, place)
     scale = value.get("scale") if isinstance(value, dict) else None
     if not isinstance(scale, str):
         raise InputError(f"{place}: scale: found {scale!r:.40}, expected text; name the scale: {revision}:SCALE")
