@@ -7,6 +7,7 @@ from sgenet.config.recipes import TrainingSettings
 from sgenet.config.replication import Replication, load_replication
 from sgenet.config.seeds import number_range
 from sgenet.config.tasks import Task
+from sgenet.data.folders import SPLITS
 from sgenet.data.manifest import Manifest
 from sgenet.errors import InputError
 from sgenet.evaluation.verdicts import DID_NOT_LEARN
@@ -17,7 +18,6 @@ from sgenet.report.judged import JudgedClaim, Number
 from sgenet.report.overview import Overview
 from sgenet.report.ranking import is_ours
 
-SPLITS = ("train", "val")
 COUNTED = {"params": "parameters", "gflops": "GFLOPs", "macs": "all multiply-adds"}
 PAPER_SETTING = "ImageNet and COCO, the paper’s networks and recipe"
 
@@ -27,7 +27,6 @@ class AddedCost:
     """What a network with SGE has more than the plain one, in percent by what is counted, and its relative latency."""
 
     label: str
-    baseline: str
     more: dict[str, float]
     latency: float | None
 
@@ -66,7 +65,7 @@ def costs(tables: list[CellTable]) -> list[AddedCost]:
             }
             latency = values["latency_ratio"][0].value if "latency_ratio" in values else None
             if more:
-                found.append(AddedCost(row.row.label, base.row.label, more, latency))
+                found.append(AddedCost(row.row.label, more, latency))
     return found
 
 

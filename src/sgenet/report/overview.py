@@ -6,7 +6,7 @@ from sgenet.config.replication import Replication
 from sgenet.config.seeds import number_range
 from sgenet.evaluation.verdicts import COUNTS, DIRECTIONS, SIZES, Verdict, count_verdicts
 from sgenet.report.cells import Cell, CellTable
-from sgenet.report.formats import signed
+from sgenet.report.formats import interval, signed
 from sgenet.report.main_gains import MainGains
 from sgenet.report.results import Found
 
@@ -120,7 +120,7 @@ def _of_gains(replication: Replication, main: MainGains) -> str:
     if gain.low is None or gain.high is None:
         trainings = f"{gain.seeds} training{'s' * (gain.seeds > 1)} of each row"
         return f"Whether SGE helps is not judged, with {trainings}: {value}."
-    value += f" [{signed(gain.low, digits)}, {signed(gain.high, digits)}]"
+    value += f" {interval((gain.low, gain.high), digits, sign=True)}"
     if gain.direction == "undecided":
         return f"Whether SGE helps is not decided at this scale: {value}."
     return f"At this scale SGE {'helps' if gain.direction == 'higher' else 'does not help'}: {value}."

@@ -88,6 +88,7 @@ def compare(names: Sequence[str], out: Path | None = None) -> tuple[Path, list[s
         raise InputError(f"compare: replications: found {len(names)}, expected 2 to {len(LETTERS)}")
     replications = [find(name) for name in names]
     differences = _differences(replications)
+    sentences = differences.sentences()
     folder = out or paths.report("compare") / "-".join(map(_slug, names))
     scales = {one.comparison.scale for one in replications}
     page = (
@@ -98,7 +99,7 @@ def compare(names: Sequence[str], out: Path | None = None) -> tuple[Path, list[s
             links=[_link(one.page, folder) for one in replications],
             scales=sorted(scales),
             differences=differences,
-            sentences=differences.sentences(),
+            sentences=sentences,
             curves=list(_curves(replications)),
             without_curves=[letter for letter, one in zip(LETTERS, replications, strict=False) if not one.curves],
             frame=FRAME,
@@ -109,7 +110,7 @@ def compare(names: Sequence[str], out: Path | None = None) -> tuple[Path, list[s
     )
     path = folder / "index.html"
     write_text(path, page)
-    return path, differences.sentences()
+    return path, sentences
 
 
 def _differences(replications: Sequence[Replicated]) -> Differences:

@@ -22,6 +22,11 @@ def contradict(verdicts: Sequence[Verdict | None]) -> bool:
     return bool(found & _FOR and found & _AGAINST) or {Verdict.EXACT, Verdict.DIFFERS} <= found
 
 
+def disagree(verdicts: Sequence[Verdict | None]) -> bool:
+    """Whether those that are there are not all the same."""
+    return len({verdict for verdict in verdicts if verdict}) > 1
+
+
 @dataclass(frozen=True)
 class Setting:
     """A setting that differs, with its value in each replication; `runs` are those that it is of."""
@@ -43,7 +48,7 @@ class SharedClaim:
     @property
     def differs(self) -> bool:
         """Whether the replications that have it disagree."""
-        return len({verdict for verdict in self.verdicts if verdict}) > 1
+        return disagree(self.verdicts)
 
     @property
     def contested(self) -> bool:
@@ -75,7 +80,7 @@ class SharedCell:
     @property
     def differs(self) -> bool:
         """Whether the replications that have it disagree in their verdict."""
-        return len({verdict for verdict in self.verdicts if verdict}) > 1
+        return disagree(self.verdicts)
 
     @property
     def values(self) -> tuple[float | None, ...]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from sgenet.config.tables import Column
 from sgenet.report.cells import Cell
-from sgenet.report.formats import CONFIDENCE_MARKS, number, printed, signed
+from sgenet.report.formats import CONFIDENCE_MARKS, interval, number, printed, signed
 
 
 def plain(text: str) -> str:
@@ -47,5 +47,4 @@ def interval_text(cell: Cell, part: str) -> str:
         bounds = gain.low, gain.high
     if not bounds:
         return ""
-    low, high = ((signed if part == "gain" else number)(bound, cell.decimals) for bound in bounds)
-    return f"[{low}, {high}]"
+    return interval(bounds, cell.decimals, sign=part == "gain")
