@@ -177,8 +177,8 @@ def latency(options: argparse.Namespace) -> None:
 def report(options: argparse.Namespace) -> int:
     """Build the report; returns 1 if it has problems."""
     replication = _load(options)
+    from sgenet.judgement.results import count_missing
     from sgenet.report import build
-    from sgenet.report.results import count_missing
 
     problems = build(replication)
     missing, expected = count_missing(replication)

@@ -14,16 +14,16 @@ import pytest
 from sgenet.config import paths
 from sgenet.config.replication import load_replication
 from sgenet.config.tasks import TASKS
+from sgenet.judgement.gains import Gains
+from sgenet.judgement.inputs import read_histories, read_manifest
+from sgenet.judgement.results import count_missing, read_found, trained_columns
 from sgenet.provenance.identity import Artifacts
 from sgenet.report import build
 from sgenet.report.figures.activations import read_activations
 from sgenet.report.figures.curves import by_run, run_panel
 from sgenet.report.figures.detections import read_detections
 from sgenet.report.figures.precision_recall import draw_precision_recall
-from sgenet.report.gains import Gains
 from sgenet.report.index import write_index
-from sgenet.report.inputs import read_histories, read_manifest
-from sgenet.report.results import count_missing, read_found, trained_columns
 from support import results as make
 from support.mutations import forms, fuzz, mutated_files, told
 

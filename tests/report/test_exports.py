@@ -10,14 +10,14 @@ import pytest
 from markdown_it import MarkdownIt
 
 from sgenet.config.replication import Replication, load_replication
-from sgenet.report.cells import Cell, CellTable, make_table
+from sgenet.judgement.cells import Cell, CellTable, make_table
+from sgenet.judgement.gains import Gains
+from sgenet.judgement.ranking import rank
+from sgenet.judgement.results import read_found
 from sgenet.report.exports import write_tables
 from sgenet.report.exports.latex import latex_text, to_latex
 from sgenet.report.exports.markdown import to_markdown
 from sgenet.report.exports.spreadsheet import to_csv
-from sgenet.report.gains import Gains
-from sgenet.report.ranking import rank
-from sgenet.report.results import read_found
 from support import results as make
 
 LATEX = "a & b % c $ d # e_f {g} ~ ^ \\ < > | [h] \\end{table*}"

@@ -9,9 +9,9 @@ import pytest
 from sgenet.cli import main
 from sgenet.config import paths
 from sgenet.config.replication import Replication
+from sgenet.judgement.results import count_missing, read_found
 from sgenet.pipeline.failures import read_failure
 from sgenet.report.pages import _environment
-from sgenet.report.results import count_missing, read_found
 from support import results as make
 
 SGE, BASE = "classification/sge-resnet50", "classification/resnet50"

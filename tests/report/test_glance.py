@@ -10,13 +10,13 @@ import yaml
 from sgenet.config.claims import load_claims
 from sgenet.config.replication import Replication, load_replication
 from sgenet.evaluation.verdicts import DID_NOT_LEARN, Judgement, Verdict
+from sgenet.judgement.judged import JudgedClaim, JudgedCondition, Number
+from sgenet.judgement.main_gains import MainGains
+from sgenet.judgement.results import read_found
 from sgenet.report import build
 from sgenet.report.formats import MINUS
 from sgenet.report.glance import compare_with_full, seen
-from sgenet.report.judged import JudgedClaim, JudgedCondition, Number
-from sgenet.report.main_gains import MainGains
 from sgenet.report.overview import overview
-from sgenet.report.results import read_found
 from support import results as make
 
 PAGE = Path("reports/demo/index.html")

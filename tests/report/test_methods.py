@@ -19,14 +19,14 @@ from sgenet.config.plain_yaml import read_yaml
 from sgenet.config.recipes import DETECTORS, Classification, Detection
 from sgenet.config.replication import Replication, load_replication
 from sgenet.config.tasks import TASKS
-from sgenet.report.cells import make_table
-from sgenet.report.gains import Gains
-from sgenet.report.inputs import read_manifest
+from sgenet.judgement.cells import make_table
+from sgenet.judgement.gains import Gains
+from sgenet.judgement.inputs import read_manifest
+from sgenet.judgement.results import read_found
 from sgenet.report.methods import Methods, describe
 from sgenet.report.methods.recipes import Comparison, Setting
 from sgenet.report.methods.wording import WORDS, in_words, plain, told_apart
 from sgenet.report.pages import _environment
-from sgenet.report.results import read_found
 from support import results as make
 
 

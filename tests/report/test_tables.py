@@ -10,9 +10,9 @@ import pytest
 from sgenet.config import paths
 from sgenet.config.replication import Replication, load_replication
 from sgenet.evaluation.matches import Matches
+from sgenet.judgement.cells import NOT_APPLICABLE
 from sgenet.provenance.identity import Artifacts
 from sgenet.report import build
-from sgenet.report.cells import NOT_APPLICABLE
 from support import results as make
 
 PAGE = Path("reports/demo/index.html")

@@ -43,12 +43,12 @@ def of_step(*entries: str) -> Digests:
 
 
 def of_report() -> Digests:
-    """Return the digests of the source of the report: its modules, the statistics that they import, and templates."""
+    """Return the digests of the source of the report: its modules and templates, and the judgement and statistics."""
     templates = {
         path.relative_to(ROOT).as_posix(): _short(path.read_bytes()) for path in (ROOT / "report/templates").iterdir()
     }
     files = [path.relative_to(ROOT).as_posix() for path in (ROOT / "report").rglob("*.py")]
-    statistics = _closure("sgenet.report", within=("report/", "evaluation/"))
+    statistics = _closure("sgenet.report", within=("report/", "judgement/", "evaluation/"))
     return _digests({*files, *statistics, "pipeline/learning.py", "pipeline/plan.py"}) | templates
 
 

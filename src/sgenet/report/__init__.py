@@ -7,13 +7,17 @@ from sgenet.config.claims import load_claims
 from sgenet.config.replication import Replication
 from sgenet.config.tasks import TASKS
 from sgenet.data.manifest import Manifest
+from sgenet.judgement import main_gains
+from sgenet.judgement.cells import make_table
+from sgenet.judgement.claims import Judge
+from sgenet.judgement.comparison import comparison, metrics
+from sgenet.judgement.gains import Gains
+from sgenet.judgement.inputs import read_histories, read_manifest
+from sgenet.judgement.ranking import rank
+from sgenet.judgement.results import read_found
 from sgenet.pipeline.report_identity import report_digest
 from sgenet.pipeline.workflow import command_line
 from sgenet.provenance.identity import Artifacts
-from sgenet.report import main_gains
-from sgenet.report.cells import make_table
-from sgenet.report.claims import Judge
-from sgenet.report.comparison import comparison, metrics
 from sgenet.report.exports import write_tables
 from sgenet.report.figures.activations import read_activations
 from sgenet.report.figures.cost import draw_costs
@@ -22,13 +26,9 @@ from sgenet.report.figures.detections import read_detections
 from sgenet.report.figures.forest import draw_forests
 from sgenet.report.figures.precision_recall import draw_precision_recall
 from sgenet.report.figures.scatter import draw_scatter
-from sgenet.report.gains import Gains
 from sgenet.report.index import write_index
-from sgenet.report.inputs import read_histories, read_manifest
 from sgenet.report.methods import describe
 from sgenet.report.pages import render
-from sgenet.report.ranking import rank
-from sgenet.report.results import read_found
 from sgenet.runtime.files import write_json, write_text
 
 

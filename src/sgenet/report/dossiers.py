@@ -4,9 +4,9 @@ from typing import Any
 
 from sgenet.config.replication import Replication
 from sgenet.config.tasks import TASKS
-from sgenet.report.cells import CellTable
+from sgenet.judgement.cells import CellTable
+from sgenet.judgement.results import Found
 from sgenet.report.figures.curves import CURVES, Histories, published_references, run_panel
-from sgenet.report.results import Found
 
 
 def dossiers(

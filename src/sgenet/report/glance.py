@@ -11,12 +11,12 @@ from sgenet.data.folders import SPLITS
 from sgenet.data.manifest import Manifest
 from sgenet.errors import InputError
 from sgenet.evaluation.verdicts import DID_NOT_LEARN
+from sgenet.judgement.cells import CellTable
+from sgenet.judgement.judged import JudgedClaim, Number
+from sgenet.judgement.ranking import is_ours
 from sgenet.pipeline.plan import SHIPPED
-from sgenet.report.cells import CellTable
 from sgenet.report.formats import duration, interval, number, signed
-from sgenet.report.judged import JudgedClaim, Number
 from sgenet.report.overview import Overview
-from sgenet.report.ranking import is_ours
 
 COUNTED = {"params": "parameters", "gflops": "GFLOPs", "macs": "all multiply-adds"}
 PAPER_SETTING = "ImageNet and COCO, the paper’s networks and recipe"

@@ -8,7 +8,7 @@ from sgenet.config import params, paths
 from sgenet.errors import InputError
 from sgenet.evaluation.comparison import read_comparison
 from sgenet.evaluation.verdicts import OUTCOMES, Verdict, count_verdicts
-from sgenet.report.cells import NOT_APPLICABLE
+from sgenet.judgement.cells import NOT_APPLICABLE
 from sgenet.report.pages import _environment
 from sgenet.runtime.files import read_json, write_text
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from sgenet.config.replication import Replication
 from sgenet.config.seeds import number_range
 from sgenet.evaluation.verdicts import COUNTS, DIRECTIONS, SIZES, Verdict, count_verdicts
-from sgenet.report.cells import Cell, CellTable
+from sgenet.judgement.cells import Cell, CellTable
+from sgenet.judgement.main_gains import MainGains
+from sgenet.judgement.results import Found
 from sgenet.report.formats import interval, signed
-from sgenet.report.main_gains import MainGains
-from sgenet.report.results import Found
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,11 @@ from sgenet.config.tasks import Task
 from sgenet.data.manifest import Manifest
 from sgenet.evaluation.trainings import FEWEST_SEEDS
 from sgenet.evaluation.verdicts import WITHHELD, Verdict
+from sgenet.judgement.cells import CellTable
+from sgenet.judgement.main_gains import MainGains
+from sgenet.judgement.ranking import beaten, multiplicity
+from sgenet.judgement.results import Found
 from sgenet.pipeline.workflow import again
-from sgenet.report.cells import CellTable
 from sgenet.report.dossiers import dossiers
 from sgenet.report.figures import activations as activation_figures
 from sgenet.report.figures import cost, curves, scatter
@@ -25,10 +28,7 @@ from sgenet.report.figures.curves import Histories
 from sgenet.report.figures.forest import draw_main_gains
 from sgenet.report.formats import CONFIDENCE_MARKS, duration, number, printed, signed, span, unbroken
 from sgenet.report.glance import compare_with_full, costs, seen
-from sgenet.report.main_gains import MainGains
 from sgenet.report.overview import overview, spread
-from sgenet.report.ranking import beaten, multiplicity
-from sgenet.report.results import Found
 
 
 def render(

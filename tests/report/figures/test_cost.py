@@ -8,7 +8,7 @@ import pytest
 
 from sgenet.config.tables import Column, Published, Row, Table
 from sgenet.evaluation.verdicts import Verdict
-from sgenet.report.cells import Cell, CellRow, CellTable
+from sgenet.judgement.cells import Cell, CellRow, CellTable
 from sgenet.report.figures import cost
 from sgenet.report.figures.cost import CostFigure, CostPanel, draw_costs
 from sgenet.report.pages import _environment

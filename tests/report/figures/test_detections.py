@@ -15,9 +15,9 @@ from sgenet.config import paths
 from sgenet.config.replication import Replication
 from sgenet.config.scales import CocoData, Split
 from sgenet.data.folders import describe_file
+from sgenet.judgement.results import read_found
 from sgenet.report.figures.detections import Detections, read_detections
 from sgenet.report.pages import _environment
-from sgenet.report.results import read_found
 from support import results as make
 from support.page import Elements
 

@@ -9,7 +9,7 @@ import pytest
 from sgenet.config.tables import Column, Row, Table
 from sgenet.evaluation.trainings import Gain
 from sgenet.evaluation.verdicts import Verdict
-from sgenet.report.cells import BASELINE, NOT_APPLICABLE, Cell, CellRow, CellTable
+from sgenet.judgement.cells import BASELINE, NOT_APPLICABLE, Cell, CellRow, CellTable
 from sgenet.report.figures.forest import ForestFigure, ForestRow, draw_forests
 from sgenet.report.pages import _environment
 

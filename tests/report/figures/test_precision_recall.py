@@ -8,10 +8,10 @@ import pytest
 from sgenet.config import paths
 from sgenet.config.replication import Replication, load_replication
 from sgenet.evaluation.matches import Matches
+from sgenet.judgement.results import read_found
 from sgenet.report.figures.curves import FRAME
 from sgenet.report.figures.precision_recall import PrecisionRecall, draw_precision_recall
 from sgenet.report.pages import _environment
-from sgenet.report.results import read_found
 from support import results as make
 from support.page import Elements
 

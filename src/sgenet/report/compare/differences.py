@@ -9,7 +9,7 @@ from typing import Any
 
 from sgenet.evaluation.comparison import ComparedCell, ComparedColumn, Comparison, ReproducedGain, TrainedOrigin
 from sgenet.evaluation.verdicts import Verdict
-from sgenet.report.cells import NOT_APPLICABLE
+from sgenet.judgement.cells import NOT_APPLICABLE
 
 ABSENT = "–"
 _FOR = {Verdict.REPLICATED, Verdict.STRONGER, Verdict.SAME}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sgenet.config import params
 from sgenet.config.replication import Replication
-from sgenet.report.cells import CellTable
+from sgenet.judgement.cells import CellTable
 from sgenet.report.exports.latex import to_latex
 from sgenet.report.exports.markdown import to_markdown
 from sgenet.report.exports.spreadsheet import to_csv

@@ -4,10 +4,10 @@ import re
 import string
 
 from sgenet.evaluation.verdicts import WITHHELD, Verdict
-from sgenet.report.cells import Cell, CellTable
+from sgenet.judgement.cells import Cell, CellTable
+from sgenet.judgement.ranking import peers
 from sgenet.report.exports.values import heading, interval_text, plain, value_text
 from sgenet.report.formats import MINUS
-from sgenet.report.ranking import peers
 
 HEADS = {"published": "publ.", "reproduced": "repr.", "gain": "gain"}  # of the parts that LaTeX has
 UNMARKED = (Verdict.EXACT, Verdict.NOT_JUDGED)  # verdicts without a mark

@@ -1,6 +1,6 @@
 """A table as Markdown, for readers: all columns of the page."""
 
-from sgenet.report.cells import CellTable
+from sgenet.judgement.cells import CellTable
 from sgenet.report.exports.values import heading, interval_text, plain, value_text
 from sgenet.report.formats import number
 

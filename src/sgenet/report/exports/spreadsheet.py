@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sgenet.report.cells import Cell, CellRow, CellTable
+from sgenet.judgement.cells import Cell, CellRow, CellTable
 from sgenet.report.exports.values import plain
 
 DECIMALS = 6

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 from sgenet.config.tables import Column
-from sgenet.report.cells import Cell
+from sgenet.judgement.cells import Cell
 from sgenet.report.formats import CONFIDENCE_MARKS, interval, number, printed, signed
 
 

@@ -10,10 +10,10 @@ from typing import Any
 from sgenet.config.runs import FIGURES_RUN
 from sgenet.errors import InputError
 from sgenet.evaluation.activations import MeasuredActivations
+from sgenet.judgement.evaluations import check_head
+from sgenet.judgement.inputs import read_current
 from sgenet.provenance.identity import Artifacts
-from sgenet.report.evaluations import check_head
 from sgenet.report.figures.axes import Frame, Ticks, mark, ticks
-from sgenet.report.inputs import read_current
 
 FRAME = Frame(width=460, height=250, left=56, right=10, top=10, bottom=36)
 SHADES = 24  # of a map

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from sgenet.config.names import parse_name
 from sgenet.config.tables import Column
-from sgenet.report.cells import CellTable
+from sgenet.judgement.cells import CellTable
+from sgenet.judgement.ranking import OURS, peers
 from sgenet.report.figures.axes import Frame, Range, Ticks, at, mark, ticks
 from sgenet.report.figures.labels import Box, Label, place
 from sgenet.report.methods.wording import DETECTORS
-from sgenet.report.ranking import OURS, peers
 
 FRAME = Frame(width=290, height=220, left=36, right=4, top=22, bottom=36)
 GAP = 14  # between the parts of the axis

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
-from sgenet.report.cells import Cell, CellTable
+from sgenet.judgement.cells import Cell, CellTable
 from sgenet.report.figures.axes import Frame, Range, Ticks, mark, ticks
 
 FRAME = Frame(width=280, height=170, left=42, right=10, top=10, bottom=32)  # of each panel

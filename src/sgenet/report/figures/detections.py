@@ -30,11 +30,11 @@ from sgenet.data.images import read_image
 from sgenet.data.limits import pick
 from sgenet.data.splits import annotation_file, image_folder, open_manifest
 from sgenet.errors import InputError
-from sgenet.report.evaluations import Result
+from sgenet.judgement.evaluations import Result
+from sgenet.judgement.inputs import read_manifest
+from sgenet.judgement.ranking import is_ours
+from sgenet.judgement.results import Found
 from sgenet.report.figures.boxes import FOUND, IOU, LEAST_TAGGED, OBJECTS, View, draw, judge, objects_alone
-from sgenet.report.inputs import read_manifest
-from sgenet.report.ranking import is_ours
-from sgenet.report.results import Found
 
 IMAGES = 4
 LEAST_SCORE, MOST = 0.3, 100  # of an image's detections

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from sgenet.report.cells import Cell, CellRow, CellTable
+from sgenet.judgement.cells import Cell, CellRow, CellTable
+from sgenet.judgement.main_gains import MainGains
+from sgenet.judgement.ranking import is_ours
 from sgenet.report.figures.axes import Range, Ticks, at, ticks
-from sgenet.report.main_gains import MainGains
-from sgenet.report.ranking import is_ours
 
 if TYPE_CHECKING:
     from sgenet.evaluation.trainings import Gain

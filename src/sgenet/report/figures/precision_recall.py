@@ -14,11 +14,11 @@ from sgenet.config.replication import Replication
 from sgenet.config.tables import Row
 from sgenet.config.tasks import Task
 from sgenet.errors import InputError
-from sgenet.report.evaluations import Result
+from sgenet.judgement.evaluations import Result
+from sgenet.judgement.ranking import OURS
+from sgenet.judgement.results import Found
 from sgenet.report.figures.axes import Ticks, mark
 from sgenet.report.figures.curves import FRAME
-from sgenet.report.ranking import OURS
-from sgenet.report.results import Found
 
 IOUS = {"ap50": 0.5, "ap75": 0.75}  # the metric that is the area below the curve -> IoU threshold
 KINDS = ("module", "baseline", "row")  # row: SGE; later ones lie over earlier ones

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from sgenet.judgement.main_gains import MainGains
 from sgenet.report.figures.axes import Frame, Range, Ticks, mark, ticks
 from sgenet.report.formats import signed
-from sgenet.report.main_gains import MainGains
 
 FRAME = Frame(width=420, height=320, left=44, right=12, top=12, bottom=44)
 

@@ -7,12 +7,12 @@ from sgenet.config.replication import Replication
 from sgenet.data.manifest import Manifest
 from sgenet.errors import InputError
 from sgenet.evaluation.verdicts import Verdict
-from sgenet.report.cells import CellTable
+from sgenet.judgement.cells import CellTable
+from sgenet.judgement.results import Found
 from sgenet.report.methods.deviations import deviations
 from sgenet.report.methods.further import Step, next_steps
 from sgenet.report.methods.recipes import Comparison, compare
 from sgenet.report.methods.wording import flatten, in_words
-from sgenet.report.results import Found
 
 
 @dataclass(frozen=True)

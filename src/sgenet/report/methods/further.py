@@ -12,8 +12,8 @@ from sgenet.config.tasks import TASKS
 from sgenet.data.roots import variables
 from sgenet.errors import InputError
 from sgenet.evaluation.trainings import FEWEST_SEEDS
+from sgenet.judgement.results import Found
 from sgenet.pipeline.workflow import command_line
-from sgenet.report.results import Found
 
 LADDER = ("smoke", "demo", "subset", "paper")  # scales, each of which replicates more of the paper than those before
 

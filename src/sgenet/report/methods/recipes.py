@@ -11,11 +11,11 @@ from sgenet.config.scales import CocoData, EmbeddedImages, EmbeddedScenes, Figur
 from sgenet.config.seeds import number_range
 from sgenet.config.tasks import TASKS
 from sgenet.data.manifest import Manifest
+from sgenet.judgement.evaluations import Result
+from sgenet.judgement.results import Found
 from sgenet.pipeline.plan import CLASSES, SHIPPED, is_coco_2017
 from sgenet.provenance.results import TrainingRecord
-from sgenet.report.evaluations import Result
 from sgenet.report.methods.wording import DETECTORS, flatten, in_words, plain, told_apart
-from sgenet.report.results import Found
 
 # The paper's circumstances, which are no settings of a recipe. The sizes of its data are plan.SHIPPED and plan.CLASSES.
 _DATA = {"classification": ("imagenet", "ImageNet (ILSVRC 2012)"), "detection": ("coco", "COCO 2017")}

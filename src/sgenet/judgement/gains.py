@@ -19,8 +19,8 @@ from sgenet.evaluation.coco_eval import AP_METRICS
 from sgenet.evaluation.matches import Matches
 from sgenet.evaluation.statistics import ImageGain
 from sgenet.evaluation.trainings import Gain, SeedVariance, Values, mean_interval, seed_gain, seed_variance
-from sgenet.report.evaluations import PROPORTIONS, Result
-from sgenet.report.results import Found, RunResults, trained_columns
+from sgenet.judgement.evaluations import PROPORTIONS, Result
+from sgenet.judgement.results import Found, RunResults, trained_columns
 
 MASKS = "mask_"  # before the name of a metric, and of an array of matches
 

@@ -11,8 +11,8 @@ from sgenet.config.tables import Column, Published, Row, Table
 from sgenet.errors import InputError
 from sgenet.evaluation import verdicts
 from sgenet.evaluation.verdicts import Judgement, Size, Verdict, judge_count, judge_gain
-from sgenet.report.gains import Gains
-from sgenet.report.results import Found, RunResults
+from sgenet.judgement.gains import Gains
+from sgenet.judgement.results import Found, RunResults
 
 if TYPE_CHECKING:
     from sgenet.evaluation.statistics import ImageGain

@@ -14,8 +14,8 @@ from sgenet.config.params import merge
 from sgenet.config.replication import Replication, load_replication
 from sgenet.evaluation.coco_eval import ap
 from sgenet.evaluation.matches import Matches
+from sgenet.judgement.results import count_missing, read_found
 from sgenet.report import build
-from sgenet.report.results import count_missing, read_found
 from support import results as make
 from support.results import BASE, RETINA, SGE, cell, judged
 

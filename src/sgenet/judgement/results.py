@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from sgenet.config import paths
 from sgenet.config.replication import Replication
 from sgenet.errors import InputError
+from sgenet.judgement.evaluations import ReleasedResult, Result, check_head, read_result, with_times
+from sgenet.judgement.inputs import read_counts, read_current, read_latency
 from sgenet.pipeline.failures import Failure, failure_of_run, other_failures, single_steps
 from sgenet.pipeline.learning import did_not_learn
 from sgenet.pipeline.workflow import again
 from sgenet.provenance.artifacts import Artifact
 from sgenet.provenance.identity import Artifacts
 from sgenet.provenance.results import Counts, Latencies, ReleasedEvaluation
-from sgenet.report.evaluations import ReleasedResult, Result, check_head, read_result, with_times
-from sgenet.report.inputs import read_counts, read_current, read_latency
 
 
 @dataclass

@@ -16,13 +16,13 @@ from sgenet.evaluation.coco_eval import ap
 from sgenet.evaluation.matches import Matches
 from sgenet.evaluation.trainings import Gain
 from sgenet.evaluation.verdicts import Verdict
+from sgenet.judgement.claims import Judge
+from sgenet.judgement.gains import Gains
+from sgenet.judgement.judged import JudgedClaim, JudgedCondition
+from sgenet.judgement.ranking import beaten
+from sgenet.judgement.results import Found, RunResults, read_found
 from sgenet.report import build
-from sgenet.report.claims import Judge
-from sgenet.report.gains import Gains
-from sgenet.report.judged import JudgedClaim, JudgedCondition
 from sgenet.report.pages import _environment
-from sgenet.report.ranking import beaten
-from sgenet.report.results import Found, RunResults, read_found
 from support import results as make
 
 RETINA = "detection/retinanet/"

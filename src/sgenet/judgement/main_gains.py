@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from sgenet.config import claims
 from sgenet.config.replication import Replication
 from sgenet.evaluation.verdicts import WITHHELD, Verdict
-from sgenet.report.cells import Cell, CellTable
-from sgenet.report.results import Found
+from sgenet.judgement.cells import Cell, CellTable
+from sgenet.judgement.results import Found
 
 if TYPE_CHECKING:
     from sgenet.evaluation.trainings import Ratio

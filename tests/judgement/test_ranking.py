@@ -10,11 +10,11 @@ from sgenet.config.scales import Scale
 from sgenet.config.tables import Column, Published, Row, Table
 from sgenet.evaluation.trainings import Gain
 from sgenet.evaluation.verdicts import DID_NOT_LEARN, Verdict
-from sgenet.report.cells import Cell, CellRow, CellTable
-from sgenet.report.main_gains import MainGain, MainGains
+from sgenet.judgement.cells import Cell, CellRow, CellTable
+from sgenet.judgement.main_gains import MainGain, MainGains
+from sgenet.judgement.ranking import Family, multiplicity, rank
+from sgenet.judgement.results import Found, RunResults, read_found
 from sgenet.report.overview import Overview, overview
-from sgenet.report.ranking import Family, multiplicity, rank
-from sgenet.report.results import Found, RunResults, read_found
 from support import results as make
 
 TOP1 = Column(id="top1", label="Top-1", digits=1)

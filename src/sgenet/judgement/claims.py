@@ -20,10 +20,10 @@ from sgenet.errors import InputError
 from sgenet.evaluation import verdicts
 from sgenet.evaluation.trainings import mean_interval
 from sgenet.evaluation.verdicts import Judgement, Size, Verdict, judge_best, judge_bound, judge_gain
-from sgenet.report.gains import Gains
-from sgenet.report.judged import JudgedClaim, JudgedCondition, Number
-from sgenet.report.ranking import published_gain
-from sgenet.report.results import Found, RunResults
+from sgenet.judgement.gains import Gains
+from sgenet.judgement.judged import JudgedClaim, JudgedCondition, Number
+from sgenet.judgement.ranking import published_gain
+from sgenet.judgement.results import Found, RunResults
 
 if TYPE_CHECKING:
     from sgenet.evaluation.trainings import Gain

@@ -7,7 +7,7 @@ from operator import and_
 from sgenet.config.names import parse_name
 from sgenet.config.tables import Column, Row, Table
 from sgenet.evaluation.verdicts import WITHHELD
-from sgenet.report.cells import Cell, CellRow, CellTable
+from sgenet.judgement.cells import Cell, CellRow, CellTable
 
 OURS = "sge"  # the module whose rows the paper is about
 

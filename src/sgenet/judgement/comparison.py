@@ -5,9 +5,9 @@ from typing import Any
 
 from sgenet.config.replication import Replication
 from sgenet.evaluation.comparison import VERSION
-from sgenet.report.cells import Cell, CellTable
-from sgenet.report.judged import JudgedClaim, to_json
-from sgenet.report.main_gains import MainGains
+from sgenet.judgement.cells import Cell, CellTable
+from sgenet.judgement.judged import JudgedClaim, to_json
+from sgenet.judgement.main_gains import MainGains
 
 DECIMALS = 6
 _FOLDERS = ("root", "train", "val")  # of real data: where they are on this machine

@@ -9,8 +9,8 @@ from scipy import stats
 from sgenet.config import paths
 from sgenet.config.replication import Replication, load_replication
 from sgenet.evaluation.trainings import Gain
-from sgenet.report.gains import Gains
-from sgenet.report.results import Found, Result, RunResults, read_found
+from sgenet.judgement.gains import Gains
+from sgenet.judgement.results import Found, Result, RunResults, read_found
 from support import results as make
 
 
