@@ -15,11 +15,11 @@ from sgenet.config import paths
 from sgenet.config.replication import load_replication
 from sgenet.config.tasks import TASKS
 from sgenet.judgement.gains import Gains
-from sgenet.judgement.inputs import read_histories, read_manifest
+from sgenet.judgement.inputs import problem_of, read_activations, read_histories, read_manifest
 from sgenet.judgement.results import count_missing, read_found, trained_columns
 from sgenet.provenance.identity import Artifacts
 from sgenet.report import build
-from sgenet.report.figures.activations import read_activations
+from sgenet.report.figures.activations import draw_activations
 from sgenet.report.figures.curves import by_run, run_panel
 from sgenet.report.figures.detections import read_detections
 from sgenet.report.figures.precision_recall import draw_precision_recall
@@ -162,7 +162,7 @@ def test_every_reader_of_the_report(repository, documents, form):
 
     def read():
         found = read_found(replication)
-        problems = [run.problem for run in found.runs.values()] + [found.counts_problem, found.latency_problem]
+        problems = list(found.problems)
         gains = Gains(replication, found)
         gains.check()
         for run in found.runs.values():
@@ -170,10 +170,12 @@ def test_every_reader_of_the_report(repository, documents, form):
             for metric in names[run.id]:
                 assert gains.value_interval(run, metric) is None or run.by_seed
         draw_precision_recall(replication, found)
-        problems += [read_activations(Artifacts(replication))[1], read_detections(replication, found)[1]]
+        measured = read_activations(Artifacts(replication))
+        draw_activations(measured)
+        problems += [problem_of(measured), read_detections(replication, found)[1]]
         for task in TASKS:
             rows, bad = read_histories(replication, task)
-            problems += [*bad, read_manifest("demo", task)[1]]
+            problems += [*bad, problem_of(read_manifest("demo", task))]
             for run, seeds in by_run(rows).items():
                 assert run_panel(task, seeds) is None or run in replication.runs
         return [problem for problem in problems if problem]

@@ -12,12 +12,14 @@ from sgenet.config import paths
 from sgenet.config.claims import load_claims
 from sgenet.config.replication import Replication, load_replication
 from sgenet.config.tables import load_table
+from sgenet.evaluation.activations import Estimate, MeasuredActivations, SeedEstimates, Statistics
 from sgenet.evaluation.coco_eval import ap
 from sgenet.evaluation.matches import Matches
 from sgenet.evaluation.trainings import Gain
 from sgenet.evaluation.verdicts import Verdict
 from sgenet.judgement.claims import Judge
 from sgenet.judgement.gains import Gains
+from sgenet.judgement.inputs import Missing
 from sgenet.judgement.judged import JudgedClaim, JudgedCondition
 from sgenet.judgement.ranking import beaten
 from sgenet.judgement.results import Found, RunResults, read_found
@@ -35,9 +37,9 @@ def claims(scale: str = "demo") -> dict[str, dict[str, Any]]:
 def judge(replication: Replication, condition: dict[str, Any], gains: Gains | None = None) -> JudgedCondition:
     """A condition judged on what was found; or, with made-up gains, as if every row was run."""
     make.write_claims([{"id": "F", "sentence": "s", "where": "w", "conditions": [condition]}])
-    found = Found({run: RunResults(run) for run in replication.runs}, {}, None) if gains else read_found(replication)
+    found = Found({run: RunResults(run) for run in replication.runs}) if gains else read_found(replication)
     (claim,) = load_claims(replication.tables).claims
-    (judged,) = Judge(replication, found, gains or Gains(replication, found), None).claim(claim).conditions
+    (judged,) = Judge(replication, found, gains or Gains(replication, found), Missing()).claim(claim).conditions
     return judged
 
 
@@ -164,13 +166,18 @@ def test_statistics_of_the_activations(repository: Path) -> None:
     def claim(values: list[float], other: list[float] | None = None, **condition: Any) -> JudgedClaim:
         """The claim that the values of the seeds are on one side of a bound, and those of another reading too."""
         by_name = {"relative_variance_ratio": values, "growing_groups": other or values, "variance_ratio": [0.5]}
-        of_seeds = {name: {str(seed): {"value": one} for seed, one in enumerate(own)} for name, own in by_name.items()}
-        statistics = {name: {"description": "how it spreads", "seeds": own} for name, own in of_seeds.items()}
-        measured = {"stage": 2, "statistics": statistics}
+        statistics = {
+            name: SeedEstimates.model_construct(
+                description="how it spreads",
+                seeds={str(seed): Estimate.model_construct(value=one) for seed, one in enumerate(own)},
+            )
+            for name, own in by_name.items()
+        }
+        measured = MeasuredActivations.model_construct(stage=2, statistics=Statistics.model_construct(**statistics))
         statistic = {"name": "relative_variance_ratio", "shown": ["variance_ratio"], **condition}
         make.write_claims([{"id": "E", "sentence": "s", "where": "w", "conditions": [{"statistic": statistic}]}])
         (asked,) = load_claims(replication.tables).claims
-        found = Found({}, {}, None)
+        found = Found({})
         return Judge(replication, found, Gains(replication, found), measured).claim(asked)
 
     above = [1.1, 1.2, 1.3]

@@ -21,7 +21,7 @@ def run(metric: str, *values: float | None) -> RunResults:
 
 @pytest.fixture
 def gains(replication: Replication) -> Gains:
-    return Gains(replication, Found({}, {}, None))
+    return Gains(replication, Found({}))
 
 
 def test_of_one_training_over_images(gains: Gains) -> None:

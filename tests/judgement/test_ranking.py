@@ -10,10 +10,12 @@ from sgenet.config.scales import Scale
 from sgenet.config.tables import Column, Published, Row, Table
 from sgenet.evaluation.trainings import Gain
 from sgenet.evaluation.verdicts import DID_NOT_LEARN, Verdict
+from sgenet.judgement import Judged, judge
 from sgenet.judgement.cells import Cell, CellRow, CellTable
+from sgenet.judgement.inputs import Missing
 from sgenet.judgement.main_gains import MainGain, MainGains
 from sgenet.judgement.ranking import Family, multiplicity, rank
-from sgenet.judgement.results import Found, RunResults, read_found
+from sgenet.judgement.results import Found, RunResults
 from sgenet.report.overview import Overview, overview
 from support import results as make
 
@@ -87,7 +89,8 @@ def changed(table: CellTable, row: int, verdict: Verdict) -> CellTable:
 def first_screen(replication: Replication, tables: list[CellTable], runs: int = 1) -> Overview:
     results = {run: RunResults(run) for run in list(replication.runs)[:runs]}
     main = [MainGain("SGE", "classification/sge-resnet50", tables[0].rows[3].cells[0], tables[0].rows[0].cells[0])]
-    return overview(replication, tables, Found(results, {}, None), MainGains(tuple(main), None))
+    main_gains = MainGains(tuple(main), None)
+    return overview(Judged(replication, Found(results), Missing(), {}, {}, tables, [], main_gains, []))
 
 
 def test_first_screen(replication: Replication) -> None:
@@ -136,7 +139,7 @@ def test_expected_values(replication: Replication, mean: float, sentence: str) -
     expected = {"top1": {"mean": mean, "sd": 0.5}, "ap": {"mean": 1.0, "sd": 0.1}}
     plain = replication.scale.plain() | {"expected": dict.fromkeys((make.BASE, "classification/other"), expected)}
     other = replace(replication, scale=validate(Scale, plain, "demo.yaml"))
-    assert sentence in overview(other, [], read_found(replication), MainGains((), None)).sentences
+    assert sentence in overview(replace(judge(replication), replication=other)).sentences
 
 
 def test_without_trainings_the_first_screen_mentions_none(replication: Replication) -> None:

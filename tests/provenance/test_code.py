@@ -94,4 +94,4 @@ def test_every_step_of_the_package_has_source():
     files = code.of_report().keys()
     assert {"report/__init__.py", "report/templates/page.html"} <= files
     assert {f"evaluation/{name}.py" for name in ("verdicts", "trainings", "statistics", "bootstrap")} <= files
-    assert {file.partition("/")[0] for file in files} == {"report", "evaluation", "pipeline"}
+    assert {file.partition("/")[0] for file in files} == {"report", "judgement", "evaluation", "pipeline"}

@@ -10,10 +10,8 @@ import pytest
 from markdown_it import MarkdownIt
 
 from sgenet.config.replication import Replication, load_replication
-from sgenet.judgement.cells import Cell, CellTable, make_table
-from sgenet.judgement.gains import Gains
-from sgenet.judgement.ranking import rank
-from sgenet.judgement.results import read_found
+from sgenet.judgement import judge
+from sgenet.judgement.cells import Cell, CellTable
 from sgenet.report.exports import write_tables
 from sgenet.report.exports.latex import latex_text, to_latex
 from sgenet.report.exports.markdown import to_markdown
@@ -34,9 +32,7 @@ HOSTILE = [
 
 
 def tables_of(replication: Replication) -> list[CellTable]:
-    found = read_found(replication)
-    gains = Gains(replication, found)
-    return [rank(make_table(table, replication, found, gains)) for table in replication.tables]
+    return judge(replication).tables
 
 
 def trained(seeds: int) -> Replication:
@@ -157,9 +153,9 @@ def test_latex_parts_what_is_not_compared(replication: Replication) -> None:
 
 
 def test_caption_warns_below_paper(replication: Replication, tmp_path: Path) -> None:
-    tables = tables_of(replication)
-    write_tables(tmp_path / "below", tables, replication)
-    write_tables(tmp_path / "paper", [replace(table, paper=True) for table in tables], replication)
+    judged = judge(replication)
+    write_tables(tmp_path / "below", judged)
+    write_tables(tmp_path / "paper", replace(judged, tables=[replace(table, paper=True) for table in judged.tables]))
     for kind in ("md", "tex"):
         below, paper = ((tmp_path / scale / f"one.{kind}").read_text() for scale in ("below", "paper"))
         assert "cannot be compared with the published ones" in below and "cannot be compared" not in paper
@@ -172,7 +168,7 @@ def test_caption_warns_below_paper(replication: Replication, tmp_path: Path) -> 
 
 def test_equal_cells_give_equal_bytes(replication: Replication, tmp_path: Path) -> None:
     for folder in ("a", "b"):
-        write_tables(tmp_path / folder, tables_of(replication), replication)
+        write_tables(tmp_path / folder, judge(replication))
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
     assert names == [f"{table}.{kind}" for table in ("one", "two") for kind in ("csv", "md", "tex")]
     for name in names:

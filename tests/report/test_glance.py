@@ -10,9 +10,8 @@ import yaml
 from sgenet.config.claims import load_claims
 from sgenet.config.replication import Replication, load_replication
 from sgenet.evaluation.verdicts import DID_NOT_LEARN, Judgement, Verdict
+from sgenet.judgement import judge
 from sgenet.judgement.judged import JudgedClaim, JudgedCondition, Number
-from sgenet.judgement.main_gains import MainGains
-from sgenet.judgement.results import read_found
 from sgenet.report import build
 from sgenet.report.formats import MINUS
 from sgenet.report.glance import compare_with_full, seen
@@ -63,17 +62,18 @@ def test_a_full_replication_stands_next_to_this_one(repository: Path) -> None:
     scale["classification"]["epochs"] = 90
     make.write(Path("params/scales/paper.yaml"), scale)
     replication = load_replication()
-    found = overview(replication, [], read_found(replication), MainGains((), None))
-    lines = {line.name: line for line in compare_with_full(replication, {}, found)}
+    judged = judge(replication)
+    found = overview(judged)
+    lines = {line.name: line for line in compare_with_full(judged, found)}
     assert lines["Trainings"].here == f"0 of {len(replication.runs)} finished"
     assert lines["Trainings"].full == f"{len(replication.runs)} for each seed"
     assert lines["Epochs, classification"].full == "90" != lines["Epochs, classification"].here
     assert lines["Images, classification"].here == "not prepared"
     assert re.fullmatch(r"1.281.167 \+ 50.000", lines["Images, classification"].full)
-    paper = compare_with_full(load_replication("paper"), {}, found)
+    paper = compare_with_full(replace(judged, replication=load_replication("paper")), found)
     assert {line.full for line in paper} == {""} and paper[0].here == scale["description"]
     Path("params/scales/paper.yaml").write_text("description: 1\n")
-    lines = {line.name: line for line in compare_with_full(replication, {}, found)}
+    lines = {line.name: line for line in compare_with_full(judged, found)}
     assert lines["Trainings"].full == lines["Epochs, classification"].full == ""
 
 

@@ -19,10 +19,8 @@ from sgenet.config.plain_yaml import read_yaml
 from sgenet.config.recipes import DETECTORS, Classification, Detection
 from sgenet.config.replication import Replication, load_replication
 from sgenet.config.tasks import TASKS
-from sgenet.judgement.cells import make_table
-from sgenet.judgement.gains import Gains
-from sgenet.judgement.inputs import read_manifest
-from sgenet.judgement.results import read_found
+from sgenet.judgement import judge
+from sgenet.judgement.inputs import problem_of, read_manifest
 from sgenet.report.methods import Methods, describe
 from sgenet.report.methods.recipes import Comparison, Setting
 from sgenet.report.methods.wording import WORDS, in_words, plain, told_apart
@@ -31,12 +29,8 @@ from support import results as make
 
 
 def describe_(replication: Replication) -> Methods:
-    found = read_found(replication)
-    gains = Gains(replication, found)
-    tables = [make_table(table, replication, found, gains) for table in replication.tables]
-    return describe(
-        replication, tables, found, {task: read_manifest(replication.scale_name, task)[0] for task in TASKS}
-    )
+    make.write_claims([])  # those of the repository are about other tables than some tests write
+    return describe(judge(replication))
 
 
 def part(methods: Methods, title: str) -> Comparison:
@@ -149,7 +143,7 @@ def test_data_are_those_of_the_manifest(replication: Replication) -> None:
     manifest["splits"] = {"train": {}}
     path.write_text(json.dumps(manifest))
     assert (
-        read_manifest("demo", "classification")[1]
+        problem_of(read_manifest("demo", "classification"))
         == f"{path}: splits.train.images: missing; run `sgenet prepare classification --scale demo` again"
     )
     assert rows(part(describe_(replication), "Classification"), "Training images")[0].ours == "not prepared"

@@ -12,6 +12,7 @@ from sgenet.errors import InputError
 from sgenet.evaluation import verdicts
 from sgenet.evaluation.verdicts import Judgement, Size, Verdict, judge_count, judge_gain
 from sgenet.judgement.gains import Gains
+from sgenet.judgement.inputs import Missing, problem_of
 from sgenet.judgement.results import Found, RunResults
 
 if TYPE_CHECKING:
@@ -151,9 +152,9 @@ def _static_cell(column: Column, row: Row, found: Found, run_id: str, scale: str
     published, entry = row.published.get(column.id), found.counts.get(run_id)
     counted = entry.value(column.id) if entry else None
     if entry is None or counted is None:
-        failed = found.counts_problem or run_id in found.uncounted
-        verdict = Verdict.FAILED if failed else Verdict.NOT_RUN
-        return Cell(column, verdict, published=published, problem=found.counts_problem)
+        problem = problem_of(found.complexity)
+        verdict = Verdict.FAILED if problem or run_id in found.uncounted else Verdict.NOT_RUN
+        return Cell(column, verdict, published=published, problem=problem)
     value = counted / _UNITS.get(column.id, 1)
     explanation = published.difference if published else ""
     judged = judge_count(published.value if published else None, value, column.digits, explanation)
@@ -166,8 +167,9 @@ def _static_cell(column: Column, row: Row, found: Found, run_id: str, scale: str
 def _timed_cell(column: Column, row: Row, found: Found, run_id: str) -> Cell:
     entry = found.latency.models.get(run_id) if found.latency else None
     if entry is None:
-        failed = found.latency_problem or run_id in found.untimed
-        return Cell(column, Verdict.FAILED if failed else Verdict.NOT_RUN, problem=found.latency_problem)
+        problem = problem_of(found.timing)
+        failed = problem or run_id in found.untimed
+        return Cell(column, Verdict.FAILED if failed else Verdict.NOT_RUN, problem=problem)
     spread = entry.latency if column.id == "latency" else entry.latency_ratio
     if spread is None:
         return Cell(column, Verdict.NOT_JUDGED, NO_BASELINE if row.baseline else BASELINE)
@@ -287,5 +289,7 @@ def _origin(results: RunResults) -> dict[str, Any]:
 
 
 def _released(results: RunResults, metric: str) -> tuple[float, str] | None:
-    value = results.released.metrics.get(metric) if results.released else None
-    return None if value is None or results.released is None else (value, results.released.weights.sha256)
+    if isinstance(results.released, Missing):
+        return None
+    value = results.released.metrics.get(metric)
+    return None if value is None else (value, results.released.weights.sha256)

@@ -1,7 +1,7 @@
 """The claims with their verdicts, and the numbers behind each condition."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sgenet.config.claims import (
     BestCondition,
@@ -18,9 +18,11 @@ from sgenet.config.runs import FIGURES_RUN
 from sgenet.config.tables import Column, Row, Table
 from sgenet.errors import InputError
 from sgenet.evaluation import verdicts
+from sgenet.evaluation.activations import Estimate, MeasuredActivations
 from sgenet.evaluation.trainings import mean_interval
 from sgenet.evaluation.verdicts import Judgement, Size, Verdict, judge_best, judge_bound, judge_gain
 from sgenet.judgement.gains import Gains
+from sgenet.judgement.inputs import Missing
 from sgenet.judgement.judged import JudgedClaim, JudgedCondition, Number
 from sgenet.judgement.ranking import published_gain
 from sgenet.judgement.results import Found, RunResults
@@ -35,10 +37,12 @@ class Judge:
     """Judges conditions on what was found.
 
     Args:
-        measured: the activations before and after SGE, as in activations.json; None where they were not measured.
+        measured: the activations before and after SGE.
     """
 
-    def __init__(self, replication: Replication, found: Found, gains: Gains, measured: dict[str, Any] | None) -> None:
+    def __init__(
+        self, replication: Replication, found: Found, gains: Gains, measured: MeasuredActivations | Missing
+    ) -> None:
         self._tables = {table.id: table for table in replication.tables}
         self._paper = replication.scale_name == "paper"
         self._found, self._gains, self._measured = found, gains, measured
@@ -173,14 +177,14 @@ class Judge:
     def _statistic(self, settings: StatisticCondition) -> JudgedCondition:
         bound = {key: value for key in ("above", "below") if (value := getattr(settings, key)) is not None}
         side = " ".join(f"{key} {value:g}" for key, value in bound.items())
-        if self._measured is None:
+        if isinstance(self._measured, Missing):
             return _not_run(f"{settings.name.replace('_', ' ')} {side}", "the activations were not measured")
-        found = self._measured["statistics"]
-        text = f"Stage {self._measured['stage']}: {found[settings.name]['description']}: {side}"
-        numbers = [self._estimate(name, found[name]["seeds"]) for name in (settings.name, *settings.also)]
+        found = self._measured.statistics
+        text = f"Stage {self._measured.stage}: {getattr(found, settings.name).description}: {side}"
+        numbers = [self._estimate(name, getattr(found, name).seeds) for name in (settings.name, *settings.also)]
         judged = tuple(numbers)
         for name in settings.shown:
-            numbers.append(self._estimate(name, found[name]["seeds"], "not judged"))
+            numbers.append(self._estimate(name, getattr(found, name).seeds, "not judged"))
         if (run := self._found.runs.get(FIGURES_RUN)) and run.remark:
             return JudgedCondition(text, Judgement(Verdict.NOT_JUDGED, verdicts.DID_NOT_LEARN), tuple(numbers))
         intervals = [(one.low, one.high) for one in judged if one.low is not None and one.high is not None]
@@ -191,10 +195,10 @@ class Judge:
         judgement = Judgement(reached.pop()) if len(reached) == 1 else Judgement(is_open, "the statistics disagree")
         return JudgedCondition(text, judgement, tuple(numbers))
 
-    def _estimate(self, name: str, by_seed: dict[str, dict[str, Any]], more: str = "") -> Number:
+    def _estimate(self, name: str, by_seed: dict[str, Estimate], more: str = "") -> Number:
         """A statistic: its mean over trainings."""
         what = ", ".join(filter(None, [name.replace("_", " "), more]))
-        values = [one["value"] for one in by_seed.values()]
+        values = [one.value for one in by_seed.values()]
         low, high = mean_interval(values, self._confidence) or (None, None)
         return Number(what, sum(values) / len(values), RATIO_DIGITS, "", low, high, len(values))
 

@@ -5,25 +5,24 @@ from typing import Any
 
 from sgenet.config.replication import Replication
 from sgenet.evaluation.comparison import VERSION
+from sgenet.judgement import Judged
 from sgenet.judgement.cells import Cell, CellTable
-from sgenet.judgement.judged import JudgedClaim, to_json
-from sgenet.judgement.main_gains import MainGains
+from sgenet.judgement.judged import to_json
 
 DECIMALS = 6
 _FOLDERS = ("root", "train", "val")  # of real data: where they are on this machine
 
 
-def comparison(
-    replication: Replication, claims: list[JudgedClaim], tables: list[CellTable], main: MainGains
-) -> dict[str, Any]:
+def comparison(judged: Judged) -> dict[str, Any]:
     """Every cell as evaluation/comparison.py describes it; equal for equal runs, wherever they ran."""
-    ratio = {key: getattr(main.ratio, key) for key in ("value", "low", "high", "df")} if main.ratio else None
+    replication, found = judged.replication, judged.main.ratio
+    ratio = {key: getattr(found, key) for key in ("value", "low", "high", "df")} if found else None
     return {
         "version": VERSION,
         "scale": replication.scale_name,
         "settings": _settings(replication),
         "ratio": ratio and {key: None if value is None else round(value, DECIMALS) for key, value in ratio.items()},
-        "claims": [to_json(claim, DECIMALS) for claim in claims],
+        "claims": [to_json(claim, DECIMALS) for claim in judged.claims],
         "tables": [
             {
                 "id": table.table.id,
@@ -42,7 +41,7 @@ def comparison(
                     for row in table.rows
                 ],
             }
-            for table in tables
+            for table in judged.tables
         ],
     }
 

@@ -26,12 +26,16 @@ PROPORTIONS = {"top1": ("best_top5", 1), "top5": ("best_top5", 5), "top1_last": 
 
 @dataclass(frozen=True)
 class Result:
-    """One evaluated training: its metrics (None: not measurable), where they come from, and their folder."""
+    """One evaluated training: its metrics (None: not measurable), where they come from, and their folder.
+
+    `unlearned` is why the training did not learn; such a result is shown and not judged.
+    """
 
     seed: int
     metrics: dict[str, float | None]
     origin: Origins
     folder: Path
+    unlearned: str | None = None
 
     @property
     def data(self) -> str:

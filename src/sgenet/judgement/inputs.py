@@ -1,45 +1,73 @@
-"""The other files that the steps left, read and checked: counts, histories, manifests."""
+"""The files that belong to no single run, read and checked: counts, times, activations, histories, manifests."""
 
 import csv
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from sgenet.config import paths
 from sgenet.config.model import M, validate
 from sgenet.config.replication import Replication
+from sgenet.config.runs import FIGURES_RUN
 from sgenet.data import manifest
 from sgenet.data.manifest import Manifest
 from sgenet.errors import InputError
+from sgenet.evaluation.activations import MeasuredActivations
+from sgenet.judgement.evaluations import check_head
+from sgenet.pipeline.failures import Failure
 from sgenet.provenance.artifacts import Artifact
 from sgenet.provenance.identity import Artifacts
-from sgenet.provenance.results import Complexity, Latencies
 from sgenet.runtime.files import check_file, read_json
 
 _MEASURE = re.compile(r"[A-Za-z][\w.]*")
 _LARGEST_HISTORY = 2**24  # bytes
 
 
-def read_counts(artifacts: Artifacts) -> tuple[Complexity | None, str | None]:
-    """complexity.json, and what is wrong with it; None if it does not exist."""
-    return read_current(artifacts, artifacts.complexity(), Complexity)
+@dataclass(frozen=True)
+class Missing:
+    """Why there is no result: nothing ran, as far as none of these is given.
+
+    `problem` is a sentence about a file that cannot be used; where the file is only `outdated`, a step makes it again.
+    `failure` is the step that ended with an error, and `waits_for` the failed run whose weights the result needs.
+    """
+
+    problem: str | None = None
+    outdated: bool = False
+    failure: Failure | None = None
+    waits_for: str | None = None
 
 
-def read_latency(artifacts: Artifacts) -> tuple[Latencies | None, str | None]:
-    """latency.json, and what is wrong with it; None if it does not exist."""
-    return read_current(artifacts, artifacts.latency(), Latencies)
+def problem_of(result: object) -> str | None:
+    """What is wrong with the file of a result; None where there is a result, or no file."""
+    return result.problem if isinstance(result, Missing) else None
 
 
-def read_current(artifacts: Artifacts, artifact: Artifact, model: type[M]) -> tuple[M | None, str | None]:
-    """The content of an artifact's record, and what is wrong with it: it is invalid or stale; None if it is missing."""
+def read_current(artifacts: Artifacts, artifact: Artifact, model: type[M]) -> M | Missing:
+    """The content of an artifact's record, if it is valid and current."""
     path = artifact.record
     if not path.exists():
-        return None, None
+        return Missing()
     if why := artifacts.outdated(artifact):
-        return None, outdated(artifact, why)
+        return Missing(outdated(artifact, why), outdated=True)
     try:
-        return validate(model, read_json(path), path), None
+        return validate(model, read_json(path), path)
     except InputError as error:
-        return None, str(error)
+        return Missing(str(error))
+
+
+def read_activations(artifacts: Artifacts) -> MeasuredActivations | Missing:
+    """The activations before and after SGE, where their run is among the chosen ones."""
+    if FIGURES_RUN not in artifacts.replication.runs:
+        return Missing()
+    artifact = artifacts.activations()
+    found = read_current(artifacts, artifact, MeasuredActivations)
+    if isinstance(found, Missing):
+        return found
+    try:
+        check_head(artifact.record, {"run": (found.run, FIGURES_RUN), "scale": (found.scale, artifacts.scale)})
+    except InputError as error:
+        return Missing(str(error))
+    return found
 
 
 def outdated(artifact: Artifact, why: str) -> str:
@@ -87,12 +115,12 @@ def _read_history(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def read_manifest(scale: str, task: str) -> tuple[Manifest | None, str | None]:
-    """data/<scale>/<task>.json, and what is wrong with it; None when it was not made."""
+def read_manifest(scale: str, task: str) -> Manifest | Missing:
+    """data/<scale>/<task>.json."""
     path = paths.manifest(scale, task)
     if not path.exists():
-        return None, None
+        return Missing()
     try:
-        return manifest.read_manifest(path), None
+        return manifest.read_manifest(path)
     except InputError as error:
-        return None, str(error)
+        return Missing(str(error))

@@ -1,41 +1,28 @@
 """What the steps left on disk of every run: results that can be used, and why others cannot."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sgenet.config import paths
 from sgenet.config.replication import Replication
+from sgenet.config.runs import Run
 from sgenet.errors import InputError
 from sgenet.judgement.evaluations import ReleasedResult, Result, check_head, read_result, with_times
-from sgenet.judgement.inputs import read_counts, read_current, read_latency
+from sgenet.judgement.inputs import Missing, problem_of, read_current
 from sgenet.pipeline.failures import Failure, failure_of_run, other_failures, single_steps
 from sgenet.pipeline.learning import did_not_learn
 from sgenet.pipeline.workflow import again
-from sgenet.provenance.artifacts import Artifact
 from sgenet.provenance.identity import Artifacts
-from sgenet.provenance.results import Counts, Latencies, ReleasedEvaluation
+from sgenet.provenance.results import Complexity, Counts, Latencies, ReleasedEvaluation
 
 
 @dataclass
 class RunResults:
-    """What one run left: the result of each seed that can be used, the seeds that are missing, and why.
-
-    `problems` tells by seed of files that cannot be used: such a seed is not missing. Of missing seeds, `failures`
-    tells why they ended, `waits_for` the failed run that they start from, and `outdated` that there is a result of
-    other settings or data than the present ones. `unlearned` states by seed why a training did not learn; its result is
-    shown and not judged. `released` is what the released weights of its model reach,
-    `released_problem` what is wrong with that.
-    """
+    """What one run left: by seed the results that can be used, and why there is none; what released weights reach."""
 
     id: str
     by_seed: dict[int, Result] = field(default_factory=dict)
-    missing: list[int] = field(default_factory=list)
-    failures: dict[int, Failure] = field(default_factory=dict)
-    waits_for: dict[int, str] = field(default_factory=dict)
-    problems: dict[int, str] = field(default_factory=dict)
-    outdated: dict[int, str] = field(default_factory=dict)
-    unlearned: dict[int, str] = field(default_factory=dict)
-    released: ReleasedResult | None = None
-    released_problem: str | None = None
+    absent: dict[int, Missing] = field(default_factory=dict)
+    released: ReleasedResult | Missing = Missing()
 
     @property
     def task(self) -> str:
@@ -43,19 +30,45 @@ class RunResults:
         return self.id.partition("/")[0]
 
     @property
+    def missing(self) -> list[int]:
+        """The seeds without a result, where no file is in its place that cannot be used."""
+        return sorted(seed for seed, why in self.absent.items() if why.outdated or not why.problem)
+
+    @property
     def problem(self) -> str | None:
         """What is wrong with the files of its seeds; None where each could be used."""
-        return "; ".join(dict.fromkeys(self.problems.values())) or None
+        found = [why.problem for why in self.absent.values() if why.problem and not why.outdated]
+        return "; ".join(dict.fromkeys(found)) or None
+
+    @property
+    def problems(self) -> list[str]:
+        """Everything that is wrong, in sentences."""
+        outdated = [why.problem for why in self.absent.values() if why.outdated]
+        return [problem for problem in (self.problem, problem_of(self.released), *outdated) if problem]
+
+    @property
+    def failures(self) -> dict[int, Failure]:
+        """The steps that ended with an error, by seed."""
+        return {seed: why.failure for seed, why in self.absent.items() if why.failure}
+
+    @property
+    def waits_for(self) -> dict[int, str]:
+        """By seed the failed run whose weights it starts from."""
+        return {seed: why.waits_for for seed, why in self.absent.items() if why.waits_for}
 
     def reject(self, seed: int, problem: str) -> None:
         """Leave a seed's result out, since a file of it cannot be used."""
+        self.leave_out(seed, Missing(problem))
+
+    def leave_out(self, seed: int, why: Missing) -> None:
+        """Leave a seed's result out."""
         self.by_seed.pop(seed, None)
-        self.problems[seed] = problem
+        self.absent[seed] = why
 
     @property
     def remark(self) -> str:
         """Which of its trainings did not learn, and why; empty where all did."""
-        found = [f"seed {seed}: {why}" for seed, why in self.unlearned.items() if seed in self.by_seed]
+        found = [f"seed {seed}: {result.unlearned}" for seed, result in self.by_seed.items() if result.unlearned]
         return f"Did not learn: {'. '.join(found)}." if found else ""
 
     def values(self, metric: str) -> dict[int, float]:
@@ -71,24 +84,40 @@ class RunResults:
 
 @dataclass(frozen=True)
 class Found:
-    """All that the steps left: results by run, counts of their models by run, times, and what is wrong with them.
-
-    `failures` are those of steps that belong to no run and seed. `uncounted` are models that could not be counted: the
-    reason by run.
-    """
+    """All that the steps left: results by run, counts and times; `failures` are of steps of no run and seed."""
 
     runs: dict[str, RunResults]
-    counts: dict[str, Counts]
-    counts_problem: str | None
-    latency: Latencies | None = None
-    latency_problem: str | None = None
+    complexity: Complexity | Missing = Missing()
+    timing: Latencies | Missing = Missing()
     failures: tuple[Failure, ...] = ()
-    uncounted: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> dict[str, Counts]:
+        """The counts of models, by run."""
+        return {} if isinstance(self.complexity, Missing) else self.complexity.models
+
+    @property
+    def latency(self) -> Latencies | None:
+        """The times of models."""
+        return None if isinstance(self.timing, Missing) else self.timing
+
+    @property
+    def uncounted(self) -> dict[str, str]:
+        """Why models could not be counted, by run."""
+        return (not isinstance(self.complexity, Missing) and self.complexity.failed) or {}
 
     @property
     def untimed(self) -> dict[str, str]:
         """Why models could not be timed, by run."""
         return (self.latency and self.latency.failed) or {}
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong with the files, in sentences."""
+        found = [problem_of(self.complexity), problem_of(self.timing)]
+        return [problem for problem in found if problem] + [
+            problem for run in self.runs.values() for problem in run.problems
+        ]
 
     def failed(self, run_id: str) -> list[str]:
         """Why the model of a run could not be counted or timed, in sentences."""
@@ -117,57 +146,65 @@ def trained_columns(replication: Replication) -> dict[str, list[str]]:
 
 
 def read_found(replication: Replication) -> Found:
-    """Read all of it; never raises for a bad file: the `problems` of a run, or those of the counts, tell it."""
+    """Read all of it; never raises for a bad file, which is `Missing` with its problem."""
     artifacts = Artifacts(replication)
-    counted, problem = read_counts(artifacts)
-    counts, uncounted = (counted.models, counted.failed or {}) if counted else ({}, {})
-    latency, latency_problem = read_latency(artifacts) if replication.timed else (None, None)
-    failures = other_failures(artifacts)
-    return Found(_read_runs(artifacts), counts, problem, latency, latency_problem, failures, uncounted)
+    timing = read_current(artifacts, artifacts.latency(), Latencies) if replication.timed else Missing()
+    return Found(
+        runs=_read_runs(artifacts),
+        complexity=read_current(artifacts, artifacts.complexity(), Complexity),
+        timing=timing,
+        failures=other_failures(artifacts),
+    )
 
 
 def _read_runs(artifacts: Artifacts) -> dict[str, RunResults]:
     found: dict[str, RunResults] = {}
     replication = artifacts.replication
-    scale, wanted = replication.scale_name, trained_columns(replication)
+    wanted = trained_columns(replication)
     for run in replication.runs.values():
         results = found[run.id] = RunResults(run.id)
         for seed in replication.seeds(run.id):
-            artifact = artifacts.evaluation(run, seed)
-            try:
-                result = read_result(artifact.record.parent, run.id, scale, seed, wanted[run.id])
-            except InputError as error:
-                results.reject(seed, str(error))
-                continue
-            if result is None or _failed_since(artifact, scale, run.id):
-                results.missing.append(seed)
-            elif why := artifacts.outdated(artifact):
-                command = again(replication, run.id, seed, forced=False)
-                results.missing.append(seed)
-                results.outdated[seed] = f"{artifact.record}: {why}; `{command}` makes it again"
+            result = _read_seed(artifacts, run, seed, wanted[run.id])
+            if isinstance(result, Missing):
+                results.leave_out(seed, result)
             else:
                 results.by_seed[seed] = result
         _reject_other_data(results)
-        reasons = {seed: did_not_learn(replication, run, seed) for seed in results.by_seed}
-        results.unlearned = {seed: why for seed, why in reasons.items() if why}
-    _explain_missing(replication, found)
+        for seed, result in results.by_seed.items():
+            results.by_seed[seed] = replace(result, unlearned=did_not_learn(replication, run, seed))
+    _let_wait(replication, found)
     for run in replication.released():
-        results, artifact = found[run.id], artifacts.released(run)
-        value, results.released_problem = read_current(artifacts, artifact, ReleasedEvaluation)
-        if value:
-            try:
-                check_head(artifact.record, {"run": (value.run, run.id), "scale": (value.scale, scale)})
-                results.released = with_times(value, artifact.record)
-            except InputError as error:
-                results.released_problem = str(error)
+        found[run.id].released = _read_released(artifacts, run)
     return found
 
 
-def _failed_since(artifact: Artifact, scale: str, run_id: str) -> bool:
-    """Whether the training of an evaluated run was to be repeated, and failed."""
-    (training,), seed = artifact.measures, artifact.seed
-    assert seed is not None
-    return not training.present and failure_of_run(scale, run_id, seed) is not None
+def _read_seed(artifacts: Artifacts, run: Run, seed: int, wanted: list[str]) -> Result | Missing:
+    """The result of a seed of a run; it is missing too where its training was to be repeated, and failed."""
+    artifact, scale = artifacts.evaluation(run, seed), artifacts.scale
+    try:
+        result = read_result(artifact.record.parent, run.id, scale, seed, wanted)
+    except InputError as error:
+        return Missing(str(error))
+    failure = failure_of_run(scale, run.id, seed)
+    (training,) = artifact.measures
+    if result is None or (failure and not training.present):
+        return Missing(failure=failure)
+    if why := artifacts.outdated(artifact):
+        command = again(artifacts.replication, run.id, seed, forced=False)
+        return Missing(f"{artifact.record}: {why}; `{command}` makes it again", outdated=True, failure=failure)
+    return result
+
+
+def _read_released(artifacts: Artifacts, run: Run) -> ReleasedResult | Missing:
+    artifact = artifacts.released(run)
+    value = read_current(artifacts, artifact, ReleasedEvaluation)
+    if isinstance(value, Missing):
+        return value
+    try:
+        check_head(artifact.record, {"run": (value.run, run.id), "scale": (value.scale, artifacts.scale)})
+        return with_times(value, artifact.record)
+    except InputError as error:
+        return Missing(str(error))
 
 
 def _reject_other_data(results: RunResults) -> None:
@@ -181,20 +218,11 @@ def _reject_other_data(results: RunResults) -> None:
                 results.reject(seed, f"{place}: found {found!r:.60}, expected the run's {expected!r:.60}")
 
 
-def _explain_missing(replication: Replication, found: dict[str, RunResults]) -> None:
-    """Fill in which missing seeds failed, and which wait for a run that did."""
-    scale = replication.scale_name
-    for results in found.values():
-        failures = {seed: failure_of_run(scale, results.id, seed) for seed in results.missing}
-        results.failures = {seed: failure for seed, failure in failures.items() if failure}
+def _let_wait(replication: Replication, found: dict[str, RunResults]) -> None:
+    """Leave out the results that start from the weights of a failed training."""
     for run in replication.runs.values():
         if run.starts_from is None:
             continue
-        results, start = found[run.id], found[run.starts_from]
-        for seed, failure in start.failures.items():
+        for seed, failure in found[run.starts_from].failures.items():
             if failure.step == "training" and seed in replication.seeds(run.id):
-                results.waits_for[seed] = start.id
-                results.failures.pop(seed, None)
-                results.outdated.pop(seed, None)
-        results.missing = sorted({*results.missing, *results.waits_for})
-        results.by_seed = {seed: result for seed, result in results.by_seed.items() if seed not in results.waits_for}
+                found[run.id].leave_out(seed, Missing(waits_for=run.starts_from))

@@ -2,17 +2,14 @@
 
 from typing import Any
 
-from sgenet.config.replication import Replication
 from sgenet.config.tasks import TASKS
-from sgenet.judgement.cells import CellTable
-from sgenet.judgement.results import Found
+from sgenet.judgement import Judged
 from sgenet.report.figures.curves import CURVES, Histories, published_references, run_panel
 
 
-def dossiers(
-    replication: Replication, tables: list[CellTable], found: Found, histories: dict[str, Histories]
-) -> list[dict[str, Any]]:
+def dossiers(judged: Judged, histories: dict[str, Histories]) -> list[dict[str, Any]]:
     """For each run, and each model that is counted alone, all that is known of its numbers."""
+    replication, tables, found = judged.replication, judged.tables, judged.found
     rows = [(table.table.title, row) for table in tables for row in table.rows]
     models = {run_id: run.model for run_id, run in replication.runs.items()}
     models |= {row.run: row.row.model for _, row in rows if row.run not in models}

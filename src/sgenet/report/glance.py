@@ -8,9 +8,9 @@ from sgenet.config.replication import Replication, load_replication
 from sgenet.config.seeds import number_range
 from sgenet.config.tasks import Task
 from sgenet.data.folders import SPLITS
-from sgenet.data.manifest import Manifest
 from sgenet.errors import InputError
 from sgenet.evaluation.verdicts import DID_NOT_LEARN
+from sgenet.judgement import Judged
 from sgenet.judgement.cells import CellTable
 from sgenet.judgement.judged import JudgedClaim, Number
 from sgenet.judgement.ranking import is_ours
@@ -69,18 +69,17 @@ def costs(tables: list[CellTable]) -> list[AddedCost]:
     return found
 
 
-def compare_with_full(
-    replication: Replication, manifests: dict[str, Manifest | None], found: Overview
-) -> list[Compared]:
+def compare_with_full(judged: Judged, found: Overview) -> list[Compared]:
     """This run against one of scale `paper` with the same tables and one seed."""
-    full = None if replication.scale_name == "paper" else _full(replication)
+    replication = judged.replication
+    full = None if judged.paper else _full(replication)
     finished, asked = found.trainings
     lines = [
         Compared("Setting", replication.scale.description, PAPER_SETTING),
         Compared("Trainings", f"{finished} of {asked} finished", f"{len(full.runs)} for each seed" if full else ""),
     ]
     for task in replication.tasks:
-        manifest, shipped = manifests.get(task), SHIPPED["imagenet" if task is Task.CLASSIFICATION else "coco"]
+        manifest, shipped = judged.manifest(task), SHIPPED["imagenet" if task is Task.CLASSIFICATION else "coco"]
         counts = [manifest.count(split) for split in SPLITS] if manifest else []
         here = f"{_counts(counts)} {manifest.source}" if manifest else "not prepared"
         lines.append(Compared(f"Images, {task}", here, _counts(shipped)))
@@ -93,7 +92,7 @@ def compare_with_full(
             "sgenet plan --scale paper estimates it",
         ),
     ]
-    if replication.scale_name == "paper":
+    if judged.paper:
         return [replace(line, full="") for line in lines]
     return lines
 

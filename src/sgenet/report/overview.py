@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from sgenet.config.replication import Replication
 from sgenet.config.seeds import number_range
 from sgenet.evaluation.verdicts import COUNTS, DIRECTIONS, SIZES, Verdict, count_verdicts
-from sgenet.judgement.cells import Cell, CellTable
+from sgenet.judgement import Judged
+from sgenet.judgement.cells import Cell
 from sgenet.judgement.main_gains import MainGains
 from sgenet.judgement.results import Found
 from sgenet.report.formats import interval, signed
@@ -29,8 +30,9 @@ class Overview:
     newest: str | None
 
 
-def overview(replication: Replication, tables: list[CellTable], found: Found, main: MainGains) -> Overview:
+def overview(judged: Judged) -> Overview:
     """Sum up what was found."""
+    replication, found = judged.replication, judged.found
     origins = [
         step
         for run in found.runs.values()
@@ -39,11 +41,11 @@ def overview(replication: Replication, tables: list[CellTable], found: Found, ma
     ]
     ends = [origin.finished for origin in origins if origin.finished]
     runs = list(found.runs.values())
-    cells = [cell for table in tables for cell in table.cells if not cell.column.timed and cell.applicable]
+    cells = [cell for table in judged.tables for cell in table.cells if not cell.column.timed and cell.applicable]
     trainings = sum(len(run.by_seed) for run in runs), sum(len(replication.seeds(run.id)) for run in runs)
-    failed = sum(len(run.failures) + len(run.problems) for run in runs)
-    sentences = [_of_trainings(*trainings, failed), _of_counts(cells), _of_gains(replication, main)]
-    sentences += [_of_chance(replication, tables), _of_expected(replication, found)]
+    failed = sum(bool(why.failure or (why.problem and not why.outdated)) for run in runs for why in run.absent.values())
+    sentences = [_of_trainings(*trainings, failed), _of_counts(cells), _of_gains(judged.scale, judged.main)]
+    sentences += [_of_chance(judged), _of_expected(replication, found)]
     return Overview(
         sentences=[sentence for sentence in sentences if sentence],
         counts=count_verdicts(cell.verdict for cell in cells),
@@ -104,10 +106,10 @@ def _of_counts(cells: list[Cell]) -> str:
     return f"{text}."
 
 
-def _of_gains(replication: Replication, main: MainGains) -> str:
+def _of_gains(scale: str, main: MainGains) -> str:
     """The one number: how much of the published gains is reproduced, or below scale `paper` the first gain."""
     if not main.gains:
-        return f"No gain of SGE was measured yet at scale {replication.scale_name}."
+        return f"No gain of SGE was measured yet at scale {scale}."
     if main.ratio:
         bounds = "" if main.ratio.low is None else f" [{main.ratio.low:.2f}, {main.ratio.high:.2f}]"
         text = f"SGE’s published gains are reproduced at {main.ratio.value:.2f}{bounds} of their size"
@@ -126,16 +128,16 @@ def _of_gains(replication: Replication, main: MainGains) -> str:
     return f"At this scale SGE {'helps' if gain.direction == 'higher' else 'does not help'}: {value}."
 
 
-def _of_chance(replication: Replication, tables: list[CellTable]) -> str:
+def _of_chance(judged: Judged) -> str:
     """How many findings are expected by chance alone; a gain that several tables show is one."""
-    judged = set()
-    for table in tables:
+    gains = set()
+    for table in judged.tables:
         runs = {row.row.label: row.run for row in table.rows}
         for row in table.rows:
             for cell in row.cells:
                 if cell.verdict in (*SIZES, *DIRECTIONS) and cell.baseline:
-                    judged.add((row.run, runs[cell.baseline], cell.column.id))
-    n, expected = len(judged), len(judged) * (1 - replication.pipeline.report.confidence)
+                    gains.add((row.run, runs[cell.baseline], cell.column.id))
+    n, expected = len(gains), len(gains) * (1 - judged.confidence)
     if expected < 0.5:
         return ""
     return f"Of {n} gains that are judged, about {expected:.0f} would exclude zero by chance if no module helped."

@@ -1,70 +1,72 @@
 """The page: one HTML file that needs no other."""
 
 import base64
+from collections import Counter
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import yaml
 
 from sgenet.config import params, paths
-from sgenet.config.replication import Replication
 from sgenet.config.runs import FIGURES_RUN
 from sgenet.config.tables import Column
 from sgenet.config.tasks import Task
 from sgenet.data.manifest import Manifest
 from sgenet.evaluation.trainings import FEWEST_SEEDS
 from sgenet.evaluation.verdicts import WITHHELD, Verdict
+from sgenet.judgement import Judged
 from sgenet.judgement.cells import CellTable
-from sgenet.judgement.main_gains import MainGains
 from sgenet.judgement.ranking import beaten, multiplicity
-from sgenet.judgement.results import Found
-from sgenet.pipeline.workflow import again
+from sgenet.pipeline.workflow import again, command_line
+from sgenet.provenance.identity import Artifacts
 from sgenet.report.dossiers import dossiers
 from sgenet.report.figures import activations as activation_figures
-from sgenet.report.figures import cost, curves, scatter
-from sgenet.report.figures.curves import Histories
-from sgenet.report.figures.forest import draw_main_gains
+from sgenet.report.figures import cost, scatter
+from sgenet.report.figures.activations import draw_activations
+from sgenet.report.figures.cost import draw_costs
+from sgenet.report.figures.curves import FRAME, by_run, make_figures
+from sgenet.report.figures.detections import read_detections
+from sgenet.report.figures.forest import draw_forests, draw_main_gains
+from sgenet.report.figures.precision_recall import draw_precision_recall
+from sgenet.report.figures.scatter import draw_scatter
 from sgenet.report.formats import CONFIDENCE_MARKS, duration, number, printed, signed, span, unbroken
 from sgenet.report.glance import compare_with_full, costs, seen
+from sgenet.report.methods import describe
 from sgenet.report.overview import overview, spread
 
 
-def render(
-    replication: Replication,
-    found: Found,
-    tables: list[CellTable],
-    histories: dict[str, Histories],
-    manifests: dict[str, Manifest | None],
-    problems: list[str],
-    main: MainGains,
-    **parts: Any,
-) -> str:
-    """The whole page as HTML; `parts` are what the templates of claims and figures draw, under the names they know."""
-    scale, confidence = replication.scale_name, replication.pipeline.report.confidence
-    entries = dossiers(replication, tables, found, histories)
+def render(judged: Judged, identity: str) -> tuple[str, list[str]]:
+    """The whole page as HTML, and all problems that were met, those of single figures too."""
+    replication, found, tables = judged.replication, judged.found, judged.tables
+    curves = {task: by_run(rows) for task, rows in judged.histories.items()}
+    detections, bad_detections = read_detections(replication, found)
+    methods, artifacts = describe(judged), Artifacts(replication)
+    problems = list(filter(None, dict.fromkeys([*judged.problems, bad_detections, methods.problem])))
+    entries = dossiers(judged, curves)
     published = [cell.published for table in tables for cell in table.cells if cell.published]
     pairs = sorted({(value.source, value.confidence) for value in published})
-    shown = overview(replication, tables, found, main)
+    shown = overview(judged)
     environment = _environment()
     environment.globals["again"] = partial(again, replication)
     environment.globals["anchors"] = {entry["run"]: f"run-{number}" for number, entry in enumerate(entries, 1)}
-    return environment.get_template("page.html").render(
-        scale=scale,
-        paper=scale == "paper",
+    page = environment.get_template("page.html").render(
+        identity=identity,
+        scale=judged.scale,
+        paper=judged.paper,
         overview=shown,
         seen=seen,
-        main_gains=draw_main_gains(main),
+        main_gains=draw_main_gains(judged.main),
         costs_of_sge=costs(tables),
-        compared=compare_with_full(replication, manifests, shown),
+        compared=compare_with_full(judged, shown),
         spread=spread([cell for table in tables for cell in table.cells]),
-        confidence_level=confidence,
-        confidence=f"{100 * confidence:g}",
+        confidence_level=judged.confidence,
+        confidence=f"{100 * judged.confidence:g}",
         seeds=replication.seed_range[1],
         problems=problems,
         tables=tables,
-        main=main,
+        claims=judged.claims,
+        main=judged.main,
         sources=params.load_sources(),
         source_ids={pair: f"source-{number}" for number, pair in enumerate(pairs, 1)},
         beaten=beaten(replication.tables),
@@ -72,12 +74,25 @@ def render(
         latency=found.latency,
         figures_of=FIGURES_RUN,
         figures_run=FIGURES_RUN in replication.runs,
-        data=[(task, manifests[task], _contact_sheet(scale, task)) for task in replication.tasks],
-        few_classes=_few_classes(manifests.get(Task.CLASSIFICATION)),
-        left_out=_left_out(replication, tables, found),
+        data=[(task, judged.manifest(task), _contact_sheet(judged.scale, task)) for task in replication.tasks],
+        few_classes=_few_classes(judged.manifest(Task.CLASSIFICATION)),
+        left_out=_left_out(judged),
         dossiers=entries,
-        **parts,
+        activations=draw_activations(judged.activations),
+        curves=make_figures(tables, curves),
+        scatter=draw_scatter(judged.main),
+        forests=draw_forests(tables),
+        costs=draw_costs(tables),
+        precision_recall=draw_precision_recall(replication, found),
+        detections=detections,
+        methods=methods,
+        other_code=Counter(map(tuple, artifacts.made_by_other_code().values())),
+        results=sum(artifact.present for artifact in (*artifacts.trainings(), *artifacts.measurements())),
+        strictly=command_line(replication, code="strict"),
+        report_command=command_line(replication, paths.report(judged.scale) / "index.html"),
+        complexity_command=artifacts.complexity().command,
     )
+    return page, problems
 
 
 def _environment() -> jinja2.Environment:
@@ -101,7 +116,7 @@ def _environment() -> jinja2.Environment:
         "yaml": lambda value: yaml.safe_dump(value, sort_keys=True, default_flow_style=None, width=72),
     }
     environment.globals |= {
-        "frame": curves.FRAME,
+        "frame": FRAME,
         "chart": activation_figures.FRAME,
         "cost_frame": cost.FRAME,
         "scatter_frame": scatter.FRAME,
@@ -169,10 +184,10 @@ def _few_classes(manifest: Manifest | None) -> int | None:
     return len(manifest.classes) if manifest and len(manifest.classes) <= 5 else None
 
 
-def _left_out(replication: Replication, tables: list[CellTable], found: Found) -> list[str]:
+def _left_out(judged: Judged) -> list[str]:
     """What was not run, in sentences."""
-    told = []
-    if replication.scale_name != "paper":
+    replication, found, told = judged.replication, judged.found, []
+    if not judged.paper:
         told.append("ImageNet and COCO with the paper's recipe: that is scale paper, and this page is not of it.")
     if never := [run.id for run in found.runs.values() if run.missing and not run.by_seed]:
         which = f"{len(never)} of {len(found.runs)} runs: {', '.join(never)}"
@@ -186,7 +201,7 @@ def _left_out(replication: Replication, tables: list[CellTable], found: Found) -
         told.append(f"Rows that were not chosen: {'; '.join(rows)}.")
     printed = [
         cell.published
-        for table in tables
+        for table in judged.tables
         for row in table.rows
         for cell in row.cells
         if row.row.published and "published" in table.parts(cell.column) and cell.applicable

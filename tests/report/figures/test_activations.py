@@ -13,6 +13,7 @@ from sgenet.config.model import validate
 from sgenet.config.replication import Replication
 from sgenet.config.runs import FIGURES_RUN
 from sgenet.evaluation.activations import MeasuredActivations
+from sgenet.judgement.inputs import Missing, problem_of, read_activations
 from sgenet.provenance.identity import Artifacts
 from sgenet.report import build
 from sgenet.report.figures import activations
@@ -146,8 +147,8 @@ def test_without_a_measurement_the_page_says_how_to_make_it(replication: Replica
 def test_runs_of_other_models_alone_need_no_figures(replication: Replication, measured: dict) -> None:
     _write(measured)
     runs = {name: run for name, run in replication.runs.items() if name != FIGURES_RUN}
-    assert activations.read_activations(Artifacts(replace(replication, runs=runs))) == (None, None)
-    assert activations.read_activations(Artifacts(replication))[0] is not None
+    assert read_activations(Artifacts(replace(replication, runs=runs))) == Missing()
+    assert isinstance(read_activations(Artifacts(replication)), MeasuredActivations)
 
 
 def _shorten(value: dict) -> None:
@@ -184,8 +185,8 @@ def _load(value: dict) -> None:
 def test_a_bad_file_is_told_in_one_sentence(replication, measured, change, sentence) -> None:
     change(measured)
     path = _write(measured)
-    figures, problem = activations.read_activations(Artifacts(replication))
-    assert figures is None and problem.startswith(f"{path}: {sentence}") and "\n" not in problem
+    problem = problem_of(read_activations(Artifacts(replication)))
+    assert problem.startswith(f"{path}: {sentence}") and "\n" not in problem
 
 
 def test_beside_a_bad_file_the_rest_is_built(replication: Replication, measured: dict) -> None:

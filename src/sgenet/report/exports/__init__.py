@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sgenet.config import params
-from sgenet.config.replication import Replication
+from sgenet.judgement import Judged
 from sgenet.judgement.cells import CellTable
 from sgenet.report.exports.latex import to_latex
 from sgenet.report.exports.markdown import to_markdown
@@ -14,24 +14,24 @@ from sgenet.report.overview import spread
 from sgenet.runtime.files import write_text
 
 
-def write_tables(folder: Path, tables: list[CellTable], replication: Replication) -> None:
+def write_tables(folder: Path, judged: Judged) -> None:
     """Write <table>.csv, <table>.md and <table>.tex of each table into `folder`; equal cells give equal bytes.
 
     The CSV has a line for each row and column of the table, and states the unit and source of each value. Markdown has
     all columns of the page, LaTeX what fits a paper: published and reproduced values, gains, marks.
     """
-    for table in tables:
+    for table in judged.tables:
         path = folder / table.table.id
-        write_text(path.with_name(f"{path.name}.csv"), to_csv(table, replication.scale_name))
-        write_text(path.with_name(f"{path.name}.md"), to_markdown(table, caption(table, replication)))
-        write_text(path.with_name(f"{path.name}.tex"), to_latex(table, caption(table, replication, values=False)))
+        write_text(path.with_name(f"{path.name}.csv"), to_csv(table, judged.scale))
+        write_text(path.with_name(f"{path.name}.md"), to_markdown(table, caption(table, judged)))
+        write_text(path.with_name(f"{path.name}.tex"), to_latex(table, caption(table, judged, values=False)))
 
 
-def caption(table: CellTable, replication: Replication, *, values: bool = True) -> list[str]:
+def caption(table: CellTable, judged: Judged, *, values: bool = True) -> list[str]:
     """Sentences that explain the table on its own; the first is its title. `values`: their intervals are printed."""
-    columns, scale = table.table.columns, replication.scale_name
+    columns = table.table.columns
     trained = any(column.trained for column in columns)
-    sentences = [f"{plain(table.table.title).rstrip('.')}, reproduced at scale {scale}."]
+    sentences = [f"{plain(table.table.title).rstrip('.')}, reproduced at scale {judged.scale}."]
     if trained and not table.paper:
         sentences.append(
             "The trained numbers cannot be compared with the published ones: below the scale paper data, networks and "
@@ -40,7 +40,7 @@ def caption(table: CellTable, replication: Replication, *, values: bool = True) 
     if trained:
         sentences += spread(table.cells)
     if trained and any((values and cell.interval) or (cell.gain and cell.gain.low is not None) for cell in table.cells):
-        sentences.append(f"In brackets: {100 * replication.pipeline.report.confidence:g} % intervals.")
+        sentences.append(f"In brackets: {100 * judged.confidence:g} % intervals.")
     if any(cell.best or cell.best_published for cell in table.cells):
         sentences.append("Bold: the best of each column among rows of equal depth and detector.")
     if any(column.timed for column in columns):

@@ -7,12 +7,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from sgenet.config.runs import FIGURES_RUN
-from sgenet.errors import InputError
 from sgenet.evaluation.activations import MeasuredActivations
-from sgenet.judgement.evaluations import check_head
-from sgenet.judgement.inputs import read_current
-from sgenet.provenance.identity import Artifacts
+from sgenet.judgement.inputs import Missing
 from sgenet.report.figures.axes import Frame, Ticks, mark, ticks
 
 FRAME = Frame(width=460, height=250, left=56, right=10, top=10, bottom=36)
@@ -87,20 +83,9 @@ class Activations:
     bars: Bars
 
 
-def read_activations(artifacts: Artifacts) -> tuple[Activations | None, str | None]:
-    """The figures, and what is wrong with their file; no figures where nothing was measured."""
-    if FIGURES_RUN not in artifacts.replication.runs:
-        return None, None
-    artifact = artifacts.activations()
-    checked, problem = read_current(artifacts, artifact, MeasuredActivations)
-    if checked is None:
-        return None, problem
-    try:
-        head = {"run": (checked.run, FIGURES_RUN), "scale": (checked.scale, artifacts.scale)}
-        check_head(artifact.record, head)
-    except InputError as error:
-        return None, str(error)
-    return draw(checked.model_dump(mode="json", by_alias=True)), None
+def draw_activations(measured: MeasuredActivations | Missing) -> Activations | None:
+    """The figures of a measurement; none where nothing was measured."""
+    return None if isinstance(measured, Missing) else draw(measured.model_dump(mode="json", by_alias=True))
 
 
 def draw(measured: dict[str, Any]) -> Activations:

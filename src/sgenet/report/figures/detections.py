@@ -31,7 +31,7 @@ from sgenet.data.limits import pick
 from sgenet.data.splits import annotation_file, image_folder, open_manifest
 from sgenet.errors import InputError
 from sgenet.judgement.evaluations import Result
-from sgenet.judgement.inputs import read_manifest
+from sgenet.judgement.inputs import Missing, read_manifest
 from sgenet.judgement.ranking import is_ours
 from sgenet.judgement.results import Found
 from sgenet.report.figures.boxes import FOUND, IOU, LEAST_TAGGED, OBJECTS, View, draw, judge, objects_alone
@@ -135,7 +135,7 @@ def _validation_set(replication: Replication) -> tuple[Path, Path]:
     """Return the annotation file and the folder of images."""
     scale, task = replication.scale_name, "detection"
     folder, path = paths.data_folder(scale, task), paths.manifest(scale, task)
-    if read_manifest(scale, task)[0] is None:
+    if isinstance(read_manifest(scale, task), Missing):
         raise _AbsentError(f"there is no usable {path}")
     try:
         manifest = open_manifest(scale, task, replication.scale.data.of(task))

@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sgenet.config.replication import Replication
-from sgenet.data.manifest import Manifest
 from sgenet.errors import InputError
 from sgenet.evaluation.verdicts import Verdict
+from sgenet.judgement import Judged
 from sgenet.judgement.cells import CellTable
-from sgenet.judgement.results import Found
 from sgenet.report.methods.deviations import deviations
 from sgenet.report.methods.further import Step, next_steps
 from sgenet.report.methods.recipes import Comparison, compare
@@ -50,29 +49,20 @@ class Methods:
         )
 
 
-def describe(
-    replication: Replication, tables: list[CellTable], found: Found, manifests: dict[str, Manifest | None]
-) -> Methods:
-    """Compare with the paper, and state what could come next; never raises for bad input.
-
-    Args:
-        replication: what was asked for.
-        tables: its tables with their cells.
-        found: what the steps left.
-        manifests: of the data by task; None where there are none.
-    """
+def describe(judged: Judged) -> Methods:
+    """Compare with the paper, and state what could come next; never raises for bad input."""
     comparisons: tuple[Comparison, ...] = ()
     problem = None
     try:
-        comparisons = tuple(compare(replication, found, manifests))
+        comparisons = tuple(compare(judged))
     except InputError as error:
         problem = str(error)
     return Methods(
         comparisons=comparisons,
-        own=tuple(_own_settings(replication)),
-        deviations=tuple(deviations(replication, manifests)),
-        audit=next(filter(None, map(_audit, tables)), None),
-        steps=tuple(next_steps(replication, found)),
+        own=tuple(_own_settings(judged.replication)),
+        deviations=tuple(deviations(judged)),
+        audit=next(filter(None, map(_audit, judged.tables)), None),
+        steps=tuple(next_steps(judged.replication, judged.found)),
         problem=problem,
     )
 

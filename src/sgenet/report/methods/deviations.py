@@ -6,6 +6,7 @@ from sgenet.config import starting
 from sgenet.config.replication import Replication
 from sgenet.config.tasks import Task
 from sgenet.data.manifest import Manifest
+from sgenet.judgement import Judged
 
 _STARTS = {
     starting.SCRATCH: "new weights",
@@ -15,13 +16,9 @@ _STARTS = {
 }
 
 
-def deviations(replication: Replication, manifests: dict[str, Manifest | None]) -> Iterator[str]:
-    """The sentences that hold for this replication.
-
-    Args:
-        replication: what was asked for.
-        manifests: of the data by task; None where there are none.
-    """
+def deviations(judged: Judged) -> Iterator[str]:
+    """The sentences that hold for this replication."""
+    replication = judged.replication
     tasks = replication.tasks
     if tasks:
         yield from _of_training(replication)
@@ -32,8 +29,8 @@ def deviations(replication: Replication, manifests: dict[str, Manifest | None]) 
         )
     if Task.DETECTION in tasks:
         yield from _of_detection(replication)
-    for task, manifest in manifests.items():
-        if task in tasks and (left_out := _left_out(manifest)):
+    for task in tasks:
+        if left_out := _left_out(judged.manifest(task)):
             yield f"{task.capitalize()}: {left_out} defects of the data were found; what cannot be used is left out."
 
 

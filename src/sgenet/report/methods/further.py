@@ -12,6 +12,7 @@ from sgenet.config.tasks import TASKS
 from sgenet.data.roots import variables
 from sgenet.errors import InputError
 from sgenet.evaluation.trainings import FEWEST_SEEDS
+from sgenet.judgement.inputs import Missing, problem_of
 from sgenet.judgement.results import Found
 from sgenet.pipeline.workflow import command_line
 
@@ -56,8 +57,8 @@ def next_steps(replication: Replication, found: Found) -> Iterator[Step]:
 
 
 def _problems(found: Found) -> bool:
-    of_runs = any(run.problem or run.released_problem for run in found.runs.values())
-    return bool(of_runs or found.counts_problem or found.latency_problem)
+    of_runs = any(run.problem or problem_of(run.released) for run in found.runs.values())
+    return bool(of_runs or problem_of(found.complexity) or problem_of(found.timing))
 
 
 def _missing(replication: Replication, found: Found) -> Iterator[str]:
@@ -71,9 +72,9 @@ def _missing(replication: Replication, found: Found) -> Iterator[str]:
         failed = sum(len(run.failures) for run in runs)
         of_which = f", {failed} of which failed" if failed else ""
         yield f"results of {lacking} of {sum(replication.seed_counts.values())} trainings{of_which}"
-    if not (found.counts or found.uncounted or found.counts_problem):
+    if found.complexity == Missing():
         yield "the counts of parameters and operations"
-    if replication.timed and not (found.latency or found.latency_problem):
+    if replication.timed and found.timing == Missing():
         yield "the latencies"
     if FIGURES_RUN in replication.runs and not paths.activations(scale).exists():
         yield "the measurements of figures 2 to 4"

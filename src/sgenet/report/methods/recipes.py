@@ -9,10 +9,10 @@ from sgenet.config.replication import Replication
 from sgenet.config.runs import FIGURES_RUN, Run, collect_runs
 from sgenet.config.scales import CocoData, EmbeddedImages, EmbeddedScenes, FigureSettings, ImageData
 from sgenet.config.seeds import number_range
-from sgenet.config.tasks import TASKS
+from sgenet.config.tasks import TASKS, Task
 from sgenet.data.manifest import Manifest
+from sgenet.judgement import Judged
 from sgenet.judgement.evaluations import Result
-from sgenet.judgement.results import Found
 from sgenet.pipeline.plan import CLASSES, SHIPPED, is_coco_2017
 from sgenet.provenance.results import TrainingRecord
 from sgenet.report.methods.wording import DETECTORS, flatten, in_words, plain, told_apart
@@ -89,31 +89,26 @@ class Comparison:
         return [setting for setting in self.settings if setting.differs is False]
 
 
-def compare(replication: Replication, found: Found, manifests: dict[str, Manifest | None]) -> Iterator[Comparison]:
+def compare(judged: Judged) -> Iterator[Comparison]:
     """The comparisons, task by task; the paper's side is the recipe without any scale.
 
     Raises:
         InputError: a row that its scale allows and the recipe alone does not.
     """
+    replication = judged.replication
     recipes = {task: params.load_recipe(task) for task in TASKS}
     of_paper = collect_runs(replication.tables, recipes, {task: {} for task in TASKS})
     for task in TASKS:
         if runs := [run for run in replication.runs.values() if run.task == task]:
-            yield from _of_task(task, runs, replication, of_paper, found, manifests[task])
+            yield from _of_task(task, runs, of_paper, judged)
     if FIGURES_RUN in replication.runs:
         yield Comparison("Figures 2 to 4", tuple(_figures(replication.scale.figures)))
 
 
-def _of_task(
-    task: str,
-    runs: list[Run],
-    replication: Replication,
-    of_paper: dict[str, Run],
-    found: Found,
-    manifest: Manifest | None,
-) -> Iterator[Comparison]:
+def _of_task(task: Task, runs: list[Run], of_paper: dict[str, Run], judged: Judged) -> Iterator[Comparison]:
     """What all runs of a task have in common; for several detectors, then what each has of its own."""
-    results = [result for run in runs for result in found.runs[run.id].by_seed.values()]
+    replication, manifest = judged.replication, judged.manifest(task)
+    results = [result for run in runs for result in judged.found.runs[run.id].by_seed.values()]
     around = [*_data(task, replication.scale.data.of(task), manifest), *_trainings(task, replication, results)]
     rows, detectors = _settings(runs, of_paper), list(dict.fromkeys(run.detector for run in runs))
     if len(detectors) == 1:
