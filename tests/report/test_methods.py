@@ -13,7 +13,7 @@ from pydantic import create_model
 
 from sgenet.cli import _parser
 from sgenet.config import params, paths
-from sgenet.config.model import Model
+from sgenet.config.model import Model, describe_field
 from sgenet.config.optimizer import Schedule
 from sgenet.config.plain_yaml import read_yaml
 from sgenet.config.recipes import DETECTORS, Classification, Detection
@@ -23,7 +23,7 @@ from sgenet.judgement import judge
 from sgenet.judgement.inputs import problem_of, read_manifest
 from sgenet.report.methods import Methods, describe
 from sgenet.report.methods.recipes import Comparison, Setting
-from sgenet.report.methods.wording import WORDS, in_words, plain, told_apart
+from sgenet.report.methods.values import plain, plain_pair
 from sgenet.report.pages import _environment
 from support import results as make
 
@@ -49,22 +49,21 @@ def edit_scale(scale: str, **changes: Any) -> None:
 def leaves(model: type[Model], place: str = "") -> Iterator[str]:
     for key, field in model.model_fields.items():
         inner = field.annotation
-        if key in ("schedule", "warmup") or not (isinstance(inner, type) and issubclass(inner, Model)):
+        if not (isinstance(inner, type) and issubclass(inner, Model)):
             yield f"{place}{key}"
         elif key != "attention":
             yield from leaves(inner, f"{place}{key}.")
 
 
-def test_every_setting_has_words_and_none_is_of_a_setting_that_is_gone() -> None:
-    known = set()
+def test_every_setting_is_described_by_its_model() -> None:
     for task in TASKS:
         models = [Classification] if task == "classification" else DETECTORS.values()
-        keys = {key for model in models for key in leaves(model)}
-        keys |= {f"attention.{module}.{key}" for module, own in _recipe(task)["attention"].items() for key in own}
-        assert not [key for key in keys if in_words(task, key)[0] == key]
-        known |= keys | {f"{task}.{key}" for key in keys}
-    spare = {key for key in WORDS if key not in known and not key.startswith("attention.")}
-    assert not spare
+        for model in models:
+            assert not [key for key in leaves(model) if not describe_field(model, key)]
+            for module, own in _recipe(task)["attention"].items():
+                assert all(describe_field(model, f"attention.{module}.{key}") for key in own)
+    assert describe_field(Classification, "optimizer.lr") == "highest learning rate"
+    assert describe_field(Classification, "optimizer.made_up") == describe_field(Classification, "made_up") == ""
 
 
 def _recipe(task: str) -> dict[str, Any]:
@@ -96,11 +95,17 @@ def test_what_the_scale_changes_differs_and_nothing_else(repository: Path) -> No
     methods = describe_(load_replication())
     shown = {setting.label: setting for setting in part(methods, "Classification").settings}
     for key in ("epochs", "batch_size", "width", "precision", "image_size", "residual_gain", "compile", "max_pool"):
-        setting, ours = shown[in_words("classification", key)[0]], scale.get(key, recipe[key])
+        setting, ours = shown[key], scale.get(key, recipe[key])
         assert setting.differs == (ours != recipe[key]), key
         assert str(recipe[key]) in setting.paper or not isinstance(recipe[key], int) or isinstance(recipe[key], bool)
-    assert (shown["Optimiser"].paper, shown["Momentum"].paper, shown["Momentum"].ours) == ("SGD", "0.9", "none")
-    assert shown["Schedule of the learning rate"].paper == "× 0.1 after epochs 30, 60, 90"
+    assert (shown["optimizer.type"].paper, shown["optimizer.momentum"].paper, shown["optimizer.momentum"].ours) == (
+        "SGD",
+        "0.9",
+        "none",
+    )
+    assert (
+        shown["schedule.milestones"].paper == "30, 60, 90" and shown["epochs"].about == "passes over the training set"
+    )
 
 
 def test_runs_of_a_detector_that_disagree_stand_apart(repository: Path) -> None:
@@ -108,15 +113,15 @@ def test_runs_of_a_detector_that_disagree_stand_apart(repository: Path) -> None:
     make.write_table("two", make.DETECTION | {"rows": [{"label": run, "run": run} for run in runs]})
     methods = describe_(load_replication("paper", tables=["two"]))
     retinanet, cascade = part(methods, "RetinaNet"), part(methods, "Cascade R-CNN")
-    steps = [(row.paper, row.runs) for row in rows(retinanet, "Images per step")]
+    steps = [(row.paper, row.runs) for row in rows(retinanet, "batch_size")]
     assert steps == [("16", ("resnet50",)), ("8", ("sk-resnet50",))]
-    assert [(row.paper, row.runs) for row in rows(cascade, "Learning rate")] == [
+    assert [(row.paper, row.runs) for row in rows(cascade, "optimizer.lr")] == [
         ("0.02", ("resnet50",)),
         ("0.01", ("sge-resnet101",)),
     ]
-    assert [row.paper for row in rows(cascade, "Epochs")] == ["20"] and rows(retinanet, "Epochs")[0].paper == "24"
+    assert [row.paper for row in rows(cascade, "epochs")] == ["20"] and rows(retinanet, "epochs")[0].paper == "24"
     shared = part(methods, "Every detector")
-    assert rows(shared, "Momentum") and not rows(cascade, "Momentum") and not rows(shared, "Epochs")
+    assert rows(shared, "optimizer.momentum") and not rows(cascade, "optimizer.momentum") and not rows(shared, "epochs")
 
 
 def test_at_scale_paper_nothing_differs_until_the_scale_is_changed(
@@ -128,7 +133,7 @@ def test_at_scale_paper_nothing_differs_until_the_scale_is_changed(
     assert [comparison.changed for comparison in methods.comparisons] == [set()] * 3
     assert rows(part(methods, "Classification"), "Training images")[0].differs is None
     edit_scale("paper", classification={"epochs": 90})
-    assert part(describe_(load_replication("paper")), "Classification").changed == {"Epochs"}
+    assert part(describe_(load_replication("paper")), "Classification").changed == {"epochs"}
 
 
 def test_data_are_those_of_the_manifest(replication: Replication) -> None:
@@ -167,9 +172,7 @@ def test_rows_with_settings_of_their_own_are_listed(repository: Path) -> None:
     own = {"epochs": 7, "attention": {"sge": {"groups": 8}}}
     more = {"label": "few", "run": "sge-few", "model": "sge-resnet50", "settings": own}
     make.write_table("one", make.CLASSIFICATION | {"rows": [*make.CLASSIFICATION["rows"], more]})
-    assert describe_(load_replication()).own == (
-        ("classification/sge-few", "Epochs: 7; SGE: groups, counted at width 64: 8"),
-    )
+    assert describe_(load_replication()).own == (("classification/sge-few", "epochs: 7; attention.sge.groups: 8"),)
 
 
 def test_the_audit_counts_printed_values_that_repeat_their_log(repository: Path) -> None:
@@ -258,5 +261,5 @@ def test_values_in_words(value: Any, text: str) -> None:
 
 
 def test_values_that_differ_never_look_alike() -> None:
-    assert told_apart(plain, 0.1234567, 0.1234568) == ("0.1234567", "0.1234568")
-    assert told_apart(plain, 100, 3) == ("100", "3")
+    assert plain_pair(0.1234567, 0.1234568) == ("0.1234567", "0.1234568")
+    assert plain_pair(100, 3) == ("100", "3")

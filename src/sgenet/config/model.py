@@ -184,6 +184,13 @@ def _along(
     return fields, way, inside
 
 
+def describe_field(model: type[Model], key: str) -> str:
+    """Return the description of a field by its dotted key; empty where the model has none such."""
+    place = key.split(".")
+    fields, way, _ = _along(model, place)
+    return (fields[-1].description or "") if len(fields) == len(way) == len(place) else ""
+
+
 def fields_of(model: type[Model]) -> dict[str | int, FieldInfo]:
     """Return the fields of a model by the keys that files use."""
     return {field.alias or name: field for name, field in model.model_fields.items()}

@@ -13,7 +13,7 @@ from sgenet.judgement.cells import CellTable
 from sgenet.judgement.ranking import OURS, peers
 from sgenet.report.figures.axes import Frame, Range, Ticks, at, mark, ticks
 from sgenet.report.figures.labels import Box, Label, place
-from sgenet.report.methods.wording import DETECTORS
+from sgenet.report.methods.values import DETECTORS
 
 FRAME = Frame(width=290, height=220, left=36, right=4, top=22, bottom=36)
 GAP = 14  # between the parts of the axis

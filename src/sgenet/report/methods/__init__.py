@@ -11,7 +11,7 @@ from sgenet.judgement.cells import CellTable
 from sgenet.report.methods.deviations import deviations
 from sgenet.report.methods.further import Step, next_steps
 from sgenet.report.methods.recipes import Comparison, compare
-from sgenet.report.methods.wording import flatten, in_words
+from sgenet.report.methods.values import flatten, plain
 
 
 @dataclass(frozen=True)
@@ -68,14 +68,14 @@ def describe(judged: Judged) -> Methods:
 
 
 def _own_settings(replication: Replication) -> Iterator[tuple[str, str]]:
-    """Runs whose rows have settings of their own, which count at every scale, with those settings in words."""
-    told = {}
+    """Runs whose rows have settings of their own, which count at every scale, with those settings."""
+    found = {}
     for table in replication.tables:
         for row in table.rows:
-            words = [(in_words(table.task, key), value) for key, value in flatten(row.settings)]
-            if words and table.task.trained:
-                told[table.run_id(row)] = "; ".join(f"{label}: {tell(value)}" for (label, tell), value in words)
-    yield from told.items()
+            if row.settings and table.task.trained:
+                settings = flatten(row.settings)
+                found[table.run_id(row)] = "; ".join(f"{key}: {plain(value)}" for key, value in settings)
+    yield from found.items()
 
 
 def _audit(table: CellTable) -> Audit | None:

@@ -1,10 +1,11 @@
-"""The paper's recipe and circumstances beside those of this replication, setting by setting."""
+"""The paper's recipe and circumstances next to those of this replication, setting by setting."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from sgenet.config import params, starting
+from sgenet.config.model import describe_field
 from sgenet.config.replication import Replication
 from sgenet.config.runs import FIGURES_RUN, Run, collect_runs
 from sgenet.config.scales import CocoData, EmbeddedImages, EmbeddedScenes, FigureSettings, ImageData
@@ -15,7 +16,7 @@ from sgenet.judgement import Judged
 from sgenet.judgement.evaluations import Result
 from sgenet.pipeline.plan import CLASSES, SHIPPED, is_coco_2017
 from sgenet.provenance.results import TrainingRecord
-from sgenet.report.methods.wording import DETECTORS, flatten, in_words, plain, told_apart
+from sgenet.report.methods.values import DETECTORS, flatten, plain, plain_pair
 
 # The paper's circumstances, which are no settings of a recipe. The sizes of its data are plan.SHIPPED and plan.CLASSES.
 _DATA = {"classification": ("imagenet", "ImageNet (ILSVRC 2012)"), "detection": ("coco", "COCO 2017")}
@@ -49,8 +50,8 @@ _CHANGES_NOTHING = ("workers",)  # keys of settings that no number depends on
 class Setting:
     """A setting in the paper and here; `differs` is None where that cannot be told.
 
-    `runs` are those that it counts for; none where all agree. `recipe` tells a setting of the recipe from a
-    circumstance: data, libraries, devices, figures.
+    `label` is the dotted key of a setting of the recipe, and `about` what it means; `recipe` is false for a
+    circumstance: data, libraries, devices, figures. `runs` are those that it counts for; none where all agree.
     """
 
     label: str
@@ -59,6 +60,7 @@ class Setting:
     differs: bool | None
     runs: tuple[str, ...] = ()
     recipe: bool = True
+    about: str = ""
 
 
 @dataclass(frozen=True)
@@ -131,23 +133,23 @@ def _settings(runs: list[Run], of_paper: dict[str, Run]) -> dict[str, list[Setti
     """The recipe of these runs by dotted key, in the order of the files: one entry where all runs agree."""
     pairs: dict[str, list[tuple[Any, Any, str]]] = {}
     for run in runs:
-        paper, ours = dict(flatten(_settings_of(of_paper[run.id]))), dict(flatten(_settings_of(run)))
-        for key in dict.fromkeys((*paper, *ours)):
-            pairs.setdefault(key, []).append((paper.get(key), ours.get(key), run.name.rpartition("/")[2]))
+        paper, here = dict(flatten(_settings_of(of_paper[run.id]))), dict(flatten(_settings_of(run)))
+        for key in dict.fromkeys((*paper, *here)):
+            pairs.setdefault(key, []).append((paper.get(key), here.get(key), run.name.rpartition("/")[2]))
     found = {}
     for key, values in pairs.items():
-        label, tell = in_words(runs[0].task, key)
         groups: dict[str, tuple[Any, Any, list[str]]] = {}
-        for paper, ours, name in values:
-            groups.setdefault(repr((paper, ours)), (paper, ours, []))[2].append(name)
+        for paper, here, name in values:
+            groups.setdefault(repr((paper, here)), (paper, here, []))[2].append(name)
         found[key] = [
             Setting(
-                label,
-                *told_apart(tell, paper, ours),
-                differs=paper != ours and key not in _CHANGES_NOTHING,
+                key,
+                *plain_pair(paper, here),
+                differs=paper != here and key not in _CHANGES_NOTHING,
                 runs=_named(members, [known for *_, known in groups.values()]),
+                about=next(filter(None, (describe_field(type(run.settings), key) for run in runs)), ""),
             )
-            for paper, ours, members in groups.values()
+            for paper, here, members in groups.values()
         ]
     return found
 
