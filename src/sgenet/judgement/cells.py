@@ -70,18 +70,6 @@ class Cell:
         """Whether the row can have a value in this column."""
         return self.reason != NOT_APPLICABLE
 
-    def number(self, part: str) -> float | None:
-        """Return the number of a part of the cell; None where it is text, or there is none."""
-        numbers = {
-            "published": self.published.value if self.published else None,
-            "reproduced": self.value,
-            "count": self.value,
-            "difference": self.difference,
-            "published gain": self.published_gain,
-            "gain": self.gain.value if self.gain else None,
-        }
-        return numbers.get(part)
-
 
 @dataclass(frozen=True)
 class CellRow:

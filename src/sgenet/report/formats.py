@@ -1,9 +1,12 @@
 """Numbers as the report prints them."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from markupsafe import Markup
+
+from sgenet.config.tables import Column
 
 CONFIDENCE_MARKS = {"high": "", "medium": "†", "low": "‡"}
 MINUS = "\N{MINUS SIGN}"
@@ -31,13 +34,6 @@ def interval(bounds: tuple[float, float], digits: int, *, sign: bool = False) ->
     return f"[{', '.join(show(bound, digits) for bound in bounds)}]"
 
 
-def span(bounds: tuple[float, float], digits: int, *, sign: bool = False) -> Markup:
-    """An interval that breaks, if it must, behind the comma."""
-    show = signed if sign else number
-    low, high = (show(bound, digits) for bound in bounds)
-    return Markup('<span class="nb">[{},</span> <span class="nb">{}]</span>').format(low, high)
-
-
 def unbroken(label: str) -> Markup:
     """A label that breaks neither within a name such as SGE-ResNet50 nor around an equals sign."""
     kept = re.split(r"(\w+ = [\w.+-]*\w|\b\w{1,9}(?:-\w{1,9})+\b)", label)
@@ -54,3 +50,14 @@ def duration(seconds: Any) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def plain(text: str) -> str:
+    """One line without control characters."""
+    kept = (letter if letter.isprintable() or letter == "\N{NARROW NO-BREAK SPACE}" else " " for letter in text)
+    return re.sub(" +", " ", "".join(kept)).strip()
+
+
+def heading(column: Column, escape: Callable[[str], str]) -> str:
+    """What is written over a column: its label, and its unit in parentheses."""
+    return escape(column.label) + (f" ({escape(column.unit)})" if column.unit else "")

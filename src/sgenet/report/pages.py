@@ -10,13 +10,11 @@ import yaml
 
 from sgenet.config import params, paths
 from sgenet.config.runs import FIGURES_RUN
-from sgenet.config.tables import Column
 from sgenet.config.tasks import Task
 from sgenet.data.manifest import Manifest
 from sgenet.evaluation.trainings import FEWEST_SEEDS
 from sgenet.evaluation.verdicts import WITHHELD, Verdict
 from sgenet.judgement import Judged
-from sgenet.judgement.cells import CellTable
 from sgenet.judgement.ranking import beaten, multiplicity
 from sgenet.pipeline.workflow import again, command_line
 from sgenet.provenance.identity import Artifacts
@@ -30,10 +28,11 @@ from sgenet.report.figures.detections import read_detections
 from sgenet.report.figures.forest import draw_forests, draw_main_gains
 from sgenet.report.figures.precision_recall import draw_precision_recall
 from sgenet.report.figures.scatter import draw_scatter
-from sgenet.report.formats import CONFIDENCE_MARKS, duration, number, printed, signed, span, unbroken
+from sgenet.report.formats import CONFIDENCE_MARKS, duration, interval, number, printed, signed, unbroken
 from sgenet.report.glance import compare_with_full, costs, seen
 from sgenet.report.methods import describe
 from sgenet.report.overview import overview, spread
+from sgenet.report.view import names_on_page, number_notes, order, resolutions_of, show
 
 
 def render(judged: Judged, identity: str) -> tuple[str, list[str]]:
@@ -107,7 +106,7 @@ def _environment() -> jinja2.Environment:
         "number": number,
         "printed": printed,
         "signed": signed,
-        "span": span,
+        "interval": interval,
         "unbroken": unbroken,
         "duration": duration,
         "three": lambda value: f"{value:#.3g}".removesuffix("."),
@@ -125,7 +124,8 @@ def _environment() -> jinja2.Environment:
         "number_notes": number_notes,
         "multiplicity": multiplicity,
         "resolutions_of": resolutions_of,
-        "page_parts": page_parts,
+        "names_on_page": names_on_page,
+        "show": show,
         "order": order,
         "Verdict": Verdict,
         "equality": {
@@ -136,40 +136,6 @@ def _environment() -> jinja2.Environment:
         "fewest_seeds": FEWEST_SEEDS,
     }
     return environment
-
-
-def number_notes(table: CellTable) -> dict[str, int]:
-    """The notes of a table's columns, rows and published values, each once, in reading order, with their numbers."""
-    texts = [column.note for column in table.table.columns]
-    for row in table.rows:
-        texts += [row.row.note, row.remark]
-        for cell in row.cells:
-            if cell.published:
-                texts += [cell.published.note, cell.published.difference]
-    return {text: number for number, text in enumerate(dict.fromkeys(filter(None, texts)), 1)}
-
-
-def page_parts(table: CellTable, column: Column) -> tuple[str, ...]:
-    """The parts of a column on the page: what was reproduced first, and a count in one cell that opens."""
-    parts = table.parts(column)
-    if column.static and "verdict" in parts:
-        return ("count",)
-    return tuple(sorted(parts, key=lambda part: part != "reproduced"))
-
-
-def order(table: CellTable) -> list[int]:
-    """The places of the columns on the page: trained ones first."""
-    columns = table.table.columns
-    return sorted(range(len(columns)), key=lambda place: not columns[place].trained)
-
-
-def resolutions_of(table: CellTable) -> list[tuple[str, list[str], float]]:
-    """The smallest published gains with a direction: reason, labels of the columns that share it, size."""
-    found: dict[tuple[str, float], list[str]] = {}
-    for column in table.table.columns:
-        if column.resolution:
-            found.setdefault((column.resolution.reason, column.resolution.value), []).append(column.label)
-    return [(reason, labels, size) for (reason, size), labels in found.items()]
 
 
 def _contact_sheet(scale: str, task: str) -> str | None:

@@ -8,8 +8,7 @@ from sgenet.judgement.cells import CellTable
 from sgenet.report.exports.latex import to_latex
 from sgenet.report.exports.markdown import to_markdown
 from sgenet.report.exports.spreadsheet import to_csv
-from sgenet.report.exports.values import plain
-from sgenet.report.formats import CONFIDENCE_MARKS
+from sgenet.report.formats import CONFIDENCE_MARKS, plain
 from sgenet.report.overview import spread
 from sgenet.runtime.files import write_text
 

@@ -6,8 +6,8 @@ import string
 from sgenet.evaluation.verdicts import WITHHELD, Verdict
 from sgenet.judgement.cells import Cell, CellTable
 from sgenet.judgement.ranking import peers
-from sgenet.report.exports.values import heading, interval_text, plain, value_text
-from sgenet.report.formats import MINUS
+from sgenet.report.formats import MINUS, heading, plain
+from sgenet.report.view import Part, show
 
 HEADS = {"published": "publ.", "reproduced": "repr.", "gain": "gain"}  # of the parts that LaTeX has
 UNMARKED = (Verdict.EXACT, Verdict.NOT_JUDGED)  # verdicts without a mark
@@ -90,15 +90,16 @@ def _head(table: CellTable, shown: list[list[str]]) -> list[str]:
 
 
 def _body(table: CellTable, shown: list[list[str]], marks: dict[str, str]) -> list[str]:
-    """A line a row and, where it has intervals, one for these; rows that are not compared stand apart."""
+    """A line a row and, where it has intervals, one for these; rows that are not compared are apart."""
     lines: list[str] = []
     for place, row in enumerate(table.rows):
         if place and peers(table.rows[place - 1].row) != peers(row.row):
             lines.append(r"\addlinespace")
         values, intervals = [latex_text(row.row.label)], [""]
         for cell, of_column in zip(row.cells, shown, strict=True):
-            values += [_value(cell, part, marks, of_column) for part in of_column]
-            intervals += [_interval(cell, part) for part in of_column]
+            parts = show(table, cell)
+            values += [_value(parts.get(name), cell, marks, of_column) for name in of_column]
+            intervals += [_interval(parts.get(name), cell) for name in of_column]
         lines.append(rf"{' & '.join(values)} \\")
         if any(intervals):
             lines[-1] += "[-2pt]"
@@ -106,18 +107,18 @@ def _body(table: CellTable, shown: list[list[str]], marks: dict[str, str]) -> li
     return lines
 
 
-def _value(cell: Cell, part: str, marks: dict[str, str], shown: list[str]) -> str:
+def _value(part: Part | None, cell: Cell, marks: dict[str, str], shown: list[str]) -> str:
     """A part of a cell, with the mark of the verdict behind what was judged."""
-    if not cell.applicable:
+    if part is None:
         return ""
-    missing = part == "published" and not cell.published
-    value = "" if missing else value_text(cell, part, latex_text, r"\textbf{{{}}}".format)
+    value = latex_text(part.text) or "--"
+    value = rf"\textbf{{{value}}}" if part.bold else value
     judged = "gain" if cell.gain and not cell.unlearned else "reproduced" if "reproduced" in shown else "published"
-    mark = rf"\textsuperscript{{{marks[_word(cell)]}}}" if part == judged and _word(cell) in marks else ""
-    return (value or "--") + mark
+    mark = rf"\textsuperscript{{{marks[_word(cell)]}}}" if part.name == judged and _word(cell) in marks else ""
+    return value + latex_text(part.mark) + mark
 
 
-def _interval(cell: Cell, part: str) -> str:
+def _interval(part: Part | None, cell: Cell) -> str:
     """The interval of a gain, or of a time; those of other values would make the table too wide."""
-    text = interval_text(cell, part) if part == "gain" or cell.column.timed else ""
+    text = part.interval if part and (part.name == "gain" or cell.column.timed) else ""
     return rf"{{\scriptsize {latex_text(text)}}}" if text else ""

@@ -1,8 +1,8 @@
 """A table as Markdown, for readers: all columns of the page."""
 
 from sgenet.judgement.cells import CellTable
-from sgenet.report.exports.values import heading, interval_text, plain, value_text
-from sgenet.report.formats import number
+from sgenet.report.formats import heading, plain
+from sgenet.report.view import Part, show
 
 _MARKDOWN = {ord(mark): f"\\{mark}" for mark in "\\`*_[]<>|~$&"}
 
@@ -11,26 +11,27 @@ def to_markdown(table: CellTable, sentences: list[str]) -> str:
     """The caption, and a table in pipes as GitHub reads it."""
     import pandas as pd
 
-    escape, bold = markdown_text, "**{}**".format
     names = ["Model"]
     for column in table.table.columns:
-        names += [f"{heading(column, escape)} {part}" for part in table.parts(column)]
+        names += [f"{heading(column, markdown_text)} {part}" for part in table.parts(column)]
     rows = []
     for row in table.rows:
-        rows.append([escape(row.row.label)])
+        rows.append([markdown_text(row.row.label)])
         for cell in row.cells:
-            for part in table.parts(cell.column):
-                texts = [value_text(cell, part, escape, bold), escape(interval_text(cell, part))]
-                if part == "reproduced" and cell.unlearned:
-                    texts.append("did not learn")
-                if part == "reproduced" and cell.last is not None:
-                    texts.append(f"last {number(cell.last, cell.decimals)}")
-                rows[-1].append(" ".join(filter(None, texts)))
+            parts = show(table, cell)
+            rows[-1] += [_text(parts[name]) if parts else "" for name in table.parts(cell.column)]
     frame = pd.DataFrame(rows, columns=names)
     align = ["left", *["right"] * (len(names) - 1)]
     body = frame.to_markdown(index=False, tablefmt="pipe", disable_numparse=True, colalign=align)
-    title, *rest = map(escape, sentences)
+    title, *rest = map(markdown_text, sentences)
     return f"**{title}** {' '.join(rest)}\n\n{body}\n"
+
+
+def _text(part: Part) -> str:
+    value = f"{part.text}:" if part.name == "verdict" and part.remarks else part.text
+    shown = markdown_text(value) + markdown_text(part.mark)
+    rest = map(markdown_text, (part.interval, *part.remarks))
+    return " ".join(filter(None, [f"**{markdown_text(value)}**{part.mark}" if part.bold else shown, *rest]))
 
 
 def markdown_text(text: str) -> str:

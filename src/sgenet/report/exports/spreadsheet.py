@@ -3,7 +3,7 @@
 from typing import Any
 
 from sgenet.judgement.cells import Cell, CellRow, CellTable
-from sgenet.report.exports.values import plain
+from sgenet.report.formats import plain
 
 DECIMALS = 6
 CSV_COLUMNS = (

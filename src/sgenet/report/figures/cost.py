@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sgenet.config.names import parse_name
 from sgenet.config.tables import Column
-from sgenet.judgement.cells import CellTable
+from sgenet.judgement.cells import Cell, CellTable
 from sgenet.judgement.ranking import OURS, peers
 from sgenet.report.figures.axes import Frame, Range, Ticks, at, mark, ticks
 from sgenet.report.figures.labels import Box, Label, place
@@ -136,11 +136,17 @@ def _samples(table: CellTable, metric: Column, detector: str, source: str, count
     found = []
     for row in table.rows:
         cells = {cell.column.id: cell for cell in row.cells}
-        x, y = (cells[column.id].number(source) for column in (count, metric))
+        x, y = (_value(cells[column.id], source) for column in (count, metric))
         unlearned = source == "reproduced" and cells[metric.id].unlearned
         if peers(row.row)[0] == detector and x is not None and y is not None and not unlearned:
             found.append(_Sample(row.row.label, row.run, *parse_name(row.row.model), x, y))
     return found
+
+
+def _value(cell: Cell, source: str) -> float | None:
+    if source == "reproduced":
+        return cell.value
+    return cell.published.value if cell.published else None
 
 
 def _panel(
