@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sgenet.evaluation.statistics import ImageGain, accuracy_gain, holm, mean_accuracy_gain, wilson
+from sgenet.evaluation.statistics import ImageGain, accuracy_gain, difference_interval, holm, mean_accuracy_gain, wilson
 
 
 def excludes_zero(gain: ImageGain) -> bool:
@@ -171,3 +171,13 @@ def test_import_stays_light() -> None:
     code = "import sys, sgenet.evaluation.statistics as _; print({'torch', 'mmdet', 'scipy.stats'} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"
+
+
+def test_difference_interval_is_welchs() -> None:
+    """Of two samples' means, it is the interval of scipy's Welch test."""
+    rng = np.random.default_rng(0)
+    one, two = rng.normal(size=5), rng.normal(1, 3, size=9)
+    bounds = [stats.t.interval(0.9, len(x) - 1, loc=x.mean(), scale=stats.sem(x)) for x in (one, two)]
+    expected = stats.ttest_ind(two, one, equal_var=False).confidence_interval(0.9)
+    assert difference_interval(bounds[0], bounds[1], (4, 8), 0.9) == pytest.approx((expected.low, expected.high))
+    assert difference_interval((1.0, 1.0), (3.0, 3.0), (4, 8), 0.9) == (2.0, 2.0)

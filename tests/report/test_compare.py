@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scipy import stats
 
 from sgenet.cli import main
 from sgenet.config.replication import Replication, load_replication
 from sgenet.evaluation.comparison import read_comparison
 from sgenet.evaluation.verdicts import Verdict
+from sgenet.judgement.differences import contradict, find_settings, find_tables
 from sgenet.report import build
-from sgenet.report.compare.differences import contradict, find_settings, find_tables
 from sgenet.report.index import write_index
 from support import results as make
 from support.page import Elements
@@ -120,6 +121,9 @@ def test_contested_where_intervals_do_not_overlap(reports: Callable[..., str], b
     (cell,) = [cell for cell in tables[0].cells if cell.column_id == "top1" and cell.baseline == BASE]
     assert cell.contested is contested and not cell.differs
     assert cell.difference == pytest.approx(by)
+    own, df = cell.gains[0].interval, cell.gains[0].df
+    width = (own[1] - own[0]) / stats.t.ppf(0.975, df) * stats.t.ppf(0.975, 2 * df) * 2**0.5  # of two equal errors
+    assert cell.difference_interval == pytest.approx((by - width / 2, by + width / 2))
 
 
 def test_words_that_contradict_each_other() -> None:

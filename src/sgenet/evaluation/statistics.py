@@ -123,6 +123,30 @@ def holm(p: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
+def difference_interval(
+    one: tuple[float, float], two: tuple[float, float], df: tuple[float, float], confidence: float
+) -> tuple[float, float]:
+    """Return the interval of the second value minus the first, from Student t intervals of two independent estimates.
+
+    The degrees of freedom are Satterthwaite's, as in Welch's test.
+
+    Args:
+        one: interval of the first value, symmetric about it.
+        two: interval of the second.
+        df: degrees of freedom of each.
+        confidence: of all three intervals.
+    """
+    from scipy import stats
+
+    level = (1 + confidence) / 2
+    spread = [(high - low) / 2 / stats.t.ppf(level, own) for (low, high), own in zip((one, two), df, strict=True)]
+    variance = sum(error**2 for error in spread)
+    together = sum(error**4 / own for error, own in zip(spread, df, strict=True))
+    half = stats.t.ppf(level, variance**2 / together) * variance**0.5 if variance else 0.0
+    middle = (sum(two) - sum(one)) / 2
+    return middle - half, middle + half
+
+
 def _mid_p(gained: int, lost: int) -> float:
     """Two-sided mid-p of McNemar's test: probability of a larger disagreement plus half that of an equal one.
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from sgenet.config import paths
 from sgenet.config.tasks import TASKS
 from sgenet.errors import InputError
-from sgenet.report.compare.differences import (
+from sgenet.judgement.differences import (
     ABSENT,
     Setting,
     SharedCell,

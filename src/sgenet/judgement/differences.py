@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import Any
 
 from sgenet.evaluation.comparison import ComparedCell, ComparedColumn, Comparison, ReproducedGain, TrainedOrigin
+from sgenet.evaluation.statistics import difference_interval
 from sgenet.evaluation.verdicts import Verdict
 from sgenet.judgement.cells import NOT_APPLICABLE
 
@@ -66,6 +67,7 @@ class SharedCell:
     column: ComparedColumn
     cells: tuple[ComparedCell | None, ...]
     baseline: str = ""  # run that it gains over
+    confidence: float | None = None  # of the intervals, where all replications have the same
 
     @property
     def shared(self) -> bool:
@@ -106,6 +108,16 @@ class SharedCell:
         if len(found) < 2:
             return None
         return found[1] - found[0] if len(self.cells) == 2 else max(found) - min(found)
+
+    @property
+    def difference_interval(self) -> tuple[float, float] | None:
+        """The interval of the difference of two gains, as if no training were shared; None where one has none."""
+        if len(self.gains) != 2 or self.confidence is None:
+            return None
+        one, two = self.gains
+        if not (one and two and one.interval and two.interval and one.df and two.df):
+            return None
+        return difference_interval(one.interval, two.interval, (one.df, two.df), self.confidence)
 
 
 @dataclass(frozen=True)
@@ -205,6 +217,8 @@ def find_claims(comparisons: Sequence[Comparison]) -> list[SharedClaim]:
 def find_tables(comparisons: Sequence[Comparison]) -> list[SharedTable]:
     """Return every table with its cells, matched by table, label of the row, and column."""
     tables = [{table.id: table for table in one.tables} for one in comparisons]
+    levels = {one.settings.report.get("confidence") for one in comparisons}
+    confidence = levels.pop() if len(levels) == 1 else None
     found = []
     for id in dict.fromkeys(id for one in tables for id in one):
         own = [one.get(id) for one in tables]
@@ -223,6 +237,6 @@ def find_tables(comparisons: Sequence[Comparison]) -> list[SharedTable]:
             gains = [cell.reproduced.gain for cell in of_each if cell and cell.reproduced and cell.reproduced.gain]
             baseline = runs.get(gains[0].baseline, "") if gains else ""
             heading = columns[column] or ComparedColumn(label=column, unit="", digits=2)
-            shared.append(SharedCell(label, runs[label], column, heading, tuple(of_each), baseline))
+            shared.append(SharedCell(label, runs[label], column, heading, tuple(of_each), baseline, confidence))
         found.append(SharedTable(id, next(table.title for table in own if table), tuple(shared)))
     return found
