@@ -16,6 +16,7 @@ from sgenet.pipeline.disk import size_text, usage
 from sgenet.provenance.identity import Artifacts
 
 SHIPPED = {"imagenet": (1_281_167, 50_000), "coco": (118_287, 5_000)}  # images of ILSVRC 2012 and of COCO 2017
+DEVICES = 8  # GPUs of a training of the paper: the official README and configs
 CLASSES = {"embedded": 10, "imagenet": 1000, "coco": 80}
 BOX = 110  # bytes per detection in detections.json
 MASK = 330  # additional bytes with a run-length mask; in COCO's example of mask results the mean of the counts is 275

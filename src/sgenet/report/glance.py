@@ -3,20 +3,23 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from sgenet.config import paths
 from sgenet.config.recipes import TrainingSettings
 from sgenet.config.replication import Replication, load_replication
 from sgenet.config.seeds import number_range
 from sgenet.config.tasks import Task
 from sgenet.data.folders import SPLITS
+from sgenet.data.manifest import Manifest
 from sgenet.errors import InputError
 from sgenet.evaluation.verdicts import DID_NOT_LEARN
 from sgenet.judgement import Judged
 from sgenet.judgement.cells import CellTable
 from sgenet.judgement.judged import JudgedClaim, Number
 from sgenet.judgement.ranking import is_ours
-from sgenet.pipeline.plan import SHIPPED
+from sgenet.pipeline.plan import DEVICES, SHIPPED
 from sgenet.report.formats import duration, interval, number, signed
 from sgenet.report.overview import Overview
+from sgenet.runtime.files import read_json
 
 COUNTED = {"params": "parameters", "gflops": "GFLOPs", "macs": "all multiply-adds"}
 PAPER_SETTING = "ImageNet and COCO, the paper’s networks and recipe"
@@ -79,18 +82,17 @@ def compare_with_full(judged: Judged, found: Overview) -> list[Compared]:
         Compared("Trainings", f"{finished} of {asked} finished", f"{len(full.runs)} for each seed" if full else ""),
     ]
     for task in replication.tasks:
-        manifest, shipped = judged.manifest(task), SHIPPED["imagenet" if task is Task.CLASSIFICATION else "coco"]
+        manifest, shipped = judged.manifest(task), _shipped(task)
         counts = [manifest.count(split) for split in SPLITS] if manifest else []
         here = f"{_counts(counts)} {manifest.source}" if manifest else "not prepared"
         lines.append(Compared(f"Images, {task}", here, _counts(shipped)))
         lines.append(Compared(f"Epochs, {task}", _epochs(replication, task), _epochs(full, task) if full else ""))
+    trained = [_trained_images(replication, {task: judged.manifest(task) for task in replication.tasks})]
+    trained.append(_trained_images(full, {}) if full else "")
     lines += [
-        Compared("Device", "; ".join(found.devices) or "–", "8 GPUs for each training"),
-        Compared(
-            "Computing time",
-            f"{duration(found.seconds)}, one training after another",
-            "sgenet plan --scale paper estimates it",
-        ),
+        Compared("Images processed in training", *trained),
+        Compared("Device", "; ".join(found.devices) or "–", f"{DEVICES} GPUs for each training"),
+        Compared("Computing time", f"{duration(found.seconds)}, one training after another", _planned()),
     ]
     if judged.paper:
         return [replace(line, full="") for line in lines]
@@ -103,6 +105,30 @@ def _full(replication: Replication) -> Replication | None:
         return load_replication("paper", 1, [table.id for table in replication.tables])
     except InputError:
         return None
+
+
+def _trained_images(replication: Replication, manifests: dict[Task, Manifest | None]) -> str:
+    """Images times epochs times trainings; those of the paper's data where there is no manifest."""
+    total = 0
+    for run in replication.runs.values():
+        manifest = manifests.get(run.task)
+        images = manifest.count("train") if manifest else _shipped(run.task)[0]
+        total += (images or 0) * run.settings.epochs * replication.seed_counts[run.id]
+    return f"{total / 1e6:,.1f} million" if total >= 1e6 else number(total)
+
+
+def _planned() -> str:
+    """The hours of scale `paper` by the last `sgenet plan` on this machine."""
+    command = "sgenet plan --scale paper"
+    try:
+        plan = read_json(paths.plan("paper"))
+        return f"{duration(3600 * plan['total']['hours'])} on {plan['measured']['name']}, by {command}"
+    except (InputError, KeyError, TypeError):
+        return f"{command} estimates it on your machine"
+
+
+def _shipped(task: Task) -> tuple[int, int]:
+    return SHIPPED["imagenet" if task is Task.CLASSIFICATION else "coco"]
 
 
 def _epochs(replication: Replication, task: Task) -> str:

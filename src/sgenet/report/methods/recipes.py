@@ -14,7 +14,7 @@ from sgenet.config.tasks import TASKS, Task
 from sgenet.data.manifest import Manifest
 from sgenet.judgement import Judged
 from sgenet.judgement.evaluations import Result
-from sgenet.pipeline.plan import CLASSES, SHIPPED, is_coco_2017
+from sgenet.pipeline.plan import CLASSES, DEVICES, SHIPPED, is_coco_2017
 from sgenet.provenance.results import TrainingRecord
 from sgenet.report.methods.values import DETECTORS, flatten, plain, plain_pair
 
@@ -27,7 +27,6 @@ _SOURCES = {
     "imagenet": "ImageNet (ILSVRC 2012)",
     "coco": "COCO-format data",
 }
-_DEVICES = 8  # of a training: the official README and configs
 _TRAININGS = {"classification": "1, no seed fixed", "detection": "not recovered"}
 _UNKNOWN_VERSION = "version not recovered, of 2019 or before"
 _LIBRARIES = {
@@ -206,8 +205,8 @@ def _trainings(task: str, replication: Replication, results: list[Result]) -> It
     origins = [result.origin.train for result in results]
     devices = sorted({(plain(origin.devices or 1), origin.device or "not recorded") for origin in origins})
     told = "; ".join(f"{count} × {name}" for count, name in devices) or "no result yet"
-    other = any(count != str(_DEVICES) for count, _ in devices) if devices else None
-    yield Setting("Devices per training", f"{_DEVICES} GPUs, their kind not recovered", told, other, recipe=False)
+    other = any(count != str(DEVICES) for count, _ in devices) if devices else None
+    yield Setting("Devices per training", f"{DEVICES} GPUs, their kind not recovered", told, other, recipe=False)
     for package, paper in _LIBRARIES[task].items():
         versions = {_version(origin, package) for origin in origins}
         told = ", ".join(sorted(versions)) or "no result yet"
