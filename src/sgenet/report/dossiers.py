@@ -24,7 +24,7 @@ def dossiers(judged: Judged, histories: dict[str, Histories]) -> list[dict[str, 
             "failed": found.failed(run_id),
             "latency": latency.get(run_id),
             "results": found.runs.get(run_id),
-            "panel": run_panel(task, histories[task].get(run_id, {}), published.get(run_id, ()))
+            "panel": run_panel(task, run_id, histories[task].get(run_id, {}), published.get(run_id, ()))
             if (task := run_id.partition("/")[0]) in TASKS
             else None,
             "panel_label": CURVES[task][1] if task in CURVES else "",

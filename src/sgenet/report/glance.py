@@ -114,7 +114,7 @@ def _trained_images(replication: Replication, manifests: dict[Task, Manifest | N
         manifest = manifests.get(run.task)
         images = manifest.count("train") if manifest else _shipped(run.task)[0]
         total += (images or 0) * run.settings.epochs * replication.seed_counts[run.id]
-    return f"{total / 1e6:,.1f} million" if total >= 1e6 else number(total)
+    return f"{number(total / 1e6, 1)} million" if total >= 1e6 else number(total)
 
 
 def _planned() -> str:

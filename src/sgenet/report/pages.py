@@ -19,11 +19,9 @@ from sgenet.judgement.ranking import beaten, multiplicity
 from sgenet.pipeline.workflow import again, command_line
 from sgenet.provenance.identity import Artifacts
 from sgenet.report.dossiers import dossiers
-from sgenet.report.figures import activations as activation_figures
-from sgenet.report.figures import cost, scatter
 from sgenet.report.figures.activations import draw_activations
 from sgenet.report.figures.cost import draw_costs
-from sgenet.report.figures.curves import FRAME, by_run, make_figures
+from sgenet.report.figures.curves import by_run, make_figures
 from sgenet.report.figures.detections import read_detections
 from sgenet.report.figures.forest import draw_forests, draw_main_gains
 from sgenet.report.figures.precision_recall import draw_precision_recall
@@ -115,10 +113,6 @@ def _environment() -> jinja2.Environment:
         "yaml": lambda value: yaml.safe_dump(value, sort_keys=True, default_flow_style=None, width=72),
     }
     environment.globals |= {
-        "frame": FRAME,
-        "chart": activation_figures.FRAME,
-        "cost_frame": cost.FRAME,
-        "scatter_frame": scatter.FRAME,
         "marks": CONFIDENCE_MARKS,
         "withheld": WITHHELD,
         "number_notes": number_notes,

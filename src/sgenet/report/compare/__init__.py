@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from markupsafe import Markup
+
 from sgenet.config import paths
 from sgenet.config.tasks import TASKS
 from sgenet.errors import InputError
@@ -21,8 +23,10 @@ from sgenet.judgement.differences import (
     find_tables,
 )
 from sgenet.report.compare.sources import Replicated, find
-from sgenet.report.figures.curves import CURVES, FRAME, Panel, overlay
-from sgenet.report.figures.forest import DIGITS, GainAxis
+from sgenet.report.figures.curves import CURVES, overlay
+from sgenet.report.figures.forest import DIGITS, ForestRow, Mark, draw_forest, gain_axis
+from sgenet.report.figures.plot import COLORS, Plot
+from sgenet.report.formats import interval, signed
 from sgenet.report.pages import _environment
 from sgenet.runtime.files import write_text
 
@@ -33,12 +37,12 @@ _SHOWN = 12  # so many panels of curves are not folded
 
 @dataclass(frozen=True)
 class TableOfGains:
-    """The gains of a table that are no gains of an earlier one, with their axis."""
+    """The gains of a table that are no gains of an earlier one; each list has its plot."""
 
     title: str
-    axis: GainAxis
     contested: list[SharedCell]  # or judged differently
     others: list[SharedCell]
+    plots: tuple[Markup | None, Markup | None]
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,6 @@ def compare(names: Sequence[str], out: Path | None = None) -> tuple[Path, list[s
             sentences=sentences,
             curves=list(_curves(replications)),
             without_curves=[letter for letter, one in zip(LETTERS, replications, strict=False) if not one.curves],
-            frame=FRAME,
             digits=DIGITS,
             absent=ABSENT,
             most_open=_SHOWN,
@@ -127,21 +130,33 @@ def _gains(tables: Sequence[SharedTable]) -> Iterator[TableOfGains]:
         gained = {(cell.run, cell.baseline, cell.column_id, cell.verdicts): cell for cell in table.gained}
         own = [cell for key, cell in gained.items() if key not in seen]
         seen |= gained.keys()
-        gains = [gain for cell in own for gain in cell.gains if gain]
         if own:
-            axis = GainAxis.over(value for gain in gains for value in (gain.value, *(gain.interval or ())))
             first = [cell for cell in own if cell.contested or cell.differs]
-            yield TableOfGains(table.title, axis, first, [cell for cell in own if cell not in first])
+            parts = first, [cell for cell in own if cell not in first]
+            rows = [[_row(cell) for cell in part] for part in parts]
+            ends = gain_axis([row for part in rows for row in part])
+            contested, others = (draw_forest(table.title, part, ends) if part else None for part in rows)
+            yield TableOfGains(table.title, *parts, (contested, others))
 
 
-def _curves(replications: Sequence[Replicated]) -> Iterator[tuple[str, list[Panel]]]:
+def _row(cell: SharedCell) -> ForestRow:
+    words, marks, digits = [], [], min(cell.column.digits, DIGITS)
+    for letter, gain in zip(LETTERS, cell.gains, strict=False):
+        text = f"gain {signed(gain.value, digits)}" if gain else "no gain"
+        if gain and gain.interval:
+            text += f" {interval(gain.interval, digits, sign=True)}"
+        words.append(f"{letter} {text}")
+        marks.append(Mark(gain.value, gain.interval, COLORS[letter]) if gain else None)
+    label = f"{cell.row}, {cell.column.label}"
+    return ForestRow(label, marks, f"{label}: {', '.join(words)}")
+
+
+def _curves(replications: Sequence[Replicated]) -> Iterator[tuple[str, list[Plot]]]:
     """Yield the quantity of each task, and a panel for each run that has curves in two replications or more."""
     for task in TASKS:
         by_run = {
             run: {
-                f"replication {letter}": one.curves[run]
-                for letter, one in zip(LETTERS, replications, strict=False)
-                if run in one.curves
+                letter: one.curves[run] for letter, one in zip(LETTERS, replications, strict=False) if run in one.curves
             }
             for run in dict.fromkeys(run for one in replications for run in one.curves)
             if run.startswith(f"{task}/")

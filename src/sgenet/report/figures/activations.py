@@ -1,28 +1,31 @@
-"""Figures 2, 3 and 4 of the paper, drawn from what `sgenet activations` measured.
+"""Figures 2, 3 and 4 of the paper, drawn from what `sgenet activations` measured."""
 
-Here their geometry is worked out; templates/activations.html draws it as SVG in the page's colours.
-"""
-
-from dataclasses import dataclass
+import base64
+import io
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
+from markupsafe import Markup
+from PIL import Image
+
 from sgenet.evaluation.activations import MeasuredActivations
 from sgenet.judgement.inputs import Missing
-from sgenet.report.figures.axes import Frame, Ticks, mark, ticks
+from sgenet.report.figures.plot import BASELINE, INK, PAGE, ROW, Line, draw, draw_lines, set_axes
 
-FRAME = Frame(width=460, height=250, left=56, right=10, top=10, bottom=36)
-SHADES = 24  # of a map
 SHOWN = 0.995  # share of the vectors that the histogram's axis reaches
-SLOT = 14  # least width of a group's two bars
+SIZE, SLOT = (400, 240), 14  # of a figure; least width of a group's two bars
 SIDES = ("before", "after")
+LOOKS = (Line(color=BASELINE, dashes=(5, 3)), Line(color=ROW))
+DEEPEST = (63, 140, 208)  # of a map; the shades are more or less transparent, for light and dark pages
 
 
 @dataclass(frozen=True)
 class HeatMap:
-    """Lengths at the positions of one image: (opacity, path of unit squares) a shade, their mean, and all in words."""
+    """Lengths at the positions of one image: an image in a data URI, their mean, and all in words."""
 
-    shades: tuple[tuple[float, str], ...]
+    pixels: str
     mean: float
     alt: str
 
@@ -38,60 +41,39 @@ class MapRow:
 
 
 @dataclass(frozen=True)
-class Histogram:
-    """Figure 3: SVG points of the two step lines; `end` is the length at the axis' end, `beyond` what is longer."""
-
-    before: str
-    after: str
-    x_ticks: Ticks
-    y_ticks: Ticks
-    end: float
-    beyond: float  # percent of the vectors before SGE
-    alt: str
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One bar of figure 4 in SVG coordinates; the whisker's ends are (upper, lower)."""
-
-    side: str
-    x: float
-    y: float
-    whisker: tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Bars:
-    """Figure 4; `bar` is the width of one."""
-
-    width: float
-    bar: float
-    bars: tuple[Bar, ...]
-    x_ticks: Ticks
-    y_ticks: Ticks
-    alt: str
-
-
-@dataclass(frozen=True)
 class Activations:
-    """A measurement and its figures; `tops` is, by group of figure 2, the length of the deepest shade."""
+    """A measurement and its figures.
+
+    Attributes:
+        measured: the measurement.
+        tops: by group of figure 2, the length of the deepest shade.
+        rows: of figure 2.
+        histogram: figure 3.
+        beyond: percent of the vectors before SGE that are longer than its axis.
+        bars: figure 4.
+        width: least width of figure 4 on the page, in CSS pixels.
+    """
 
     measured: dict[str, Any]
     tops: tuple[float, ...]
     rows: tuple[MapRow, ...]
-    histogram: Histogram
-    bars: Bars
+    histogram: Markup
+    beyond: float
+    bars: Markup
+    width: float
 
 
-def draw_activations(measured: MeasuredActivations | Missing) -> Activations | None:
+def draw_activations(found: MeasuredActivations | Missing) -> Activations | None:
     """The figures of a measurement; none where nothing was measured."""
-    return None if isinstance(measured, Missing) else draw(measured.model_dump(mode="json", by_alias=True))
-
-
-def draw(measured: dict[str, Any]) -> Activations:
-    """Work out the figures of what `MeasuredActivations` describes."""
+    if isinstance(found, Missing):
+        return None
+    measured = found.model_dump(mode="json", by_alias=True)
     groups, images = measured["maps"]["groups"], measured["maps"]["images"]
-    tops = tuple(_top([image[side][place] for image in images for side in SIDES]) for place in range(len(groups)))
+    # The length that no more than one in fifty exceeds: a few long vectors would leave all others pale
+    tops = tuple(
+        float(np.quantile([image[side][place] for image in images for side in SIDES], 0.98, method="inverted_cdf"))
+        for place in range(len(groups))
+    )
     rows = []
     for image in images:
         maps = [
@@ -100,85 +82,55 @@ def draw(measured: dict[str, Any]) -> Activations:
             for side in SIDES
         ]
         rows.append(MapRow(image["index"], image["class"], image["pixels"], tuple(maps)))
-    histogram, bars = _histogram(measured["histogram"]), _bars(measured["variance"])
-    return Activations(measured, tops, tuple(rows), histogram, bars)
-
-
-def _top(maps: list[list[list[float]]]) -> float:
-    """The length that no more than one in fifty exceeds: a few long vectors would leave all others pale."""
-    lengths = sorted(length for lines in maps for line in lines for length in line)
-    return lengths[-1 - len(lengths) // 50]
+    return Activations(measured, tops, tuple(rows), *_histogram(measured["histogram"]), *_bars(measured["variance"]))
 
 
 def _heat_map(lengths: list[list[float]], top: float, title: str) -> HeatMap:
-    paths_: dict[int, str] = {}
-    for y, line in enumerate(lengths):
-        for x, length in enumerate(line):
-            shade = round(SHADES * min(1, length / top)) if top else 0
-            paths_[shade] = paths_.get(shade, "") + f"M{x} {y}h1v1h-1z"
-    every = [length for line in lengths for length in line]
-    mean = sum(every) / len(every)
-    shades = tuple((round(shade / SHADES, 3), path) for shade, path in sorted(paths_.items()) if shade)
-    return HeatMap(shades, mean, f"{title}: lengths from {min(every):.3g} to {max(every):.3g}, mean {mean:.3g}")
+    found = np.array(lengths)
+    pixels = np.full((*found.shape, 4), (*DEEPEST, 0), dtype=np.uint8)
+    pixels[..., 3] = np.rint(255 * np.minimum(1, found / top)) if top else 0
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG")
+    uri = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    mean = float(found.mean())
+    return HeatMap(uri, mean, f"{title}: lengths from {found.min():.3g} to {found.max():.3g}, mean {mean:.3g}")
 
 
-def _histogram(found: dict[str, Any]) -> Histogram:
-    """Shares of the vectors by bin, in percent; the axis ends where SHOWN of them are told, before as after."""
-    bins, shares = 0, {}
+def _histogram(found: dict[str, Any]) -> tuple[Markup, float]:
+    """Figure 3, and what it leaves out; its axis ends where SHOWN of the vectors are counted, before as after."""
+    bins, shares = 0, []
     for side in SIDES:
         total = sum(found[side])
-        shares[side] = [100 * count / total for count in found[side]]
-        told = [count >= SHOWN * total for count in accumulate(found[side])]
-        bins = max(bins, told.index(True) + 1)
-    end = bins * found["bin_width"]
-    top = max(max(shares[side]) for side in SIDES)
-    lines = {}
-    for side in SIDES:
-        corners: list[tuple[float, float]] = [(FRAME.left, FRAME.y(0))]
-        for place, share in enumerate(shares[side][:bins]):
-            corners += [(FRAME.x(edge / bins), FRAME.y(share, (0, top))) for edge in (place, place + 1)]
-        lines[side] = " ".join(f"{x},{y}" for x, y in corners)
+        shares.append([100 * count / total for count in found[side]])
+        bins = max(bins, 1 + [count >= SHOWN * total for count in accumulate(found[side])].index(True))
+    edges, end = np.arange(bins + 1) * found["bin_width"], bins * found["bin_width"]
+    lines = []
+    for of_side, look in zip(shares, LOOKS, strict=True):
+        heights = np.repeat(of_side[:bins], 2).tolist()
+        steps = list(zip(np.repeat(edges, 2).tolist(), [0, *heights, heights[-1]], strict=True))
+        lines.append(replace(look, curves=[steps[:-1]]))
     means = " and ".join(f"{found['mean'][side]:.3g} {side}" for side in SIDES)
-    return Histogram(
-        **lines,
-        x_ticks=mark(ticks(0, end, 8), lambda length: FRAME.x(length, (0, end))),
-        y_ticks=_y_ticks(top),
-        end=end,
-        beyond=100 - sum(shares["before"][:bins]),
-        alt=f"Histogram of the lengths of feature vectors from 0 to {end:.3g}; their mean is {means} SGE",
-    )
+    alt = f"Histogram of the lengths of feature vectors from 0 to {end:.3g}; their mean is {means} SGE"
+    top = 1.05 * max(max(of_side) for of_side in shares)
+    labels = ("length of the feature vector", "% of vectors")
+    return draw_lines(alt, lines, (0, end), (0, top), labels, SIZE), 100 - sum(shares[0][:bins])
 
 
-def _bars(variance: dict[str, Any]) -> Bars:
-    """Two bars a group with whiskers of one standard deviation to either side, cut at 0."""
-    groups = len(variance["before"]["mean"])
-    left, right = FRAME.left, FRAME.right
-    slot = max(SLOT, (FRAME.width - left - right) / groups)
-    spans = {
-        side: [(mean, mean + std, max(0, mean - std)) for mean, std in zip(*variance[side].values(), strict=True)]
-        for side in SIDES
-    }
-    top = max(high for side in SIDES for _, high, _ in spans[side]) or 1
+def _bars(variance: dict[str, Any]) -> tuple[Markup, float]:
+    """Figure 4 and its width: two bars a group, with whiskers of one standard deviation to either side, cut at 0."""
+    groups = np.arange(len(variance["before"]["mean"]))
+    top = max(mean + std for side in SIDES for mean, std in zip(*variance[side].values(), strict=True)) or 1
+    margins = (46, 10, 10, 32)
+    width = max(SIZE[0], margins[0] + margins[1] + SLOT * len(groups))
 
-    def y(value: float) -> float:
-        return FRAME.y(value, (0, top))
+    def paint(axes: Any) -> None:
+        set_axes(axes, (-0.5, len(groups) - 0.5), (0, 1.03 * top), ("group", "variance of length"))
+        axes.set_xticks(groups[:: 1 if len(groups) <= 16 else 4])
+        for side, shift, look in zip(SIDES, (-0.2, 0.2), ((PAGE, BASELINE), (ROW, ROW)), strict=True):
+            mean, std = (np.array(values) for values in variance[side].values())
+            axes.bar(groups + shift, mean, 0.38, color=look[0], edgecolor=look[1], linewidth=1.5)
+            axes.vlines(groups + shift, np.maximum(0, mean - std), mean + std, color=INK, linewidth=1)
 
-    bars = tuple(
-        Bar(side, round(left + slot * (group + start), 1), y(mean), (y(high), y(low)))
-        for side, start in zip(SIDES, (0.12, 0.5), strict=True)
-        for group, (mean, high, low) in enumerate(spans[side])
-    )
-    numbered = range(0, groups, 1 if groups <= 16 else 4)
-    means = " and ".join(f"{sum(variance[side]['mean']) / groups:.3g} {side}" for side in SIDES)
-    return Bars(
-        width=round(left + slot * groups + right, 1),
-        bar=round(0.38 * slot, 1),
-        bars=bars,
-        x_ticks=mark(numbered, lambda group: round(left + slot * (group + 0.5), 1)),
-        y_ticks=_y_ticks(top),
-        alt=f"Variance of length by group, {groups} groups; their mean is {means} SGE",
-    )
-
-
-def _y_ticks(top: float) -> Ticks:
-    return mark(ticks(0, top), lambda value: FRAME.y(value, (0, top)))
+    means = " and ".join(f"{np.mean(variance[side]['mean']):.3g} {side}" for side in SIDES)
+    alt = f"Variance of length by group, {len(groups)} groups; their mean is {means} SGE"
+    return draw(alt, paint, (width, SIZE[1]), margins), width * (width > SIZE[0])

@@ -9,11 +9,8 @@ from sgenet.evaluation.coco_eval import match_image
 IOU = 0.5  # least IoU of a correct detection and its object
 SIDE = 200  # CSS pixels of a drawing's longer side
 LETTER, LINE = 5.4, 11  # CSS pixels of a tag: width of a letter, height
-LONGEST = 14  # letters of a name
 LEAST_TAGGED = 0.5  # least score of a detection that has a tag with its class and score
 OBJECTS, FOUND = ("object",), ("correct", "false", "missed")  # kinds of boxes; earlier ones are drawn over later ones
-
-Rectangle = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 @dataclass(frozen=True)
@@ -59,60 +56,31 @@ def objects_alone(objects: Sequence[Annotation]) -> list[Box]:
 def draw(
     title: str, kinds: tuple[str, ...], boxes: Sequence[Box], names: dict[int, str], size: tuple[float, float]
 ) -> View:
-    """Draw boxes of the kinds OBJECTS or FOUND.
+    """Draw boxes of the kinds OBJECTS or FOUND over an image of this width and height in pixels.
 
-    A box has a tag where it covers no earlier tag; missed objects and detections with a low score have none.
-
-    Args:
-        title: of the drawing.
-        kinds: of the boxes.
-        boxes: of one image.
-        names: of the categories.
-        size: width and height of the image in pixels.
+    A box has a tag above it, or at its upper edge, where that covers no earlier tag; missed objects and detections
+    with a low score have none.
     """
     zoom = SIDE / max(size)
-    frame = round(zoom * size[0], 1), round(zoom * size[1], 1)
+    width, height = (round(zoom * length, 1) for length in size)
     words: dict[str, list[str]] = {kind: [] for kind in kinds}
     paths = dict.fromkeys(kinds, "")
     tags: list[tuple[float, float, str]] = []
-    taken: list[Rectangle] = []
     for box in boxes:
-        left, top, right, bottom = corners = _corners(box.bbox, zoom, frame)
-        paths[box.kind] += f"M{left} {top}H{right}V{bottom}H{left}z"
-        name = names[box.category]
-        score = "" if box.score is None else f" {box.score:.2f}"
-        words[box.kind].append(name + score)
-        text = (name if len(name) <= LONGEST else name[: LONGEST - 1] + "…") + score
-        tagged = box.kind != "missed" and (box.score is None or box.score >= LEAST_TAGGED)
-        if tagged and (place := _place(corners, len(text) * LETTER, frame, taken)):
-            taken.append(place)
-            tags.append((round(place[0], 1), round(place[3] - 2.5, 1), text))
+        x, y, wide, high = (round(zoom * value, 1) for value in box.bbox)
+        paths[box.kind] += f"M{x} {y}h{wide}v{high}h-{wide}z"
+        text = names[box.category] + ("" if box.score is None else f" {box.score:.2f}")
+        words[box.kind].append(text)
+        if box.kind != "missed" and (box.score is None or box.score >= LEAST_TAGGED):
+            left, top = round(max(0, min(x, width - LETTER * len(text))), 1), round(max(y, LINE) - 2.5, 1)
+            if not any(_touch(left - other[0], top - other[1], text, other[2]) for other in tags):
+                tags.append((left, top, text))
     counts = [f"{len(texts)} {kind}{'s' * (kinds == OBJECTS and len(texts) != 1)}" for kind, texts in words.items()]
     lists = [f"{count}: {', '.join(texts)}" for count, texts in zip(counts, words.values(), strict=True) if texts]
     drawn = tuple((kind, paths[kind]) for kind in reversed(kinds) if paths[kind])
-    return View(title, ", ".join(counts), "; ".join([title, *lists]), frame, drawn, tuple(tags))
+    return View(title, ", ".join(counts), "; ".join([title, *lists]), (width, height), drawn, tuple(tags))
 
 
-def _corners(bbox: Sequence[float], zoom: float, frame: tuple[float, float]) -> Rectangle:
-    """Return the corners of a box as it is drawn, cut at the image's edges."""
-    x, y, width, height = (zoom * value for value in bbox)
-    corners = zip((x, y, x + width, y + height), frame * 2, strict=True)
-    left, top, right, bottom = (round(min(max(value, 0), end), 1) for value, end in corners)
-    return left, top, right, bottom
-
-
-def _place(box: Rectangle, wide: float, frame: tuple[float, float], taken: Sequence[Rectangle]) -> Rectangle | None:
-    """Return where a tag of that width fits within the image and clear of other tags: above, below or in its box."""
-    left, top, right, bottom = box
-    for upper in (top - LINE, bottom, top):
-        for start in (left, right - wide):
-            start = min(max(start, 0), frame[0] - wide)
-            place = (start, upper, start + wide, upper + LINE)
-            inside = start >= 0 and upper >= 0 and upper + LINE <= frame[1]
-            if inside and not any(_overlap(place, other) for other in taken):
-                return place
-    return None
-
-
-def _overlap(one: Rectangle, other: Rectangle) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+def _touch(x: float, y: float, text: str, other: str) -> bool:
+    """Whether a tag this far to the right of and below another one touches it."""
+    return abs(y) < LINE and -LETTER * len(text) < x < LETTER * len(other)

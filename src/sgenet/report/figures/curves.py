@@ -1,60 +1,31 @@
-"""Learning curves as small multiples: one panel per row, with the curve of its baseline, on common axes.
+"""Learning curves as small multiples: one panel per row, with the curves of its baseline, on common axes.
 
-At scale `paper`, a panel also has what is known of the authors' log of the same model. The panels are SVG, drawn by
-templates/panel.svg: coloured by the page's style sheet (light, dark, print), the same bytes for the same histories.
+At scale `paper`, a panel also has what is known of the authors' log of the same model.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
+from operator import itemgetter
+from statistics import fmean
+
+from markupsafe import Markup
 
 from sgenet.judgement.cells import Cell, CellTable
-from sgenet.report.figures.axes import Frame, Range, Ticks, mark, ticks
+from sgenet.report.figures.plot import BASELINE, COLORS, INK, Line, Plot, Points, draw_lines, span
 
-FRAME = Frame(width=280, height=170, left=42, right=10, top=10, bottom=32)  # of each panel
 CURVES = {"classification": ("top1", "Validation Top-1, %"), "detection": ("loss", "Training loss")}
-LINE = 13  # between the labels of references
-# Published columns whose values are on the axis of a panel: kind of reference, and its name.
-_REFERENCES = {
-    "top1": ("best", "authors’ best epoch"),
-    "top1_last": ("last", "authors’ last epoch"),
-    "top1_mean10": ("mean", "authors’ mean of the last ten"),
+# Published columns whose values are on the axis of a panel: their name, and the dashes of their line
+_REFERENCES: dict[str, tuple[str, tuple[float, ...]]] = {
+    "top1": ("authors’ best epoch", ()),
+    "top1_last": ("authors’ last epoch", (6, 3)),
+    "top1_mean10": ("authors’ mean of the last ten", (1.5, 2.5)),
 }
+_LOOKS = (Line(), Line(color=BASELINE, dashes=(5, 3), hollow=True))  # of a row and of its baseline
+_OF_LETTERS = dict(zip("ABCDEF", ((), (6, 3), (2, 3), (9, 2, 2, 2), (4, 2), (1, 2)), strict=True))
 
-Histories = dict[str, dict[int, list[dict[str, float]]]]  # run -> seed -> one row an epoch
-
-Points = tuple[tuple[float, float], ...]  # (epoch, value)
-
-
-@dataclass(frozen=True)
-class Line:
-    """One run with one seed: SVG points and, where one is best, the best."""
-
-    kind: str  # "row", "baseline", or that of a replication
-    points: Points
-    best: tuple[float, float] | None
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A published value of the same model: "best", "last" or "mean", and what is written next to its line."""
-
-    kind: str
-    label: str
-    value: float
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One row, of `run`, and its baseline. `references` are lines across the panel: height, and height of the label."""
-
-    title: str
-    alt: str
-    lines: tuple[Line, ...]
-    x_ticks: Ticks
-    y_ticks: Ticks
-    run: str = ""
-    references: tuple[tuple[Reference, float, float], ...] = ()
+Epochs = list[dict[str, float]]
+Histories = dict[str, dict[int, Epochs]]  # run -> seed -> one row an epoch
 
 
 @dataclass(frozen=True)
@@ -64,17 +35,17 @@ class Figure:
     table: str
     title: str
     label: str
-    panels: tuple[Panel, ...]
+    panels: tuple[Plot, ...]
 
 
 @dataclass(frozen=True)
-class _Pair:
-    """A row and its baseline, with the runs of both, and the published values of the row."""
+class _Panel:
+    """Lines, and what they show in words."""
 
-    label: str
-    baseline: str | None
-    runs: tuple[str, ...]
-    references: tuple[Reference, ...] = ()
+    title: str
+    lines: Sequence[Line]
+    words: Sequence[str]
+    run: str = ""
 
 
 def by_run(rows: list[dict[str, str]]) -> Histories:
@@ -86,26 +57,27 @@ def by_run(rows: list[dict[str, str]]) -> Histories:
     return histories
 
 
-def published_references(tables: list[CellTable]) -> dict[str, tuple[Reference, ...]]:
+def published_references(tables: list[CellTable]) -> dict[str, list[Line]]:
     """The published values that the panel of a run shows; none below scale `paper`, where networks and data are others.
 
     Of the rows of a run, the one with most such values gives them: the authors' log, not what a README repeats of it.
     """
-    found: dict[str, tuple[Reference, ...]] = {}
+    found: dict[str, list[Line]] = {}
     for row in (row for table in tables if table.paper for row in table.rows):
         logged = "top1_last" in row.row.published
-        references = tuple(reference for cell in row.cells if (reference := _reference(cell, logged)))
-        if len(references) > len(found.get(row.run, ())):
+        references = [reference for cell in row.cells if (reference := _reference(cell, logged))]
+        if len(references) > len(found.get(row.run, [])):
             found[row.run] = references
     return found
 
 
-def _reference(cell: Cell, logged: bool) -> Reference | None:
+def _reference(cell: Cell, logged: bool) -> Line | None:
     """The published value of a cell; without a log it is not known of which epoch a Top-1 is."""
     if cell.published is None or cell.column.id not in _REFERENCES:
         return None
-    (kind, name), value = _REFERENCES[cell.column.id], cell.published.value
-    return Reference(kind, f"{name if logged else 'published Top-1'} {value:.{cell.column.digits}f}", value)
+    (name, dashes), value = _REFERENCES[cell.column.id], cell.published.value
+    label = f"{name if logged else 'published Top-1'} {value:.{cell.column.digits}f}"
+    return Line(color=INK, width=1, dashes=dashes, level=value, label=label)
 
 
 def make_figures(tables: list[CellTable], histories: dict[str, Histories]) -> list[Figure]:
@@ -113,127 +85,84 @@ def make_figures(tables: list[CellTable], histories: dict[str, Histories]) -> li
     figures: list[Figure] = []
     published = published_references(tables)
     drawn: set[tuple[str, ...]] = set()  # pairs of runs, and each run alone
-    for table in tables:
-        if table.table.task not in CURVES:
-            continue
-        of_task = histories[table.table.task]
-        pairs = [pair for pair in _pairs(table, of_task, published) if pair.runs not in drawn]
-        drawn |= {pair.runs for pair in pairs} | {(run,) for pair in pairs for run in pair.runs}
-        column, label = CURVES[table.table.task]
-        epochs = [
-            epoch
-            for run in dict.fromkeys(run for pair in pairs for run in pair.runs)
-            for rows in of_task.get(run, {}).values()
-            for epoch in rows
-            if column in epoch
-        ]
-        if epochs:
-            x_range = _range(epoch["epoch"] for epoch in epochs)
-            shown = [reference.value for pair in pairs for reference in pair.references]
-            y_range = _range([*(epoch[column] for epoch in epochs), *shown])
-            panels = [_panel(pair, column, label, of_task, x_range, y_range) for pair in pairs]
-            figures.append(Figure(table.table.id, table.table.title, label, tuple(panels)))
+    for table in (table for table in tables if table.table.task in CURVES):
+        task, of_task = table.table.task, histories[table.table.task]
+        pairs = [pair for pair in _pairs(table, of_task) if tuple(pair.values()) not in drawn]
+        drawn |= {tuple(pair.values()) for pair in pairs} | {(run,) for pair in pairs for run in pair.values()}
+        panels = [_panel(task, pair, of_task, published.get(next(iter(pair.values())), [])) for pair in pairs]
+        if plots := _draw(CURVES[task][1], panels):
+            figures.append(Figure(table.table.id, table.table.title, CURVES[task][1], tuple(plots)))
     return figures
 
 
-def _pairs(table: CellTable, histories: Histories, published: Mapping[str, tuple[Reference, ...]]) -> list[_Pair]:
-    """Each row with a history and its baseline; a baseline alone where no row refers to it."""
+def _pairs(table: CellTable, histories: Histories) -> Iterator[dict[str, str]]:
+    """Labels and runs of each row with a history and of its baseline; a baseline alone where no row refers to it."""
     runs = {row.row.label: row.run for row in table.rows}
     referred = {row.row.baseline for row in table.rows if row.run in histories}
-    pairs = []
     for row in table.rows:
         label, baseline = row.row.label, row.row.baseline
         if row.run in histories and (baseline or label not in referred):
-            both = (row.run, *([runs[baseline]] if baseline else []))
-            pairs.append(_Pair(label, baseline, both, published.get(row.run, ())))
-    return pairs
+            yield {label: row.run} | ({baseline: runs[baseline]} if baseline else {})
 
 
-def _panel(pair: _Pair, column: str, quantity: str, histories: Histories, x_range: Range, y_range: Range) -> Panel:
-    label, baseline = pair.label, pair.baseline
-
-    def x(epoch: float) -> float:
-        return FRAME.x(epoch, x_range)
-
-    def y(value: float) -> float:
-        return FRAME.y(value, y_range)
-
-    lines, ends = [], []
-    for kind, name, run in zip(("row", "baseline"), (label, baseline), pair.runs, strict=False):
-        for epochs in histories.get(run, {}).values():
-            values = [(row["epoch"], row[column]) for row in epochs if column in row]
-            if not values:
-                continue
-            best = max(values, key=lambda point: point[1]) if column == "top1" else None
-            points = tuple((x(epoch), y(value)) for epoch, value in values)
-            lines.append(Line(kind, points, (x(best[0]), y(best[1])) if best else None))
-            ends.append(f"{name} from {values[0][1]:.3g} to {values[-1][1]:.3g}")
-    lines.reverse()  # the row is drawn over its baseline
-    below = FRAME.height - FRAME.bottom - LINE * len(pair.references)
-    references = [
-        (reference, y(reference.value), below + LINE * number) for number, reference in enumerate(pair.references, 1)
-    ]
-    ends += [reference.label for reference in pair.references]
-    return Panel(
-        title=f"{label} against {baseline}" if baseline else label,
-        alt=f"{quantity} by epoch: {'; '.join(ends)}",
-        lines=tuple(lines),
-        x_ticks=mark(ticks(*x_range, whole=True), x),
-        y_ticks=mark(ticks(*y_range), y),
-        run=pair.runs[0],
-        references=tuple(references),
-    )
-
-
-def run_panel(
-    task: str, seeds: dict[int, list[dict[str, float]]], references: tuple[Reference, ...] = ()
-) -> Panel | None:
+def run_panel(task: str, run: str, seeds: dict[int, Epochs], references: Sequence[Line] = ()) -> Markup | None:
     """The learning curves of one run alone, one per seed, and its published values; None where it has no history."""
-    column, label = CURVES[task]
-    epochs = [epoch for rows in seeds.values() for epoch in rows if column in epoch]
-    if not epochs:
-        return None
-    x_range = _range(epoch["epoch"] for epoch in epochs)
-    y_range = _range([*(epoch[column] for epoch in epochs), *(reference.value for reference in references)])
-    return _panel(_Pair("the run", None, ("run",), references), column, label, {"run": seeds}, x_range, y_range)
+    plots = _draw(CURVES[task][1], [_panel(task, {run: run}, {run: seeds}, references)])
+    return plots[0].svg if plots else None
 
 
-def overlay(quantity: str, curves: dict[str, dict[str, Points]]) -> list[Panel]:
+def overlay(quantity: str, curves: dict[str, dict[str, Points]]) -> list[Plot]:
     """One panel a run, which shows its curves by replication, on common axes.
 
     Args:
         quantity: label of the values.
-        curves: run -> kind of line, which is that of a replication in the style sheet -> curve.
+        curves: run -> letter of a replication -> curve.
     """
-    points = [point for by_kind in curves.values() for curve in by_kind.values() for point in curve]
-    x_range, y_range = (_range(point[axis] for point in points) for axis in (0, 1))
-
-    def x(epoch: float) -> float:
-        return FRAME.x(epoch, x_range)
-
-    def y(value: float) -> float:
-        return FRAME.y(value, y_range)
-
-    return [
-        Panel(
-            title=run.partition("/")[2],
-            alt=f"{quantity} by epoch: "
-            + "; ".join(
-                f"{kind} from {curve[0][1]:.3g} to {curve[-1][1]:.3g}" for kind, curve in by_kind.items() if curve
-            ),
-            lines=tuple(
-                Line(kind, tuple((x(epoch), y(value)) for epoch, value in curve), None)
-                for kind, curve in by_kind.items()
-                if curve
-            ),
-            x_ticks=mark(ticks(*x_range, whole=True), x),
-            y_ticks=mark(ticks(*y_range), y),
-        )
-        for run, by_kind in curves.items()
-    ]
+    panels = []
+    for run, by_letter in curves.items():
+        lines = [
+            Line([curve], COLORS[letter], dashes=_OF_LETTERS[letter], dots=curve if len(curve) == 1 else ())
+            for letter, curve in by_letter.items()
+        ]
+        words = [_words(f"replication {letter}", [curve]) for letter, curve in by_letter.items()]
+        panels.append(_Panel(run.partition("/")[2], lines, words))
+    return _draw(quantity, panels)
 
 
-def _range(values: Iterable[float]) -> Range:
-    found = list(values)
-    low, high = min(found), max(found)
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
+def _panel(task: str, pair: dict[str, str], histories: Histories, references: Sequence[Line]) -> _Panel:
+    """The panel of a row and its baseline, by label their runs."""
+    column = CURVES[task][0]
+    lines, words = list(references), list[str]()
+    for (label, run), look in zip(pair.items(), _LOOKS, strict=False):
+        of_seeds = [
+            [(row["epoch"], row[column]) for row in epochs if column in row]
+            for epochs in histories.get(run, {}).values()
+        ]
+        if curves := list(filter(None, of_seeds)):
+            best = [max(curve, key=itemgetter(1)) for curve in curves if column == "top1" or len(curve) == 1]
+            lines.insert(len(references), replace(look, curves=curves, dots=best, run=run))  # the row is on top
+            words.append(_words(label, curves))
+    words += [line.label for line in references]
+    return _Panel(" against ".join(pair), lines, words, next(iter(pair.values())))
+
+
+def _words(label: str, curves: Sequence[Points]) -> str:
+    first, last = (fmean(curve[place][1] for curve in curves) for place in (0, -1))
+    of = f"{label}, mean of {len(curves)} seeds," if len(curves) > 1 else label
+    return f"{of} from {first:.3g} to {last:.3g}"
+
+
+def _draw(quantity: str, panels: Sequence[_Panel]) -> list[Plot]:
+    """Draw panels on common axes; none where there is no curve."""
+    lines = [line for panel in panels for line in panel.lines]
+    points = [point for line in lines for curve in line.curves for point in curve]
+    if not points:
+        return []
+    levels = [line.level for line in lines if line.level is not None]
+    x_range, y_range = span([x for x, _ in points]), span([*(y for _, y in points), *levels])
+    plots = []
+    for panel in panels:
+        alt, key = f"{quantity} by epoch: {'; '.join(panel.words)}", any(line.label for line in panel.lines)
+        svg = draw_lines(alt, panel.lines, x_range, y_range, legend="inside" if key else "")
+        plots.append(Plot(panel.title, svg, panel.run))
+    return plots

@@ -1,12 +1,8 @@
-"""Precision against recall as small multiples: a panel a baseline, with the rows that are held against it.
-
-templates/precision-recall.html draws the panels as SVG in the page's colours.
-"""
+"""Precision against recall as small multiples: a panel a baseline, with the rows that are held against it."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sgenet.config import paths
 from sgenet.config.names import parse_name
@@ -17,51 +13,29 @@ from sgenet.errors import InputError
 from sgenet.judgement.evaluations import Result
 from sgenet.judgement.ranking import OURS
 from sgenet.judgement.results import Found
-from sgenet.report.figures.axes import Ticks, mark
-from sgenet.report.figures.curves import FRAME
+from sgenet.report.figures.plot import BASELINE, ROW, SOFT, Line, Plot, Points, draw_lines
 
 IOUS = {"ap50": 0.5, "ap75": 0.75}  # the metric that is the area below the curve -> IoU threshold
-KINDS = ("module", "baseline", "row")  # row: SGE; later ones lie over earlier ones
+# Of lines of other modules, in the order of the table
+DASHES = ((1.5, 3), (9, 2), (7, 2.5, 1.5, 2.5), (7, 2.5, 1.5, 2.5, 1.5, 2.5), (4, 4))
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One run: SVG points at each of IOUS, and the AP in percent that is the area below each."""
+    """One run: points at each of IOUS, and the AP in percent that is the area below each."""
 
-    label: str
-    kind: str  # one of KINDS
-    module: str  # by its name; "plain" without one
-    points: tuple[str, ...]
+    row: Row
+    run: str
+    points: tuple[Points, ...]
     ap: tuple[float, ...]
-
-    @property
-    def style(self) -> str:
-        """Classes of its line: other modules than SGE differ by their dashes."""
-        return f"module {self.module}" if self.kind == "module" else self.kind
-
-
-@dataclass(frozen=True)
-class PrecisionPanel:
-    """A baseline and the rows held against it: in the table's order, and in the order in which they are drawn."""
-
-    title: str
-    alt: str
-    curves: tuple[Curve, ...]
-
-    @property
-    def drawn(self) -> list[Curve]:
-        """The curves in the order of KINDS, in which they are drawn."""
-        return sorted(self.curves, key=lambda curve: KINDS.index(curve.kind))
 
 
 @dataclass(frozen=True)
 class PrecisionRecall:
-    """The panels with their ticks, and the labels of rows whose results have no matches to draw."""
+    """The panels, and the labels of rows whose results have no matches to draw."""
 
-    panels: tuple[PrecisionPanel, ...]
+    panels: tuple[Plot, ...]
     left_out: tuple[str, ...]
-    x_ticks: Ticks
-    y_ticks: Ticks
 
 
 def draw_precision_recall(replication: Replication, found: Found) -> PrecisionRecall:
@@ -75,30 +49,28 @@ def draw_precision_recall(replication: Replication, found: Found) -> PrecisionRe
         for row in table.rows if table.task is Task.DETECTION else ():
             first = by_label[row.baseline] if row.baseline else row
             members.setdefault(table.run_id(first), {table.run_id(first): first}).setdefault(table.run_id(row), row)
-    panels, left_out = list[PrecisionPanel](), list[str]()
+    panels, left_out = list[Plot](), dict[str, None]()
     for base, rows in members.items():
         curves: list[Curve] = []
         for run, row in rows.items():
             if by_seed := found.runs[run].by_seed:
-                curve = _curve(row, run == base, by_seed[min(by_seed)])
-                curves += [curve] if curve else []
-                left_out += [] if curve else [row.label]
+                if curve := read_curve(row, run, by_seed[min(by_seed)]):
+                    curves.append(curve)
+                else:
+                    left_out[row.label] = None
         if curves:
-            areas = [f"{curve.label} {curve.ap[0]:.1f} and {curve.ap[1]:.1f}" for curve in curves]
-            alt = f"Precision by recall; areas at IoU 0.50 and 0.75 in percent: {'; '.join(areas)}"
-            panels.append(PrecisionPanel(rows[base].label, alt, tuple(curves)))
-    shares = (0, 0.2, 0.4, 0.6, 0.8, 1)
-    left_out = list(dict.fromkeys(left_out))
-    return PrecisionRecall(tuple(panels), tuple(left_out), mark(shares, FRAME.x), mark(shares, FRAME.y))
+            panels.append(_draw(base, rows[base].label, curves))
+    return PrecisionRecall(tuple(panels), tuple(left_out))
 
 
-def _curve(row: Row, is_baseline: bool, result: Result) -> Curve | None:
+def read_curve(row: Row, run: str, result: Result) -> Curve | None:
+    """The precision of a result at evenly spaced recalls, or None where its matches are not those behind its AP."""
     from sgenet.evaluation.coco_eval import precision_recall
     from sgenet.evaluation.matches import Matches
 
     try:
         matches = Matches.load(result.folder / paths.MATCHES)
-    except InputError:  # where a gain needs the file, a sentence tells it
+    except InputError:  # where a gain needs the file, a sentence reports it
         return None
     curves = [precision_recall(matches, iou) for iou in IOUS.values()]
     ap = [100 * float(curve.mean()) for curve in curves]
@@ -106,14 +78,20 @@ def _curve(row: Row, is_baseline: bool, result: Result) -> Curve | None:
         expected = result.metrics.get(metric)
         if expected is None or not abs(area - expected) <= 1e-3:
             return None
-    module = parse_name(row.model)[0] or "plain"
-    kind = "baseline" if is_baseline else "row" if module == OURS else "module"
-    return Curve(row.label, kind, module, tuple(_points(curve) for curve in curves), tuple(ap))
+    recall = np.linspace(0, 1, len(curves[0])).tolist()
+    points = [list(zip(recall, curve.tolist(), strict=True)) for curve in curves]
+    return Curve(row, run, tuple(points), tuple(ap))
 
 
-def _points(precision: NDArray[np.float64]) -> str:
-    """SVG points of precision (101,) at evenly spaced recalls from 0 to 1; of equal ones the two ends are enough."""
-    points = [(FRAME.x(level / 100), FRAME.y(value)) for level, value in enumerate(precision.tolist())]
-    inner = [before[1] == y == after[1] for before, (_, y), after in zip(points, points[1:], points[2:], strict=False)]
-    kept = [point for point, flat in zip(points, [False, *inner, False], strict=True) if not flat]
-    return " ".join(f"{x:g},{y:g}" for x, y in kept)
+def _draw(base: str, title: str, curves: list[Curve]) -> Plot:
+    lines, dashes = list[Line](), iter(DASHES * len(curves))
+    for curve in curves:
+        ours = parse_name(curve.row.model)[0] == OURS
+        color = BASELINE if curve.run == base else ROW if ours else SOFT
+        style = (5, 3) if curve.run == base else () if ours else next(dashes)
+        label = f"{curve.row.label}: {curve.ap[0]:.1f}, {curve.ap[1]:.1f}"
+        lines.append(Line([curve.points[0]], color, 1.8, style, label=label, run=curve.run))
+        lines.append(Line([curve.points[1]], color, 0.9, style, run=curve.run))
+    areas = "; ".join(line.label for line in lines if line.label)
+    alt = f"Precision by recall; areas at IoU 0.50 and 0.75 in percent: {areas}"
+    return Plot(title, draw_lines(alt, lines, (0, 1), (0, 1), ("recall", "precision"), legend="below"))

@@ -1,64 +1,34 @@
 """Reproduced against published gain, with the diagonal on which every gain is replicated exactly."""
 
-from dataclasses import dataclass
+from markupsafe import Markup
 
 from sgenet.judgement.main_gains import MainGains
-from sgenet.report.figures.axes import Frame, Range, Ticks, mark, ticks
-from sgenet.report.formats import signed
+from sgenet.report.figures.plot import SOFT, Line, draw_lines, span
+from sgenet.report.formats import interval, signed
 
-FRAME = Frame(width=420, height=320, left=44, right=12, top=12, bottom=44)
-
-
-@dataclass(frozen=True)
-class Point:
-    """A gain in SVG coordinates, with the ends of its interval, and its label."""
-
-    x: float
-    y: float
-    ends: Range | None
-    title: str
+SIZE = (400, 300)
 
 
-@dataclass(frozen=True)
-class Scatter:
-    """The points, the ends of the diagonal and of the line at zero, and the ticks."""
-
-    points: tuple[Point, ...]
-    diagonal: tuple[Range, Range]
-    half: tuple[Range, Range]
-    zero: float
-    x_ticks: Ticks
-    y_ticks: Ticks
-    alt: str
-
-
-def draw_scatter(main: MainGains) -> Scatter | None:
+def draw_scatter(main: MainGains) -> Markup | None:
     """The figure of a replication; None below scale `paper`, where sizes are not compared, or without two gains."""
-    shown = [(one.label, one.cell, one.cell.gain) for one in main.gains if one.cell.gain and one.cell.published_gain]
+    shown = [(one, one.cell.gain, float(one.cell.published_gain or 0)) for one in main.gains if one.cell.gain]
+    shown = [(one, gain, published) for one, gain, published in shown if published]
     if main.ratio is None or len(shown) < 2:
         return None
-    published = [float(cell.published_gain or 0) for _, cell, _ in shown]
-    bounds = [bound for _, _, gain in shown for bound in (gain.value, gain.low, gain.high) if bound is not None]
-    x_range, y_range = (0.0, 1.1 * max(published)), (min(0.0, *bounds), 1.05 * max(*bounds, *published))
-
-    def line(slope: float) -> tuple[Range, Range]:
-        end = min(x_range[1], y_range[1] / slope)
-        return (FRAME.x(0, x_range), FRAME.y(0, y_range)), (FRAME.x(end, x_range), FRAME.y(slope * end, y_range))
-
-    points = []
-    for (label, cell, gain), x in zip(shown, published, strict=True):
-        interval = None if gain.low is None or gain.high is None else (gain.low, gain.high)
-        title = f"{label}, {cell.column.label}: published {signed(x, 2)}, reproduced {signed(gain.value, 2)}"
-        if interval:
-            title += f" [{signed(interval[0], 2)}, {signed(interval[1], 2)}]"
-        ends = interval and (FRAME.y(interval[0], y_range), FRAME.y(interval[1], y_range))
-        points.append(Point(FRAME.x(x, x_range), FRAME.y(gain.value, y_range), ends, title))
-    return Scatter(
-        points=tuple(points),
-        diagonal=line(1.0),
-        half=line(0.5),
-        zero=FRAME.y(0, y_range),
-        x_ticks=mark(ticks(*x_range), lambda value: FRAME.x(value, x_range)),
-        y_ticks=mark(ticks(*y_range), lambda value: FRAME.y(value, y_range)),
-        alt=f"Reproduced against published gain of SGE, {len(points)} points. {'; '.join(p.title for p in points)}",
-    )
+    end = 1.1 * max(published for _, _, published in shown)
+    lines = [Line([[(0, 0), (end, slope * end)]], SOFT, 1, (4, 4)) for slope in (1.0, 0.5)]
+    lines.append(Line([[(0, 0), (end, 0)]], SOFT, 1))
+    words, values = [], [0.0, end]
+    for one, gain, published in shown:
+        text = f"{one.label}, {one.cell.column.label}: published {signed(published, 2)}, "
+        text += f"reproduced {signed(gain.value, 2)}"
+        curves = []
+        if gain.low is not None and gain.high is not None:
+            text += f" {interval((gain.low, gain.high), 2, sign=True)}"
+            curves = [[(published, gain.low), (published, gain.high)]]
+        words.append(text)
+        values += [gain.value, *(y for curve in curves for _, y in curve)]
+        lines.append(Line(curves, dots=[(published, gain.value)], run=one.run))
+    alt = f"Reproduced against published gain of SGE, {len(shown)} points. {'; '.join(words)}"
+    labels = ("published gain", "reproduced gain")
+    return draw_lines(alt, lines, (0, end), span(values, 0.03), labels, SIZE)

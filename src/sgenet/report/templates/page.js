@@ -67,13 +67,25 @@ if (tables.length) {
   });
 }
 
-// A click on a row marks it in all tables and in the figures of gains, costs and curves; another one takes it away.
+// A click on a row, or on what belongs to a run in a figure, marks the run in all tables and figures; another one takes
+// the marks away. The label of a row is a button that does the same from the keyboard.
+for (const row of document.querySelectorAll("tr[data-run]")) {
+  const button = document.createElement("button"), label = row.cells[0];
+  button.type = "button";
+  button.className = "pick";
+  button.setAttribute("aria-pressed", "false");
+  while (label.firstChild && !label.firstChild.matches?.("sup, small")) button.append(label.firstChild);
+  label.prepend(button);
+}
 document.addEventListener("click", event => {
-  const row = event.target.closest("tr[data-run]");
-  if (!row || event.target.closest("a, button, summary")) return;
-  const marked = row.classList.contains("marked");
-  for (const one of document.querySelectorAll("[data-run]"))
-    one.classList.toggle("marked", !marked && one.dataset.run === row.dataset.run);
+  const chosen = event.target.closest("[data-run]");
+  if (!chosen || event.target.closest("a, summary, button:not(.pick)")) return;
+  const marked = chosen.classList.contains("marked");
+  for (const one of document.querySelectorAll("[data-run]")) {
+    const same = !marked && one.dataset.run === chosen.dataset.run;
+    one.classList.toggle("marked", same);
+    one.querySelector(":scope > th > .pick")?.setAttribute("aria-pressed", same);
+  }
 });
 
 // A link to a heading, or to what is in a folded section, unfolds it.
