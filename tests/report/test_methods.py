@@ -21,9 +21,9 @@ from sgenet.config.replication import Replication, load_replication
 from sgenet.config.tasks import TASKS
 from sgenet.judgement import judge
 from sgenet.judgement.inputs import problem_of, read_manifest
+from sgenet.judgement.settings import Comparison, Setting
+from sgenet.judgement.values import plain, plain_pair
 from sgenet.report.methods import Methods, describe
-from sgenet.report.methods.recipes import Comparison, Setting
-from sgenet.report.methods.values import plain, plain_pair
 from sgenet.report.pages import _environment
 from support import results as make
 

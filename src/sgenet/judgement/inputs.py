@@ -19,6 +19,7 @@ from sgenet.provenance.artifacts import Artifact
 from sgenet.provenance.identity import Artifacts
 from sgenet.runtime.files import check_file, read_json
 
+CURVES = {"classification": "top1", "detection": "loss"}  # column of a history that a learning curve shows
 _MEASURE = re.compile(r"[A-Za-z][\w.]*")
 _LARGEST_HISTORY = 2**24  # bytes
 

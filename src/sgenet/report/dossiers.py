@@ -4,7 +4,7 @@ from typing import Any
 
 from sgenet.config.tasks import TASKS
 from sgenet.judgement import Judged
-from sgenet.report.figures.curves import CURVES, Histories, published_references, run_panel
+from sgenet.report.figures.curves import QUANTITIES, Histories, published_references, run_panel
 
 
 def dossiers(judged: Judged, histories: dict[str, Histories]) -> list[dict[str, Any]]:
@@ -27,7 +27,7 @@ def dossiers(judged: Judged, histories: dict[str, Histories]) -> list[dict[str, 
             "panel": run_panel(task, run_id, histories[task].get(run_id, {}), published.get(run_id, ()))
             if (task := run_id.partition("/")[0]) in TASKS
             else None,
-            "panel_label": CURVES[task][1] if task in CURVES else "",
+            "panel_label": QUANTITIES.get(task, ""),
             "gains": [(title, cell) for title, row in rows if row.run == run_id for cell in row.cells if cell.gain],
         }
         for run_id in sorted(models)

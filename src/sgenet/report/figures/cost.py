@@ -11,8 +11,8 @@ from sgenet.config.names import parse_name
 from sgenet.config.tables import Column
 from sgenet.judgement.cells import Cell, CellTable
 from sgenet.judgement.ranking import OURS, peers
+from sgenet.judgement.values import DETECTORS
 from sgenet.report.figures.plot import PAGE, ROW, SOFT, Plot, Range, draw, set_axes, span
-from sgenet.report.methods.values import DETECTORS
 
 QUANTITIES = ("params", "gflops")
 SOURCES = ("published", "reproduced")

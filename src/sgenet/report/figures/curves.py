@@ -3,7 +3,7 @@
 At scale `paper`, a panel also has what is known of the authors' log of the same model.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import itemgetter
@@ -12,9 +12,10 @@ from statistics import fmean
 from markupsafe import Markup
 
 from sgenet.judgement.cells import Cell, CellTable
+from sgenet.judgement.inputs import CURVES
 from sgenet.report.figures.plot import BASELINE, COLORS, INK, Line, Plot, Points, draw_lines, span
 
-CURVES = {"classification": ("top1", "Validation Top-1, %"), "detection": ("loss", "Training loss")}
+QUANTITIES = {"classification": "Validation Top-1, %", "detection": "Training loss"}  # CURVES in words
 # Published columns whose values are on the axis of a panel: their name, and the dashes of their line
 _REFERENCES: dict[str, tuple[str, tuple[float, ...]]] = {
     "top1": ("authors’ best epoch", ()),
@@ -90,8 +91,8 @@ def make_figures(tables: list[CellTable], histories: dict[str, Histories]) -> li
         pairs = [pair for pair in _pairs(table, of_task) if tuple(pair.values()) not in drawn]
         drawn |= {tuple(pair.values()) for pair in pairs} | {(run,) for pair in pairs for run in pair.values()}
         panels = [_panel(task, pair, of_task, published.get(next(iter(pair.values())), [])) for pair in pairs]
-        if plots := _draw(CURVES[task][1], panels):
-            figures.append(Figure(table.table.id, table.table.title, CURVES[task][1], tuple(plots)))
+        if plots := _draw(QUANTITIES[task], panels):
+            figures.append(Figure(table.table.id, table.table.title, QUANTITIES[task], tuple(plots)))
     return figures
 
 
@@ -107,11 +108,11 @@ def _pairs(table: CellTable, histories: Histories) -> Iterator[dict[str, str]]:
 
 def run_panel(task: str, run: str, seeds: dict[int, Epochs], references: Sequence[Line] = ()) -> Markup | None:
     """The learning curves of one run alone, one per seed, and its published values; None where it has no history."""
-    plots = _draw(CURVES[task][1], [_panel(task, {run: run}, {run: seeds}, references)])
+    plots = _draw(QUANTITIES[task], [_panel(task, {run: run}, {run: seeds}, references)])
     return plots[0].svg if plots else None
 
 
-def overlay(quantity: str, curves: dict[str, dict[str, Points]]) -> list[Plot]:
+def overlay(quantity: str, curves: Mapping[str, Mapping[str, Points]]) -> list[Plot]:
     """One panel a run, which shows its curves by replication, on common axes.
 
     Args:
@@ -131,7 +132,7 @@ def overlay(quantity: str, curves: dict[str, dict[str, Points]]) -> list[Plot]:
 
 def _panel(task: str, pair: dict[str, str], histories: Histories, references: Sequence[Line]) -> _Panel:
     """The panel of a row and its baseline, by label their runs."""
-    column = CURVES[task][0]
+    column = CURVES[task]
     lines, words = list(references), list[str]()
     for (label, run), look in zip(pair.items(), _LOOKS, strict=False):
         of_seeds = [

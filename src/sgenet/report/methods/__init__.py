@@ -8,10 +8,10 @@ from sgenet.errors import InputError
 from sgenet.evaluation.verdicts import Verdict
 from sgenet.judgement import Judged
 from sgenet.judgement.cells import CellTable
+from sgenet.judgement.settings import Comparison, compare
+from sgenet.judgement.values import flatten, plain
 from sgenet.report.methods.deviations import deviations
 from sgenet.report.methods.further import Step, next_steps
-from sgenet.report.methods.recipes import Comparison, compare
-from sgenet.report.methods.values import flatten, plain
 
 
 @dataclass(frozen=True)

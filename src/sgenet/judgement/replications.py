@@ -12,9 +12,10 @@ from sgenet.config.plain_yaml import parse_yaml
 from sgenet.config.tasks import TASKS
 from sgenet.errors import InputError
 from sgenet.evaluation.comparison import Comparison, read_comparison
-from sgenet.report.figures.curves import CURVES, Points
+from sgenet.judgement.inputs import CURVES
 
 FILE = "comparison.json"
+Points = tuple[tuple[float, float], ...]  # (epoch, value)
 _LARGEST = 1e15  # value of a curve
 _EXPECTED = "expected a comparison.json, a folder with one, a scale, or a git revision or experiment of DVC"
 
@@ -95,7 +96,7 @@ def _read(name: str, path: Path, place: str, page: Path | None = None) -> Replic
         file = _curve_file(path, task)
         if file.is_file():
             shown = place.replace(FILE, file.relative_to(path.parent).as_posix())
-            curves |= _mean_curves(file, CURVES[task][0], shown)
+            curves |= _mean_curves(file, CURVES[task], shown)
     return Replicated(name, place, comparison, curves, page)
 
 

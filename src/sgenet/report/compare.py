@@ -22,8 +22,8 @@ from sgenet.judgement.differences import (
     find_settings,
     find_tables,
 )
-from sgenet.report.compare.sources import Replicated, find
-from sgenet.report.figures.curves import CURVES, overlay
+from sgenet.judgement.replications import Replicated, find
+from sgenet.report.figures.curves import QUANTITIES, overlay
 from sgenet.report.figures.forest import DIGITS, ForestRow, Mark, draw_forest, gain_axis
 from sgenet.report.figures.plot import COLORS, Plot
 from sgenet.report.formats import interval, signed
@@ -162,7 +162,7 @@ def _curves(replications: Sequence[Replicated]) -> Iterator[tuple[str, list[Plot
             if run.startswith(f"{task}/")
         }
         if several := {run: curves for run, curves in by_run.items() if len(curves) > 1}:
-            quantity = CURVES[task][1]
+            quantity = QUANTITIES[task]
             yield f"{task.capitalize()}: {quantity}", overlay(quantity, several)
 
 

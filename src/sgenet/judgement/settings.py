@@ -14,9 +14,9 @@ from sgenet.config.tasks import TASKS, Task
 from sgenet.data.manifest import Manifest
 from sgenet.judgement import Judged
 from sgenet.judgement.evaluations import Result
+from sgenet.judgement.values import DETECTORS, flatten, plain, plain_pair
 from sgenet.pipeline.plan import CLASSES, DEVICES, SHIPPED, is_coco_2017
 from sgenet.provenance.results import TrainingRecord
-from sgenet.report.methods.values import DETECTORS, flatten, plain, plain_pair
 
 # The paper's circumstances, which are no settings of a recipe. The sizes of its data are plan.SHIPPED and plan.CLASSES.
 _DATA = {"classification": ("imagenet", "ImageNet (ILSVRC 2012)"), "detection": ("coco", "COCO 2017")}
