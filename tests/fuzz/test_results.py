@@ -177,7 +177,7 @@ def test_every_reader_of_the_report(repository, documents, form):
             rows, bad = read_histories(replication, task)
             problems += [*bad, problem_of(read_manifest("demo", task))]
             for run, seeds in by_run(rows).items():
-                assert run_panel(task, seeds) is None or run in replication.runs
+                assert run_panel(task, run, seeds) is None or run in replication.runs
         return [problem for problem in problems if problem]
 
     fuzz(mutated_files(repository, documents), lambda files: not beside(files, read), form)

@@ -20,6 +20,7 @@ from sgenet.report import build
 from sgenet.report.index import write_index
 from support import results as make
 from support.page import Elements
+from support.plots import drawn
 from support.results import BASE, SGE
 
 Change = Callable[[dict[str, Any]], None]
@@ -106,8 +107,11 @@ def test_planted_differences(reports: Callable[..., str], capsys: pytest.Capture
     assert "A contested same direction opposite direction SGE is better." in text
     assert re.search(r"SGE-ResNet50 contested Top-1 \+10\.33 \[\+7\.75, \+12\.92\] same direction −4\.67 ", text)
     assert "−15.00" in text  # of the gains: B − A
-    titles = re.findall(r"<title>(A: gain .*?)</title>", Path(page).read_text(), re.S)
-    assert titles[0] == "A: gain +10.33, interval +7.75 to +12.92; B: gain −4.67, interval −7.25 to −2.08"
+    plot = drawn(Path(page).read_text())[0]
+    words = "SGE-ResNet50, Top-1: A gain +10.33 [+7.75, +12.92], B gain −4.67 [−7.25, −2.08]"
+    assert plot.alt.partition(". ")[2] == words
+    ends = {color: sorted(plot.x(x) for line in plot.lines(color) for x, _ in line) for color in "AB"}
+    assert ends == {"A": pytest.approx([7.75, 12.92], abs=0.1), "B": pytest.approx([-7.25, -2.08], abs=0.1)}
     elements = Elements(Path(page).read_text())
     assert not [tag for tag in ("script", "img", "link") if any(a.get("src") for a in elements.all(tag))]
     assert {"../../first/index.html", "../../second/index.html"} <= {a.get("href") for a in elements.all("a")}
@@ -157,7 +161,8 @@ def test_three_replications(reports: Callable[..., str], capsys: pytest.CaptureF
     text = text_of("reports/compare/first-second-third/index.html")
     assert "run included included – detection/retinanet/sge-resnet50" in text
     assert re.search(r"\+10\.33 .* −4\.67 .* \+12\.33 .* 17\.00", text)  # the largest difference
-    assert page.count('<polyline class="replication C"') == 4  # a run each
+    plots = drawn(page.partition('id="curves"')[2])
+    assert [bool(plot.lines("C") or plot.markers(color="var(--C)")) for plot in plots] == [True] * 4  # a run each
     write_index()
     assert 'href="compare' not in Path("reports/index.html").read_text()
 

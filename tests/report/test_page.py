@@ -7,11 +7,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from sgenet.config.replication import Replication, load_replication
 from sgenet.report import build
-from sgenet.report.figures.axes import ticks
 from sgenet.report.formats import number, printed, signed, unbroken
 from support import results as make
 from support.page import Elements
@@ -125,21 +122,6 @@ def test_paper_scale_reads_otherwise(repository: Path) -> None:
     cell = table["rows"][1]["cells"]["top1"]  # 10 points above the baseline's, where 1.2 were published
     assert cell["verdict"] == "stronger" and cell["reproduced"]["gain"]["low"] > 1.2
     assert re.search(r'\+10\.0.*?<span class="verdict good">stronger</span>', text, re.DOTALL)
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "whole", "expected"),
-    [
-        (1, 8, True, [2, 4, 6, 8]),
-        (1, 2, True, [1, 2]),
-        (0.5, 1.5, True, [1]),
-        (1, 100, True, [20, 40, 60, 80, 100]),
-        (0.31, 1.7, False, [0.5, 1, 1.5]),
-        (24, 70, False, [30, 40, 50, 60, 70]),
-    ],
-)
-def test_ticks(low: float, high: float, whole: bool, expected: list[float]) -> None:
-    assert ticks(low, high, whole=whole) == expected
 
 
 def test_number_words() -> None:

@@ -1,12 +1,15 @@
-"""Figures 2 to 4 on the page: their geometry against hand-computed places, and what the page says about them."""
+"""Figures 2 to 4 on the page: their values against hand-computed ones, and what the page says about them."""
 
-import copy
+import base64
+import io
 import json
 import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from sgenet.config import paths
 from sgenet.config.model import validate
@@ -17,12 +20,11 @@ from sgenet.judgement.inputs import Missing, problem_of, read_activations
 from sgenet.provenance.identity import Artifacts
 from sgenet.report import build
 from sgenet.report.figures import activations
-from sgenet.report.figures.activations import FRAME
 from support import results as make
 from support.page import Elements
+from support.plots import Drawn
 
 PAGE = Path("reports/demo/index.html")
-LEFT, END, TOP, BASE = FRAME.left, FRAME.width - FRAME.right, FRAME.top, FRAME.height - FRAME.bottom
 
 
 @pytest.fixture
@@ -36,59 +38,70 @@ def _write(measured: dict) -> Path:
     return path
 
 
+def _draw(measured: dict) -> activations.Activations:
+    return activations.draw_activations(MeasuredActivations.model_validate(measured))
+
+
+def _opacity(uri: str) -> list[list[int]]:
+    """The opacity of each pixel, in tenths."""
+    image = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
+    return np.rint(np.array(image)[..., 3] / 25.5).astype(int).tolist()
+
+
 def test_maps_of_a_group_share_one_scale(measured: dict) -> None:
-    drawn = activations.draw(measured)
-    assert drawn.tops == (8,)
+    measured["maps"]["images"][0] |= {"before": [[[0, 10], [4, 2]]], "after": [[[0, 4], [1, 1]]]}
+    drawn = _draw(measured)
+    assert drawn.tops == (10,)
     before, after = drawn.rows[0].maps
-    assert before.shades == ((0.25, "M1 1h1v1h-1z"), (0.5, "M0 1h1v1h-1z"), (1.0, "M1 0h1v1h-1z"))
-    assert after.shades == ((0.125, "M0 1h1v1h-1zM1 1h1v1h-1z"), (0.5, "M1 0h1v1h-1z"))
-    assert (before.mean, after.mean) == (3.5, 1.5)
-    assert before.alt == "Group 1 before SGE on image 7: lengths from 0 to 8, mean 3.5"
+    assert _opacity(before.pixels) == [[0, 10], [4, 2]] and _opacity(after.pixels) == [[0, 4], [1, 1]]
+    assert (before.mean, after.mean) == (4, 1.5)
+    assert before.alt == "Group 1 before SGE on image 7: lengths from 0 to 10, mean 4"
 
 
 def test_one_long_vector_in_a_hundred_does_not_pale_the_others(measured: dict) -> None:
     image = measured["maps"]["images"][0]
     lengths = list(range(1, 51))
     image["before"], image["after"] = [[lengths]], [[[1000, *lengths[1:]]]]
-    drawn = activations.draw(measured)
+    measured["positions"], measured["maps"] = [1, 50], {"groups": [0], "images": [image]}
+    drawn = _draw(measured)
     assert drawn.tops == (50,)  # at most two of these hundred lengths may be longer
-    assert drawn.rows[0].maps[1].shades[-1] == (1.0, "M0 0h1v1h-1zM48 0h1v1h-1zM49 0h1v1h-1z")
+    assert (
+        _opacity(drawn.rows[0].maps[1].pixels)[0][::48] == [10, 10]
+        and _opacity(drawn.rows[0].maps[0].pixels)[0][24] == 5
+    )
 
 
-def test_histogram_shows_shares_up_to_where_all_but_a_few_are_told(measured: dict) -> None:
-    drawn = activations.draw(measured).histogram
-    # 396 and 399 of 400 lie in the first three and four bins: only the latter are 99.5 %
-    assert drawn.end == 2 and drawn.beyond == pytest.approx(0.25)
-    quarter = (END - LEFT) / 4
-
-    def y(share: float) -> float:
-        return BASE - (BASE - TOP) * share / 74
-
-    def points(line: str) -> list[float]:
-        return [float(number) for number in re.split("[ ,]", line)]
-
-    shares = [0, 25, 74, 0.75]
-    corners = [(LEFT, BASE)]
-    for place, share in enumerate(shares):
-        corners += [(LEFT + place * quarter, y(share)), (LEFT + (place + 1) * quarter, y(share))]
-    assert points(drawn.before) == pytest.approx([value for corner in corners for value in corner], abs=0.06)
-    assert points(drawn.after)[3::4] == pytest.approx([y(50), y(50), BASE, BASE], abs=0.06)
-    assert drawn.x_ticks[0] == (LEFT, "0") and drawn.x_ticks[-1] == (END, "2")
+def test_histogram_shows_shares_up_to_where_all_but_a_few_are_counted(measured: dict) -> None:
+    drawn = _draw(measured)
+    # 396 and 399 of 400 are in the first three and four bins: only the latter are 99.5 %
+    assert drawn.beyond == pytest.approx(0.25)
+    plot = Drawn(drawn.histogram)
+    assert [plot.x(end) for end in plot.axes[0]] == pytest.approx([0, 2], abs=0.01)
+    for color, shares in {"baseline": [0, 25, 74, 0.75], "row": [50, 50, 0, 0]}.items():
+        steps = np.array(plot.curves(color)[0])
+        middles = [steps[np.abs(steps[:, 0] - (0.25 + 0.5 * place)).argmin(), 1] for place in range(4)]
+        flat = [(left[1], right[0]) for left, right in zip(steps, steps[1:], strict=False) if left[1] == right[1]]
+        assert sorted({round(height, 0) for height, _ in flat}) == sorted({round(share, 0) for share in shares})
+        assert len(middles) == len(shares)
 
 
 def test_bars_and_whiskers_are_to_scale(measured: dict) -> None:
-    drawn = activations.draw(measured).bars
-    bars = {side: [bar for bar in drawn.bars if bar.side == side] for side in ("before", "after")}
-    unit = (BASE - TOP) / 5  # the highest whisker ends at 4 + 1
-    for side, means in {"before": [2, 1, 4], "after": [1, 0, 2.5]}.items():
-        assert [bar.y for bar in bars[side]] == pytest.approx([BASE - unit * mean for mean in means], abs=0.06)
-    assert bars["before"][1].whisker == pytest.approx((BASE - 3 * unit, BASE), abs=0.06)  # 1 - 2 is cut at 0
-    assert bars["after"][0].whisker == pytest.approx((BASE - 1.5 * unit, BASE - 0.5 * unit), abs=0.06)
-    starts = [place for pair in zip(bars["before"], bars["after"], strict=True) for place in (pair[0].x, pair[1].x)]
-    assert all(right - left >= drawn.bar - 0.11 for left, right in zip(starts, starts[1:], strict=False))
-    wide = copy.deepcopy(measured)
-    wide["variance"] = {side: {"mean": [1.0] * 64, "std": [0.0] * 64} for side in ("before", "after")}
-    assert activations.draw(wide).bars.width > FRAME.width
+    plot = Drawn(_draw(measured).bars)
+    whiskers = [(plot.x(low[0]), plot.y(low[1]), plot.y(high[1])) for low, high in plot.lines("ink")]
+    spans = {"before": [(1, 3), (0, 3), (3, 5)], "after": [(0.5, 1.5), (0, 0), (2, 3)]}  # 1 - 2 is cut at 0
+    expected = [
+        (group + shift, *ends)
+        for side, shift in (("before", -0.2), ("after", 0.2))
+        for group, ends in enumerate(spans[side])
+    ]
+    assert np.array(whiskers) == pytest.approx(np.array(expected), abs=0.03)
+    for color, means in {"baseline": [2, 1, 4], "row": [1, 0, 2.5]}.items():
+        tops = [max(plot.y(y) for _, y in bar) for bar in plot.lines(color)]
+        assert tops == pytest.approx(means, abs=0.03)
+    assert _draw(measured).width == 0
+    measured["groups"] = 64
+    measured["variance"] = {side: {"mean": [1.0] * 64, "std": [0.0] * 64} for side in ("before", "after")}
+    assert _draw(measured).width > 64 * 2 * 5  # scrolls on a phone
 
 
 def test_the_page_shows_the_figures_and_says_what_they_are(replication: Replication, measured: dict) -> None:
@@ -98,10 +111,10 @@ def test_the_page_shows_the_figures_and_says_what_they_are(replication: Replicat
     text = PAGE.read_text()
     section = text[text.index('<h2 id="activations">') :].partition("</section>")[0]
     elements = Elements(section)
-    assert len(elements.all("svg")) == section.count("<title>") == 4  # two maps, figures 3 and 4
+    assert len(elements.all("svg")) == section.count("<title>") == 2  # figures 3 and 4
     assert all(a["role"] == "img" for a in elements.all("svg"))
-    assert [a["alt"] for a in elements.all("img")] == ["Validation image 7, class <seven>"] and "<seven>" not in section
-    assert len(elements.all("rect")) == 6 and len(elements.all("polyline")) == 2
+    alts = [a["alt"] for a in elements.all("img")]
+    assert len(alts) == 3 and alts[0] == "Validation image 7, class <seven>" and "<seven>" not in section
     words = " ".join(re.sub(r"<[^>]+>", " ", section).split())
     assert "stage 2 (3 groups, 2 × 2 positions), on all 40 validation images" in words
     assert "The paper shows stage 4;" in words and "sgenet activations --scale demo" in words

@@ -51,17 +51,17 @@ def test_nothing_detected_and_nothing_there() -> None:
 def test_boxes_are_drawn_in_place() -> None:
     boxes = [
         Box("correct", [10, 20, 30, 40], 1, 0.987),
-        Box("false", [-5, 90, 60, 30], 2, 0.5),  # cut at three edges
+        Box("false", [-5, 90, 60, 30], 2, 0.5),  # the image's edges cut it
         Box("missed", [30, 70, 10, 10], 1),
     ]
     view = draw("here", FOUND, boxes, NAMES, (50, 100))
     zoom = SIDE / 100
     assert view.size == (50 * zoom, SIDE)
     assert [kind for kind, _ in view.boxes] == ["missed", "false", "correct"]  # correct ones above all
-    drawn = {kind: [float(number) for number in re.findall(r"[\d.]+", path)] for kind, path in view.boxes}
-    corners = {"correct": (10, 20, 40, 60), "false": (0, 90, 50, 100), "missed": (30, 70, 40, 80)}
-    for kind, (left, top, right, bottom) in corners.items():
-        assert drawn[kind] == pytest.approx([zoom * value for value in (left, top, right, bottom, left)])
+    drawn = {kind: [float(number) for number in re.findall(r"[\d.-]+", path)] for kind, path in view.boxes}
+    for kind, (x, y, width, height) in {box.kind: box.bbox for box in boxes}.items():
+        expected = [zoom * value for value in (x, y, width, height, -width)]
+        assert drawn[kind] == pytest.approx(expected)
     assert view.counts == "1 correct, 1 false, 1 missed"
     assert view.alt == "here; 1 correct: cat 0.99; 1 false: a very long name of a class 0.50; 1 missed: cat"
     assert [text for *_, text in view.tags] == ["cat 0.99"]  # the long name does not fit in so narrow an image
@@ -71,7 +71,7 @@ def test_one_object_and_more() -> None:
     boxes = [Box("object", [0, 0, 10, 10], 1), Box("object", [20, 20, 10, 10], 2)]
     assert draw("one", OBJECTS, boxes[:1], NAMES, (50, 50)).counts == "1 object"
     view = draw("two", OBJECTS, boxes, NAMES, (50, 50))
-    assert view.counts == "2 objects" and [text for *_, text in view.tags] == ["cat", "a very long n…"]
+    assert view.counts == "2 objects" and [text for *_, text in view.tags] == ["cat", NAMES[2]]
 
 
 def test_low_scores_have_a_box_and_no_tag() -> None:

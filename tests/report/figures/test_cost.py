@@ -1,17 +1,16 @@
-"""Accuracy against cost: positions against the panels' own ticks, axes that are shared or not, what is left out."""
+"""Accuracy against cost: points where the panels' own ticks say, axes that are shared or not, what is left out."""
 
 import re
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from sgenet.config.tables import Column, Published, Row, Table
 from sgenet.evaluation.verdicts import Verdict
 from sgenet.judgement.cells import Cell, CellRow, CellTable
-from sgenet.report.figures import cost
-from sgenet.report.figures.cost import CostFigure, CostPanel, draw_costs
+from sgenet.report.figures.cost import draw_costs
 from sgenet.report.pages import _environment
+from support.plots import Drawn
 
 PARAMS, GFLOPS = (
     Column(id=name, label=label, digits=2, unit="M", measured="static")
@@ -47,63 +46,48 @@ def _published(value: float | None) -> Published | None:
     return Published(value=value, source=("H",)) if value else None
 
 
-def panels(figure: CostFigure) -> list[CostPanel]:
-    return [panel for group in figure.groups for panel in group]
-
-
-def line(ticks: tuple[tuple[float, str], ...]) -> tuple[float, float]:
-    """Slope and offset from values to positions."""
-    slope, offset = np.polyfit([float(text) for _, text in ticks], [at for at, _ in ticks], 1)
-    return float(slope), float(offset)
-
-
-def test_points_lie_where_the_ticks_say() -> None:
+def test_points_are_where_the_ticks_say() -> None:
     (figure,) = draw_costs([table(MODELS)])
-    found = panels(figure)
-    assert [(panel.source, panel.count) for panel in found] == [
-        ("published", "#P"), ("published", "GFLOPs"), ("reproduced", "#P"), ("reproduced", "GFLOPs")
-    ]  # fmt: skip
+    found = figure.plots
+    assert [plot.title for plot in found] == [
+        f"Top-1 {source}, against {count}" for source in ("published", "reproduced") for count in ("#P", "GFLOPs")
+    ]
+    assert figure.legend == (("○", "plain"), ("■", "SE"), ("●", "SGE"))
     for number, panel in enumerate(found):
-        rise, base = line(panel.y_ticks)
-        slopes = [line(part.x_ticks) for part in panel.parts]
-        assert slopes[0][0] == pytest.approx(slopes[1][0], rel=0.02)  # both depths at one scale
-        for point, (model, values) in zip(panel.points, MODELS.items(), strict=True):
-            place = int("101" in model)
-            run, start = slopes[place]
-            part = panel.parts[place]
-            assert point.x == pytest.approx(start + run * values[number % 2], abs=0.3)
-            assert point.y == pytest.approx(base + rise * values[2 + number // 2], abs=0.3)
-            assert part.left < point.x < part.right and cost.FRAME.top < point.y < cost.FRAME.height - cost.FRAME.bottom
-            assert point.shape == ("square" if place else "circle")
-            kind = {"sge": "row", "se": "other"}.get(model.rpartition("-")[0], "baseline")
-            assert (point.kind, point.name) == (kind, {"row": "SGE", "other": "SE", "baseline": "plain"}[kind])
-    assert rise < 0  # more is higher
+        plot = Drawn(panel.svg)
+        (left, middle), (start, right) = plot.axes
+        scales = [plot.x(middle) - plot.x(left), plot.x(right) - plot.x(start)]
+        assert scales[0] == pytest.approx(scales[1], rel=0.03)  # both depths at one scale
+        for model, values in MODELS.items():
+            ((x, y),) = plot.markers(f"classification/{model}")
+            assert (x > middle) == ("101" in model)
+            assert plot.x(x) == pytest.approx(values[number % 2], abs=0.01 * scales[0])
+            assert plot.y(y) == pytest.approx(values[2 + number // 2], rel=0.005)
+        assert plot.markers(color="fill: var(--row)") == plot.markers("classification/sge-resnet50")
 
 
-def test_one_vertical_axis_for_both_at_scale_paper_alone() -> None:
-    for paper in (False, True):
-        (figure,) = draw_costs([table(MODELS, paper=paper)])
-        ticks = [panel.y_ticks for panel in panels(figure)]
-        assert ticks[0] == ticks[1] and ticks[2] == ticks[3] and (ticks[0] == ticks[2]) == paper
+@pytest.mark.parametrize("paper", [False, True])
+def test_one_vertical_axis_for_both_at_scale_paper_alone(paper: bool) -> None:
+    (figure,) = draw_costs([table(MODELS, paper=paper)])
+    heights = [Drawn(plot.svg).y(100) for plot in figure.plots]
+    assert heights[0] == heights[1] and heights[2] == heights[3] and (heights[0] == heights[2]) == paper
 
 
 def test_each_detector_has_panels_of_its_own() -> None:
     models = {f"{name}/{model}": values for name in ("retinanet", "other") for model, values in MODELS.items()}
     (figure,) = draw_costs([table(models, metric=Column(id="ap", label="AP", digits=1))])
-    assert [[panel.detector for panel in group] for group in figure.groups] == [["RetinaNet"] * 4, ["other"] * 4]
-    assert len({panel.y_ticks for panel in panels(figure) if panel.source == "published"}) == 1
+    assert [plot.title.partition(":")[0] for plot in figure.plots] == ["RetinaNet"] * 4 + ["other"] * 4
+    assert len({Drawn(plot.svg).y(100) for plot in figure.plots if "published" in plot.title}) == 1
 
 
 def test_what_cannot_be_drawn_is_left_out_and_told() -> None:
     unrun = {model: (*values[:3], None if "101" in model else values[3]) for model, values in MODELS.items()}
     (figure,) = draw_costs([table(unrun)])
-    assert [len(panel.points) for panel in panels(figure)] == [5, 5, 3, 3]
-    assert figure.left_out == ("Without a reproduced value, and left out: Row resnet101, Row se-resnet101.",)
+    assert [len(Drawn(plot.svg).runs) for plot in figure.plots] == [5, 5, 3, 3]
+    assert figure.notes == ("Without a reproduced value, and left out: Row resnet101, Row se-resnet101.",)
     (figure,) = draw_costs([table({model: values for model, values in unrun.items() if model != "resnet50"})])
-    assert {panel.source for panel in panels(figure)} == {"published"}
-    assert figure.left_out == (
-        "No panel of reproduced values: fewer than 3 rows have both Top-1 and counts that differ.",
-    )
+    assert all("published" in plot.title for plot in figure.plots)
+    assert figure.notes == ("No panel of reproduced values: fewer than 3 rows have both Top-1 and counts that differ.",)
 
 
 def test_tables_without_differing_counts_are_skipped() -> None:
@@ -117,9 +101,9 @@ def test_tables_without_differing_counts_are_skipped() -> None:
 def test_networks_of_three_depths_that_stand_alone() -> None:
     models = {"resnet18": (11.69, 1.824, 70.0, 41.0)} | {model: MODELS[model] for model in ("resnet50", "resnet101")}
     (figure,) = draw_costs([table(models)])
-    for panel in panels(figure):
-        middles = [(part.left + part.right) / 2 for part in panel.parts]
-        assert [point.x for point in panel.points] == pytest.approx(middles, abs=0.2)
+    for panel in figure.plots:
+        plot = Drawn(panel.svg)
+        assert [x for x, _ in plot.markers()] == pytest.approx([sum(ends) / 2 for ends in plot.axes], abs=0.2)
 
 
 def test_page() -> None:
@@ -130,10 +114,9 @@ def test_page() -> None:
         for number, row in enumerate(whole.rows)
     )
     figures = draw_costs([replace(whole, rows=rows)])
-    environment = _environment()
-    template = environment.get_template("cost.html", globals={"cost_frame": cost.FRAME})
-    page = template.render(costs=figures, scale="demo", paper=False)
-    assert page.count("<svg") == 4 and "<script" not in page and "Top-1 at scale demo, against #P" in page
+    template = _environment().get_template("cost.html")
+    page = " ".join(template.render(costs=figures, scale="demo", paper=False).split())
+    assert page.count("<svg") == 4 and "<script" not in page and "Top-1 reproduced, against #P" in page
     assert "heights cannot be compared" in page
     assert "heights cannot be compared" not in template.render(costs=figures, scale="paper", paper=True)
     alts = re.findall("<title>(.*?)</title>", page)

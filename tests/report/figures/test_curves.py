@@ -8,8 +8,8 @@ import pytest
 
 from sgenet.config.replication import load_replication
 from sgenet.report import build
-from sgenet.report.figures.curves import FRAME
 from support import results as make
+from support.plots import Drawn, drawn
 
 # The authors' released logs and, of the model without one, their README.
 KNOWN = {
@@ -27,8 +27,7 @@ KNOWN = {
     ],
 }
 TABLES = ["imagenet", "ablation-groups", "author-logs", "coco-retinanet"]
-LABEL = re.compile(r'<text class="reference"[^>]*>(.*?)</text>')
-SVG = re.compile(r"<svg.*?</svg>", re.DOTALL)
+LABEL = re.compile("(authors|published Top-1).*")
 
 
 @pytest.fixture
@@ -44,49 +43,48 @@ def page(project: Any, request: pytest.FixtureRequest) -> str:
     return Path(f"reports/{scale}/index.html").read_text()
 
 
-def panels(page: str) -> dict[str, str]:
+def panels(page: str) -> dict[str, Drawn]:
     section = page[page.index('<h2 id="curves"') :].partition("</section>")[0]
-    return dict(re.findall(r"<div data-run=[^>]+><p>(.*?)</p>\n(<svg.*?</svg>)", section, re.DOTALL))
+    found = re.findall(r"<div data-run=[^>]+><p>(.*?)</p>\n(<svg.*?</svg>)", section, re.DOTALL)
+    return {title: Drawn(svg) for title, svg in found}
+
+
+def references(plot: Drawn) -> list[str]:
+    return [text for text in plot.texts if LABEL.match(text)]
 
 
 @pytest.mark.parametrize("page", ["paper"], indirect=True)
 def test_authors_values_are_lines_with_labels(page: str) -> None:
-    drawn = panels(page)
-    assert {title.partition(" against")[0] for title in drawn} == {
+    shown = panels(page)
+    assert {title.partition(" against")[0] for title in shown} == {
         "SGE-ResNet50", "SE-ResNet50", "SE-ResNet101", "SGE-ResNet50, G = 8", "RetinaNet SGE-ResNet50",
     }  # fmt: skip
-    for title, svg in drawn.items():
+    for title, plot in shown.items():
         expected = KNOWN.get(title.partition(" against")[0], [])
-        assert re.findall(LABEL, svg) == expected, title
-        (alt,) = re.findall(r"<title>(.*?)</title>", svg)
-        assert alt.split("; ")[len(alt.split("; ")) - len(expected) :] == expected
-        assert sum("authors" in part or "published" in part for part in alt.split("; ")) == len(expected)
-        heights = [float(at) for at in re.findall(r'<path class="reference \w+" d="M42 ([\d.]+)H270"/>', svg)]
-        assert len(heights) == len(expected) and all(FRAME.top <= at < FRAME.height - FRAME.bottom for at in heights)
-        points = [float(y) for part in re.findall(r'points="(.*?)"', svg) for y in re.findall(r",([\d.]+)", part)]
-        assert all(FRAME.top <= y <= FRAME.height - FRAME.bottom for y in points)
-        assert not heights or max(heights) < min(points)  # no training reaches 61 %
-    of_runs = [labels for svg in SVG.findall(page) if svg not in drawn.values() and (labels := re.findall(LABEL, svg))]
+        assert references(plot) == expected, title
+        words = plot.alt.split("; ")
+        assert words[len(words) - len(expected) :] == expected
+        assert sum("authors" in part or "published" in part for part in words) == len(expected)
+        levels = [line[0][1] for line in plot.curves("ink")][: len(expected)]  # the legend is drawn last
+        assert levels == pytest.approx([float(text.rpartition(" ")[2]) for text in expected], abs=0.2)
+        curves = [y for color in ("row", "baseline") for curve in plot.curves(color) for _, y in curve]
+        assert curves and (not expected or max(curves) < min(levels))  # no training reaches 61 %
+    of_runs = [labels for plot in drawn(page.partition('id="origins"')[2]) if (labels := references(plot))]
     assert sorted(of_runs) == sorted(KNOWN.values())  # in their provenance, also of baselines
     assert "Horizontal lines are published values" in page
 
 
 @pytest.mark.parametrize("page", ["demo"], indirect=True)
 def test_below_scale_paper_there_are_none(page: str) -> None:
-    assert len(panels(page)) == 5 and 'class="reference' not in page and "authors’ best" not in page
-    assert "published Top-1 77" not in page
+    assert len(panels(page)) == 5 and "authors’ best" not in page and "published Top-1 77" not in page
     assert "Horizontal lines are published values" not in page
 
 
-@pytest.mark.parametrize("page", ["paper"], indirect=True)
-def test_the_axis_spans_curve_and_references(page: str) -> None:
-    """Positions are those of the linear axis from the lowest value of the table's curves to the highest reference."""
-    values = {float(text.rpartition(" ")[2]) for texts in KNOWN.values() for text in texts}
-    (svg,) = (svg for title, svg in panels(page).items() if title.startswith("SE-ResNet101"))
-    ticks = [(float(y), float(text)) for y, text in re.findall(r'y="([\d.]+)" dy=".35em"[^>]*>([\d.]+)<', svg)]
-    (low_at, low), (high_at, high) = ticks[0], ticks[-1]
-    heights = [float(at) for at in re.findall(r'<path class="reference \w+" d="M42 ([\d.]+)H270"/>', svg)]
-    for at, text in zip(heights, KNOWN["SE-ResNet101"], strict=True):
-        value = low + (at - low_at) * (high - low) / (high_at - low_at)
-        assert value == pytest.approx(float(text.rpartition(" ")[2]), abs=0.2)
-    assert min(heights) == FRAME.top and max(values) == 78.474
+@pytest.mark.parametrize("page", ["demo"], indirect=True)
+def test_lines_belong_to_their_runs_and_dots_are_best(page: str) -> None:
+    (plot,) = (plot for title, plot in panels(page).items() if title.startswith("SE-ResNet101"))
+    run = "classification/se-resnet101"
+    (curve,), dots = plot.curves("row", run), plot.markers(run)
+    best = max(curve, key=lambda point: point[1])
+    assert [(plot.x(x), plot.y(y)) for x, y in dots] == [pytest.approx(best, abs=0.1)]
+    assert len(plot.lines("row")) == 1 and set(plot.runs) == {run}

@@ -9,16 +9,17 @@ from sgenet.config import paths
 from sgenet.config.replication import Replication, load_replication
 from sgenet.evaluation.matches import Matches
 from sgenet.judgement.results import read_found
-from sgenet.report.figures.curves import FRAME
-from sgenet.report.figures.precision_recall import PrecisionRecall, draw_precision_recall
+from sgenet.report.figures.plot import Figure
+from sgenet.report.figures.precision_recall import draw_precision_recall
 from sgenet.report.pages import _environment
 from support import results as make
-from support.page import Elements
+from support.plots import Drawn
 
-BASELINE, SGE = "detection/retinanet/resnet50", "detection/retinanet/sge-resnet50"
+BASELINE, SGE, SE = (f"detection/retinanet/{name}resnet50" for name in ("", "sge-", "se-"))
+LABELS = ("RetinaNet", "RetinaNet SGE", "RetinaNet SE")
 
 
-def _draw(replication: Replication) -> PrecisionRecall:
+def _draw(replication: Replication) -> Figure:
     return draw_precision_recall(replication, read_found(replication))
 
 
@@ -38,17 +39,15 @@ def test_one_panel_a_baseline(repository: None) -> None:
     replication = load_replication()
     make.make_results(replication)
     drawn = _draw(replication)
-    assert [panel.title for panel in drawn.panels] == ["RetinaNet", "RetinaNet 101"]
-    assert [(curve.label, curve.kind) for curve in drawn.panels[0].curves] == [
-        ("RetinaNet", "baseline"),
-        ("RetinaNet SGE", "row"),
-        ("RetinaNet SE", "module"),
-    ]
-    assert [curve.kind for curve in drawn.panels[0].drawn] == ["module", "baseline", "row"]
-    assert [curve.style for curve in drawn.panels[0].drawn] == ["module se", "baseline", "row"]
-    assert not drawn.left_out
-    metrics = read_found(replication).runs[SGE].by_seed[0].metrics
-    assert drawn.panels[0].curves[1].ap == pytest.approx((metrics["ap50"], metrics["ap75"]), abs=1e-9)
+    assert [panel.title for panel in drawn.plots] == ["RetinaNet", "RetinaNet 101"]
+    assert not drawn.notes
+    plot, metrics = Drawn(drawn.plots[0].svg), read_found(replication).runs
+    areas = [[metrics[run].by_seed[0].metrics[name] for name in ("ap50", "ap75")] for run in (BASELINE, SGE, SE)]
+    labels = [f"{label}: {ap50:.1f}, {ap75:.1f}" for label, (ap50, ap75) in zip(LABELS, areas, strict=True)]
+    assert [text for text in plot.texts if ":" in text] == labels
+    assert plot.alt == f"Precision by recall; areas at IoU 0.50 and 0.75 in percent: {'; '.join(labels)}"
+    for run, color in {BASELINE: "baseline", SGE: "row", SE: "soft"}.items():
+        assert len(plot.lines(color, run)) == 2 and plot.runs.count(run) == 2
 
 
 def test_points_of_known_curves(replication: Replication) -> None:
@@ -64,20 +63,19 @@ def test_points_of_known_curves(replication: Replication) -> None:
         ignored=np.zeros_like(found),
     )  # fmt: skip
     _save(BASELINE, drawn, ap50=100 * (26 + 25 * 2 / 3) / 101, ap75=0.0)
-    at_half, strict = _draw(replication).panels[0].curves[0].points
-    x = [round(FRAME.left + (FRAME.width - FRAME.left - FRAME.right) * level / 100, 1) for level in range(101)]
-    base = FRAME.height - FRAME.bottom
-    y = [round(base - (base - FRAME.top) * value, 1) for value in (0, 2 / 3, 1)]
-    corners = [(x[0], y[2]), (x[25], y[2]), (x[26], y[1]), (x[50], y[1]), (x[51], y[0]), (x[100], y[0])]
-    assert _numbers(at_half) == corners
-    assert _numbers(strict) == [(x[0], y[0]), (x[100], y[0])]
+    plot = Drawn(_draw(replication).plots[0].svg)
+    at_half, strict = plot.curves("baseline", BASELINE)
+    levels = {0.1: 1, 0.24: 1, 0.27: 2 / 3, 0.49: 2 / 3, 0.52: 0, 1: 0}  # recall -> precision
+    x, y = zip(*at_half, strict=True)
+    assert np.interp(list(levels), x, y) == pytest.approx(list(levels.values()), abs=0.01)
+    assert np.array([strict[0], strict[-1]]) == pytest.approx(np.array([(0, 0), (1, 0)]), abs=0.01)
 
 
 def test_first_seed_alone(repository: None) -> None:
     replication = load_replication(seeds=2)
     make.make_results(replication)
     expected = read_found(replication).runs[SGE].by_seed[0].metrics["ap50"]
-    assert _draw(replication).panels[0].curves[1].ap[0] == pytest.approx(expected)
+    assert f"RetinaNet SGE: {expected:.1f}, " in _draw(replication).plots[0].svg
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "text", "other"])
@@ -91,32 +89,16 @@ def test_unusable_matches_are_left_out_and_named(replication: Replication, damag
     else:
         path.write_bytes(content[: len(content) // 2] if damage == "truncated" else b"no archive")
     drawn = _draw(replication)
-    assert [curve.label for panel in drawn.panels for curve in panel.curves] == ["RetinaNet"]
-    assert drawn.left_out == ("RetinaNet SGE",)
+    assert [Drawn(panel.svg).runs for panel in drawn.plots] == [[BASELINE] * 2]
+    assert drawn.notes == ("RetinaNet SGE",)
     assert "RetinaNet SGE" in _render(drawn).split("Without a curve")[1]
 
 
 def test_nothing_to_draw(repository: None) -> None:
     drawn = _draw(load_replication())
-    assert drawn.panels == drawn.left_out == ()
+    assert drawn.plots == drawn.notes == ()
     assert "No evaluation of a detector recorded" in _render(drawn)
 
 
-def test_page_shows_both_curves_of_each_run_in_words_too(replication: Replication) -> None:
-    drawn = _draw(replication)
-    evil = replace(drawn.panels[0], title="<script>", alt="<script>")
-    text = _render(replace(drawn, panels=(evil,)))
-    elements = Elements(text)
-    kinds = [line["class"] for line in elements.all("polyline")]
-    assert kinds == ["baseline", "baseline strict", "row", "row strict", *("baseline", "row")]  # below, what they mean
-    assert not elements.all("script") and text.count("&lt;script&gt;") == 2
-    metrics = read_found(replication).runs[SGE].by_seed[0].metrics
-    assert f"RetinaNet SGE {metrics['ap50']:.1f} and {metrics['ap75']:.1f}" in drawn.panels[0].alt
-
-
-def _numbers(points: str) -> list[tuple[float, ...]]:
-    return [tuple(map(float, point.split(","))) for point in points.split()]
-
-
-def _render(drawn: PrecisionRecall) -> str:
+def _render(drawn: Figure) -> str:
     return _environment().get_template("precision-recall.html").render(precision_recall=drawn, scale="demo")

@@ -42,16 +42,10 @@ class MapRow:
 
 @dataclass(frozen=True)
 class Activations:
-    """A measurement and its figures.
+    """A measurement and its figures; `tops` is, by group of figure 2, the length of the deepest shade.
 
-    Attributes:
-        measured: the measurement.
-        tops: by group of figure 2, the length of the deepest shade.
-        rows: of figure 2.
-        histogram: figure 3.
-        beyond: percent of the vectors before SGE that are longer than its axis.
-        bars: figure 4.
-        width: least width of figure 4 on the page, in CSS pixels.
+    `beyond` is the percentage of the vectors before SGE that are longer than the axis of the histogram, `width` the
+    least width of the bars on the page in CSS pixels.
     """
 
     measured: dict[str, Any]

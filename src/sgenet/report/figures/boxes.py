@@ -58,8 +58,8 @@ def draw(
 ) -> View:
     """Draw boxes of the kinds OBJECTS or FOUND over an image of this width and height in pixels.
 
-    A box has a tag above it, or at its upper edge, where that covers no earlier tag; missed objects and detections
-    with a low score have none.
+    A box has a tag at its upper edge where that fits into the image and covers no earlier tag; missed objects and
+    detections with a low score have none.
     """
     zoom = SIDE / max(size)
     width, height = (round(zoom * length, 1) for length in size)
@@ -72,8 +72,8 @@ def draw(
         text = names[box.category] + ("" if box.score is None else f" {box.score:.2f}")
         words[box.kind].append(text)
         if box.kind != "missed" and (box.score is None or box.score >= LEAST_TAGGED):
-            left, top = round(max(0, min(x, width - LETTER * len(text))), 1), round(max(y, LINE) - 2.5, 1)
-            if not any(_touch(left - other[0], top - other[1], text, other[2]) for other in tags):
+            left, top = round(min(max(x, 0), width - LETTER * len(text)), 1), round(min(max(y, LINE), height) - 2.5, 1)
+            if left >= 0 and not any(_touch(left - other[0], top - other[1], text, other[2]) for other in tags):
                 tags.append((left, top, text))
     counts = [f"{len(texts)} {kind}{'s' * (kinds == OBJECTS and len(texts) != 1)}" for kind, texts in words.items()]
     lists = [f"{count}: {', '.join(texts)}" for count, texts in zip(counts, words.values(), strict=True) if texts]

@@ -12,36 +12,15 @@ from sgenet.config.tables import Column
 from sgenet.judgement.cells import Cell, CellTable
 from sgenet.judgement.ranking import OURS, peers
 from sgenet.judgement.values import DETECTORS
-from sgenet.report.figures.plot import PAGE, ROW, SOFT, Plot, Range, draw, set_axes, span
+from sgenet.report.figures.plot import PAGE, ROW, SOFT, Figure, Plot, Range, draw, set_axes, span
 
 QUANTITIES = ("params", "gflops")
 SOURCES = ("published", "reproduced")
-# The marker of a module, and the character that looks like it; other modules have the last one.
-MARKERS = {
-    OURS: ("o", "●"),
-    None: ("o", "○"),
-    "se": ("s", "■"),
-    "sk": ("^", "▲"),
-    "bam": ("v", "▼"),
-    "cbam": ("D", "◆"),
-}
-OTHER = ("X", "✖")
+# matplotlib's marker of a module, and the character that looks like it
+MARKERS = {None: "o○", OURS: "o●", "se": "s■", "sk": "^▲", "bam": "v▼", "cbam": "D◆"}
+OTHER = "X✖"
 LEAST = 3  # points of a panel worth drawing
 SIZE, MARGINS = (290, 200), (36, 8, 22, 36)
-
-
-@dataclass(frozen=True)
-class CostFigure:
-    """The panels of one table by detector (one group in a table of classification), and what they leave out.
-
-    `legend` has the character of each module's marker, and its name.
-    """
-
-    table: str
-    title: str
-    groups: tuple[tuple[Plot, ...], ...]
-    left_out: tuple[str, ...]
-    legend: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -59,7 +38,7 @@ class _Sample:
 Samples = dict[tuple[str, str, Column], list[_Sample]]  # by detector, source and count
 
 
-def draw_costs(tables: list[CellTable]) -> list[CostFigure]:
+def draw_costs(tables: list[CellTable]) -> list[Figure]:
     """A figure for each table with counts that differ and a main metric, where one of its panels has LEAST points.
 
     Panels of one source share their vertical axis. Both sources share it at scale `paper`; below it they must not,
@@ -96,25 +75,26 @@ def _value(cell: Cell, source: str) -> float | None:
     return cell.published.value if cell.published else None
 
 
-def _figure(table: CellTable, metric: Column, samples: Samples) -> CostFigure:
-    groups: dict[str, list[Plot]] = {}
-    for (detector, source, count), found in sorted(samples.items(), key=lambda item: SOURCES.index(item[0][1])):
+def _figure(table: CellTable, metric: Column, samples: Samples) -> Figure:
+    detectors, plots = list(dict.fromkeys(detector for detector, _, _ in samples)), list[Plot]()
+    for (detector, source, count), found in sorted(
+        samples.items(), key=lambda item: (detectors.index(item[0][0]), SOURCES.index(item[0][1]))
+    ):
         together = SOURCES if table.paper else (source,)
         heights = [one.y for key, some in samples.items() if key[1] in together for one in some]
         both = [one for other in SOURCES for one in samples.get((detector, other, count), [])]
         name = DETECTORS.get(detector, detector)
-
         title = f"{f'{name}: ' if name else ''}{metric.label} {source}, against {count.label}"
         told = "; ".join(f"{one.label} {one.x:.{count.digits}f}, {one.y:.{metric.digits}f}" for one in found)
         label = f"{count.label}, {count.unit}" if count.unit else count.label
         svg = _draw(f"{title}. {told}", found, both, span(heights, 0.08), label)
-        groups.setdefault(detector, []).append(Plot(title, svg))
+        plots.append(Plot(title, svg))
     modules = dict.fromkeys(one.module for found in samples.values() for one in found)
     left_out = [_left_out(table, metric, source, samples) for source in SOURCES]
-    return CostFigure(
+    return Figure(
+        tuple(plots),
         table.table.id,
         table.table.title,
-        tuple(tuple(panels) for panels in groups.values()),
         tuple(sentence for sentence in left_out if sentence),
         tuple((MARKERS.get(module, OTHER)[1], module.upper() if module else "plain") for module in modules),
     )
@@ -123,28 +103,19 @@ def _figure(table: CellTable, metric: Column, samples: Samples) -> CostFigure:
 def _draw(alt: str, samples: list[_Sample], both: list[_Sample], y_range: Range, label: str) -> Any:
     """`both` are the samples of both sources, which share the horizontal axes: the counts are of the same networks."""
     depths = sorted({one.depth for one in both})
-    families = [span([one.x for one in both if one.depth == depth]) for depth in depths]
-    half = 0.6 * max(high - low for low, high in families)
+    families = [[one.x for one in both if one.depth == depth] for depth in depths]
+    half = 0.6 * max(max(family) - min(family) for family in families) or 0.5
 
     def paint(*parts: Any) -> None:
-        for depth, (low, high), axes in zip(depths, families, parts, strict=True):
-            middle = (low + high) / 2
+        for depth, family, axes in zip(depths, families, parts, strict=True):
+            middle = (min(family) + max(family)) / 2
             set_axes(axes, (middle - half, middle + half), y_range, ("", ""), ticks=max(2, 6 // len(depths)))
             axes.set_title(f"ResNet{depth}", loc="left", size=10, style="italic")
             for one in (one for one in samples if one.depth == depth):
                 color = ROW if one.module == OURS else SOFT
-                look = {
-                    "markerfacecolor": color if one.module else PAGE,
-                    "markeredgecolor": color if one.module is None else PAGE,
-                }
-                axes.plot(
-                    one.x,
-                    one.y,
-                    MARKERS.get(one.module, OTHER)[0],
-                    markersize=8 if color == ROW else 7,
-                    **look,
-                    gid=f"run:{one.run}",
-                )
+                fill, edge = (color, PAGE) if one.module else (PAGE, color)
+                look = {"markerfacecolor": fill, "markeredgecolor": edge, "markersize": 8 if color == ROW else 7}
+                axes.plot(one.x, one.y, MARKERS.get(one.module, OTHER)[0], gid=f"run:{one.run}", **look)
         parts[0].figure.supxlabel(label, size=11, y=0.02)
 
     return draw(alt, paint, SIZE, MARGINS, len(depths))

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from sgenet.judgement.cells import Cell, CellTable
 from sgenet.judgement.inputs import CURVES
-from sgenet.report.figures.plot import BASELINE, COLORS, INK, Line, Plot, Points, draw_lines, span
+from sgenet.report.figures.plot import BASELINE, COLORS, INK, Figure, Line, Plot, Points, draw_lines, span
 
 QUANTITIES = {"classification": "Validation Top-1, %", "detection": "Training loss"}  # CURVES in words
 # Published columns whose values are on the axis of a panel: their name, and the dashes of their line
@@ -27,16 +27,6 @@ _OF_LETTERS = dict(zip("ABCDEF", ((), (6, 3), (2, 3), (9, 2, 2, 2), (4, 2), (1, 
 
 Epochs = list[dict[str, float]]
 Histories = dict[str, dict[int, Epochs]]  # run -> seed -> one row an epoch
-
-
-@dataclass(frozen=True)
-class Figure:
-    """The panels of one table."""
-
-    table: str
-    title: str
-    label: str
-    panels: tuple[Plot, ...]
 
 
 @dataclass(frozen=True)
@@ -92,7 +82,7 @@ def make_figures(tables: list[CellTable], histories: dict[str, Histories]) -> li
         drawn |= {tuple(pair.values()) for pair in pairs} | {(run,) for pair in pairs for run in pair.values()}
         panels = [_panel(task, pair, of_task, published.get(next(iter(pair.values())), [])) for pair in pairs]
         if plots := _draw(QUANTITIES[task], panels):
-            figures.append(Figure(table.table.id, table.table.title, QUANTITIES[task], tuple(plots)))
+            figures.append(Figure(tuple(plots), table.table.id, f"{table.table.title}: {QUANTITIES[task]}"))
     return figures
 
 

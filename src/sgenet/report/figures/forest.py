@@ -11,7 +11,7 @@ from sgenet.evaluation.verdicts import WITHHELD
 from sgenet.judgement.cells import Cell, CellTable
 from sgenet.judgement.main_gains import MainGains
 from sgenet.judgement.ranking import is_ours
-from sgenet.report.figures.plot import INK, PAGE, ROW, SOFT, Plot, Range, draw, set_axes, span
+from sgenet.report.figures.plot import INK, PAGE, ROW, SOFT, Figure, Plot, Range, draw, set_axes, span
 from sgenet.report.formats import interval, signed
 
 METRICS = ("top1", "ap", "mask_ap", "ap_small", "ap_medium", "ap_large")  # the paper's claims are about these
@@ -44,15 +44,6 @@ class ForestRow:
     published: float | None = None
     digits: int = DIGITS
     bold: bool = False
-
-
-@dataclass(frozen=True)
-class ForestFigure:
-    """The forests of one table, which share their axis; their titles are what they are gains of."""
-
-    table: str
-    title: str
-    plots: tuple[Plot, ...]
 
 
 def gain_axis(rows: Sequence[ForestRow]) -> Range:
@@ -123,7 +114,7 @@ def _paint_marks(axes: Any, row: ForestRow, top: float, bottom: float) -> None:
             axes.plot(row.published, y, "D", color=INK, markerfacecolor="none", markersize=6, mew=1.2)
 
 
-def draw_forests(tables: list[CellTable]) -> list[ForestFigure]:
+def draw_forests(tables: list[CellTable]) -> list[Figure]:
     """A figure for each table with a gain of one of METRICS.
 
     A metric is left out where earlier tables show all of its gains: the same runs over the same baselines.
@@ -154,7 +145,7 @@ def draw_forests(tables: list[CellTable]) -> list[ForestFigure]:
         if shown:
             ends = gain_axis([row for rows in shown.values() for row in rows])
             plots = [Plot(label, draw_forest(f"Gains of {label}", rows, ends)) for label, rows in shown.items()]
-            figures.append(ForestFigure(table.table.id, table.table.title, tuple(plots)))
+            figures.append(Figure(tuple(plots), table.table.id, table.table.title))
     return figures
 
 

@@ -69,6 +69,17 @@ class Plot:
 
 
 @dataclass(frozen=True)
+class Figure:
+    """Plots that belong together, those of one table, with notes below them; `legend` has markers and their names."""
+
+    plots: tuple[Plot, ...]
+    table: str = ""
+    title: str = ""
+    notes: tuple[str, ...] = ()
+    legend: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class Line:
     """Curves of one kind, or a line across the plot at `level`, and points; `run` is the run that they belong to."""
 
