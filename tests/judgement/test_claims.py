@@ -24,7 +24,7 @@ from sgenet.judgement.judged import JudgedClaim, JudgedCondition
 from sgenet.judgement.ranking import beaten
 from sgenet.judgement.results import Found, RunResults, read_found
 from sgenet.report import build
-from sgenet.report.pages import _environment
+from sgenet.report.environment import make_environment
 from support import results as make
 
 RETINA = "detection/retinanet/"
@@ -340,7 +340,7 @@ def test_a_condition_that_these_trainings_cannot_decide_says_so(repository: Path
         assert judged.undecided == (value == 0.3)
         (claim,) = load_claims(replication.tables).claims
         of_page = {"paper": True, "seeds": 3, "confidence": "95", "beaten": []}
-        page = _environment().from_string(
+        page = make_environment().from_string(
             '{% from "parts.html" import verdict with context %}{% include "claims.html" %}'
         )
         shown = page.render(claims=[JudgedClaim(claim, judged.judgement, (judged,))], **of_page)

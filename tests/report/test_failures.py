@@ -11,7 +11,7 @@ from sgenet.config import paths
 from sgenet.config.replication import Replication
 from sgenet.judgement.results import count_missing, read_found
 from sgenet.pipeline.failures import read_failure
-from sgenet.report.pages import _environment
+from sgenet.report.environment import make_environment
 from support import results as make
 
 SGE, BASE = "classification/sge-resnet50", "classification/resnet50"
@@ -167,7 +167,7 @@ def test_a_bad_file_is_an_error_to_partial(replication: Replication, capsys: pyt
 def test_failures_are_shown_escaped(replication: Replication) -> None:
     fail("train", BASE, 9, "<script>alert(1)</script>\n{{ 7 * 7 }}")
     remove_results(BASE)
-    page = _environment().get_template("failures.html").render(found=read_found(replication))
+    page = make_environment().get_template("failures.html").render(found=read_found(replication))
     assert "&lt;script&gt;alert(1)&lt;/script&gt;\n{{ 7 * 7 }}" in page and "<script" not in page
     run = "detection/retinanet/resnet50"
     assert "exit status 9" in page and f"{run}, seed 0, was not run: it starts from the weights of {BASE}." in page

@@ -23,8 +23,8 @@ from sgenet.judgement import judge
 from sgenet.judgement.inputs import problem_of, read_manifest
 from sgenet.judgement.settings import Comparison, Setting
 from sgenet.judgement.values import plain, plain_pair
+from sgenet.report.environment import make_environment
 from sgenet.report.methods import Methods, describe
-from sgenet.report.pages import _environment
 from support import results as make
 
 
@@ -245,7 +245,7 @@ def test_a_row_that_the_recipe_alone_does_not_allow_is_a_problem(repository: Pat
 def test_the_template_escapes_and_says_where_nothing_differs(repository: Path) -> None:
     evil = "<script>alert(1)</script>"
     edit_scale("subset", description=evil)
-    template = _environment().get_template("methods.html")
+    template = make_environment().get_template("methods.html")
     page = template.render(methods=describe_(load_replication()), scale="demo")
     assert evil not in page and "&lt;script&gt;" in page and "settings of the recipe differ" in page
     page = template.render(methods=describe_(load_replication("paper")), scale="paper")

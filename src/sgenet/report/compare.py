@@ -23,11 +23,11 @@ from sgenet.judgement.differences import (
     find_tables,
 )
 from sgenet.judgement.replications import Replicated, find
+from sgenet.report.environment import make_environment
 from sgenet.report.figures.curves import QUANTITIES, overlay
 from sgenet.report.figures.forest import DIGITS, ForestRow, Mark, draw_forest, gain_axis
 from sgenet.report.figures.plot import COLORS, Plot
 from sgenet.report.formats import interval, signed
-from sgenet.report.pages import _environment
 from sgenet.runtime.files import write_text
 
 LETTERS = "ABCDEF"  # of the replications, each with a colour in style.css
@@ -96,7 +96,7 @@ def compare(names: Sequence[str], out: Path | None = None) -> tuple[Path, list[s
     folder = out or paths.report("compare") / "-".join(map(_slug, names))
     scales = {one.comparison.scale for one in replications}
     page = (
-        _environment()
+        make_environment()
         .get_template("compare.html")
         .render(
             replications=dict(zip(LETTERS, replications, strict=False)),

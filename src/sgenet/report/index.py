@@ -9,7 +9,7 @@ from sgenet.errors import InputError
 from sgenet.evaluation.comparison import read_comparison
 from sgenet.evaluation.verdicts import OUTCOMES, Verdict, count_verdicts
 from sgenet.judgement.cells import NOT_APPLICABLE
-from sgenet.report.pages import _environment
+from sgenet.report.environment import make_environment
 from sgenet.runtime.files import read_json, write_text
 
 _PUBLISHED = "published"  # small results that git tracks
@@ -35,7 +35,7 @@ def write_index() -> None:
     shown = [entry.counts for entry in entries]
     categories = [verdict for verdict in OUTCOMES if any(verdict in counts for counts in shown)]
     page = (
-        _environment()
+        make_environment()
         .get_template("index.html")
         .render(entries=entries, categories=categories, published=_published(folder / _PUBLISHED))
     )

@@ -3,22 +3,17 @@
 import base64
 from collections import Counter
 from functools import partial
-from pathlib import Path
-
-import jinja2
-import yaml
 
 from sgenet.config import params, paths
 from sgenet.config.runs import FIGURES_RUN
 from sgenet.config.tasks import Task
 from sgenet.data.manifest import Manifest
-from sgenet.evaluation.trainings import FEWEST_SEEDS
-from sgenet.evaluation.verdicts import WITHHELD, Verdict
 from sgenet.judgement import Judged
-from sgenet.judgement.ranking import beaten, multiplicity
+from sgenet.judgement.ranking import beaten
 from sgenet.pipeline.workflow import again, command_line
 from sgenet.provenance.identity import Artifacts
 from sgenet.report.dossiers import dossiers
+from sgenet.report.environment import make_environment
 from sgenet.report.figures.activations import draw_activations
 from sgenet.report.figures.cost import draw_costs
 from sgenet.report.figures.curves import by_run, make_figures
@@ -26,11 +21,9 @@ from sgenet.report.figures.detections import read_detections
 from sgenet.report.figures.forest import draw_forests, draw_main_gains
 from sgenet.report.figures.precision_recall import draw_precision_recall
 from sgenet.report.figures.scatter import draw_scatter
-from sgenet.report.formats import CONFIDENCE_MARKS, duration, interval, number, printed, signed, unbroken
 from sgenet.report.glance import compare_with_full, costs, seen
 from sgenet.report.methods import describe
 from sgenet.report.overview import overview, spread
-from sgenet.report.view import names_on_page, number_notes, order, resolutions_of, show
 
 
 def render(judged: Judged, identity: str) -> tuple[str, list[str]]:
@@ -44,92 +37,55 @@ def render(judged: Judged, identity: str) -> tuple[str, list[str]]:
     published = [cell.published for table in tables for cell in table.cells if cell.published]
     pairs = sorted({(value.source, value.confidence) for value in published})
     shown = overview(judged)
-    environment = _environment()
-    environment.globals["again"] = partial(again, replication)
-    environment.globals["anchors"] = {entry["run"]: f"run-{number}" for number, entry in enumerate(entries, 1)}
-    page = environment.get_template("page.html").render(
-        identity=identity,
-        scale=judged.scale,
-        paper=judged.paper,
-        overview=shown,
-        seen=seen,
-        main_gains=draw_main_gains(judged.main),
-        costs_of_sge=costs(tables),
-        compared=compare_with_full(judged, shown),
-        spread=spread([cell for table in tables for cell in table.cells]),
-        confidence_level=judged.confidence,
-        confidence=f"{100 * judged.confidence:g}",
-        seeds=replication.seed_range[1],
-        problems=problems,
-        tables=tables,
-        claims=judged.claims,
-        main=judged.main,
-        sources=params.load_sources(),
-        source_ids={pair: f"source-{number}" for number, pair in enumerate(pairs, 1)},
-        beaten=beaten(replication.tables),
-        found=found,
-        latency=found.latency,
-        figures_of=FIGURES_RUN,
-        figures_run=FIGURES_RUN in replication.runs,
-        data=[(task, judged.manifest(task), _contact_sheet(judged.scale, task)) for task in replication.tasks],
-        few_classes=_few_classes(judged.manifest(Task.CLASSIFICATION)),
-        left_out=_left_out(judged),
-        dossiers=entries,
-        activations=draw_activations(judged.activations),
-        curves=make_figures(tables, curves),
-        scatter=draw_scatter(judged.main),
-        forests=draw_forests(tables),
-        costs=draw_costs(tables),
-        precision_recall=draw_precision_recall(replication, found),
-        detections=detections,
-        methods=methods,
-        other_code=Counter(map(tuple, artifacts.made_by_other_code().values())),
-        results=sum(artifact.present for artifact in (*artifacts.trainings(), *artifacts.measurements())),
-        strictly=command_line(replication, code="strict"),
-        report_command=command_line(replication, paths.report(judged.scale) / "index.html"),
-        complexity_command=artifacts.complexity().command,
+    page = (
+        make_environment()
+        .get_template("page.html")
+        .render(
+            again=partial(again, replication),
+            anchors={entry["run"]: f"run-{number}" for number, entry in enumerate(entries, 1)},
+            identity=identity,
+            scale=judged.scale,
+            paper=judged.paper,
+            overview=shown,
+            seen=seen,
+            main_gains=draw_main_gains(judged.main),
+            costs_of_sge=costs(tables),
+            compared=compare_with_full(judged, shown),
+            spread=spread([cell for table in tables for cell in table.cells]),
+            confidence_level=judged.confidence,
+            confidence=f"{100 * judged.confidence:g}",
+            seeds=replication.seed_range[1],
+            problems=problems,
+            tables=tables,
+            claims=judged.claims,
+            main=judged.main,
+            sources=params.load_sources(),
+            source_ids={pair: f"source-{number}" for number, pair in enumerate(pairs, 1)},
+            beaten=beaten(replication.tables),
+            found=found,
+            latency=found.latency,
+            figures_of=FIGURES_RUN,
+            figures_run=FIGURES_RUN in replication.runs,
+            data=[(task, judged.manifest(task), _contact_sheet(judged.scale, task)) for task in replication.tasks],
+            few_classes=_few_classes(judged.manifest(Task.CLASSIFICATION)),
+            left_out=_left_out(judged),
+            dossiers=entries,
+            activations=draw_activations(judged.activations),
+            curves=make_figures(tables, curves),
+            scatter=draw_scatter(judged.main),
+            forests=draw_forests(tables),
+            costs=draw_costs(tables),
+            precision_recall=draw_precision_recall(replication, found),
+            detections=detections,
+            methods=methods,
+            other_code=Counter(map(tuple, artifacts.made_by_other_code().values())),
+            results=sum(artifact.present for artifact in (*artifacts.trainings(), *artifacts.measurements())),
+            strictly=command_line(replication, code="strict"),
+            report_command=command_line(replication, paths.report(judged.scale) / "index.html"),
+            complexity_command=artifacts.complexity().command,
+        )
     )
     return page, problems
-
-
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "number": number,
-        "printed": printed,
-        "signed": signed,
-        "interval": interval,
-        "unbroken": unbroken,
-        "duration": duration,
-        "three": lambda value: f"{value:#.3g}".removesuffix("."),
-        "date": lambda text: text.replace("T", " ")[:16] + (" UTC" if text.endswith("+00:00") else ""),
-        "p_value": lambda p: "< 0.001" if p < 0.001 else f"= {p:.3f}",
-        "yaml": lambda value: yaml.safe_dump(value, sort_keys=True, default_flow_style=None, width=72),
-    }
-    environment.globals |= {
-        "marks": CONFIDENCE_MARKS,
-        "withheld": WITHHELD,
-        "number_notes": number_notes,
-        "multiplicity": multiplicity,
-        "resolutions_of": resolutions_of,
-        "names_on_page": names_on_page,
-        "show": show,
-        "order": order,
-        "Verdict": Verdict,
-        "equality": {
-            Verdict.EXACT: ("(=)", "equal to the published value"),
-            Verdict.EXPLAINED: ("(≈)", "differs from the published value for a known reason"),
-            Verdict.DIFFERS: ("(≠)", "differs from the published value"),
-        },
-        "fewest_seeds": FEWEST_SEEDS,
-    }
-    return environment
 
 
 def _contact_sheet(scale: str, task: str) -> str | None:

@@ -8,8 +8,8 @@ import pytest
 from sgenet.config.tables import Column, Published, Row, Table
 from sgenet.evaluation.verdicts import Verdict
 from sgenet.judgement.cells import Cell, CellRow, CellTable
+from sgenet.report.environment import make_environment
 from sgenet.report.figures.cost import draw_costs
-from sgenet.report.pages import _environment
 from support.plots import Drawn
 
 PARAMS, GFLOPS = (
@@ -114,7 +114,7 @@ def test_page() -> None:
         for number, row in enumerate(whole.rows)
     )
     figures = draw_costs([replace(whole, rows=rows)])
-    template = _environment().get_template("cost.html")
+    template = make_environment().get_template("cost.html")
     page = " ".join(template.render(costs=figures, scale="demo", paper=False).split())
     assert page.count("<svg") == 4 and "<script" not in page and "Top-1 reproduced, against #P" in page
     assert "heights cannot be compared" in page

@@ -16,8 +16,8 @@ from sgenet.config.replication import Replication
 from sgenet.config.scales import CocoData, Split
 from sgenet.data.folders import describe_file
 from sgenet.judgement.results import read_found
+from sgenet.report.environment import make_environment
 from sgenet.report.figures.detections import Detections, read_detections
-from sgenet.report.pages import _environment
 from support import results as make
 from support.page import Elements
 
@@ -63,7 +63,7 @@ def _pixels(uri: str) -> Image.Image:
 
 
 def _render(drawn: Detections) -> str:
-    return _environment().get_template("detections.html").render(detections=drawn)
+    return make_environment().get_template("detections.html").render(detections=drawn)
 
 
 def test_evenly_spaced_images_with_both_runs(data: Replication) -> None:

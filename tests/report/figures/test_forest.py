@@ -8,9 +8,9 @@ from sgenet.config.tables import Column, Row, Table
 from sgenet.evaluation.trainings import Gain
 from sgenet.evaluation.verdicts import Verdict
 from sgenet.judgement.cells import BASELINE, NOT_APPLICABLE, Cell, CellRow, CellTable
+from sgenet.report.environment import make_environment
 from sgenet.report.figures.forest import draw_forests
 from sgenet.report.figures.plot import Figure
-from sgenet.report.pages import _environment
 from support.plots import Drawn, drawn
 
 Gained = tuple[float, float | None, float | None] | None
@@ -40,7 +40,7 @@ def table(rows: dict[str, list[Cell]], name: str = "one", task: str = "classific
 
 
 def render(figures: list[Figure], *, paper: bool = False) -> str:
-    template = _environment().get_template("forest.html")
+    template = make_environment().get_template("forest.html")
     return template.render(forests=figures, scatter=None, paper=paper, confidence="95")
 
 

@@ -9,9 +9,9 @@ from sgenet.config import paths
 from sgenet.config.replication import Replication, load_replication
 from sgenet.evaluation.matches import Matches
 from sgenet.judgement.results import read_found
+from sgenet.report.environment import make_environment
 from sgenet.report.figures.plot import Figure
 from sgenet.report.figures.precision_recall import draw_precision_recall
-from sgenet.report.pages import _environment
 from support import results as make
 from support.plots import Drawn
 
@@ -101,4 +101,4 @@ def test_nothing_to_draw(repository: None) -> None:
 
 
 def _render(drawn: Figure) -> str:
-    return _environment().get_template("precision-recall.html").render(precision_recall=drawn, scale="demo")
+    return make_environment().get_template("precision-recall.html").render(precision_recall=drawn, scale="demo")
