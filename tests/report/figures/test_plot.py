@@ -41,5 +41,7 @@ def test_has_no_id_no_colour_of_its_own_and_is_the_same_each_time() -> None:
 
 
 def test_text_that_the_font_of_matplotlib_lacks(recwarn: pytest.WarningsRecorder) -> None:
-    svg = draw_lines("alt", [Line(CURVES, label="模型 \N{ROCKET}\\frac$")], (1, 3), (0, 1), legend="below")
+    labels = ["模型 \N{ROCKET}\\frac$", "bell \x07 \ufffe"]
+    svg = draw_lines("alt", [Line(CURVES, label=label) for label in labels], (1, 3), (0, 1), legend="below")
     assert "模型 \N{ROCKET}\\frac$" in Drawn(svg).texts and not recwarn
+    assert "bell \ufffd \ufffd" in Drawn(svg).texts

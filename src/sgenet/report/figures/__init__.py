@@ -1,1 +1,1 @@
-"""The figures of the report: their geometry, which the templates draw as SVG in the colours of the page."""
+"""The figures of the report: what each shows; `plot` draws them with matplotlib, in the colours of the page."""

@@ -31,26 +31,17 @@ class HeatMap:
 
 
 @dataclass(frozen=True)
-class MapRow:
-    """One image of figure 2 and its maps: group by group, before and after."""
-
-    index: int
-    label: str
-    pixels: str
-    maps: tuple[HeatMap, ...]
-
-
-@dataclass(frozen=True)
 class Activations:
     """A measurement and its figures; `tops` is, by group of figure 2, the length of the deepest shade.
 
-    `beyond` is the percentage of the vectors before SGE that are longer than the axis of the histogram, `width` the
-    least width of the bars on the page in CSS pixels.
+    `rows` are those of figure 2: an image, and its maps group by group, before and after. `beyond` is the percentage of
+    the vectors before SGE that are longer than the axis of the histogram, `width` the least width of the bars on the
+    page in CSS pixels.
     """
 
     measured: dict[str, Any]
     tops: tuple[float, ...]
-    rows: tuple[MapRow, ...]
+    rows: list[tuple[dict[str, Any], list[HeatMap]]]
     histogram: Markup
     beyond: float
     bars: Markup
@@ -75,8 +66,8 @@ def draw_activations(found: MeasuredActivations | Missing) -> Activations | None
             for place, group in enumerate(groups)
             for side in SIDES
         ]
-        rows.append(MapRow(image["index"], image["class"], image["pixels"], tuple(maps)))
-    return Activations(measured, tops, tuple(rows), *_histogram(measured["histogram"]), *_bars(measured["variance"]))
+        rows.append((image, maps))
+    return Activations(measured, tops, rows, *_histogram(measured["histogram"]), *_bars(measured["variance"]))
 
 
 def _heat_map(lengths: list[list[float]], top: float, title: str) -> HeatMap:

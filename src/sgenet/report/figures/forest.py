@@ -11,7 +11,7 @@ from sgenet.evaluation.verdicts import WITHHELD
 from sgenet.judgement.cells import Cell, CellTable
 from sgenet.judgement.main_gains import MainGains
 from sgenet.judgement.ranking import is_ours
-from sgenet.report.figures.plot import INK, PAGE, ROW, SOFT, Figure, Plot, Range, draw, set_axes, span
+from sgenet.report.figures.plot import INK, PAGE, ROW, SOFT, Figure, Plot, Range, draw, printable, set_axes, span
 from sgenet.report.formats import interval, signed
 
 METRICS = ("top1", "ap", "mask_ap", "ap_small", "ap_medium", "ap_large")  # the paper's claims are about these
@@ -58,7 +58,7 @@ def draw_forest(title: str, rows: Sequence[ForestRow], ends: Range) -> Markup:
     labels, texts = ([wrap(text, LETTERS, break_on_hyphens=False) for text in column]
                      for column in zip(*((row.label, row.text) for row in rows), strict=True))  # fmt: skip
     published = PUBLISHED * any(row.published is not None for row in rows)
-    left = 12 + WIDE * max(len(line) for label in labels for line in label)
+    left = 12 + WIDE * max([0, *(len(line) for label in labels for line in label)])
     right = 8 + NARROW * max([0, *(len(line) for text in texts for line in text)]) + published
     tops, bottoms, height, heading = [], [], 0.0, ""
     for row, label, text in zip(rows, labels, texts, strict=True):
@@ -74,7 +74,7 @@ def draw_forest(title: str, rows: Sequence[ForestRow], ends: Range) -> Markup:
         def write(x: float, y: float, *lines: str, **look: Any) -> None:
             for number, line in enumerate(lines):
                 lower = y + LINE * (number - (len(lines) - 1) / 2)
-                axes.text(x / width, lower, line, transform=of_rows, va="center", **look)
+                axes.text(x / width, lower, printable(line), transform=of_rows, va="center", **look)
 
         set_axes(axes, ends, (height, 0), ("gain, points", ""))
         axes.xaxis.set_major_formatter(lambda value, _: signed(value, 4).rstrip("0").rstrip(".") or "0")

@@ -164,7 +164,8 @@ def set_axes(axes: Any, x_range: Range, y_range: Range, labels: tuple[str, str],
 def add_line(axes: Any, line: Line) -> None:
     """Draw the curves as one path, and the points."""
     look = {"color": line.color, "gid": f"run:{line.run}", "clip_on": False}
-    stroke = {"linestyle": (0, line.dashes) if line.dashes else "-", "linewidth": line.width, "label": line.label}
+    stroke = {"linestyle": (0, line.dashes) if line.dashes else "-", "linewidth": line.width}
+    stroke["label"] = printable(line.label)
     if line.level is not None:
         axes.axhline(line.level, **look, **stroke)
     if joined := [point for curve in line.curves for point in (*curve, (float("nan"), float("nan")))]:
@@ -172,6 +173,11 @@ def add_line(axes: Any, line: Line) -> None:
     if line.dots:
         edge = {"markerfacecolor": PAGE, "markeredgewidth": 1.5} if line.hollow else {"markeredgewidth": 0}
         axes.plot(*zip(*line.dots, strict=True), "o", markersize=6, **edge, **look)
+
+
+def printable(text: str) -> str:
+    """Return a text with a replacement for what an SVG cannot contain, such as control characters."""
+    return re.sub("[^\t\n -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)
 
 
 def span(values: Sequence[float], margin: float = 0.0) -> Range:
