@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +15,14 @@ from sgenet.config.replication import Replication, load_replication
 from sgenet.report import build
 from sgenet.report.compare import compare
 from support import results as make
+from support.browser import Visit, unchecked_contrast, violations
 
 playwright = pytest.importorskip("playwright.sync_api")
 
 EVIL = ["<script>alert(1)</script>\"'&", '"><img src=x onerror=alert(1)>', "</script></style></svg>{{ 7*7 }}"]
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update", "--disable-sync"]
-TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 PHONE, DESKTOP = (390, 844), (1400, 900)
-
-
-@dataclass
-class Visit:
-    """An open page and what it did meanwhile."""
-
-    page: Any
-    requests: list[str] = field(default_factory=list)
-    told: list[str] = field(default_factory=list)  # console errors and warnings, exceptions, dialogs
 
 
 @pytest.fixture(scope="module")
@@ -108,25 +98,6 @@ def visit(browser: Any, report: Path) -> Iterator[Callable[..., Visit]]:
     yield open_page
     for context in contexts:
         context.close()
-
-
-def violations(page: Any, within: str | None = None) -> str:
-    """What axe-core finds, a line each: rule and selector. Needs what is looked at to be visible."""
-    return "\n".join(_found(page, within, {"runOnly": TAGS}, "violations"))
-
-
-def unchecked_contrast(page: Any) -> list[str]:
-    """What axe-core could not judge the contrast of, in tables; the colours that shine through are taken away first."""
-    page.add_style_tag(content=".scroll { background: none !important } .label { position: static !important }")
-    found = _found(page, "table", {"runOnly": ["color-contrast"]}, "incomplete")
-    return [one for one in found if "rowspan" not in one]  # axe assumes that later rows cover a cell that spans them
-
-
-def _found(page: Any, within: str | None, options: dict[str, Any], kind: str) -> list[str]:
-    from axe_playwright_python.sync_playwright import Axe
-
-    response = Axe().run(page, within, options | {"resultTypes": [kind]}).response
-    return [f"{rule['id']} {node['target'][0]}" for rule in response[kind] for node in rule["nodes"]]
 
 
 def test_loads_nothing_and_runs_nothing_of_others(visit: Callable[..., Visit], report: Path) -> None:
