@@ -98,7 +98,7 @@ def test_first_screen(replication: Replication) -> None:
     assert shown.sentences == [
         "0 of 1 trainings ran.",
         "6 of 6 published counts of parameters and operations are equal.",  # each once, though in two tables
-        "At this scale SGE helps: SGE +1.0 Top-1 [+0.5, +1.5].",
+        "At this scale SGE helps: SGE +1.0 Top-1 [+0.5, +1.5], over 3 trainings of each row.",
     ]
     assert (shown.trainings, shown.newest, shown.seconds) == ((0, 1), None, 0)
     assert shown.counts == [(Verdict.EXACT, 12), (Verdict.SAME, 8), (Verdict.NOT_JUDGED, 4)]
@@ -127,10 +127,14 @@ def test_findings_by_chance(replication: Replication) -> None:
 @pytest.mark.parametrize(
     ("mean", "sentence"),
     [
-        (61.4, "1 of 1 values are as this scale expects."),
+        (
+            61.4,
+            "The run is as expected: 1 of 1 values are within three standard deviations of params/scales/demo.yaml.",
+        ),
         (
             61.6,
-            "1 of 1 values are not as this scale expects: classification/resnet50 top1 60.0, expected 61.6 ± 0.5.",
+            "The run is not as expected: 1 of 1 values differ from params/scales/demo.yaml: "
+            "classification/resnet50 top1 60.0, expected 61.6 ± 0.5.",
         ),
     ],
 )
@@ -143,4 +147,4 @@ def test_expected_values(replication: Replication, mean: float, sentence: str) -
 
 
 def test_without_trainings_the_first_screen_mentions_none(replication: Replication) -> None:
-    assert not any("training" in one for one in first_screen(replication, [cell_table()], runs=0).sentences)
+    assert not any("ran" in one.split() or "ran." in one for one in first_screen(replication, [cell_table()], runs=0).sentences)

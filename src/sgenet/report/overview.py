@@ -118,14 +118,17 @@ def _of_gains(scale: str, main: MainGains) -> str:
     label, cell = main.gains[0].label, main.gains[0].cell
     gain, digits = cell.gain, min(cell.column.digits, 1)
     assert gain is not None
-    value = f"{label} {signed(gain.value, digits)} {cell.column.label}"
+    value, each = (
+        f"{label} {signed(gain.value, digits)} {cell.column.label}",
+        f"over {gain.seeds} trainings of each row",
+    )
     if gain.low is None or gain.high is None:
         trainings = f"{gain.seeds} training{'s' * (gain.seeds > 1)} of each row"
         return f"Whether SGE helps is not judged, with {trainings}: {value}."
     value += f" {interval((gain.low, gain.high), digits, sign=True)}"
     if gain.direction == "undecided":
-        return f"Whether SGE helps is not decided at this scale: {value}."
-    return f"At this scale SGE {'helps' if gain.direction == 'higher' else 'does not help'}: {value}."
+        return f"Whether SGE helps is not decided at this scale: {value}, {each}."
+    return f"At this scale SGE {'helps' if gain.direction == 'higher' else 'does not help'}: {value}, {each}."
 
 
 def _of_chance(judged: Judged) -> str:
@@ -155,6 +158,8 @@ def _of_expected(replication: Replication, found: Found) -> str:
                     unexpected.append(f"{run_id} {metric} {value:.1f}, expected {expected.mean:g} ± {expected.sd:g}")
     if not values:
         return ""
+    where = f"params/scales/{replication.scale_name}.yaml"
     if not unexpected:
-        return f"{values} of {values} values are as this scale expects."
-    return f"{len(unexpected)} of {values} values are not as this scale expects: {'; '.join(unexpected)}."
+        return f"The run is as expected: {values} of {values} values are within three standard deviations of {where}."
+    which = "; ".join(unexpected)
+    return f"The run is not as expected: {len(unexpected)} of {values} values differ from {where}: {which}."

@@ -46,6 +46,7 @@ def render(judged: Judged, identity: str) -> tuple[str, list[str]]:
             identity=identity,
             scale=judged.scale,
             paper=judged.paper,
+            description=replication.scale.description,
             overview=shown,
             seen=seen,
             main_gains=draw_main_gains(judged.main),

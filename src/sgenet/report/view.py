@@ -79,7 +79,7 @@ def _part(name: str, table: CellTable, cell: Cell) -> Part:
             bounds = interval(cell.interval, cell.decimals) if text and cell.interval else ""
             return Part(name, text, cell.value, cell.best, interval=bounds, remarks=tuple(_on_value(table, cell)))
         case "gain":
-            return _gain(cell)
+            return _gain(table, cell)
         case "verdict":
             needed = f"{cell.needed} trainings of each row would decide it with a probability of 80 %"
             remarks = [cell.reason] * bool(cell.reason) + [needed] * bool(cell.needed)
@@ -93,14 +93,22 @@ def _signed(name: str, value: float | None, digits: int) -> Part:
     return Part(name) if value is None else Part(name, signed(value, digits), value)
 
 
-def _gain(cell: Cell) -> Part:
+def _gain(table: CellTable, cell: Cell) -> Part:
     gain = cell.gain
     if not gain:
         return Part("gain")
     bounds = "" if gain.low is None or gain.high is None else interval((gain.low, gain.high), cell.decimals, sign=True)
-    fewer = f"of {gain.seeds} seed{'s' * (gain.seeds != 1)}" if gain.seeds != len(cell.seeds) else ""
-    text = signed(gain.value, cell.decimals)
-    return Part("gain", text, gain.value, interval=bounds, remarks=(fewer,) if fewer else ())
+    seeds = [
+        set(one.seeds)
+        for row in table.rows
+        for one in row.cells
+        if one.column is cell.column and row.row.label == cell.baseline
+    ]
+    shared = sorted(cell.seeds.keys() & set().union(*seeds))
+    remarks = []
+    if any(len(own) > len(shared) for own in (cell.seeds, *seeds)):  # the values in the table are means over more
+        remarks.append(f"both of seed {shared[0]}" if len(shared) == 1 else f"of the {len(shared)} seeds of both")
+    return Part("gain", signed(gain.value, cell.decimals), gain.value, interval=bounds, remarks=tuple(remarks))
 
 
 def _on_value(table: CellTable, cell: Cell) -> Sequence[str]:

@@ -42,7 +42,8 @@ def next_steps(replication: Replication, found: Found) -> Iterator[Step]:
     if replication.seed_range[0] < FEWEST_SEEDS:
         yield Step(
             f"Train each row {FEWEST_SEEDS} times or more. Without intervals over trainings no gain is judged: "
-            f"“seeds: {FEWEST_SEEDS}” in params/pipeline.yaml, or once as below. Only the new seeds are trained.",
+            f"“seeds: {FEWEST_SEEDS}” in params/pipeline.yaml, or once as below. Only the new seeds are trained, "
+            "and rows that have more keep them.",
             (command_line(replication, seeds=FEWEST_SEEDS),),
         )
     if rows := sum(len(table.left_out) for table in replication.tables):
