@@ -16,7 +16,7 @@ PYTEST = pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Processes that run tests at a time, each with one thread.
 WORKERS ?= 2
 
-.PHONY: setup replicate test test-all soak coverage lint schemas statistics docs bench browser clean lock
+.PHONY: setup replicate test test-all test-cluster soak coverage lint schemas statistics docs bench browser clean lock
 .DEFAULT_GOAL := replicate
 
 setup:
@@ -40,6 +40,12 @@ test: setup ## the tests of every change, in minutes
 
 test-all: setup ## and the slow ones
 	python -m $(PYTEST) -m "not soak"
+
+test-cluster: setup ## the tests on a real Slurm on this machine, whose Debian packages are installed where that is possible
+	@command -v slurmctld >/dev/null || [ -x /usr/sbin/slurmctld ] || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  apt-get update && apt-get install -y --no-install-recommends slurmctld slurmd slurm-client munge; } || \
+	  echo "Slurm is not installed, and installing it takes root and apt-get: the tests are skipped" >&2
+	python -m pytest -m "slurm and not soak" tests/cluster
 
 soak: setup ## the long form of the tests: hours of injected faults and mutated inputs
 	python -m pytest -m soak

@@ -44,6 +44,7 @@ rule evaluate:
 
 onstart:
     be_alone()
+    choose_processes()
     refuse_unready()
     note_signals()
     make_folders()

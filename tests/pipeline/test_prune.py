@@ -7,7 +7,7 @@ import pytest
 from sgenet.cli import main
 from sgenet.config import paths
 from sgenet.config.replication import load_replication
-from sgenet.pipeline.prune import find_unused
+from sgenet.pipeline.prune import find_unused, remove_finished
 from sgenet.pipeline.unfinished import folders_of
 from sgenet.provenance.identity import Artifacts
 from sgenet.runtime import locks
@@ -88,6 +88,17 @@ def test_what_is_listed_is_what_is_removed(artifacts, project, capsys):
     assert kept == {path for path in files() if path.is_file()} and not unused()
     assert f"removed: {len(found)} folders" in capsys.readouterr().out
     assert not gone.parent.exists() and paths.results("smoke").joinpath("detection").is_dir()
+
+
+def test_only_checkpoints_of_finished_trainings_are_removed_with_them(artifacts):
+    (paths.training("smoke", RETINA, 1) / "training.json").unlink()
+    of = ((SGE, 1), (SGE, 0), (RETINA, 1))
+    finished_one, running, unfinished = (checkpoint(artifacts, run, seed) for run, seed in of)
+    before = files("results", "data")
+    with locks.lock(paths.resume_lock(running), "it"):
+        remove_finished(load())
+    assert not finished_one.exists() and list(running.glob("*.pth")) and list(unfinished.glob("*.pth"))
+    assert files("results", "data") == before
 
 
 def test_other_tables_and_more_seeds_than_now_are_used(artifacts, project):

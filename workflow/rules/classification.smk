@@ -16,7 +16,7 @@ rule train_classifier:
         "../../environment.yml"
     threads: WORKFLOW.training_threads
     resources:
-        gpu=WORKFLOW.gpus * DEVICES,
+        **RESOURCES.training(Task.CLASSIFICATION),
     params:
         scale=SCALE,
     message:
@@ -42,7 +42,7 @@ rule evaluate_classifier:
         "../../environment.yml"
     threads: REPLICATION.scale.threads
     resources:
-        gpu=WORKFLOW.gpus,
+        **RESOURCES.evaluation(Task.CLASSIFICATION),
     params:
         scale=SCALE,
     message:
@@ -67,7 +67,7 @@ rule evaluate_released:
         "../../environment.yml"
     threads: REPLICATION.scale.threads
     resources:
-        gpu=WORKFLOW.gpus,
+        **RESOURCES.evaluation(Task.CLASSIFICATION),
     params:
         scale=SCALE,
     message:
@@ -94,7 +94,7 @@ rule activations:
         "../../environment.yml"
     threads: REPLICATION.scale.threads
     resources:
-        gpu=WORKFLOW.gpus,
+        **RESOURCES.measurement(),
     params:
         scale=SCALE,
     message:

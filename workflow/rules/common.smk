@@ -10,8 +10,9 @@ from sgenet.config import paths
 from sgenet.config.runs import FIGURES_RUN
 from sgenet.config.tasks import TASKS, Task
 from sgenet.errors import InputError
+from sgenet.pipeline.resources import JobResources
 from sgenet.pipeline.workflow import load_workflow, logged
-from sgenet.runtime import fork_server, signals, user
+from sgenet.runtime import signals, slurm, user
 
 
 def forced():
@@ -33,7 +34,17 @@ except (InputError, OSError) as error:
 REPLICATION, SCALE = WORKFLOW.replication, WORKFLOW.scale
 MADE = WORKFLOW.artifacts
 DATA, RESULTS = Path("data", SCALE), Path("results", SCALE)
-DEVICES = REPLICATION.scale.devices  # of one training
+
+
+def on_cluster():
+    """Whether jobs of this workflow run on a cluster: it submits them, would (a dry run), or this is one of them."""
+    submits = (
+        not workflow.local_exec or workflow.resource_settings.cores is None
+    )  # only a workflow on one machine needs a number of cores
+    return submits or os.environ.get(slurm.CLUSTER) == "1"
+
+
+RESOURCES = JobResources(WORKFLOW, on_cluster, lambda: workflow.cores)
 
 shell.prefix(WORKFLOW.prefix)
 
@@ -85,6 +96,3 @@ def reported(files):
 user.stand_in()
 # Steps end when this process has ended.
 os.environ[signals.WORKFLOW] = f"{socket.gethostname()}:{os.getpid()}"
-# On the CPU, steps of this workflow are forks of one process that has imported what they need.
-if not WORKFLOW.gpus:
-    os.environ.setdefault("SGENET_WARM", fork_server.folder_of(os.getpid()))

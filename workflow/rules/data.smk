@@ -17,7 +17,9 @@ checkpoint prepare_data:
     priority: 1  # first: for all cores, it would wait until trainings end
     conda:
         "../../environment.yml"
-    threads: workflow.cores
+    threads: lambda wildcards: RESOURCES.machine_threads()
+    resources:
+        **RESOURCES.preparation(),
     params:
         scale=SCALE,
     message:

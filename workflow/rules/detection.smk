@@ -11,7 +11,7 @@ rule train_detector:
         "../../environment.yml"
     threads: WORKFLOW.training_threads
     resources:
-        gpu=WORKFLOW.gpus * DEVICES,
+        **RESOURCES.training(Task.DETECTION),
     params:
         scale=SCALE,
     message:
@@ -35,7 +35,7 @@ rule evaluate_detector:
         "../../environment.yml"
     threads: REPLICATION.scale.threads
     resources:
-        gpu=WORKFLOW.gpus,
+        **RESOURCES.evaluation(Task.DETECTION),
     params:
         scale=SCALE,
     message:

@@ -1,23 +1,73 @@
 # What happens around a workflow: before it starts, and when it has succeeded or failed.
 import atexit
 import signal
+from contextlib import suppress
 from functools import partial
 
-from sgenet.pipeline import readiness, recording
-from sgenet.runtime import locks, processes
+from sgenet.pipeline import prune, readiness, recording
+from sgenet.runtime import fork_server, locks, processes
 
+CANCELLING = 60  # seconds in which cancelled jobs end
 STOPPED = []  # signals that ask this workflow to stop
 LOCKED = []  # the lock of this checkout, once this workflow has it
 
 
 def be_alone():
-    """Refuse to run while another Snakemake runs in this checkout; end when the DVC that runs a stage is gone."""
+    """Refuse to run while another Snakemake runs in this checkout; end when the DVC that runs a stage is gone.
+
+    Locks that do not work are found before they are needed. On a cluster, Slurm's job list takes their place.
+    """
+    working = locks.work_in(locks.CHECKOUT.parent)
+    if not (working or workflow.local_exec):
+        os.environ[locks.NO_LOCKS] = "1"  # the owners that lock files name decide
     try:
         LOCKED.append(locks.acquire(locks.CHECKOUT, "this checkout"))
     except InputError as error:
         sys.exit(str(error))
+    if not working and workflow.local_exec:
+        sys.exit(
+            f"{locks.CHECKOUT}: another process does not see that it is locked, expected a file system with locks: "
+            "use a local disk"
+        )
     if dvc := processes.dvc_of_stage():
         processes.end_with(dvc)
+
+
+def choose_processes():
+    """Prepare where the steps run: in forks of one process that has imported what they need, or in jobs of a cluster.
+
+    Jobs that a killed workflow has left are cancelled. Their trainings continue from the last checkpoint, in jobs of this
+    workflow.
+    """
+    if workflow.local_exec:
+        if not WORKFLOW.gpus:
+            os.environ.setdefault("SGENET_WARM", fork_server.folder_of(os.getpid()))
+        return
+    if "DVC_STAGE" in os.environ:  # with the limits of profiles/default too
+        sys.exit(
+            "dvc repro: found jobs for a cluster, expected `snakemake --workflow-profile profiles/slurm` before it: "
+            "dvc repro then records what that made"
+        )
+    os.environ.update({slurm.CLUSTER: "1", "SGENET_WARM": ""})
+    try:
+        cancel_jobs(CANCELLING)
+    except InputError as error:
+        sys.exit(str(error))
+
+
+def cancel_jobs(patience):
+    """Cancel the jobs of this checkout, and report those that do not end."""
+    if not (left := slurm.jobs_of_checkout()):
+        return
+    print(
+        f"cancelling {len(left)} jobs of this checkout that are in Slurm",
+        file=sys.stderr,
+    )
+    if left := slurm.cancel_checkout(patience):
+        print(
+            f"Slurm jobs {', '.join(left)} have not ended after {patience} seconds; what they train waits for them",
+            file=sys.stderr,
+        )
 
 
 def refuse_unready():
@@ -53,7 +103,15 @@ def note_signal(handle, number, frame):
         print("stopping; the same command continues", file=sys.stderr)
         processes.stop_steps()
     STOPPED.append(number)
-    handle(number, frame)
+    if workflow.local_exec:
+        handle(number, frame)
+    elif (
+        len(STOPPED) == 1
+    ):  # Snakemake would wait for its jobs after SIGTERM; now it cancels them
+        raise KeyboardInterrupt
+    else:  # Snakemake ends after its next look at its jobs, in up to three minutes; at once if it is asked again
+        slurm.cancel(slurm.jobs_of_checkout())
+        os._exit(1)
 
 
 def report_partially():
@@ -74,20 +132,41 @@ def warn_unready():
         print(f"warning: {why}", file=sys.stderr)
 
 
+def has_executed():
+    """Whether this workflow has ended by itself, and was neither listed, drawn, touched, unlocked nor a dry run."""
+    executed = workflow.execution_settings is not None
+    return executed and not (workflow.dryrun or workflow.touch or STOPPED)
+
+
 def record_with_dvc():
     """Record what is current, also where a workflow that was killed could not, and where nothing was left to be done."""
-    executed = (
-        workflow.execution_settings is not None
-    )  # neither listed, drawn nor unlocked
-    if executed and not (workflow.dryrun or workflow.touch or STOPPED):
+    if has_executed():
         try:
             if not LOCKED:
-                locks.acquire(locks.CHECKOUT, "this checkout")
+                LOCKED.append(locks.acquire(locks.CHECKOUT, "this checkout"))
             recording.record(WORKFLOW)
         except locks.InUseError:
             pass  # the other workflow records what it makes
         except (InputError, OSError) as error:
             print(f"dvc.lock: {errors.explain(error) or error}", file=sys.stderr)
+
+
+def cancel_submitted():
+    """Cancel what is left of a workflow that was stopped: a job may have been submitted at that moment."""
+    if STOPPED and not workflow.local_exec:
+        try:
+            cancel_jobs(CANCELLING)
+        except InputError as error:
+            print(error, file=sys.stderr)
+
+
+def remove_checkpoints():
+    """Remove the checkpoints of trainings that are recorded as finished: jobs of a cluster keep theirs until then."""
+    if has_executed() and not workflow.local_exec:
+        with suppress(InputError, OSError):  # in use; the next workflow removes them
+            if not LOCKED:
+                LOCKED.append(locks.acquire(locks.CHECKOUT, "this checkout"))
+            prune.remove_finished(WORKFLOW.replication)
 
 
 def lift_rate_limit():
@@ -106,3 +185,5 @@ if workflow.is_main_process:
     lift_rate_limit()
     atexit.register(warn_unready)
     atexit.register(record_with_dvc)
+    atexit.register(remove_checkpoints)
+    atexit.register(cancel_submitted)

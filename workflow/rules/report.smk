@@ -12,6 +12,8 @@ rule complexity:
         paths.log(SCALE, "complexity"),
     conda:
         "../../environment.yml"
+    resources:
+        **RESOURCES.small(),
     params:
         scale=SCALE,
     message:
@@ -30,9 +32,9 @@ rule latency:
     priority: 1  # first, while nothing has to end for it
     conda:
         "../../environment.yml"
-    threads: workflow.cores  # so that nothing else runs
+    threads: lambda wildcards: RESOURCES.machine_threads()  # so that nothing else runs
     resources:
-        gpu=WORKFLOW.gpus,
+        **RESOURCES.measurement(alone=True),
     params:
         scale=SCALE,
     message:
@@ -91,6 +93,8 @@ rule report:
         paths.log(SCALE, "report"),
     conda:
         "../../environment.yml"
+    resources:
+        **RESOURCES.small(),
     params:
         scale=SCALE,
     message:

@@ -19,14 +19,15 @@ FINISHED, PLANNED, SIMILAR = "finished runs", "sgenet plan", "similar runs"
 class Durations:
     """Seconds of the trainings and evaluations of a replication."""
 
-    def __init__(self, artifacts: Artifacts) -> None:
+    def __init__(self, artifacts: Artifacts, planned_on: str | None = None) -> None:
+        """Read them; a plan counts only if it was measured on the device `planned_on`, by default on any."""
         self._seconds: dict[tuple[Any, ...], list[float]] = defaultdict(list)  # of a training, per epoch
         for training in artifacts.trainings():
             assert training.run is not None and training.seed is not None
             for step, seconds in _recorded(artifacts, training):
                 for kind in _kinds(training.run):
                     self._seconds[step, *kind].append(seconds)
-        self._planned = _read_plan(artifacts.scale)
+        self._planned = _read_plan(artifacts.scale, planned_on)
 
     def of(self, step: str, run: Run) -> tuple[float, str] | None:
         """Return the estimated seconds of the step `train` or `evaluate` of a run, and what the estimate is from.
@@ -64,12 +65,15 @@ def _recorded(artifacts: Artifacts, training: Artifact) -> Iterator[tuple[str, f
         return
 
 
-def _read_plan(scale: str) -> dict[tuple[Any, ...], float]:
+def _read_plan(scale: str, device: str | None) -> dict[tuple[Any, ...], float]:
     """The seconds of a step by kind of run; of a training, per epoch. Empty if there is no plan that can be read."""
     found: dict[tuple[Any, ...], float] = {}
     path = paths.plan(scale)
     try:
-        for row in read_json(path)["work"] if path.exists() else []:
+        plan = read_json(path) if path.exists() else {"work": []}
+        if device and plan["work"] and plan["measured"]["device"] != device:
+            return {}
+        for row in plan["work"]:
             kind = row["task"], row["detector"], row["model"]
             if row["training_seconds"] is not None:
                 found["train", *kind] = float(row["training_seconds"]) / row["epochs"]

@@ -13,6 +13,7 @@ from sgenet.config.seeds import in_words
 from sgenet.data.manifest import read_manifest
 from sgenet.errors import InputError
 from sgenet.pipeline.disk import size_text, usage
+from sgenet.pipeline.resources import MARGIN, START
 from sgenet.provenance.identity import Artifacts
 
 SHIPPED = {"imagenet": (1_281_167, 50_000), "coco": (118_287, 5_000)}  # images of ILSVRC 2012 and of COCO 2017
@@ -247,6 +248,7 @@ def to_text(plan: dict[str, Any]) -> str:
             f"Hours are for the remaining runs, one after another, devices per training: {devices}. They assume",
             "that images are read and decoded as fast as the device processes them. Data preparation, the start-up of",
             "each step, figures, latencies and the report are not included.",
+            f"On a cluster, a step asks for {MARGIN} times the time that is estimated for it, and {START} minutes.",
             "",
             "order",
             *(f"  {number}. {step}" for number, step in enumerate(plan["order"], 1)),

@@ -21,6 +21,7 @@ from sgenet.runtime import locks
 
 _SEED = re.compile(r"seed-([0-9]+)")
 _NO_TABLE = "no table has this run"
+_FINISHED = "checkpoints of a training that is finished"
 Found = Iterator[tuple[Path, str, tuple[str, int] | None]]
 
 
@@ -61,6 +62,18 @@ def remove_unused(unused: list[Unused], scale: str) -> list[Unused]:
             with writing(one.folder):
                 _remove(one.folder, scale)
     return unused
+
+
+def remove_finished(replication: Replication) -> None:
+    """Remove the checkpoints of trainings of a replication that are finished and current, and do not run."""
+    finished = [
+        Unused(folder, reason, 0, training)
+        for folder, reason, training in _checkpoints(Artifacts(replication))
+        if reason == _FINISHED
+    ]
+    for one in _without_running(finished, replication.scale_name):
+        with writing(one.folder):
+            _remove(one.folder, replication.scale_name)
 
 
 def to_text(unused: list[Unused], scale: str, *, removed: bool) -> str:
@@ -121,7 +134,7 @@ def _checkpoints(artifacts: Artifacts) -> Found:
             if own is not None and one.folder not in own:
                 why = "checkpoints of a training with other parameters or data"
             elif own is not None and not artifacts.stale(training):
-                why = "checkpoints of a training that is finished"
+                why = _FINISHED
         else:
             why = f"checkpoints: {_NO_TABLE}"
         if why:

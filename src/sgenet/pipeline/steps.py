@@ -111,7 +111,7 @@ def train(replication: Replication, run: Run, seed: int) -> None:
         outputs = {"classes": manifest.classes, "category_ids": manifest.category_ids, "weights": given}
         times = {"devices": devices.world_size(), "seconds": seconds}
         write_record(making.artifact, TrainingRecord(**{**dict(made), **times, **outputs}).plain())
-        resume.remove_checkpoints(folder)
+        resume.finish(folder)
         losses = [row["loss"] for row in resume.read_history(output / paths.HISTORY)]
         _remark(run, learning.judge(losses, {}, None, replication.pipeline.report.confidence))
 

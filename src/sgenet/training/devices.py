@@ -8,6 +8,7 @@ settings of the scale.
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ from functools import cache
 from pathlib import Path
 
 from sgenet.errors import InputError
-from sgenet.runtime import locks
+from sgenet.runtime import locks, slurm
 from sgenet.runtime.locks import InUseError
 from sgenet.runtime.machine import cpu_name
 
@@ -50,6 +51,9 @@ def acquire(device: str, count: int = 1) -> str:
 
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # so that CUDA and nvidia-smi number the GPUs alike
     there = torch.cuda.device_count() if device != "cpu" else 0
+    if device == "auto" and not there and slurm.gpus_given():
+        found = f"no CUDA device on {socket.gethostname()}, though Slurm has given this job one"
+        raise InputError(f"device: found auto in the scale, and {found}; expected `device: cpu`, or a driver there")
     if device == "cpu" or (device == "auto" and not there):
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # mmengine would use a visible GPU
         return "cpu"

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import hashlib
 import io
+import math
 import pickle
 import re
 import shutil
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from sgenet.config import paths
 from sgenet.errors import InputError
-from sgenet.runtime import locks
+from sgenet.runtime import locks, slurm
 from sgenet.runtime.files import put, temporary_path, write_text
 from sgenet.weights.checkpoints import fit_weights
 from sgenet.weights.pickles import check_pickles
@@ -51,10 +52,13 @@ class Checkpoint(NamedTuple):
 def lock(folder: Path) -> contextlib.AbstractContextManager[None]:
     """Lock a run's folder for this process; waits a few seconds for a process that is about to end.
 
+    A job of a cluster waits until the other one has ended: it may be the same job, on a node that Slurm has given up.
+
     Raises:
         InputError: another process trains this run; the message names it.
     """
-    return locks.lock(paths.resume_lock(folder), str(folder), _PATIENCE)
+    patience = math.inf if slurm.is_cluster_job() else _PATIENCE
+    return locks.lock(paths.resume_lock(folder), str(folder), patience)
 
 
 def save_checkpoint(runner: Runner, history: list[Row], best: Weights | None, folder: Path) -> None:
@@ -192,6 +196,16 @@ def read_history(path: Path) -> list[Row]:
     """Read a history.csv back."""
     with open(path, newline="", encoding="utf-8") as file:
         return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+def finish(folder: Path) -> None:
+    """Remove the checkpoints of a finished run, unless this is a job of a cluster.
+
+    Its workflow removes them once it has recorded that the job is done. If the job is repeated before, because a node
+    or the workflow was lost, it continues after the last epoch and only writes the results again.
+    """
+    if not slurm.is_cluster_job():
+        remove_checkpoints(folder)
 
 
 def remove_checkpoints(folder: Path) -> None:
