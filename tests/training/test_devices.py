@@ -241,3 +241,15 @@ def test_without_a_gpu_auto_is_the_cpu_and_cuda_is_refused(monkeypatch):
     assert devices.acquire("auto") == "cpu" == devices.acquire("cpu", 2)
     with pytest.raises(InputError, match="0 CUDA devices here"):
         devices.acquire("cuda")
+
+
+@pytest.mark.parametrize(
+    ("listed", "reported", "count"),
+    [(None, 4, 4), (None, 0, 1), ("2,3", 4, 2), ("GPU-a, GPU-b,", 4, 2), ("", 4, 1)],
+)
+def test_the_number_of_gpus_that_runs_may_use(monkeypatch, listed, reported, count):
+    monkeypatch.setattr(devices, "_uuids", lambda: {str(index): f"GPU-{index}" for index in range(reported)})
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if listed is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
+    assert devices.visible() == count

@@ -2,12 +2,10 @@
 
 import os
 import pickle
-import shutil
 import subprocess
 import sys
 import zipfile
 from collections import OrderedDict
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -298,9 +296,6 @@ def test_released_weights_are_evaluated_with_the_scales_settings(smoke, capsys):
 
 
 def test_the_workflow_evaluates_what_was_released(smoke, project):
-    root = Path(__file__).parents[2]
-    shutil.copy(root / "Snakefile", "Snakefile")
-
     def planned():
         command = [sys.executable, "-m", "snakemake", "--dry-run", "--config", "scale=smoke", "tables=imagenet"]
         done = subprocess.run(command, capture_output=True, text=True)

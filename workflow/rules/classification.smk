@@ -12,8 +12,6 @@ rule train_classifier:
         **paths.trained_files(SCALE, "classification/{name}", "{seed}"),
     log:
         paths.run_log(SCALE, "train", "classification/{name}", "{seed}"),
-    conda:
-        "../../environment.yml"
     threads: WORKFLOW.training_threads
     resources:
         **RESOURCES.training(Task.CLASSIFICATION),
@@ -38,8 +36,6 @@ rule evaluate_classifier:
         **reported(paths.evaluated_files(SCALE, "classification/{name}", "{seed}")),
     log:
         paths.run_log(SCALE, "evaluate", "classification/{name}", "{seed}"),
-    conda:
-        "../../environment.yml"
     threads: REPLICATION.scale.threads
     resources:
         **RESOURCES.evaluation(Task.CLASSIFICATION),
@@ -63,8 +59,6 @@ rule evaluate_released:
         **paths.released_files(SCALE, "classification/{name}"),
     log:
         paths.log(SCALE, "evaluate/released/{name}"),
-    conda:
-        "../../environment.yml"
     threads: REPLICATION.scale.threads
     resources:
         **RESOURCES.evaluation(Task.CLASSIFICATION),
@@ -90,8 +84,6 @@ rule activations:
         paths.activations(SCALE),
     log:
         paths.log(SCALE, "activations"),
-    conda:
-        "../../environment.yml"
     threads: REPLICATION.scale.threads
     resources:
         **RESOURCES.measurement(),

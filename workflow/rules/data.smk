@@ -15,8 +15,6 @@ checkpoint prepare_data:
     log:
         paths.log(SCALE, "prepare/{task}"),
     priority: 1  # first: for all cores, it would wait until trainings end
-    conda:
-        "../../environment.yml"
     threads: lambda wildcards: RESOURCES.machine_threads()
     resources:
         **RESOURCES.preparation(),

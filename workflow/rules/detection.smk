@@ -7,8 +7,6 @@ rule train_detector:
         **paths.trained_files(SCALE, "detection/{name}", "{seed}"),
     log:
         paths.run_log(SCALE, "train", "detection/{name}", "{seed}"),
-    conda:
-        "../../environment.yml"
     threads: WORKFLOW.training_threads
     resources:
         **RESOURCES.training(Task.DETECTION),
@@ -31,8 +29,6 @@ rule evaluate_detector:
         **reported(paths.evaluated_files(SCALE, "detection/{name}", "{seed}")),
     log:
         paths.run_log(SCALE, "evaluate", "detection/{name}", "{seed}"),
-    conda:
-        "../../environment.yml"
     threads: REPLICATION.scale.threads
     resources:
         **RESOURCES.evaluation(Task.DETECTION),

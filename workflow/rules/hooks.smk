@@ -6,6 +6,7 @@ from functools import partial
 
 from sgenet.pipeline import prune, readiness, recording
 from sgenet.runtime import fork_server, locks, processes
+from sgenet.training import devices
 
 CANCELLING = 60  # seconds in which cancelled jobs end
 STOPPED = []  # signals that ask this workflow to stop
@@ -181,8 +182,18 @@ def lift_rate_limit():
         settings.max_jobs_per_timespan = None
 
 
+def use_all_gpus():
+    """Run jobs on all GPUs of this machine at a time, unless `--resources gpu=N` gives another number.
+
+    Each training locks its own GPUs.
+    """
+    if not on_cluster() and WORKFLOW.gpus and "gpu" not in workflow.global_resources:
+        workflow.register_resource("gpu", devices.visible())
+
+
 if workflow.is_main_process:
     lift_rate_limit()
+    use_all_gpus()
     atexit.register(warn_unready)
     atexit.register(record_with_dvc)
     atexit.register(remove_checkpoints)

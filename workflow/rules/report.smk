@@ -10,8 +10,6 @@ rule complexity:
         ),
     log:
         paths.log(SCALE, "complexity"),
-    conda:
-        "../../environment.yml"
     resources:
         **RESOURCES.small(),
     params:
@@ -30,8 +28,6 @@ rule latency:
     log:
         paths.log(SCALE, "latency"),
     priority: 1  # first, while nothing has to end for it
-    conda:
-        "../../environment.yml"
     threads: lambda wildcards: RESOURCES.machine_threads()  # so that nothing else runs
     resources:
         **RESOURCES.measurement(alone=True),
@@ -91,8 +87,6 @@ rule report:
         ],
     log:
         paths.log(SCALE, "report"),
-    conda:
-        "../../environment.yml"
     resources:
         **RESOURCES.small(),
     params:

@@ -37,6 +37,13 @@ def lacking(device: str) -> str | None:
     return None if torch.cuda.device_count() else f"{found}, expected one where its jobs run"
 
 
+def visible() -> int:
+    """Return how many GPUs runs on this machine may use at a time, without torch: one where that is not known."""
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = _uuids() if listed is None else [name for name in listed.split(",") if name.strip()]
+    return max(1, len(names))
+
+
 def acquire(device: str, count: int = 1) -> str:
     """Resolve `cpu`, `cuda` or `auto` to `cpu` or `cuda`, and lock `count` GPUs.
 
