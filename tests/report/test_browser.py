@@ -136,6 +136,7 @@ def test_no_violation_of_axe(visit: Callable[..., Visit], scheme: str) -> None:
     assert len(ids) >= 7  # a run each
     for name in ids:
         page.evaluate("name => document.getElementById(name).showPopover()", name)
+        page.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done)))")  # the observer has run
         assert violations(page, f"#{name}") == ""
         page.keyboard.press("Escape")
     page.set_viewport_size(dict(zip(("width", "height"), DESKTOP, strict=True)))
