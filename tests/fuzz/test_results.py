@@ -14,13 +14,14 @@ import pytest
 from sgenet.config import paths
 from sgenet.config.replication import load_replication
 from sgenet.config.tasks import TASKS
+from sgenet.judgement.cells import make_table
 from sgenet.judgement.gains import Gains
 from sgenet.judgement.inputs import problem_of, read_activations, read_histories, read_manifest
 from sgenet.judgement.results import count_missing, read_found, trained_columns
 from sgenet.provenance.identity import Artifacts
 from sgenet.report import build
 from sgenet.report.figures.activations import draw_activations
-from sgenet.report.figures.curves import by_run, run_panel
+from sgenet.report.figures.curves import by_run, make_figures
 from sgenet.report.figures.detections import read_detections
 from sgenet.report.figures.precision_recall import draw_precision_recall
 from sgenet.report.index import write_index
@@ -164,7 +165,6 @@ def test_every_reader_of_the_report(repository, documents, form):
         found = read_found(replication)
         problems = list(found.problems)
         gains = Gains(replication, found)
-        gains.check()
         for run in found.runs.values():
             problems.append(run.problem)
             for metric in names[run.id]:
@@ -173,11 +173,14 @@ def test_every_reader_of_the_report(repository, documents, form):
         measured = read_activations(Artifacts(replication))
         draw_activations(measured)
         problems += [problem_of(measured), read_detections(replication, found)[1]]
+        histories = {}
         for task in TASKS:
             rows, bad = read_histories(replication, task)
+            histories[task] = by_run(rows)
             problems += [*bad, problem_of(read_manifest("demo", task))]
-            for run, seeds in by_run(rows).items():
-                assert run_panel(task, run, seeds) is None or run in replication.runs
+        tables = [make_table(table, replication, found, gains) for table in replication.tables]
+        for figure in make_figures(tables, histories):
+            assert {plot.run for plot in figure.plots} <= replication.runs.keys()
         return [problem for problem in problems if problem]
 
     fuzz(mutated_files(repository, documents), lambda files: not beside(files, read), form)

@@ -152,7 +152,7 @@ def test_missing_results_and_failures_are_no_error_to_partial(
     told = capsys.readouterr()
     assert "sgenet: 3 of 6 results are missing" in told.err and "3 of 6 results found" in told.out
     whole = Path("reports/demo/index.html").read_text()
-    assert '<h4>Seed 0: <span class="verdict bad">failed</span></h4>' in whole
+    assert '<p>Seed 0: <span class="verdict bad">failed</span>; the section' in whole
     assert main(["report", "--partial"]) == 0
     assert capsys.readouterr().err == "" and Path("reports/demo/index.html").read_text() == whole
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sgenet.config import paths
 from sgenet.config.claims import load_claims
 from sgenet.config.replication import Replication, load_replication
 from sgenet.evaluation.verdicts import DID_NOT_LEARN, Judgement, Verdict
@@ -29,26 +28,30 @@ RATIO = Number("variance ratio", 1.105, 3, unit="", low=1.0626, high=1.148)
 
 
 def condition(verdict: Verdict, *numbers: Number, reason: str = "") -> JudgedCondition:
-    return JudgedCondition("a condition", Judgement(verdict, reason), numbers)
+    subject = "SGE Top-1" if numbers and numbers[0].what == "gain" else ""
+    return JudgedCondition("a condition", Judgement(verdict, reason), numbers, subject=subject)
 
 
 @pytest.mark.parametrize(
     ("conditions", "text"),
     [
-        ([condition(Verdict.UNDECIDED, GAIN)], "+1.0 [-0.7, +2.8]"),
-        ([condition(Verdict.REPLICATED, SURE)], "+1.24 [+1.10, +1.40]"),
+        ([condition(Verdict.UNDECIDED, GAIN)], "SGE Top-1 +1.0 [-0.7, +2.8]"),
+        ([condition(Verdict.REPLICATED, SURE)], "SGE Top-1 +1.24 [+1.10, +1.40]"),
         (
             [condition(Verdict.UNDECIDED, GAIN), condition(Verdict.SAME, SURE)],
-            "+1.0 [-0.7, +2.8], +1.24 [+1.10, +1.40]",
+            "SGE Top-1 +1.0 [-0.7, +2.8]; SGE Top-1 +1.24 [+1.10, +1.40]",
         ),
         (
             [condition(Verdict.NOT_JUDGED, ALONE, reason="one training"), condition(Verdict.UNDECIDED, GAIN)],
-            "-3.5, +1.0 [-0.7, +2.8]",
+            "SGE Top-1 -3.5; SGE Top-1 +1.0 [-0.7, +2.8]",
         ),
-        ([replace(condition(Verdict.UNDECIDED, GAIN, ALONE), least=ALONE)], "-3.5"),
-        ([condition(Verdict.NOT_JUDGED, ALONE, reason="one training")], "-3.5"),
+        ([replace(condition(Verdict.UNDECIDED, GAIN, ALONE), least=ALONE)], "SGE Top-1 -3.5"),
+        ([condition(Verdict.NOT_JUDGED, ALONE, reason="one training")], "SGE Top-1 -3.5"),
         ([condition(Verdict.NOT_JUDGED, ALONE, reason=f"{DID_NOT_LEARN}: a row")], ""),
-        ([condition(Verdict.REPLICATED, SHARE), condition(Verdict.CONTRADICTED, LARGE, TIME)], "at most +4.200 %"),
+        (
+            [condition(Verdict.REPLICATED, SHARE), condition(Verdict.CONTRADICTED, LARGE, TIME)],
+            "at most +4.200 %: GFLOPs",
+        ),
         ([condition(Verdict.REPLICATED, RATIO)], "variance ratio 1.105 [1.063, 1.148]"),
         ([condition(Verdict.NOT_RUN)], ""),
     ],
@@ -72,9 +75,6 @@ def test_a_full_replication_stands_next_to_this_one(repository: Path) -> None:
     assert lines["Images, classification"].here == "not prepared"
     assert re.fullmatch(r"1.281.167 \+ 50.000", lines["Images, classification"].full)
     assert lines["Computing time"].full == "sgenet plan --scale paper estimates it on your machine"
-    make.write(paths.plan("paper"), {"total": {"hours": 2.5}, "measured": {"name": "a GPU"}})
-    (time,) = [line for line in compare_with_full(judged, found) if line.name == "Computing time"]
-    assert time.full == "2.5 h on a GPU, by sgenet plan --scale paper"
     paper = compare_with_full(replace(judged, replication=load_replication("paper")), found)
     assert {line.full for line in paper} == {""} and paper[0].here == scale["description"]
     Path("params/scales/paper.yaml").write_text("description: 1\n")

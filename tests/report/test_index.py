@@ -99,13 +99,13 @@ def test_damaged_reports_are_rows_that_say_so(replication: Replication) -> None:
 def test_hostile_names_are_escaped(replication: Replication) -> None:
     name = "<img src=x onerror=alert(1)>\"'&"
     make.write(Path("reports", name, "index.html"), "")
-    make.write(Path("reports/published", name, "results.json"), "{}")
+    make.write(Path("reports/published/README.md"), "")
     Path("reports", "line\nbreak").mkdir()
     write_index()
     page = Rows()
     assert page.tags["img"] == page.tags["script"] == 0
     quoted = "%3Cimg%20src%3Dx%20onerror%3Dalert%281%29%3E%22%27%26"
-    assert {f"{quoted}/index.html", f"published/{quoted}/results.json"} <= set(page.links)
+    assert {f"{quoted}/index.html", "published/README.md"} <= set(page.links)
 
 
 def test_without_any_report_the_page_says_so(repository: Path) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sgenet.config.claims import load_claims
+from sgenet.config.claims import Claims, load_claims
 from sgenet.config.replication import Replication
 from sgenet.data.manifest import Manifest
 from sgenet.evaluation.activations import MeasuredActivations
@@ -56,36 +56,61 @@ class Judged:
         return manifest if isinstance(manifest, Manifest) else None
 
 
+@dataclass(frozen=True)
+class Read:
+    """All that a report reads of a replication before it judges; what is absent or unusable is `Missing`.
+
+    `histories` has the rows of each task and what is wrong with its files, `claims` is params/claims.yaml.
+    """
+
+    replication: Replication
+    found: Found
+    activations: MeasuredActivations | Missing
+    histories: dict[str, tuple[list[dict[str, str]], list[str]]]
+    manifests: dict[str, Manifest | Missing]
+    claims: Claims
+
+
 def judge(replication: Replication) -> Judged:
     """Read and judge a replication; never raises for a bad file, which becomes a problem."""
-    found = read_found(replication)
+    return judge_results(read(replication))
+
+
+def read(replication: Replication) -> Read:
+    """Read all files that judging needs; never raises for a bad result, which is `Missing` with its problem."""
+    return Read(
+        replication=replication,
+        found=read_found(replication),
+        activations=read_activations(Artifacts(replication)),
+        histories={task: read_histories(replication, task) for task in replication.tasks},
+        manifests={task: read_manifest(replication.scale_name, task) for task in replication.tasks},
+        claims=load_claims(replication.tables),
+    )
+
+
+def judge_results(results: Read) -> Judged:
+    """Judge what was read: a pure function, which opens no file."""
+    replication, found = results.replication, results.found
     gains = Gains(replication, found)
-    gains.check()
     tables = [rank(make_table(table, replication, found, gains)) for table in replication.tables]
-    activations = read_activations(Artifacts(replication))
-    judge_of_claims = Judge(replication, found, gains, activations)
-    asked = load_claims(replication.tables)
-    claims = [judge_of_claims.claim(claim) for claim in asked.claims]
-    histories = {task: read_histories(replication, task) for task in replication.tasks}
-    manifests: dict[str, Manifest | Missing] = {
-        task: read_manifest(replication.scale_name, task) for task in replication.tasks
-    }
+    judge_of_claims = Judge(replication, found, gains, results.activations)
+    claims = [judge_of_claims.claim(claim) for claim in results.claims.claims]
     problems = [
         *found.problems,
         *(cell.problem for table in tables for cell in table.cells),
         *(condition.problem for claim in claims for condition in claim.conditions),
-        problem_of(activations),
-        *(problem for _, bad in histories.values() for problem in bad),
-        *map(problem_of, manifests.values()),
+        problem_of(results.activations),
+        *(problem for _, bad in results.histories.values() for problem in bad),
+        *map(problem_of, results.manifests.values()),
     ]
     return Judged(
         replication=replication,
         found=found,
-        activations=activations,
-        histories={task: rows for task, (rows, _) in histories.items()},
-        manifests=manifests,
+        activations=results.activations,
+        histories={task: rows for task, (rows, _) in results.histories.items()},
+        manifests=results.manifests,
         tables=tables,
         claims=claims,
-        main=main_gains.measure(asked.main_gains, replication, tables, found),
+        main=main_gains.measure(results.claims.main_gains, replication, tables, found),
         problems=list(dict.fromkeys(filter(None, problems))),
     )

@@ -84,7 +84,9 @@ class Judge:
         if claimed:
             high = float("inf") if claimed[1] is None else claimed[1]
             size = Size(claimed[0], high, published=claimed[0] == high)
-        return self._judged(text, table, (row, over), column.id, None, size, published, claimed)
+        judged = self._judged(text, table, (row, over), column.id, None, size, published, claimed)
+        subject = f"{row.label} {column.label}" + (f" over {over.label}" if over.label != row.baseline else "")
+        return replace(judged, subject=subject)
 
     def _larger_gain(self, condition: LargerGainCondition, table: Table) -> JudgedCondition:
         row, over = condition.rows(table)
@@ -96,7 +98,8 @@ class Judge:
         numbers = judged.numbers
         for column, size in zip(columns, published, strict=True):
             numbers += self._numbers(f"gain of {column.label}", table, (row, over), column.id, None, size)
-        return replace(judged, numbers=numbers)
+        subject = f"gain of {columns[0].label} minus gain of {columns[1].label}"
+        return replace(judged, numbers=numbers, subject=subject)
 
     def _judged(
         self,
@@ -141,12 +144,14 @@ class Judge:
             own = self._numbers(f"{pair[0].label} over {other.label}", table, pair, column.id, None, None)
             numbers, over_others = numbers + own, over_others + list(own[:1])
         least = min(over_others, key=lambda one: one.value, default=None)
+        subject = f"{column.label} of {least.what}" if least else ""
         gains = [[self._over(table, row, other, column.id) for other in others] for row in candidates]
         known = [[gain for gain in of_row if gain] for of_row in gains]
         if known != gains:
-            return JudgedCondition(text, self._missing(table, *candidates, *others), numbers, least=least)
-        judgement = self._unlearned(table, *candidates, *others) or judge_best(known, paper=self._paper)
-        return JudgedCondition(text, judgement, numbers, least=least)
+            judgement = self._missing(table, *candidates, *others)
+        else:
+            judgement = self._unlearned(table, *candidates, *others) or judge_best(known, paper=self._paper)
+        return JudgedCondition(text, judgement, numbers, least=least, subject=subject)
 
     def _extra(self, condition: ExtraCondition, table: Table) -> JudgedCondition:
         row, over = condition.rows(table)

@@ -1,14 +1,13 @@
-"""One evaluation as it lies on disk, read and checked: metrics with their origin, and predictions."""
+"""One evaluation as it is on disk, read and checked: metrics with their origin."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from sgenet.config import paths
 from sgenet.config.model import validate
 from sgenet.errors import InputError
+from sgenet.judgement.images import PerImage
 from sgenet.provenance.results import (
     EvaluationRecord,
     Origins,
@@ -17,18 +16,15 @@ from sgenet.provenance.results import (
     WeightsFile,
     read_timing,
 )
-from sgenet.runtime.arrays import read_arrays
 from sgenet.runtime.files import read_json
-
-# Accuracies that are a share of the validation images: metric -> array of predictions, how many of its classes count.
-PROPORTIONS = {"top1": ("best_top5", 1), "top5": ("best_top5", 5), "top1_last": ("last_top5", 1)}
 
 
 @dataclass(frozen=True)
 class Result:
     """One evaluated training: its metrics (None: not measurable), where they come from, and their folder.
 
-    `unlearned` is why the training did not learn; such a result is shown and not judged.
+    `unlearned` is why the training did not learn; such a result is shown and not judged. `per_image` is what its
+    predictions, or matches, state of single images.
     """
 
     seed: int
@@ -36,46 +32,12 @@ class Result:
     origin: Origins
     folder: Path
     unlearned: str | None = None
+    per_image: PerImage = PerImage()
 
     @property
     def data(self) -> str:
         """Fingerprint of the data it was evaluated on."""
         return self.origin.evaluate.data.fingerprint
-
-    def correct(self, metric: str) -> np.ndarray:
-        """Whether each validation image is right (N,); `metric` is one of PROPORTIONS.
-
-        Raises:
-            InputError: the predictions are missing or unreadable, or disagree with the metrics.
-        """
-        name, classes = PROPORTIONS[metric]
-        labels, predictions = self._read("label"), self._read(name)
-        path, images = self.folder / paths.PREDICTIONS, self.metrics.get("images")
-        if labels.ndim != 1 or predictions.ndim != 2 or len(labels) != len(predictions):
-            found = f"found the shapes {labels.shape} and {predictions.shape}, expected (N,) and (N, 5)"
-            raise InputError(f"{path}: label and {name}: {found}")
-        if images is not None and len(labels) != images:
-            raise InputError(f"{path}: found {len(labels)} images, expected {images} as in metrics.json")
-        correct = (predictions[:, :classes] == labels[:, None]).any(axis=1)
-        value, printed = 100 * float(correct.sum()) / max(len(correct), 1), self.metrics[metric]
-        if printed is None or not abs(value - printed) <= 1e-3:
-            raise InputError(f"{path}: {metric} is {value:.3f}, expected {printed} as in metrics.json")
-        return correct
-
-    def labels(self) -> np.ndarray:
-        """The true class of each validation image (N,).
-
-        Raises:
-            InputError: the predictions are missing or unreadable.
-        """
-        return self._read("label")
-
-    def _read(self, name: str) -> np.ndarray:
-        path, expected = self.folder / paths.PREDICTIONS, "the arrays of an evaluation"
-        array = read_arrays(path, [name], expected)[name]
-        if array.dtype.kind != "i":
-            raise InputError(f"{path}: {name}: found {array.dtype}, expected {expected}")
-        return array
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Gains of a run over another: over trainings, and the sampling error of the validation images."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 
@@ -10,49 +9,22 @@ from sgenet.config.names import parse_name
 from sgenet.config.recipes import TwoStage
 from sgenet.config.replication import Replication
 from sgenet.config.runs import Run
-from sgenet.config.tasks import Task
-from sgenet.data.progress import progress
 from sgenet.errors import InputError
 from sgenet.evaluation import bootstrap, statistics
-from sgenet.evaluation.bootstrap import ResampledAP
-from sgenet.evaluation.coco_eval import AP_METRICS
-from sgenet.evaluation.matches import Matches
 from sgenet.evaluation.statistics import ImageGain
 from sgenet.evaluation.trainings import Gain, SeedVariance, Values, mean_interval, seed_gain, seed_variance
-from sgenet.judgement.evaluations import PROPORTIONS, Result
-from sgenet.judgement.results import Found, RunResults, trained_columns
-
-MASKS = "mask_"  # before the name of a metric, and of an array of matches
+from sgenet.judgement.evaluations import Result
+from sgenet.judgement.images import PROPORTIONS, bare, kind_of, of_matches
+from sgenet.judgement.results import Found, RunResults
 
 
 class Gains:
-    """Compares runs of a replication. What is behind an AP is resampled once a run, however many compare with it."""
+    """Compares runs of a replication, by what was read of them."""
 
     def __init__(self, replication: Replication, found: Found) -> None:
-        settings = replication.pipeline.report
-        self.confidence: float = settings.confidence
-        self._samples: int = settings.bootstrap_samples
+        self.confidence: float = replication.pipeline.report.confidence
         self._replication, self._found = replication, found
-        self._resampled: dict[tuple[Path, str], ResampledAP] = {}  # by file, and kind: boxes or masks
         self._variances: dict[tuple[str, str, str | None], SeedVariance | None] = {}
-
-    def check(self) -> None:
-        """Reject the results whose file of single images cannot be used: each becomes a problem of its run."""
-        wanted = trained_columns(self._replication)
-        results = [(run, seed) for run in self._found.runs.values() for seed in run.by_seed]
-        for run, seed in progress(results, "resampling the validation images", "training", len(results)):
-            result = run.by_seed[seed]
-            measured = [name for name, value in result.metrics.items() if value is not None]
-            try:
-                if run.task == Task.CLASSIFICATION:
-                    for metric in set(PROPORTIONS) & set(measured):
-                        result.correct(metric)
-                for kind in ("", MASKS):
-                    shown = [name for name in wanted[run.id] if name in measured and _of_matches(name)]
-                    if of_kind := [name for name in shown if _kind(name) == kind]:
-                        self._resample(result, of_kind)
-            except InputError as error:
-                run.reject(seed, str(error))
 
     def over(self, baseline: RunResults, other: RunResults, metric: str, than: str | None = None) -> Gain | None:
         """The gain of a metric over the seeds that both have; None where they have none in common.
@@ -83,15 +55,18 @@ class Gains:
         one, two = ([run.by_seed[seed] for seed in seeds] for run in (baseline, other))
         if seeds and metric in PROPORTIONS and than is None:
             return self._accuracy_gain(one, two, metric)
-        if not seeds or not all(_of_matches(name) for name in (metric, than or metric)):
+        if not seeds or not all(of_matches(name) for name in (metric, than or metric)):
             return None
-        metrics = [metric] if than is None else [metric, than]
+        kind, names = kind_of(metric), [bare(metric), bare(than or metric)]
+        resampled = [[result.per_image.resampled.get(kind) for result in run] for run in (one, two)]
+        known = [[one for one in run if one and all(name in one.ap for name in names)] for run in resampled]
+        if known != resampled:
+            return None
         try:
-            resampled = [[self._resample(result, metrics) for result in run] for run in (one, two)]
-            before, after = map(bootstrap.mean_ap, resampled)
+            before, after = map(bootstrap.mean_ap, known)
             if than is None:
-                return bootstrap.ap_gain(before, after, _bare(metric), self.confidence)
-            return bootstrap.ap_gain_difference(before, after, _bare(metric), _bare(than), self.confidence)
+                return bootstrap.ap_gain(before, after, bare(metric), self.confidence)
+            return bootstrap.ap_gain_difference(before, after, bare(metric), bare(than), self.confidence)
         except ValueError as error:
             raise InputError(f"{two[0].folder / paths.MATCHES}: {error}") from None
 
@@ -126,32 +101,14 @@ class Gains:
         return list(blocks.values())
 
     def _accuracy_gain(self, baseline: list[Result], other: list[Result], metric: str) -> ImageGain:
-        labels = baseline[0].labels()
-        for result in (*baseline[1:], *other):
-            if not np.array_equal(labels, result.labels()):
+        for result in (*baseline, *other):
+            if result.per_image.labels != baseline[0].per_image.labels:
                 path = result.folder / paths.PREDICTIONS
                 raise InputError(f"{path}: label: differs from the baseline's, expected the same images")
-        before, after = (np.stack([result.correct(metric) for result in run]) for run in (baseline, other))
+        before, after = (np.stack([result.per_image.correct[metric] for result in run]) for run in (baseline, other))
         if len(before) == 1:
             return statistics.accuracy_gain(before[0], after[0], self.confidence)
         return statistics.mean_accuracy_gain(before, after, self.confidence)
-
-    def _resample(self, result: Result, metrics: list[str]) -> ResampledAP:
-        """The resamples of a run's boxes, or masks, for at least these metrics."""
-        kind, path, names = _kind(metrics[0]), result.folder / paths.MATCHES, list(map(_bare, metrics))
-        known = self._resampled.get((path, kind))
-        missing = [name for name in names if known is None or name not in known.ap]
-        if missing:
-            new = bootstrap.resample_ap(_matches(result, kind), missing, self._samples)
-            for name in missing:
-                found, expected = float(new.ap[name][0]), result.metrics[kind + name]
-                if expected is None or not abs(found - expected) <= 1e-3:
-                    raise InputError(f"{path}: {kind}{name}: found {found:.3f}, expected {expected} as in metrics.json")
-            if known:
-                new.ap.update(known.ap)
-            self._resampled[path, kind] = known = new
-        assert known is not None
-        return known
 
 
 def _values(results: RunResults, metric: str, than: str | None) -> dict[int, float]:
@@ -175,27 +132,3 @@ def _check_data(baseline: RunResults, other: RunResults) -> None:
         if before.data != after.data:
             found = f"data fingerprint: found {after.data!r}, expected the baseline's {before.data!r}"
             raise InputError(f"{after.folder / paths.METRICS}: {found}")
-
-
-def _of_matches(metric: str) -> bool:
-    """Whether the metric of any resample of the images can be computed from matches."""
-    return _bare(metric) in AP_METRICS
-
-
-def _kind(metric: str) -> str:
-    """MASKS of a metric of masks, "" of one of boxes."""
-    return MASKS if metric.startswith(MASKS) else ""
-
-
-def _bare(metric: str) -> str:
-    """The metric's name among those of its kind."""
-    return metric.removeprefix(MASKS)
-
-
-def _matches(result: Result, kind: str) -> Matches:
-    path, expected = result.folder / paths.MATCHES, result.metrics.get("images")
-    matches = Matches.load(path, kind)
-    if expected is not None and len(matches.image_ids) != expected:
-        found = f"found {len(matches.image_ids)} images, expected {expected} as in metrics.json"
-        raise InputError(f"{path}: {kind}image_ids: {found}")
-    return matches

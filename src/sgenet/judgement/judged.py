@@ -40,7 +40,7 @@ class JudgedCondition:
     """A condition in words, its verdict with the reason if there is none, its numbers, and what is wrong with them.
 
     At scale `paper` the verdict on a gain is on its size, and `direction` is that on its direction. `least` is the
-    smallest of several gains that are all to be above zero.
+    smallest of several gains that are all to be above zero. `subject` names the decisive number in a few words.
     """
 
     text: str
@@ -49,6 +49,7 @@ class JudgedCondition:
     problem: str | None = None
     direction: Verdict | None = None
     least: Number | None = None
+    subject: str = ""
 
     @property
     def decisive(self) -> Number:

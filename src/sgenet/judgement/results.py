@@ -5,8 +5,11 @@ from dataclasses import dataclass, field, replace
 from sgenet.config import paths
 from sgenet.config.replication import Replication
 from sgenet.config.runs import Run
+from sgenet.config.tasks import Task
+from sgenet.data.progress import progress
 from sgenet.errors import InputError
 from sgenet.judgement.evaluations import ReleasedResult, Result, check_head, read_result, with_times
+from sgenet.judgement.images import read_matches, read_predictions
 from sgenet.judgement.inputs import Missing, problem_of, read_current
 from sgenet.pipeline.failures import Failure, failure_of_run, other_failures, single_steps
 from sgenet.pipeline.learning import did_not_learn
@@ -149,8 +152,10 @@ def read_found(replication: Replication) -> Found:
     """Read all of it; never raises for a bad file, which is `Missing` with its problem."""
     artifacts = Artifacts(replication)
     timing = read_current(artifacts, artifacts.latency(), Latencies) if replication.timed else Missing()
+    runs = _read_runs(artifacts)
+    _read_images(replication, runs)
     return Found(
-        runs=_read_runs(artifacts),
+        runs=runs,
         complexity=read_current(artifacts, artifacts.complexity(), Complexity),
         timing=timing,
         failures=other_failures(artifacts),
@@ -176,6 +181,24 @@ def _read_runs(artifacts: Artifacts) -> dict[str, RunResults]:
     for run in replication.released():
         found[run.id].released = _read_released(artifacts, run)
     return found
+
+
+def _read_images(replication: Replication, runs: dict[str, RunResults]) -> None:
+    """Add to each result what it states of single images; one with an unusable file becomes a problem of its run."""
+    wanted, samples = trained_columns(replication), replication.pipeline.report.bootstrap_samples
+    results = [(run, seed) for run in runs.values() for seed in run.by_seed]
+    for run, seed in progress(results, "resampling the validation images", "training", len(results)):
+        result, first = run.by_seed[seed], min(run.by_seed)
+        try:
+            if run.task == Task.CLASSIFICATION:
+                per_image = read_predictions(result.folder, result.metrics)
+            else:
+                names = wanted[run.id]
+                per_image = read_matches(result.folder, result.metrics, names, samples, curves=seed == first)
+        except InputError as error:
+            run.reject(seed, str(error))
+        else:
+            run.by_seed[seed] = replace(result, per_image=per_image)
 
 
 def _read_seed(artifacts: Artifacts, run: Run, seed: int, wanted: list[str]) -> Result | Missing:

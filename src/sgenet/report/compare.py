@@ -27,7 +27,7 @@ from sgenet.report.environment import make_environment
 from sgenet.report.figures.curves import QUANTITIES, overlay
 from sgenet.report.figures.forest import DIGITS, ForestRow, Mark, draw_forest, gain_axis
 from sgenet.report.figures.plot import COLORS, Plot
-from sgenet.report.formats import interval, signed
+from sgenet.report.formats import interval, number, signed
 from sgenet.runtime.files import write_text
 
 LETTERS = "ABCDEF"  # of the replications, each with a colour in style.css
@@ -36,13 +36,26 @@ _SHOWN = 12  # so many panels of curves are not folded
 
 
 @dataclass(frozen=True)
+class GainRow:
+    """A gain in each replication as text, empty where there is none, and what they differ by."""
+
+    cell: SharedCell
+    texts: tuple[str, ...]
+    difference: str
+
+
+@dataclass(frozen=True)
 class TableOfGains:
-    """The gains of a table that are no gains of an earlier one; each list has its plot."""
+    """The gains of a table that are no gains of an earlier one, those that differ first, and their plot."""
 
     title: str
-    contested: list[SharedCell]  # or judged differently
-    others: list[SharedCell]
-    plots: tuple[Markup | None, Markup | None]
+    gains: list[GainRow]
+    plot: Markup
+
+    @property
+    def differs(self) -> bool:
+        """Whether a gain is contested, or judged differently."""
+        return any(gain.cell.contested or gain.cell.differs for gain in self.gains)
 
 
 @dataclass(frozen=True)
@@ -65,7 +78,7 @@ class Differences:
         shared, differing = len(self.shared), sum(cell.differs for cell in self.shared)
         if self.equal:
             return [f"Nothing differs: settings, claims and all {shared} cells are equal."]
-        gains = [cell for table in self.gains for cell in (*table.contested, *table.others)]
+        gains = [gain.cell for table in self.gains for gain in table.gains]
         contested = sum(cell.contested for cell in gains)
         claims = sum(claim.differs for claim in self.claims)
         alone = sum(not cell.shared for table in self.tables for cell in table.cells)
@@ -100,13 +113,13 @@ def compare(names: Sequence[str], out: Path | None = None) -> tuple[Path, list[s
         .get_template("compare.html")
         .render(
             replications=dict(zip(LETTERS, replications, strict=False)),
+            over_numbers=[f">{letter}" for letter, _ in zip(LETTERS, replications, strict=False)],
             links=[_link(one.page, folder) for one in replications],
             scales=sorted(scales),
             differences=differences,
             sentences=sentences,
             curves=list(_curves(replications)),
             without_curves=[letter for letter, one in zip(LETTERS, replications, strict=False) if not one.curves],
-            digits=DIGITS,
             absent=ABSENT,
             most_open=_SHOWN,
         )
@@ -131,22 +144,38 @@ def _gains(tables: Sequence[SharedTable]) -> Iterator[TableOfGains]:
         own = [cell for key, cell in gained.items() if key not in seen]
         seen |= gained.keys()
         if own:
-            first = [cell for cell in own if cell.contested or cell.differs]
-            parts = first, [cell for cell in own if cell not in first]
-            rows = [[_row(cell) for cell in part] for part in parts]
-            ends = gain_axis([row for part in rows for row in part])
-            contested, others = (draw_forest(table.title, part, ends) if part else None for part in rows)
-            yield TableOfGains(table.title, *parts, (contested, others))
+            own.sort(key=lambda cell: (not cell.contested, not cell.differs))
+            rows = [_row(cell) for cell in own]
+            yield TableOfGains(table.title, list(map(_gain, own)), draw_forest(table.title, rows, gain_axis(rows)))
+
+
+def _gain(cell: SharedCell) -> GainRow:
+    texts, digits = _texts(cell), min(cell.column.digits, DIGITS)
+    if cell.difference is None:
+        return GainRow(cell, texts, "")
+    if len(cell.cells) > 2:
+        return GainRow(cell, texts, number(cell.difference, digits))
+    return GainRow(cell, texts, _text(cell.difference, cell.difference_interval, digits))
+
+
+def _texts(cell: SharedCell) -> tuple[str, ...]:
+    digits = min(cell.column.digits, DIGITS)
+    return tuple(_text(gain.value, gain.interval, digits) if gain else "" for gain in cell.gains)
+
+
+def _text(value: float, bounds: tuple[float, float] | None, digits: int) -> str:
+    return f"{signed(value, digits)} {interval(bounds, digits, sign=True) if bounds else ''}".strip()
 
 
 def _row(cell: SharedCell) -> ForestRow:
-    words, marks, digits = [], [], min(cell.column.digits, DIGITS)
-    for letter, gain in zip(LETTERS, cell.gains, strict=False):
-        text = f"gain {signed(gain.value, digits)}" if gain else "no gain"
-        if gain and gain.interval:
-            text += f" {interval(gain.interval, digits, sign=True)}"
-        words.append(f"{letter} {text}")
-        marks.append(Mark(gain.value, gain.interval, COLORS[letter]) if gain else None)
+    marks = [
+        Mark(gain.value, gain.interval, COLORS[letter]) if gain else None
+        for letter, gain in zip(LETTERS, cell.gains, strict=False)
+    ]
+    words = [
+        f"{letter} gain {text}" if text else f"{letter} no gain"
+        for letter, text in zip(LETTERS, _texts(cell), strict=False)
+    ]
     label = f"{cell.row}, {cell.column.label}"
     return ForestRow(label, marks, f"{label}: {', '.join(words)}")
 

@@ -2,18 +2,15 @@
 
 from typing import Any
 
-from sgenet.config.tasks import TASKS
 from sgenet.judgement import Judged
-from sgenet.report.figures.curves import QUANTITIES, Histories, published_references, run_panel
 
 
-def dossiers(judged: Judged, histories: dict[str, Histories]) -> list[dict[str, Any]]:
+def dossiers(judged: Judged) -> list[dict[str, Any]]:
     """For each run, and each model that is counted alone, all that is known of its numbers."""
     replication, tables, found = judged.replication, judged.tables, judged.found
     rows = [(table.table.title, row) for table in tables for row in table.rows]
     models = {run_id: run.model for run_id, run in replication.runs.items()}
     models |= {row.run: row.row.model for _, row in rows if row.run not in models}
-    published = published_references(tables)
     latency = found.latency.models if found.latency else {}
     return [
         {
@@ -24,10 +21,6 @@ def dossiers(judged: Judged, histories: dict[str, Histories]) -> list[dict[str, 
             "failed": found.failed(run_id),
             "latency": latency.get(run_id),
             "results": found.runs.get(run_id),
-            "panel": run_panel(task, run_id, histories[task].get(run_id, {}), published.get(run_id, ()))
-            if (task := run_id.partition("/")[0]) in TASKS
-            else None,
-            "panel_label": QUANTITIES.get(task, ""),
             "gains": [(title, cell) for title, row in rows if row.run == run_id for cell in row.cells if cell.gain],
         }
         for run_id in sorted(models)

@@ -3,13 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from sgenet.config import paths
 from sgenet.config.recipes import TrainingSettings
 from sgenet.config.replication import Replication, load_replication
 from sgenet.config.seeds import number_range
 from sgenet.config.tasks import Task
 from sgenet.data.folders import SPLITS
-from sgenet.data.manifest import Manifest
 from sgenet.errors import InputError
 from sgenet.evaluation.verdicts import DID_NOT_LEARN
 from sgenet.judgement import Judged
@@ -19,9 +17,9 @@ from sgenet.judgement.ranking import is_ours
 from sgenet.pipeline.plan import DEVICES, SHIPPED
 from sgenet.report.formats import duration, interval, number, signed
 from sgenet.report.overview import Overview
-from sgenet.runtime.files import read_json
 
 COUNTED = {"params": "parameters", "gflops": "GFLOPs", "macs": "all multiply-adds"}
+PLANNED = "sgenet plan --scale paper estimates it on your machine"
 PAPER_SETTING = "ImageNet and COCO, the paper’s networks and recipe"
 
 
@@ -44,11 +42,12 @@ class Compared:
 
 
 def seen(claim: JudgedClaim) -> str:
-    """The numbers that were seen of a claim, one for each condition in their order; of a share the largest."""
+    """What was seen of a claim: a number with its name for each condition, in their order; of shares the largest."""
     measured = [one for one in claim.conditions if one.numbers and not one.reason.startswith(DID_NOT_LEARN)]
     if shares := [one for condition in measured for one in condition.numbers if one.unit == "%" and not one.timed]:
-        return f"at most {_number(max(shares, key=lambda one: one.value))}"
-    return ", ".join(_named(one.decisive) for one in measured)
+        largest = max(shares, key=lambda one: one.value)
+        return f"at most {_number(largest)}: {largest.what}"
+    return "; ".join(f"{one.subject or one.decisive.what} {_number(one.decisive)}" for one in measured)
 
 
 def costs(tables: list[CellTable]) -> list[AddedCost]:
@@ -87,12 +86,9 @@ def compare_with_full(judged: Judged, found: Overview) -> list[Compared]:
         here = f"{_counts(counts)} {manifest.source}" if manifest else "not prepared"
         lines.append(Compared(f"Images, {task}", here, _counts(shipped)))
         lines.append(Compared(f"Epochs, {task}", _epochs(replication, task), _epochs(full, task) if full else ""))
-    trained = [_trained_images(replication, {task: judged.manifest(task) for task in replication.tasks})]
-    trained.append(_trained_images(full, {}) if full else "")
     lines += [
-        Compared("Images processed in training", *trained),
         Compared("Device", "; ".join(found.devices) or "–", f"{DEVICES} GPUs for each training"),
-        Compared("Computing time", f"{duration(found.seconds)}, one training after another", _planned()),
+        Compared("Computing time", f"{duration(found.seconds)}, one training after another", PLANNED),
     ]
     if judged.paper:
         return [replace(line, full="") for line in lines]
@@ -107,26 +103,6 @@ def _full(replication: Replication) -> Replication | None:
         return None
 
 
-def _trained_images(replication: Replication, manifests: dict[Task, Manifest | None]) -> str:
-    """Images times epochs times trainings; those of the paper's data where there is no manifest."""
-    total = 0
-    for run in replication.runs.values():
-        manifest = manifests.get(run.task)
-        images = manifest.count("train") if manifest else _shipped(run.task)[0]
-        total += (images or 0) * run.settings.epochs * replication.seed_counts[run.id]
-    return f"{number(total / 1e6, 1)} million" if total >= 1e6 else number(total)
-
-
-def _planned() -> str:
-    """The hours of scale `paper` by the last `sgenet plan` on this machine."""
-    command = "sgenet plan --scale paper"
-    try:
-        plan = read_json(paths.plan("paper"))
-        return f"{duration(3600 * plan['total']['hours'])} on {plan['measured']['name']}, by {command}"
-    except (InputError, KeyError, TypeError):
-        return f"{command} estimates it on your machine"
-
-
 def _shipped(task: Task) -> tuple[int, int]:
     return SHIPPED["imagenet" if task is Task.CLASSIFICATION else "coco"]
 
@@ -138,11 +114,6 @@ def _epochs(replication: Replication, task: Task) -> str:
 
 def _counts(images: Iterable[int]) -> str:
     return " + ".join(number(count) for count in images)
-
-
-def _named(one: Number) -> str:
-    """A number, behind its name where it is no gain."""
-    return _number(one) if one.unit else f"{one.what} {_number(one)}"
 
 
 def _number(one: Number) -> str:

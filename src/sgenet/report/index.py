@@ -1,4 +1,4 @@
-"""reports/index.html: the reports that were built here, one row a scale, and the results that the repository holds."""
+"""reports/index.html: the reports that were built here, one row a scale."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,10 +34,11 @@ def write_index() -> None:
     ]
     shown = [entry.counts for entry in entries]
     categories = [verdict for verdict in OUTCOMES if any(verdict in counts for counts in shown)]
+    heads = [f">{verdict.capitalize()}" for verdict in categories]
     page = (
         make_environment()
         .get_template("index.html")
-        .render(entries=entries, categories=categories, published=_published(folder / _PUBLISHED))
+        .render(entries=entries, categories=categories, heads=heads, published=(folder / _PUBLISHED).is_dir())
     )
     write_text(folder / "index.html", page)
 
@@ -81,17 +82,6 @@ def _newest(scale: str) -> str | None:
             continue  # the report of the scale states it
         found.append(finished)
     return max(found, default=None)
-
-
-def _published(folder: Path) -> list[tuple[str, list[str]]]:
-    """Folders of results that the repository holds, with the names of their files."""
-    if not folder.is_dir():
-        return []
-    return [
-        (path.name, sorted(file.name for file in path.iterdir() if file.is_file() and file.name.isprintable()))
-        for path in sorted(folder.iterdir())
-        if _is_folder(path)
-    ]
 
 
 def _is_folder(path: Path) -> bool:

@@ -16,11 +16,12 @@ from sgenet.report.formats import interval, signed
 class Overview:
     """The first screen. `seconds` is computing time, summed over the runs; `newest` the last one's end.
 
-    `sentences` are the result in words. `failed` counts trainings without a usable result, `failed_steps` whatever
-    ended with an error.
+    `sentences` are the result in words, `chance` is how many gains would exclude zero by chance. `failed` counts
+    trainings without a usable result, `failed_steps` whatever ended with an error.
     """
 
     sentences: list[str]
+    chance: str
     counts: list[tuple[Verdict, int]]
     trainings: tuple[int, int]  # finished, asked for
     failed: int
@@ -45,9 +46,10 @@ def overview(judged: Judged) -> Overview:
     trainings = sum(len(run.by_seed) for run in runs), sum(len(replication.seeds(run.id)) for run in runs)
     failed = sum(bool(why.failure or (why.problem and not why.outdated)) for run in runs for why in run.absent.values())
     sentences = [_of_trainings(*trainings, failed), _of_counts(cells), _of_gains(judged.scale, judged.main)]
-    sentences += [_of_chance(judged), _of_expected(replication, found)]
+    sentences.append(_of_expected(replication, found))
     return Overview(
         sentences=[sentence for sentence in sentences if sentence],
+        chance=_of_chance(judged),
         counts=count_verdicts(cell.verdict for cell in cells),
         trainings=trainings,
         failed=failed,
@@ -143,7 +145,10 @@ def _of_chance(judged: Judged) -> str:
     n, expected = len(gains), len(gains) * (1 - judged.confidence)
     if expected < 0.5:
         return ""
-    return f"Of {n} gains that are judged, about {expected:.0f} would exclude zero by chance if no module helped."
+    return (
+        f"{n} different gains of rows over their baselines are judged; if no module helped, the intervals of about "
+        f"{expected:.0f} would exclude zero by chance."
+    )
 
 
 def _of_expected(replication: Replication, found: Found) -> str:

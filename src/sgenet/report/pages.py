@@ -15,12 +15,10 @@ from sgenet.provenance.identity import Artifacts
 from sgenet.report.dossiers import dossiers
 from sgenet.report.environment import make_environment
 from sgenet.report.figures.activations import draw_activations
-from sgenet.report.figures.cost import draw_costs
 from sgenet.report.figures.curves import by_run, make_figures
 from sgenet.report.figures.detections import read_detections
 from sgenet.report.figures.forest import draw_forests, draw_main_gains
 from sgenet.report.figures.precision_recall import draw_precision_recall
-from sgenet.report.figures.scatter import draw_scatter
 from sgenet.report.glance import compare_with_full, costs, seen
 from sgenet.report.methods import describe
 from sgenet.report.overview import overview, spread
@@ -33,7 +31,7 @@ def render(judged: Judged, identity: str) -> tuple[str, list[str]]:
     detections, bad_detections = read_detections(replication, found)
     methods, artifacts = describe(judged), Artifacts(replication)
     problems = list(filter(None, dict.fromkeys([*judged.problems, bad_detections, methods.problem])))
-    entries = dossiers(judged, curves)
+    entries = dossiers(judged)
     published = [cell.published for table in tables for cell in table.cells if cell.published]
     pairs = sorted({(value.source, value.confidence) for value in published})
     shown = overview(judged)
@@ -73,9 +71,7 @@ def render(judged: Judged, identity: str) -> tuple[str, list[str]]:
             dossiers=entries,
             activations=draw_activations(judged.activations),
             curves=make_figures(tables, curves),
-            scatter=draw_scatter(judged.main),
             forests=draw_forests(tables),
-            costs=draw_costs(tables),
             precision_recall=draw_precision_recall(replication, found),
             detections=detections,
             methods=methods,

@@ -42,7 +42,7 @@ def table(rows: dict[str, list[Cell]], name: str = "one", task: str = "classific
 
 def render(figures: list[Figure], *, paper: bool = False) -> str:
     template = make_environment().get_template("forest.html")
-    return template.render(forests=figures, scatter=None, paper=paper, confidence="95")
+    return template.render(forests=figures, paper=paper, confidence="95")
 
 
 def test_all_lies_on_one_linear_axis() -> None:

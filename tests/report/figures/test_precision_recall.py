@@ -7,6 +7,7 @@ import pytest
 
 from sgenet.config import paths
 from sgenet.config.replication import Replication, load_replication
+from sgenet.evaluation.coco_eval import AP_METRICS, ap
 from sgenet.evaluation.matches import Matches
 from sgenet.judgement.results import read_found
 from sgenet.report.environment import make_environment
@@ -27,11 +28,6 @@ def _matches(run: str, seed: int = 0) -> Matches:
     return Matches.load(paths.evaluation("demo", run, seed) / "matches.npz")
 
 
-def _save(run: str, matches: Matches, **metrics: float) -> None:
-    matches.save(paths.evaluation("demo", run, 0) / "matches.npz")
-    make.edit_metrics(run, **metrics)
-
-
 def test_one_panel_a_baseline(repository: None) -> None:
     other = {"label": "RetinaNet SE", "run": "retinanet/se-resnet50", "baseline": "RetinaNet"}
     deeper = {"label": "RetinaNet 101", "run": "retinanet/resnet101"}
@@ -40,7 +36,6 @@ def test_one_panel_a_baseline(repository: None) -> None:
     make.make_results(replication)
     drawn = _draw(replication)
     assert [panel.title for panel in drawn.plots] == ["RetinaNet", "RetinaNet 101"]
-    assert not drawn.notes
     plot, metrics = Drawn(drawn.plots[0].svg), read_found(replication).runs
     areas = [[metrics[run].by_seed[0].metrics[name] for name in ("ap50", "ap75")] for run in (BASELINE, SGE, SE)]
     labels = [f"{label}: {ap50:.1f}, {ap75:.1f}" for label, (ap50, ap75) in zip(LABELS, areas, strict=True)]
@@ -62,7 +57,9 @@ def test_points_of_known_curves(replication: Replication) -> None:
         matches, image=zeros, category=zeros, score=np.array([0.9, 0.8, 0.7]), matched=found, truths=truths,
         ignored=np.zeros_like(found),
     )  # fmt: skip
-    _save(BASELINE, drawn, ap50=100 * (26 + 25 * 2 / 3) / 101, ap75=0.0)
+    drawn.save(paths.evaluation("demo", BASELINE, 0) / "matches.npz")
+    metrics = {name: ap(drawn, metric=name) for name in AP_METRICS}
+    make.edit_metrics(BASELINE, **{name: None if np.isnan(value) else value for name, value in metrics.items()})
     plot = Drawn(_draw(replication).plots[0].svg)
     at_half, strict = plot.curves("baseline", BASELINE)
     levels = {0.1: 1, 0.24: 1, 0.27: 2 / 3, 0.49: 2 / 3, 0.52: 0, 1: 0}  # recall -> precision
@@ -79,7 +76,7 @@ def test_first_seed_alone(repository: None) -> None:
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "text", "other"])
-def test_unusable_matches_are_left_out_and_named(replication: Replication, damage: str) -> None:
+def test_unusable_matches_are_a_problem_and_give_no_curve(replication: Replication, damage: str) -> None:
     path = paths.evaluation("demo", SGE, 0) / "matches.npz"
     content = path.read_bytes()
     if damage == "missing":
@@ -88,15 +85,15 @@ def test_unusable_matches_are_left_out_and_named(replication: Replication, damag
         path.write_bytes((paths.evaluation("demo", BASELINE, 0) / "matches.npz").read_bytes())
     else:
         path.write_bytes(content[: len(content) // 2] if damage == "truncated" else b"no archive")
-    drawn = _draw(replication)
+    found = read_found(replication)
+    drawn = draw_precision_recall(replication, found)
     assert [Drawn(panel.svg).runs for panel in drawn.plots] == [[BASELINE] * 2]
-    assert drawn.notes == ("RetinaNet SGE",)
-    assert "RetinaNet SGE" in _render(drawn).split("Without a curve")[1]
+    assert str(path) in (found.runs[SGE].problem or "")
 
 
 def test_nothing_to_draw(repository: None) -> None:
     drawn = _draw(load_replication())
-    assert drawn.plots == drawn.notes == ()
+    assert drawn.plots == ()
     assert "No evaluation of a detector recorded" in _render(drawn)
 
 

@@ -1,16 +1,21 @@
-"""Boxes over an image: which detections are correct, and where boxes and their labels are drawn."""
+"""Boxes drawn into an image: which detections are correct, and what a reader must know of them."""
 
+import base64
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from PIL import Image
+
 from sgenet.data.coco_fields import Annotation, Detection, is_crowd
+from sgenet.data.drawing import Place, draw_frame, draw_tag
 from sgenet.evaluation.coco_eval import match_image
 
 IOU = 0.5  # least IoU of a correct detection and its object
-SIDE = 200  # CSS pixels of a drawing's longer side
-LETTER, LINE = 5.4, 11  # CSS pixels of a tag: width of a letter, height
+SIDE, QUALITY = 280, 85  # longer side of a drawing in pixels, quality of its JPEG
 LEAST_TAGGED = 0.5  # least score of a detection that has a tag with its class and score
 OBJECTS, FOUND = ("object",), ("correct", "false", "missed")  # kinds of boxes; earlier ones are drawn over later ones
+COLOURS = {"object": "white", "correct": "#56b4e9", "false": "#e69f00", "missed": "#f0e442"}
 
 
 @dataclass(frozen=True)
@@ -25,14 +30,12 @@ class Box:
 
 @dataclass(frozen=True)
 class View:
-    """One drawing: its texts, width and height, the paths of its boxes by kind, and (x, y, text) of its tags."""
+    """One drawing: its texts, and its pixels as a data URI."""
 
     title: str
     counts: str
     alt: str
-    size: tuple[float, float]
-    boxes: tuple[tuple[str, str], ...]
-    tags: tuple[tuple[float, float, str], ...]
+    pixels: str
 
 
 def judge(objects: Sequence[Annotation], detections: Sequence[Detection]) -> list[Box]:
@@ -53,34 +56,26 @@ def objects_alone(objects: Sequence[Annotation]) -> list[Box]:
     return [Box("object", entry["bbox"], entry["category_id"]) for entry in objects if not is_crowd(entry)]
 
 
-def draw(
-    title: str, kinds: tuple[str, ...], boxes: Sequence[Box], names: dict[int, str], size: tuple[float, float]
-) -> View:
-    """Draw boxes of the kinds OBJECTS or FOUND over an image of this width and height in pixels.
+def draw(title: str, kinds: tuple[str, ...], boxes: Sequence[Box], names: dict[int, str], image: Image.Image) -> View:
+    """Draw boxes of the kinds OBJECTS or FOUND into a copy of an image, each with a tag that names what it is.
 
-    A box has a tag at its upper edge where that fits into the image and covers no earlier tag; missed objects and
-    detections with a low score have none.
+    Detections with a low score have a box alone.
     """
-    zoom = SIDE / max(size)
-    width, height = (round(zoom * length, 1) for length in size)
+    zoom = SIDE / max(image.size)
+    scene = image.resize((max(1, round(zoom * image.width)), max(1, round(zoom * image.height))))
     words: dict[str, list[str]] = {kind: [] for kind in kinds}
-    paths = dict.fromkeys(kinds, "")
-    tags: list[tuple[float, float, str]] = []
+    tags: list[Place] = []
+    for box in sorted(boxes, key=lambda box: -kinds.index(box.kind)):
+        draw_frame(scene, box.bbox, COLOURS[box.kind], zoom)
     for box in boxes:
-        x, y, wide, high = (round(zoom * value, 1) for value in box.bbox)
-        paths[box.kind] += f"M{x} {y}h{wide}v{high}h-{wide}z"
         text = names[box.category] + ("" if box.score is None else f" {box.score:.2f}")
         words[box.kind].append(text)
-        if box.kind != "missed" and (box.score is None or box.score >= LEAST_TAGGED):
-            left, top = round(min(max(x, 0), width - LETTER * len(text)), 1), round(min(max(y, LINE), height) - 2.5, 1)
-            if left >= 0 and not any(_touch(left - other[0], top - other[1], text, other[2]) for other in tags):
-                tags.append((left, top, text))
+        if box.score is None or box.score >= LEAST_TAGGED:
+            tag = text if box.kind in ("object", "correct") else f"{text} {box.kind}"
+            tags.append(draw_tag(scene, box.bbox, tag, COLOURS[box.kind], zoom, tags))
     counts = [f"{len(texts)} {kind}{'s' * (kinds == OBJECTS and len(texts) != 1)}" for kind, texts in words.items()]
     lists = [f"{count}: {', '.join(texts)}" for count, texts in zip(counts, words.values(), strict=True) if texts]
-    drawn = tuple((kind, paths[kind]) for kind in reversed(kinds) if paths[kind])
-    return View(title, ", ".join(counts), "; ".join([title, *lists]), (width, height), drawn, tuple(tags))
-
-
-def _touch(x: float, y: float, text: str, other: str) -> bool:
-    """Whether a tag this far to the right of and below another one touches it."""
-    return abs(y) < LINE and -LETTER * len(text) < x < LETTER * len(other)
+    buffer = io.BytesIO()
+    scene.save(buffer, format="JPEG", quality=QUALITY, subsampling=0)
+    uri = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return View(title, ", ".join(counts), "; ".join([title, *lists]), uri)

@@ -9,8 +9,6 @@ from itertools import groupby
 from operator import itemgetter
 from statistics import fmean
 
-from markupsafe import Markup
-
 from sgenet.judgement.cells import Cell, CellTable
 from sgenet.judgement.inputs import CURVES
 from sgenet.report.figures.plot import BASELINE, COLORS, INK, Figure, Line, Plot, Points, draw_lines, span
@@ -94,12 +92,6 @@ def _pairs(table: CellTable, histories: Histories) -> Iterator[dict[str, str]]:
         label, baseline = row.row.label, row.row.baseline
         if row.run in histories and (baseline or label not in referred):
             yield {label: row.run} | ({baseline: runs[baseline]} if baseline else {})
-
-
-def run_panel(task: str, run: str, seeds: dict[int, Epochs], references: Sequence[Line] = ()) -> Markup | None:
-    """The learning curves of one run alone, one per seed, and its published values; None where it has no history."""
-    plots = _draw(QUANTITIES[task], [_panel(task, {run: run}, {run: seeds}, references)])
-    return plots[0].svg if plots else None
 
 
 def overlay(quantity: str, curves: Mapping[str, Mapping[str, Points]]) -> list[Plot]:

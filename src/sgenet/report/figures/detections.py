@@ -1,15 +1,8 @@
-"""Validation images drawn three times: their objects, and the detections of a baseline and of its SGE row.
+"""Validation images drawn three times: their objects, and the detections of a baseline and of its SGE row."""
 
-templates/detections.html draws the boxes as SVG over the images.
-"""
-
-import base64
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-
-from PIL import Image
 
 from sgenet.config import paths
 from sgenet.config.replication import Replication
@@ -38,16 +31,14 @@ from sgenet.report.figures.boxes import FOUND, IOU, LEAST_TAGGED, OBJECTS, View,
 
 IMAGES = 4
 LEAST_SCORE, MOST = 0.3, 100  # of an image's detections
-PIXELS, QUALITY = 320, 80  # longer side and quality of the embedded JPEG
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One image: its place in the validation set from 1, its pixels as a data URI, its views."""
+    """One image: its place in the validation set from 1, its name, its views."""
 
     place: int
     name: str
-    pixels: str
     views: tuple[View, ...]
 
 
@@ -123,11 +114,11 @@ def _read(replication: Replication, labels: tuple[str, str], results: list[Resul
     detections = [_detections(_file(result), file, images) for result in results]
     scenes = []
     for place, image in zip(places, images, strict=True):
-        present, size = objects[image["id"]], (image["width"], image["height"])
-        views = [draw("Objects", OBJECTS, objects_alone(present), file.categories, size)]
+        present, pixels = objects[image["id"]], read_image(folder / image["file_name"])
+        views = [draw("Objects", OBJECTS, objects_alone(present), file.categories, pixels)]
         for label, of_run in zip(labels, detections, strict=True):
-            views.append(draw(label, FOUND, judge(present, of_run[image["id"]]), file.categories, size))
-        scenes.append(Scene(place + 1, image["file_name"], _pixels(folder / image["file_name"]), tuple(views)))
+            views.append(draw(label, FOUND, judge(present, of_run[image["id"]]), file.categories, pixels))
+        scenes.append(Scene(place + 1, image["file_name"], tuple(views)))
     return Detections("", labels, results[0].seed, len(file.images), tuple(scenes))
 
 
@@ -174,11 +165,3 @@ def _detections(path: Path, file: AnnotationFile, images: Iterable[ImageEntry]) 
         found[entry["image_id"]].append(entry)
     best = {number: sorted(of_image, key=lambda entry: -entry["score"])[:MOST] for number, of_image in found.items()}
     return {number: [entry for entry in of_image if entry["score"] >= LEAST_SCORE] for number, of_image in best.items()}
-
-
-def _pixels(path: Path) -> str:
-    image = read_image(path)
-    image.thumbnail((PIXELS, PIXELS), Image.Resampling.LANCZOS)
-    file = io.BytesIO()
-    image.save(file, format="JPEG", quality=QUALITY, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()

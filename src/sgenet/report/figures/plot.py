@@ -70,13 +70,11 @@ class Plot:
 
 @dataclass(frozen=True)
 class Figure:
-    """Plots that belong together, those of one table, with notes below them; `legend` has markers and their names."""
+    """Plots that belong together: those of one table, where they have its id and title."""
 
     plots: tuple[Plot, ...]
     table: str = ""
     title: str = ""
-    notes: tuple[str, ...] = ()
-    legend: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,9 +97,8 @@ def draw(
     paint: Callable[..., None],
     size: tuple[float, float] = SIZE,
     margins: tuple[float, ...] = MARGINS,
-    columns: int = 1,
 ) -> Markup:
-    """Return what `paint` draws into the axes that it is called with, which share their vertical axis."""
+    """Return what `paint` draws into the axes that it is called with."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -110,8 +107,8 @@ def draw(
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of glyphs that only the page's font has
         figure = Figure(figsize=(width / _UNIT, height / _UNIT))
-        figure.subplots_adjust(left / width, bottom / height, 1 - right / width, 1 - top / height, wspace=0.12)
-        paint(*figure.subplots(1, columns, sharey=True, squeeze=False)[0])
+        figure.subplots_adjust(left / width, bottom / height, 1 - right / width, 1 - top / height)
+        paint(figure.subplots())
         figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     return _inline(buffer.getvalue(), size, alt)
 
@@ -150,12 +147,12 @@ def draw_lines(
     return draw(alt, paint, (width, height + below), (left, right, top, bottom + below))
 
 
-def set_axes(axes: Any, x_range: Range, y_range: Range, labels: tuple[str, str], ticks: int = 6) -> None:
-    """Set ends and labels of both axes, with round ticks, at most so many of the horizontal one; epochs are whole."""
+def set_axes(axes: Any, x_range: Range, y_range: Range, labels: tuple[str, str]) -> None:
+    """Set ends and labels of both axes, with round ticks; epochs are whole."""
     from matplotlib.ticker import MaxNLocator
 
     axes.set(xlim=x_range, ylim=y_range, xlabel=labels[0], ylabel=labels[1])
-    axes.xaxis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10], integer=labels[0] == "epoch"))
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=labels[0] == "epoch"))
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_major_formatter("{x:g}")

@@ -6,7 +6,9 @@ from sgenet.config import starting
 from sgenet.config.replication import Replication
 from sgenet.config.tasks import Task
 from sgenet.data.manifest import Manifest
+from sgenet.evaluation.verdicts import Verdict
 from sgenet.judgement import Judged
+from sgenet.judgement.cells import CellTable
 
 _STARTS = {
     starting.SCRATCH: "new weights",
@@ -32,6 +34,8 @@ def deviations(judged: Judged) -> Iterator[str]:
     for task in tasks:
         if left_out := _left_out(judged.manifest(task)):
             yield f"{task.capitalize()}: {left_out} defects of the data were found; what cannot be used is left out."
+    for table in judged.tables:
+        yield from _of_audit(table)
 
 
 def _of_training(replication: Replication) -> Iterator[str]:
@@ -78,6 +82,20 @@ def _of_detection(replication: Replication) -> Iterator[str]:
         "torchvision’s weights, while the SGE rows start from the authors’ own training: the published gains over them "
         "include that difference, the reproduced ones do not."
     )
+
+
+def _of_audit(table: CellTable) -> Iterator[str]:
+    """How many values that the README prints repeat their training log's best epoch, and which rows do not."""
+    cells = [(row.row.label, cell.verdict) for row in table.rows for cell in row.cells if cell.column.audits]
+    equal = [label for label, verdict in cells if verdict is Verdict.EXACT]
+    others = [label for label, verdict in cells if verdict in (Verdict.EXPLAINED, Verdict.DIFFERS)]
+    but = f", those of {', '.join(others)} do not" if others else ""
+    if equal or others:
+        yield (
+            f"The authors report the best epoch on the validation set: of {len(equal) + len(others)} Top-1 values that "
+            f"their README prints and whose training log was released, {len(equal)} equal the best epoch of that log "
+            f"in every printed digit{but}. So the best epoch is compared here, and the last is shown next to it."
+        )
 
 
 def _left_out(manifest: Manifest | None) -> int:

@@ -89,17 +89,14 @@ def _larger_scales(replication: Replication) -> Iterator[Step]:
         except InputError:
             continue  # not there, or not usable: then no step leads to it
         places = [getattr(settings.data.of(task), "root", "") for task in TASKS]
-        names = dict.fromkeys(name for place in places for name in variables(place))
-        yield Step(_of_scale(scale, settings, bool(names)), tuple(_commands(replication, scale, list(names))))
+        names = list(dict.fromkeys(name for place in places for name in variables(place)))
+        yield Step(_of_scale(scale, settings, names), tuple(_commands(replication, scale, names)))
 
 
-def _of_scale(scale: str, settings: Scale, real_data: bool) -> str:
+def _of_scale(scale: str, settings: Scale, names: list[str]) -> str:
     text = f"Scale {scale}: {settings.description}."
-    if real_data:
-        text += (
-            " Put the folders of your data in place of FOLDER; docs/data.md describes their layout, and "
-            f"params/scales/{scale}.yaml may set another."
-        )
+    if names:
+        text += " Put the folders of your data in place of FOLDER; docs/data.md describes their layout."
     return f"{text} The plan estimates time and disk before anything is trained."
 
 
@@ -108,12 +105,11 @@ def _commands(replication: Replication, scale: str, names: list[str]) -> Iterato
     chosen, default = replication.pipeline, params.load_pipeline()
     own = [] if chosen.tables == default.tables else ["--tables", ",".join(chosen.tables)]
     own += [] if chosen.rows == default.rows else ["--rows", ",".join(chosen.rows)]
-    plan = shlex.join(["sgenet", "plan", "--scale", scale, *own])
-    export = "export " + " ".join(f"{name}=FOLDER" for name in names)
-    if names and scale != "paper":
-        yield from (export, command_line(replication, target="prepare", scale=scale), plan)
-    else:  # how many images there are is known before they are
-        yield from (plan, export) if names else (plan,)
+    if names:
+        yield "export " + " ".join(f"{name}=FOLDER" for name in names)
+    if names and scale != "paper":  # whose numbers of images are known
+        yield command_line(replication, target="prepare", scale=scale)
+    yield shlex.join(["sgenet", "plan", "--scale", scale, *own])
     yield command_line(replication, scale=scale)
 
 

@@ -37,36 +37,6 @@ for (const table of document.querySelectorAll("table.results")) {
   });
 }
 
-// A text above the tables keeps the rows that have all of its words: of a model, a detector, or a verdict.
-const tables = [...document.querySelectorAll("table.results")];
-if (tables.length) {
-  const box = document.createElement("p"), label = document.createElement("label"), input = document.createElement("input");
-  const count = document.createElement("output");
-  box.className = "filter screen";
-  input.type = "search";
-  input.placeholder = "RetinaNet undecided";
-  label.append("Only rows with all of these words ", input);
-  box.append(label, count);
-  document.querySelector("#tables").parentElement.insertBefore(box, document.querySelector("#tables ~ h3"));
-  const text = row => [row.cells[0], ...row.querySelectorAll(".v")].map(cell => cell.textContent.toLowerCase()).join(" ");
-  input.addEventListener("input", () => {
-    const words = input.value.toLowerCase().split(/[\s,]+/).filter(Boolean);
-    let shown = 0, all = 0;
-    for (const table of tables) {
-      const rows = [...table.tBodies[0].rows];
-      for (const row of rows) {
-        const parts = text(row).split(/[^\p{L}\p{N}.]+/u);
-        row.hidden = !words.every(word => word.split(/[^\p{L}\p{N}.]+/u).every(piece => parts.some(part => part.startsWith(piece))));
-      }
-      const left = rows.filter(row => !row.hidden).length;
-      table.hidden = !left;
-      shown += left;
-      all += rows.length;
-    }
-    count.textContent = words.length ? `${shown} of ${all} rows` : "";
-  });
-}
-
 // A click on a row, or on what belongs to a run in a figure, marks the run in all tables and figures; another one takes
 // the marks away. The label of a row is a button that does the same from the keyboard.
 for (const row of document.querySelectorAll("tr[data-run]")) {
@@ -109,16 +79,7 @@ for (const region of document.querySelectorAll(".scroll, pre[tabindex]")) {
   region.addEventListener("scroll", () => region.classList.toggle("moved", region.scrollLeft > 0), { passive: true });
 }
 
-// An open origin or source closes when the focus goes elsewhere, and gives it back to its opener otherwise.
+// An open origin or source closes when the focus goes elsewhere.
 document.addEventListener("focusin", event => {
   for (const open of document.querySelectorAll(":popover-open")) if (!open.contains(event.target)) open.hidePopover();
 });
-for (const popover of document.querySelectorAll("[popover]")) {
-  let opener = null;
-  popover.addEventListener("beforetoggle", event => {
-    if (event.newState === "open") opener = document.activeElement;
-  });
-  popover.addEventListener("toggle", event => {
-    if (event.newState === "closed" && document.activeElement === document.body) opener?.focus({ preventScroll: true });
-  });
-}
