@@ -1,11 +1,9 @@
 """A Slurm for all tests of a session, and a checkout with one long training, whose data are prepared."""
 
-import shutil
-
 import pytest
 
-from support.checkout import Checkout, make_checkout
-from support.cluster import QUICK, SUBMIT, lacking, running_cluster
+from support.checkout import copy, make_checkout
+from support.cluster import lacking, running_cluster
 
 EPOCHS = 60  # a quarter of a second each
 
@@ -28,20 +26,6 @@ def prepared(tmp_path_factory):
     checkout.edit("params/pipeline.yaml", lambda value: value.update(rows))
     checkout("snakemake", "data/smoke/classification.json", "results/smoke/complexity.json")
     return checkout
-
-
-@pytest.fixture
-def local(prepared, tmp_path):
-    """The same when everything is made on this machine."""
-    made = copy(prepared, tmp_path / "local")
-    made("snakemake")
-    return made
-
-
-def copy(of: Checkout, folder) -> Checkout:
-    """Copy a checkout; its fork server ends a second after its workflow."""
-    shutil.copytree(of.folder, folder, ignore=shutil.ignore_patterns("sgenet-*-[0-9]*"))
-    return Checkout(folder, of.binaries)
 
 
 @pytest.fixture
@@ -69,8 +53,8 @@ def long(long_prepared, tmp_path, cluster):
 
 
 @pytest.fixture(scope="session")
-def undisturbed(long_prepared, tmp_path_factory, cluster):
-    """The long training, by the cluster, when nothing happens."""
+def undisturbed(long_prepared, tmp_path_factory):
+    """The long training, on this machine, when nothing happens."""
     made = copy(long_prepared, tmp_path_factory.mktemp("checkout") / "project")
-    made(*SUBMIT, *QUICK, "classify")
+    made("snakemake", "classify")
     return made

@@ -4,10 +4,12 @@ import signal
 
 import pytest
 
+from support.checkout import copy
 from support.cluster import (
     LOG,
     QUICK,
     RECORD,
+    RUN,
     SUBMIT,
     continued,
     epochs,
@@ -20,8 +22,11 @@ from support.cluster import (
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 
-def test_the_files_are_those_of_one_machine(cluster, checkout, local):
-    checkout(*SUBMIT, *QUICK)
+def test_the_files_are_those_of_one_machine(cluster, prepared, checkout, tmp_path):
+    local = copy(prepared, tmp_path / "local")
+    with submitted(checkout) as process:
+        local("snakemake")
+        assert process.wait(timeout=300) == 0, output_of(checkout)
     assert not cluster.jobs(checkout)
     assert not list((checkout.folder / ".snakemake").glob("sgenet-*-*"))  # no job used a fork server
     assert not [path for path in (checkout.folder / ".resume").rglob("*") if path.is_file()]
@@ -34,7 +39,7 @@ def test_a_job_asks_for_what_its_scale_needs(cluster, checkout):
 
     def change(scale):
         scale.update(device="cuda", devices=2, threads=3)
-        scale["classification"]["workers"] = 2
+        scale["classification"].update(workers=2, device_batch_size=8)
 
     checkout.edit("params/scales/smoke.yaml", change)
     cluster.set_nodes("drain")
@@ -51,6 +56,26 @@ def test_a_job_asks_for_what_its_scale_needs(cluster, checkout):
     assert job["TresPerJob"].endswith("gpu:2") and job["TimeLimit"] == "01:00:00"
     assert job["MinMemoryNode"] == "6000M"
     assert job["JobName"].startswith("sgenet_") and job["Requeue"] == "1"
+
+
+def test_one_training_on_two_nodes_is_that_of_two_processes_on_one(cluster, prepared, tmp_path):
+    def change(scale):
+        scale["classification"].update(device_batch_size=8)
+        scale.update(devices=2)
+
+    one = copy(prepared, tmp_path / "one")
+    one.edit("params/scales/smoke.yaml", change)
+    one.edit("params/pipeline.yaml", lambda value: value.update(rows=["ResNet50"]))
+    several = copy(one, tmp_path / "several")
+    several.edit("params/scales/smoke.yaml", lambda scale: scale.update(devices_per_node=1))
+    with submitted(several, f"results/smoke/evaluation/{RUN}/seed-0/metrics.json") as process:  # both steps in one job
+        one("snakemake", "classify")
+        assert process.wait(timeout=300) == 0, output_of(several)
+    assert "on 2 devices of 2 nodes of a cluster" in output_of(several)
+    (job,) = cluster.ended(several)
+    assert job["JobState"] == "COMPLETED" and job["NumNodes"] == "2" and job["NumTasks"] == "2"
+    assert "on 2 devices" in (several.folder / LOG).read_text()
+    same_training(several, one)
 
 
 def test_a_job_that_finds_no_gpu_fails_with_a_sentence(cluster, checkout):
@@ -95,7 +120,10 @@ def test_the_jobs_of_a_stopped_workflow_are_cancelled(cluster, long, number):
             assert f"this checkout is in use by process {process.pid} on" in long(*SUBMIT, "classify", status=1)
             assert cluster.jobs(long)
         process.send_signal(number)
+        if number == signal.SIGINT:  # Ctrl-C twice
+            wait_until(lambda: "the same command continues" in output_of(long), "the first signal is seen", 10)
+            process.send_signal(number)
         wait_until(lambda: not cluster.jobs(long), "the job is cancelled", 15)
-        assert process.wait(timeout=60) != 0
+        assert process.wait(timeout=15) != 0
     assert "the same command continues" in output_of(long)
     assert "Traceback" not in output_of(long)

@@ -11,6 +11,7 @@ from sgenet.config import paths
 from sgenet.config.replication import load_replication
 from sgenet.errors import InputError
 from sgenet.pipeline import calibration, plan
+from sgenet.pipeline.plan_text import to_text
 from sgenet.runtime.files import write_json, write_text
 
 MEASURED = {
@@ -110,7 +111,7 @@ def test_a_run_with_more_seeds_than_others_costs_more(project):
     assert made["total"]["runs"] == len(replication.runs) + 2 * 3
     hours = [found["detection", "retinanet", model]["device_hours"] for model in ("sge-resnet50", "resnet50")]
     assert hours[0] == pytest.approx(4 * hours[1])
-    assert (made["seeds"], made["most_seeds"]) == (1, 4) and "1 to 4 trainings a run" in plan.to_text(made)
+    assert (made["seeds"], made["most_seeds"]) == (1, 4) and "1 to 4 trainings a run" in to_text(made)
 
 
 def test_a_mask_takes_room_beside_its_box(project):
@@ -139,7 +140,7 @@ def test_trainings_that_are_done_are_not_counted(project):
     made = make(replication)
     row = rows(made)["classification", None, "resnet50"]
     assert row["device_hours"] == 0 and row["seconds_per_image"] is None
-    assert "classification resnet50" in plan.to_text(made)
+    assert "classification resnet50" in to_text(made)
     write_json(paths.manifest("smoke", "classification"), manifest(fingerprint="other data"))
     assert run in plan.remaining(replication)
 
@@ -260,11 +261,11 @@ def test_plan_states_what_the_scale_uses(project):
         write_text(f"{folder}/smoke/a/file", "x" * count * 2**20)
         write_text(f"{folder}/demo/file", "x")
     made = make(load_replication("smoke", 1, ["ablation-groups"]))
-    assert made["disk"]["used"] == 12 * 2**20 and "12 MiB used by this scale now" in plan.to_text(made)
+    assert made["disk"]["used"] == 12 * 2**20 and "12 MiB used by this scale now" in to_text(made)
 
 
 def test_plan_calls_itself_an_estimate(project):
-    text = plan.to_text(make(load_replication("smoke", 1, ["ablation-groups"])))
+    text = to_text(make(load_replication("smoke", 1, ["ablation-groups"])))
     assert text.startswith("ESTIMATE for the scale smoke")
     for expected in ("total", "order", "disk", "DVC's cache", "measured", "a processor"):
         assert expected in text

@@ -45,6 +45,29 @@ def test_a_training_of_paper(on):
     assert [asked["runtime"](JOB, attempt) for attempt in (1, 2)] == [24 * 60, 48 * 60]
 
 
+@pytest.mark.parametrize(("each", "tasks"), [(4, {"tasks_per_node": 4}), (1, {"tasks": 8})])
+def test_a_training_with_more_devices_than_a_node_has_uses_several_nodes(on, each, tasks):
+    made = on("paper", devices=8, devices_per_node=each)
+    asked = made.training(Task.CLASSIFICATION)
+    assert (asked["nodes"], asked["gpu"](JOB), asked["cpus_per_task"]) == (8 // each, 8, 8)
+    assert asked["mem_mb"] == each * (6000 + 8 * 1500)  # of a node
+    assert {name: asked[name] for name in ("tasks", "tasks_per_node") if name in asked} == tasks
+    assert f"--nodes={8 // each} --ntasks-per-node={each} --cpus-per-task=8" in made.launcher()
+    assert made.evaluation(Task.CLASSIFICATION)["nodes"] == 1
+    assert on("paper", devices=8, devices_per_node=8).launcher() == ""
+    assert on("paper", cores=64, devices=8, devices_per_node=each).launcher() == ""
+
+
+def test_the_suggestions_of_a_plan_are_what_jobs_ask_for(on):
+    plan("cuda", 6000)
+    asked = on("paper")
+    found = {job["rule"]: job for job in resources.suggestions(asked.workflow.replication)}
+    assert set(found) == {"train_classifier", "evaluate_classifier", "train_detector", "evaluate_detector"}
+    assert found["train_classifier"]["mem_mb"] == 6000 + 8 * 1500
+    longest = max(asked.minutes("train", run) for run in asked.workflow.replication.runs.values())
+    assert longest in {job["runtime"] for job in found.values()} and found["train_detector"]["from"] is None
+
+
 @pytest.mark.parametrize(("device", "minutes"), [("cuda", 160), ("cpu", 24 * 60)])
 def test_a_plan_counts_only_if_it_was_made_on_such_a_device(on, device, minutes):
     """An hour and forty minutes are planned: half as much again, and ten minutes."""

@@ -130,3 +130,19 @@ def test_missing_weights_are_one_sentence_before_anything_starts(project):
     workflow = load_workflow(chosen)
     request = workflow.training(Task.DETECTION, SimpleNamespace(name="retinanet/sge-resnet50", seed="0"))
     assert request.due and request.reads == [Path("w/a.pth")]
+
+
+@pytest.mark.parametrize(
+    ("devices", "sentence"),
+    [
+        ({"devices": 3}, r"smoke.yaml: classification/resnet50: device_batch_size: found 16 on 3 devices, expected "),
+        (
+            {"devices": 6, "devices_per_node": 4},
+            r"smoke.yaml: .*devices: found 6, expected at most the 4 of devices_per_n",
+        ),
+    ],
+)
+def test_devices_that_cannot_share_a_training_are_refused_before_any_job(project, devices, sentence):
+    project("params/scales/smoke.yaml", lambda scale: scale.update(devices))
+    with pytest.raises(InputError, match=sentence):
+        load_workflow({"scale": "smoke", "tables": "imagenet"})

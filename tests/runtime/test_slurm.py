@@ -55,7 +55,7 @@ def test_only_jobs_of_workflows_in_this_folder_are_those_of_the_checkout(queue, 
 def test_a_list_that_cannot_be_read_is_an_error(queue, monkeypatch):
     (Path("programs") / "squeue").write_text("#!/bin/sh\necho 'Unable to contact slurm controller' >&2; exit 1\n")
     monkeypatch.setattr(slurm.time, "sleep", lambda _: None)
-    with pytest.raises(InputError, match="squeue: Slurm's job list cannot be read .Unable to contact slurm controller"):
+    with pytest.raises(InputError, match="squeue: Slurm does not answer .Unable to contact slurm controller"):
         slurm.is_alive("17")
 
 
@@ -126,3 +126,27 @@ def test_a_job_waits_until_the_other_one_has_ended(queue, tmp_path):
         assert "waiting: it is in use by process" in second.stdout.readline()
         first.stdin.close()
         assert second.communicate(timeout=60)[0] == "1\n"
+
+
+SCONTROL = """#!/bin/sh
+case "$*" in
+  "show hostnames node[7-8]") printf 'node7\nnode8\n';;
+  "--oneliner show node node7") echo 'NodeName=node7 Arch=x86_64 NodeAddr=10.0.0.7 NodeHostName=node7 State=ALLOCATED';;
+  *) exit 1;;
+esac
+"""
+STEP = {"STEP_NUM_TASKS": "8", "STEP_NUM_NODES": "2", "PROCID": "5", "LOCALID": "1", "STEP_NODELIST": "node[7-8]"}
+
+
+def test_a_process_of_srun_is_one_of_torch(queue, monkeypatch, tmp_path):
+    (tmp_path / "programs/scontrol").write_text(SCONTROL)
+    (tmp_path / "programs/scontrol").chmod(0o755)
+    assert slurm.launched() == {}
+    for name, value in {**STEP, "STEP_ID": "3"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    found = slurm.launched()
+    assert 1024 < int(found.pop("MASTER_PORT")) < 32768
+    torch = {"RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4", "MASTER_ADDR": "10.0.0.7"}
+    assert found == torch
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")  # srun of one process, such as Snakemake's
+    assert slurm.launched() == {}

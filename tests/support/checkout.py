@@ -165,3 +165,9 @@ def make_checkout(folder: Path, binaries: Path = BINARIES) -> Checkout:
     copy.edit("params/pipeline.yaml", lambda value: value.update(scale="smoke"))
     copy.edit("params/pipeline.yaml", lambda value: value["report"].update(bootstrap_samples=100))
     return copy
+
+
+def copy(of: Checkout, folder: Path) -> Checkout:
+    """Copy a checkout; its fork server ends a second after its workflow."""
+    shutil.copytree(of.folder, folder, ignore=shutil.ignore_patterns("sgenet-*-[0-9]*"))
+    return Checkout(folder, of.binaries)

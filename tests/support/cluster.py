@@ -39,6 +39,10 @@ def _path() -> str:
     return f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin"
 
 
+def _fields(shown: str) -> dict[str, str]:
+    return dict(word.split("=", 1) for word in shown.split() if "=" in word)
+
+
 class Cluster:
     """Commands of Slurm."""
 
@@ -61,8 +65,12 @@ class Cluster:
         """The jobs of a checkout that are alive, by id: what scontrol shows of them."""
         listed = self.ask("squeue", "--noheader", "--format", "%i|%Z").splitlines()
         ids = [line.split("|")[0] for line in listed if line.split("|")[1] == str(checkout.folder)]
-        shown = {job: self.ask("scontrol", "show", "job", job).split() for job in ids}
-        return {job: dict(word.split("=", 1) for word in words if "=" in word) for job, words in shown.items()}
+        return {job: _fields(self.ask("scontrol", "show", "job", job)) for job in ids}
+
+    def ended(self, checkout: Checkout) -> list[dict[str, str]]:
+        """What scontrol shows of all jobs of a checkout, also of those that have ended."""
+        shown = map(_fields, self.ask("scontrol", "--oneliner", "show", "job").splitlines())
+        return [job for job in shown if job.get("WorkDir") == str(checkout.folder)]
 
     def set_nodes(self, state: str) -> None:
         """Drain or resume all nodes: `drain` keeps jobs pending."""
@@ -125,7 +133,8 @@ def epochs(checkout: Checkout) -> list[int]:
 
 def continued(checkout: Checkout) -> int:
     """The epoch after which the last job of the training of RUN has continued; 0 if it began anew."""
-    found = re.findall(r"continues after epoch (\d+)", (checkout.folder / LOG).read_text())
+    log = checkout.folder / LOG  # Snakemake removes that of a job which it submits again
+    found = re.findall(r"continues after epoch (\d+)", log.read_text()) if log.exists() else []
     return int(found[0]) if found else 0
 
 

@@ -108,7 +108,7 @@ def test_micro_batches_are_shared_in_turn_and_in_complete_steps(monkeypatch):
 
 def test_a_batch_that_devices_cannot_share_is_refused(monkeypatch):
     settings = Classification.model_construct(batch_size=16, device_batch_size=8)
-    assert batches.micro_batches_per_step(settings) == 2
+    assert batches.micro_batches_per_step(settings) == 2 == settings.micro_batches(2)
     monkeypatch.setattr(batches, "get_dist_info", lambda: (0, 4))
     with pytest.raises(
         InputError, match="device_batch_size: found 8 on 4 devices, expected .* to divide the batch_size of 16"
@@ -184,6 +184,22 @@ def test_more_gpus_than_there_are_is_told(monkeypatch):
         devices.acquire("cuda", 3)
     monkeypatch.setattr(devices, "acquire_gpus", lambda visible, count: visible[:count])
     assert devices.acquire("auto", 1) == "cuda" and os.environ["CUDA_VISIBLE_DEVICES"] == "4"
+
+
+@pytest.mark.parametrize(
+    ("device", "count", "there", "found"),
+    [
+        ("cpu", 8, 0, None),
+        ("auto", 8, 0, None),
+        ("cuda", 1, 0, "device: found cuda in the scale, and no CUDA device"),
+        ("cuda", 4, 4, None),
+        ("auto", 8, 4, "devices: found 8 in the scale, expected at most the 4 CUDA devices here"),
+    ],
+)
+def test_a_machine_with_too_few_gpus_is_known_before_any_training(monkeypatch, device, count, there, found):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: there)
+    why = devices.lacking(device, count)
+    assert why is None if found is None else why.startswith(found)
 
 
 def test_under_another_launcher_each_process_locks_the_gpu_of_its_number(monkeypatch):

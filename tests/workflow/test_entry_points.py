@@ -199,6 +199,17 @@ PARTS = [
 ]
 
 
+def test_until_that_leaves_missing_results_names_the_target(new_checkout, replicated):
+    checkout = new_checkout(replicated)
+    for folder in ("data", "results"):
+        shutil.rmtree(checkout.folder / folder)
+    trained = checkout.folder / "results/smoke" / RUN / "seed-0/training.json"
+    left = "--until: not everything is made, expected the target: snakemake classify"
+    assert left in checkout("snakemake", "--until", "train_classifier") and not trained.exists()
+    assert "--until" not in checkout("snakemake", "classify") and trained.exists()
+    assert left not in checkout("snakemake", "--until", "train_classifier")
+
+
 @pytest.mark.parametrize("options", PARTS, ids=" ".join)
 def test_a_workflow_that_runs_in_part_ties_no_old_result_to_new_parameters(new_checkout, replicated, options):
     checkout = new_checkout(replicated)

@@ -17,11 +17,12 @@ rule train_classifier:
         **RESOURCES.training(Task.CLASSIFICATION),
     params:
         scale=SCALE,
+        launcher=lambda wildcards: RESOURCES.launcher(),
     message:
-        "train classification/{wildcards.name}, seed {wildcards.seed}"
+        f"train classification/{{wildcards.name}}, seed {{wildcards.seed}}{WORKFLOW.on_devices}"
     shell:
         logged(
-            "sgenet train classification/{wildcards.name:q} --scale {params.scale:q} --seed {wildcards.seed}"
+            "{params.launcher}sgenet train classification/{wildcards.name:q} --scale {params.scale:q} --seed {wildcards.seed}"
         )
 
 

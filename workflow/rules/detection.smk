@@ -12,11 +12,12 @@ rule train_detector:
         **RESOURCES.training(Task.DETECTION),
     params:
         scale=SCALE,
+        launcher=lambda wildcards: RESOURCES.launcher(),
     message:
-        "train detection/{wildcards.name}, seed {wildcards.seed}"
+        f"train detection/{{wildcards.name}}, seed {{wildcards.seed}}{WORKFLOW.on_devices}"
     shell:
         logged(
-            "sgenet train detection/{wildcards.name:q} --scale {params.scale:q} --seed {wildcards.seed}"
+            "{params.launcher}sgenet train detection/{wildcards.name:q} --scale {params.scale:q} --seed {wildcards.seed}"
         )
 
 

@@ -1,6 +1,8 @@
 # What happens around a workflow: before it starts, and when it has succeeded or failed.
 import atexit
 import signal
+import threading
+import time
 from contextlib import suppress
 from functools import partial
 
@@ -10,6 +12,12 @@ from sgenet.training import devices
 
 CANCELLING = 60  # seconds in which cancelled jobs end
 STOPPED = []  # signals that ask this workflow to stop
+TARGETS = {
+    "train_classifier": "classify",
+    "train_detector": "detect",
+    "evaluate_classifier": "evaluate",
+    "evaluate_detector": "evaluate",
+}
 LOCKED = []  # the lock of this checkout, once this workflow has it
 
 
@@ -106,13 +114,22 @@ def note_signal(handle, number, frame):
     STOPPED.append(number)
     if workflow.local_exec:
         handle(number, frame)
-    elif (
-        len(STOPPED) == 1
-    ):  # Snakemake would wait for its jobs after SIGTERM; now it cancels them
+    elif len(STOPPED) == 1:
+        # Snakemake would wait for its jobs after SIGTERM; now it cancels them. But it ends only after its next look at
+        # them, in up to three minutes.
+        threading.Thread(target=end_cancelled, daemon=True).start()
         raise KeyboardInterrupt
-    else:  # Snakemake ends after its next look at its jobs, in up to three minutes; at once if it is asked again
+    else:
         slurm.cancel(slurm.jobs_of_checkout())
         os._exit(1)
+
+
+def end_cancelled():
+    """End this workflow as soon as its jobs have ended, and no further one is being submitted."""
+    while processes.runs_below("sbatch"):
+        time.sleep(0.1)
+    cancel_submitted()
+    os._exit(1)
 
 
 def report_partially():
@@ -137,6 +154,23 @@ def has_executed():
     """Whether this workflow has ended by itself, and was neither listed, drawn, touched, unlocked nor a dry run."""
     executed = workflow.execution_settings is not None
     return executed and not (workflow.dryrun or workflow.touch or STOPPED)
+
+
+def warn_of_until():
+    """State that `--until` has left missing results out.
+
+    Once the data are prepared, Snakemake 9.27 looks at the DAG again without what follows these rules, and then takes
+    none of their missing outputs for wanted.
+    """
+    until = set(workflow.dag_settings.until) & TARGETS.keys()
+    if until and has_executed():
+        current = WORKFLOW.stages()
+        for target in sorted({TARGETS[each] for each in until}):
+            if not current[target]:
+                print(
+                    f"--until: not everything is made, expected the target: snakemake {target}",
+                    file=sys.stderr,
+                )
 
 
 def record_with_dvc():
@@ -195,6 +229,7 @@ if workflow.is_main_process:
     lift_rate_limit()
     use_all_gpus()
     atexit.register(warn_unready)
+    atexit.register(warn_of_until)
     atexit.register(record_with_dvc)
     atexit.register(remove_checkpoints)
     atexit.register(cancel_submitted)

@@ -14,6 +14,7 @@ from pydantic import (
 from sgenet.config import starting
 from sgenet.config.model import Above0, Count, Model, Positive, Share, partial
 from sgenet.config.optimizer import Optimizer, ScaledRate, Schedule, Warmup
+from sgenet.errors import InputError
 
 Part = Annotated[float, Field(gt=0, le=1)]
 Start = Annotated[str, AfterValidator(starting.check_start)]
@@ -136,6 +137,19 @@ class TrainingSettings(Network):
         description="scratch (the default of classifiers), classifier (that of detectors: the classifier of the same "
         "model and seed), released, torchvision, or a file of weights",
     )
+
+    def micro_batches(self, devices: int) -> int:
+        """Return the number of micro-batches in a step's batch over all devices.
+
+        Raises:
+            InputError: `batch_size` is not a multiple of `device_batch_size` x `devices`.
+        """
+        if self.batch_size % (self.device_batch_size * devices):
+            raise InputError(
+                f"device_batch_size: found {self.device_batch_size} on {devices} device{'s' * (devices > 1)}, "
+                f"expected `device_batch_size` x `devices` to divide the batch_size of {self.batch_size}"
+            )
+        return self.batch_size // self.device_batch_size
 
     @property
     def learning_rate(self) -> float:

@@ -1,5 +1,6 @@
 """Settings of a scale (params/scales/*.yaml): data, sizes and devices of a replication."""
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
@@ -174,6 +175,9 @@ class Scale(Model):
     description: str = Field(description="one line for the report")
     device: Literal["cpu", "cuda", "auto"] = Field(description="auto: cuda where there is one")
     devices: int = Field(ge=1, le=1024, description="devices (and processes) of one training")
+    devices_per_node: Positive | None = Field(
+        None, description="of a cluster; a training with more `devices` uses several nodes; by default it uses one"
+    )
     threads: int = Field(ge=1, le=1024, description="CPU threads of one process")
     data: Data = Field(description="where the data come from")
     released: bool = Field(description="evaluate released weights, where data/released/ has them")
@@ -189,3 +193,15 @@ class Scale(Model):
     expected: dict[str, dict[str, Expected]] = Field(
         {}, description="id of a run -> metric -> what it comes to; the report states what does not"
     )
+
+    @property
+    def nodes(self) -> int:
+        """Nodes of a cluster that a training uses."""
+        return math.ceil(self.devices / (self.devices_per_node or self.devices))
+
+    @model_validator(mode="after")
+    def _check_nodes(self) -> "Scale":
+        if self.devices % self.nodes or (self.nodes > 1 and self.devices % (self.devices_per_node or 1)):
+            expected = f"at most the {self.devices_per_node} of devices_per_node, or a multiple of them"
+            raise ValueError(f"devices: found {self.devices}, expected {expected}")
+        return self

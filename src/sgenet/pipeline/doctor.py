@@ -84,7 +84,7 @@ def _scales() -> list[str]:
                 problems += dict.fromkeys(sentence for sentence in lacking if sentence)
             report = "report built" if (paths.report(name) / "index.html").exists() else "no report yet"
             line = ", ".join([*state, report, f"{size_text(usage(name).used)} used"])
-            if why := devices.lacking(scale.device):
+            if why := devices.lacking(scale.device, scale.devices):
                 line += f"; {why}"
         except InputError as error:
             line = str(error)

@@ -1,6 +1,7 @@
-"""`sgenet plan`: estimate the cost of a replication before it runs."""
+"""`sgenet plan`: estimate the cost of a replication before it runs. `plan_text` is how it is printed."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,11 +10,9 @@ from sgenet.config import params, paths
 from sgenet.config.replication import Replication
 from sgenet.config.runs import Run
 from sgenet.config.scales import CocoData
-from sgenet.config.seeds import in_words
 from sgenet.data.manifest import read_manifest
 from sgenet.errors import InputError
-from sgenet.pipeline.disk import size_text, usage
-from sgenet.pipeline.resources import MARGIN, START
+from sgenet.pipeline.disk import usage
 from sgenet.provenance.identity import Artifacts
 
 SHIPPED = {"imagenet": (1_281_167, 50_000), "coco": (118_287, 5_000)}  # images of ILSVRC 2012 and of COCO 2017
@@ -130,6 +129,8 @@ def make(
         "seeds": fewest,
         "most_seeds": most,
         "devices": replication.scale.devices,
+        "nodes": replication.scale.nodes,
+        "rounds": {run.task: _rounds(replication, run) for run in reversed(replication.runs.values())},
         "work": work,
         "total": {name: sum(row[name] for row in work) for name in names},
         "order": _order(work, images),
@@ -137,6 +138,11 @@ def make(
         "images": {task: {"train": of.train, "val": of.val, "from": of.source} for task, of in images.items()},
         "measured": measured,
     }
+
+
+def _rounds(replication: Replication, run: Run) -> int:
+    """How many micro-batches each device processes in a step."""
+    return math.ceil(run.settings.batch_size / (run.settings.device_batch_size * replication.scale.devices))
 
 
 def _row(replication: Replication, runs: list[Run], images: Images, costs: Mapping[str, Cost]) -> dict[str, Any]:
@@ -182,7 +188,8 @@ def _order(work: list[dict[str, Any]], images: Mapping[str, Images]) -> list[str
     def trainings(task: str) -> str:
         rows = [row for row in work if row["task"] == task]
         left = sum(row["runs"] - row["done"] for row in rows)
-        return f"{left} training{'s' * (left != 1)}, {_hours(sum(row['training_hours'] for row in rows))} device-hours"
+        hours = hours_text(sum(row["training_hours"] for row in rows))
+        return f"{left} training{'s' * (left != 1)}, {hours} device-hours"
 
     order = ["prepare: " + ", ".join(f"{of.train + of.val:,} images of {task}" for task, of in images.items())]
     if "classification" in images:
@@ -190,7 +197,7 @@ def _order(work: list[dict[str, Any]], images: Mapping[str, Images]) -> list[str
     if "detection" in images:
         order.append(f"detection: {trainings('detection')}; each starts when the classifier of its backbone is trained")
     if work:
-        hours = _hours(sum(row["evaluation_hours"] for row in work))
+        hours = hours_text(sum(row["evaluation_hours"] for row in work))
         order.append(f"evaluation: each run once it is trained, {hours} device-hours")
     return [*order, "report"]
 
@@ -215,77 +222,8 @@ def _disk(replication: Replication, images: Mapping[str, Images], costs: Mapping
     }
 
 
-def to_text(plan: dict[str, Any]) -> str:
-    """The plan as text."""
-    from tabulate import tabulate
-
-    measured, total, disk, devices = plan["measured"], plan["total"], plan["disk"], plan["devices"]
-    seeds = in_words(plan["seeds"], plan["most_seeds"])
-    unit = "GPU-hours" if measured["device"] == "cuda" else "device-hours"
-    heading = ("work", "runs", "done", "epochs", "train images", "s/image", unit, "hours")
-    cells = [heading] + [
-        (
-            " ".join(filter(None, (row["task"], row["detector"], row["model"]))),
-            str(row["runs"]),
-            str(row["done"]),
-            str(row["epochs"]),
-            f"{row['train_images']:,}",
-            "-" if row["seconds_per_image"] is None else f"{row['seconds_per_image']:.3g}",
-            _hours(row["device_hours"]),
-            _hours(row["hours"]),
-        )  # fmt: skip
-        for row in plan["work"]
-    ]
-    sums = (str(total["runs"]), str(total["done"]), "", "", "", _hours(total["device_hours"]), _hours(total["hours"]))
-    size = {name: size_text(count) for name, count in disk.items()}
-    align = ["left", *["right"] * len(sums)]
-    return "\n".join(
-        [
-            f"ESTIMATE for the scale {plan['scale']}, tables {', '.join(plan['tables'])}, {seeds}",
-            "",
-            tabulate([*cells, ("total", *sums)], tablefmt="plain", disable_numparse=True, colalign=align),
-            "",
-            f"Hours are for the remaining runs, one after another, devices per training: {devices}. They assume",
-            "that images are read and decoded as fast as the device processes them. Data preparation, the start-up of",
-            "each step, figures, latencies and the report are not included.",
-            f"On a cluster, a step asks for {MARGIN} times the time that is estimated for it, and {START} minutes.",
-            "",
-            "order",
-            *(f"  {number}. {step}" for number, step in enumerate(plan["order"], 1)),
-            "",
-            "images",
-            *(f"  {task}: {of['train']:,} + {of['val']:,} ({of['from']})" for task, of in plan["images"].items()),
-            "",
-            f"disk ({size['used']} used by this scale now, {size['free']} free here), for the remaining runs",
-            f"  {size['weights']} weights: best and last of a classifier, last of a detector",
-            f"  {size['detections']} detections at most: the largest number per image, {BOX} bytes each, "
-            f"{BOX + MASK} with a mask",
-            f"  {size['cache']} additionally in DVC's cache, if it copies files instead of linking them",
-            f"  {size['checkpoint']} during a training: checkpoint of weights and optimiser state",
-            "",
-            "measured",
-            *(f"  {line}" for line in _how(measured)),
-        ]
-    )
-
-
-def _how(measured: dict[str, Any]) -> list[str]:
-    lines = [measured["name"]]
-    lines.append(
-        f"{', '.join(measured['networks'])} on synthetic images, each with up to {measured['steps']} timed steps after"
-        " untimed ones; the fastest counts"
-    )
-    lines.append("others: these, scaled by multiply-adds, of a detector by those of its backbone alone")
-    if measured["wanted"] == "cuda" and measured["device"] == "cpu":
-        lines.append("The scale requires cuda, which this machine does not have: the hours are for its CPU.")
-    for way in measured["ways"]:
-        asked, timed = ("{images} x {height} x {width}".format(**way[key]) for key in ("run", "timed"))
-        less = "" if asked == timed else f" in place of {asked}, scaled by the number of pixels"
-        lines.append(f"{way['task']} in {way['precision']}: {timed} pixels per step{less}")
-    return lines
-
-
-def _hours(hours: float) -> str:
+def hours_text(hours: float) -> str:
+    """A number of hours as text."""
     return f"{hours:,.1f}" if hours >= 1 else f"{hours:.2f}" if hours >= 0.01 or not hours else "< 0.01"
 
 

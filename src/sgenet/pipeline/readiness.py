@@ -21,7 +21,8 @@ def refuse(workflow: Workflow, *, trains: bool = True) -> str | None:
                 resolve_root(root, f"{file}: data.{task}.root")
             except InputError as error:
                 return str(error)
-    why = devices.lacking(workflow.replication.scale.device) if trains else None
+    scale = workflow.replication.scale
+    why = devices.lacking(scale.device, scale.devices) if trains else None
     if why is None:
         return None
     current = workflow.stages()

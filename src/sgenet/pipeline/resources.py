@@ -11,10 +11,11 @@ from functools import cached_property
 from typing import Any
 
 from sgenet.config.recipes import TrainingSettings
+from sgenet.config.replication import Replication
 from sgenet.config.runs import FIGURES_RUN, Run
 from sgenet.config.tasks import Task
 from sgenet.pipeline.durations import Durations
-from sgenet.pipeline.workflow import Workflow
+from sgenet.pipeline.workflow import NOUNS, Workflow
 
 MARGIN = 1.5  # a job asks for so many times the time that it is expected to take
 START = 10  # minutes that each job asks for besides: start-up on a busy file system, and what was not measured
@@ -46,8 +47,25 @@ class JobResources:
         return self.workflow.replication.scale.threads if self.on_cluster() else self.cores()
 
     def training(self, task: Task) -> dict[str, Any]:
-        """Return the resources of a training."""
-        return self._resources("train", task, gpu=self.workflow.replication.scale.devices)
+        """Return the resources of a training; of one on several nodes, also how its processes are shared among them."""
+        scale = self.workflow.replication.scale
+        asked = self._resources("train", task, gpu=scale.devices)
+        if scale.nodes == 1:
+            return asked
+        each = scale.devices // scale.nodes
+        tasks = {"tasks_per_node": each} if each > 1 else {"tasks": scale.nodes}  # the executor refuses one per node
+        # With `mpi`, the executor leaves it to the step to call srun; with 0, it asks for no more tasks for each GPU.
+        shared = {"mpi": "srun", "tasks_per_gpu": 0, "cpus_per_task": scale.threads}
+        return asked | {"nodes": scale.nodes} | tasks | shared
+
+    def launcher(self) -> str:
+        """Return what precedes the command of a training: srun, for one on several nodes of a cluster."""
+        scale = self.workflow.replication.scale
+        if scale.nodes == 1 or not self.on_cluster():
+            return ""
+        each = scale.devices // scale.nodes
+        shares = f"--nodes={scale.nodes} --ntasks-per-node={each} --cpus-per-task={scale.threads}"
+        return f"srun --ntasks={scale.devices} {shares} --kill-on-bad-exit=1 "
 
     def evaluation(self, task: Task) -> dict[str, Any]:
         """Return the resources of an evaluation."""
@@ -79,18 +97,18 @@ class JobResources:
 
     def minutes(self, step: str, run: Run | None, attempt: int = 1) -> int:
         """Time limit of a step, in minutes: more with each attempt."""
-        known = self._durations.of(step, run) if run and self.on_cluster() else None
+        known = self.durations.of(step, run) if run and self.on_cluster() else None
         if known:
             return math.ceil(attempt * (MARGIN * known[0] / 60 + START))
         most = UNKNOWN.get(step, OTHERS)
         return attempt * (most if self._is_real() else min(most, EMBEDDED))
 
     def memory(self, step: str, task: Task) -> int:
-        """Memory of a step, in MB: that of all its processes."""
+        """Memory of a step on a node, in MB: that of all its processes there."""
         scale = self.workflow.replication.scale
+        processes = scale.devices // scale.nodes if step == "train" else 1
         if not self._is_real():
-            return SMALL * (scale.devices if step == "train" else 1)
-        processes = scale.devices if step == "train" else 1
+            return SMALL * processes
         return processes * (PROCESS[task] + WORKER * self._workers(task))
 
     def _resources(self, step: str, task: Task, gpu: int) -> dict[str, Any]:
@@ -114,6 +132,23 @@ class JobResources:
         return max((one.workers for one in settings), default=0)
 
     @cached_property
-    def _durations(self) -> Durations:
+    def durations(self) -> Durations:
+        """How long steps take, on the kind of device that the scale asks for."""
         device = "cpu" if self.workflow.replication.scale.device == "cpu" else "cuda"
         return Durations(self.workflow.artifacts, planned_on=device)
+
+
+def suggestions(replication: Replication) -> list[dict[str, Any]]:
+    """Return what jobs of trainings and evaluations ask a cluster for, by rule: minutes of the longest one, and MB.
+
+    `from` is what the minutes are from; None where nothing was measured or planned.
+    """
+    asked, found = JobResources(Workflow(replication), lambda: True, lambda: 1), []
+    for task in replication.tasks:
+        runs = [run for run in replication.runs.values() if run.task is task]
+        for step in ("train", "evaluate"):
+            minutes, longest = max(((asked.minutes(step, run), run) for run in runs), key=lambda pair: pair[0])
+            known = asked.durations.of(step, longest)
+            needs = {"runtime": minutes, "mem_mb": asked.memory(step, task), "from": known and known[1]}
+            found.append({"rule": f"{step}_{NOUNS[task]}", **needs})
+    return found

@@ -66,20 +66,20 @@ def _remarks(manifest: Manifest) -> list[str]:
     """What is printed of real data: images that are turned, and the remarks of the manifest."""
     turned = manifest.rotated or {}
     counts = " + ".join(f"{count:,} {split}" for split, count in turned.items())
-    own = [f"{counts} images are turned upright by their EXIF orientation"] if any(turned.values()) else []
-    return own + (manifest.remarks or [])
+    own = f"{counts} images are turned upright by their EXIF orientation"
+    return [own] * any(turned.values()) + (manifest.remarks or [])
 
 
 def train(replication: Replication, run: Run, seed: int) -> None:
     """Train a run with a seed, continuing where it stopped; writes weights, history.csv and training.json.
 
-    If the scale sets several devices per run, one process per device trains it.
+    If the scale sets several devices per run, one process per device trains it: of srun or torchrun, or started here.
     """
     scale, artifacts = replication.scale_name, Artifacts(replication)
-    manifest = _manifest(replication, run.task)
-    weights = _starting_weights(artifacts, run, seed)
+    manifest, weights = _manifest(replication, run.task), _starting_weights(artifacts, run, seed)
     making = Making.of(artifacts, artifacts.training(run, seed))
     count = replication.scale.devices
+    devices.join_step()
     device = acquire_device(replication, count)
     from sgenet.training import resume
 
@@ -90,9 +90,7 @@ def train(replication: Replication, run: Run, seed: int) -> None:
     output = paths.training(scale, run.folder, seed)
     with resume.lock(folder) if devices.is_launcher() else nullcontext():
         if count > 1 and not devices.is_distributed():
-            from sgenet.training.batches import micro_batches_per_step
-
-            micro_batches_per_step(run.settings, count)
+            run.settings.micro_batches(count)
             arguments = ["train", run.id, "--scale", scale, "--seed", str(seed), *run.options]
             return devices.launch(arguments, count, device)
         devices.init_process_group(device)
@@ -192,8 +190,8 @@ def evaluate_released(replication: Replication, run: Run) -> None:
 
 def _describe(metrics: Mapping[str, float | None]) -> str:
     """Return the main metrics in words: `top1 71.20, top5 90.31`."""
-    main = {name: metrics[name] for name in _MAIN if name in metrics}
-    return ", ".join(f"{name} undefined" if value is None else f"{name} {value:.2f}" for name, value in main.items())
+    main = ((name, metrics[name]) for name in _MAIN if name in metrics)
+    return ", ".join(f"{name} undefined" if value is None else f"{name} {value:.2f}" for name, value in main)
 
 
 def activations(replication: Replication) -> None:
@@ -222,28 +220,31 @@ def plan(replication: Replication, as_json: bool) -> str:
 
     If the scale requires a GPU and this machine has none, its CPU is measured.
     """
+    from sgenet.data.cores import count_cores
     from sgenet.pipeline import plan
 
     images = plan.images_of(replication)
-    from sgenet.data.cores import count_cores
 
     wanted, threads = replication.scale.device, min(replication.scale.threads, count_cores())
     here = {"device": "auto" if wanted == "cuda" else wanted, "threads": threads}
     device = acquire_device(replace(replication, scale=replication.scale.model_copy(update=here)))
     from sgenet.pipeline.calibration import calibrate
+    from sgenet.pipeline.plan_text import to_text
+    from sgenet.pipeline.resources import suggestions
 
     costs, measured = calibrate(plan.remaining(replication), {task: of.classes for task, of in images.items()}, device)
     made = plan.make(replication, images, costs, {**measured, "wanted": wanted})
-    with suppress(InputError):  # `sgenet status` can do without; the plan is most useful where the disk is full
-        write_json(paths.plan(replication.scale_name), made)
-    return plan.to_json(made) if as_json else plan.to_text(made)
+    for known in (False, True):  # what jobs ask for follows from the plan itself
+        made["jobs"] = suggestions(replication) if known else []
+        with suppress(InputError):  # `sgenet status` can do without; the plan is most useful where the disk is full
+            write_json(paths.plan(replication.scale_name), made)
+    return plan.to_json(made) if as_json else to_text(made)
 
 
 def _manifest(replication: Replication, task: str) -> Manifest:
     from sgenet.data.splits import open_manifest
 
-    scale = replication.scale_name
-    return open_manifest(scale, task, replication.scale.data.of(task))
+    return open_manifest(replication.scale_name, task, replication.scale.data.of(task))
 
 
 def _trained(

@@ -26,7 +26,7 @@ from sgenet.runtime.processes import LAUNCHED
 
 CHOICES = ("scale", "seeds", "tables", "rows", "code")  # that `--config` may override
 _ASKED = Path(".snakemake/asked")  # a file for each artifact, which is newer than the artifact where it is to be made
-_NOUNS = {Task.CLASSIFICATION: "classifier", Task.DETECTION: "detector"}
+NOUNS = {Task.CLASSIFICATION: "classifier", Task.DETECTION: "detector"}
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ def load_workflow(
     workflow = Workflow(replication, forced, judge)
     if judge:
         _check_weights(workflow)
+        _check_devices(workflow)
     return workflow
 
 
@@ -82,6 +83,15 @@ def _check_weights(workflow: "Workflow") -> None:
         sentence = training.run.missing_weights if training.run else None
         if sentence and workflow.artifacts.due(training):
             raise InputError(sentence)
+
+
+def _check_devices(workflow: "Workflow") -> None:
+    """Refuse to begin if a training is due whose batch the devices of the scale cannot share."""
+    for run in (each.run for each in workflow.artifacts.trainings() if each.run and workflow.artifacts.due(each)):
+        try:
+            run.settings.micro_batches(workflow.replication.scale.devices)
+        except InputError as error:
+            raise InputError(f"params/scales/{workflow.scale}.yaml: {run.id}: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -130,6 +140,13 @@ class Workflow:
     def training_threads(self) -> int:
         """Number of CPU threads of a training: those of all its processes."""
         return self.replication.scale.threads * self.replication.scale.devices
+
+    @property
+    def on_devices(self) -> str:
+        """The end of the message of a training: its devices, and the nodes of a cluster that they are on."""
+        scale = self.replication.scale
+        nodes = f" of {scale.nodes} nodes of a cluster" * (scale.nodes > 1)
+        return f", on {scale.devices} devices{nodes}" * (scale.devices > 1)
 
     def request(self, artifact: Artifact) -> Request:
         """Return what a rule needs to know of the artifact that it makes.
@@ -237,7 +254,7 @@ class Workflow:
 def _rule_of(artifact: Artifact) -> str:
     """The rule that makes an artifact."""
     if artifact.step in ("train", "evaluate") and artifact.task:
-        return f"{artifact.step}_{_NOUNS[artifact.task]}"
+        return f"{artifact.step}_{NOUNS[artifact.task]}"
     return {"prepare": "prepare_data", "evaluate released": "evaluate_released"}.get(artifact.step, artifact.step)
 
 
@@ -271,7 +288,7 @@ def again(replication: Replication, run_id: str, seed: int, *, forced: bool = Tr
         forced: also where they are current; otherwise only what is due is made.
     """
     target = paths.evaluation(replication.scale_name, run_id, seed) / paths.METRICS
-    return command_line(replication, target, f"train_{_NOUNS[Task(run_id.partition('/')[0])]}" if forced else "")
+    return command_line(replication, target, f"train_{NOUNS[Task(run_id.partition('/')[0])]}" if forced else "")
 
 
 def logged(command: str) -> str:

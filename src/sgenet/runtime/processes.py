@@ -9,12 +9,12 @@ from pathlib import Path
 
 import psutil
 
-# What launchers such as torchrun set for each process that they start.
+# What launchers such as torchrun and srun set for each process that they start.
 LAUNCHED = (
     "RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "ROLE_NAME",
     "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE", "ROLE_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT",
     "TORCHELASTIC_ERROR_FILE", "TORCHELASTIC_MAX_RESTARTS", "TORCHELASTIC_RESTART_COUNT", "TORCHELASTIC_RUN_ID",
-    "TORCHELASTIC_SIGNALS_TO_HANDLE", "TORCHELASTIC_USE_AGENT_STORE",
+    "TORCHELASTIC_SIGNALS_TO_HANDLE", "TORCHELASTIC_USE_AGENT_STORE", "SLURM_STEP_NUM_TASKS",
 )  # fmt: skip
 _PATIENCE = 6  # seconds that a process has for its clean-up after SIGTERM
 
@@ -63,6 +63,11 @@ def _steps(processes: Iterable[psutil.Process]) -> Iterable[psutil.Process]:
             yield process
         else:
             yield from _steps(_below(process, recursive=False))
+
+
+def runs_below(program: str) -> bool:
+    """Return whether this process has started a program that still runs, itself or by a shell."""
+    return any(program in _command(process) for process in _below(psutil.Process()))
 
 
 def _command(process: psutil.Process) -> list[str]:

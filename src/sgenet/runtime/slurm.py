@@ -1,4 +1,4 @@
-"""Slurm's job list: the job that this process belongs to, jobs that are alive, and the jobs of this checkout."""
+"""Slurm: the job and the step that this process belongs to, jobs that are alive, and the jobs of this checkout."""
 
 import os
 import re
@@ -12,6 +12,8 @@ CLUSTER = "SGENET_CLUSTER"  # environment variable of jobs that a workflow submi
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # the name of Snakemake's jobs ends with one
 _UNKNOWN = "Invalid job id"  # squeue's message for a job that ended some time ago
 _GIVEN = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "SLURM_GPUS", "SLURM_GPUS_ON_NODE")
+_NUMBERS = ("STEP_NUM_TASKS", "STEP_NUM_NODES", "JOB_ID", "STEP_ID")  # of the environment of a job step
+_PORTS = range(10_000, 30_000)  # below those that Linux gives to clients
 _ATTEMPTS = 5  # of a query: the controller may be busy, or restarted
 
 
@@ -28,6 +30,31 @@ def own_job() -> str | None:
 def gpus_given() -> bool:
     """Return whether Slurm has given this job GPUs."""
     return any(os.environ.get(name, "0") not in ("", "0") for name in _GIVEN)
+
+
+def launched() -> dict[str, str]:
+    """Return what torch's launchers set for this process, if it is one of several of a job step; empty if it is not.
+
+    The processes meet at the address by which Slurm reaches the first node. The port follows from the job and the step,
+    so that two of them on one node differ.
+
+    Raises:
+        InputError: Slurm does not answer.
+    """
+    found = {name: os.environ.get(f"SLURM_{name}", "") for name in ("PROCID", "LOCALID", "STEP_NODELIST", *_NUMBERS)}
+    if int(found["STEP_NUM_TASKS"] or 1) == 1 or not found["STEP_NODELIST"]:
+        return {}
+    first = _query(["scontrol", "show", "hostnames", found["STEP_NODELIST"]]).split()[0]
+    address = re.search(r"\bNodeAddr=(\S+)", _query(["scontrol", "--oneliner", "show", "node", first]))
+    world, nodes = int(found["STEP_NUM_TASKS"]), int(found["STEP_NUM_NODES"] or 1)
+    return {
+        "RANK": found["PROCID"],
+        "LOCAL_RANK": found["LOCALID"],
+        "WORLD_SIZE": str(world),
+        "LOCAL_WORLD_SIZE": str(world // nodes),
+        "MASTER_ADDR": address[1] if address else first,
+        "MASTER_PORT": str(_PORTS[0] + (int(found["JOB_ID"]) + int(found["STEP_ID"])) % len(_PORTS)),
+    }
 
 
 def is_alive(job: str) -> bool:
@@ -88,4 +115,4 @@ def _query(command: list[str], unknown: str = "") -> str:
             return ""
         error = next(iter(done.stderr.strip().splitlines()), f"exit status {done.returncode}")
         time.sleep(attempt)
-    raise InputError(f"{command[0]}: Slurm's job list cannot be read ({error}), expected it where its jobs run")
+    raise InputError(f"{command[0]}: Slurm does not answer ({error}), expected it where its jobs run")

@@ -44,23 +44,13 @@ def seed_everything(seed: int) -> None:
         torch.cuda.manual_seed(seed)
 
 
-def micro_batches_per_step(settings: TrainingSettings, world: int | None = None) -> int:
-    """Number of micro-batches in a step's batch over all processes.
-
-    Args:
-        settings: `batch_size` and `device_batch_size` are used.
-        world: number of processes; by default the world size of this process's group.
+def micro_batches_per_step(settings: TrainingSettings) -> int:
+    """Number of micro-batches in a step's batch over all processes of this process's group.
 
     Raises:
-        InputError: `batch_size` is not a multiple of `device_batch_size` x `world`.
+        InputError: `batch_size` is not a multiple of `device_batch_size` x the number of processes.
     """
-    batch, piece, world = settings.batch_size, settings.device_batch_size, world or get_dist_info()[1]
-    if batch % (piece * world):
-        raise InputError(
-            f"device_batch_size: found {piece} on {world} device{'s' * (world > 1)}, "
-            f"expected `device_batch_size` x `devices` to divide the batch_size of {batch}"
-        )
-    return batch // piece
+    return settings.micro_batches(get_dist_info()[1])
 
 
 class SeededSampler(Sampler[int]):

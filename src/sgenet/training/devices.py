@@ -27,14 +27,25 @@ _PARENT = "SGENET_PARENT"  # also set for them: process id of the run that start
 _acquired: list[str] = []  # names of the GPUs that this process has locked
 
 
-def lacking(device: str) -> str | None:
-    """Return a sentence if a scale of this device cannot be trained on this machine; None if it can."""
-    if device != "cuda":
+def lacking(device: str, count: int) -> str | None:
+    """Return a sentence if a scale of this device, with `count` devices a training, cannot be trained on this machine.
+
+    None if it can.
+    """
+    if device == "cpu" or (device == "auto" and count == 1):
         return None
     import torch
 
-    found = "device: found cuda in the scale, and no CUDA device on this machine"
-    return None if torch.cuda.device_count() else f"{found}, expected one where its jobs run"
+    there = torch.cuda.device_count()
+    if device == "cuda" and not there:
+        found = "device: found cuda in the scale, and no CUDA device on this machine"
+        return f"{found}, expected one where its jobs run"
+    if 0 < there < count:
+        return (
+            f"devices: found {count} in the scale, expected at most the {there} CUDA devices here; fewer devices give "
+            "the same numbers, in more rounds of micro-batches"
+        )
+    return None
 
 
 def visible() -> int:
@@ -112,8 +123,14 @@ def _uuids() -> dict[str, str]:
     return {index.strip(): uuid.strip() for index, uuid in pairs}
 
 
+def join_step() -> None:
+    """Become a process of a run if srun has started several of them; another launcher comes first."""
+    if not is_distributed():
+        os.environ.update(slurm.launched())
+
+
 def is_distributed() -> bool:
-    """Whether this process is one of several processes of a run, started as by `torchrun`."""
+    """Whether this process is one of several processes of a run, started as by `torchrun`; see also `join_step`."""
     return "RANK" in os.environ and "LOCAL_RANK" in os.environ
 
 
