@@ -36,7 +36,7 @@ def test_no_rule_declares_software_that_snakemake_would_deploy():
 
 
 @pytest.mark.slow
-def test_the_workflow_runs_for_any_user_on_a_read_only_root(tmp_path):
+def test_the_workflow_runs_and_is_verified_for_any_user_on_a_read_only_root_without_a_network(tmp_path):
     if why := container.unavailable():
         pytest.skip(why)
     checkout = make_checkout(tmp_path / "project").folder
@@ -53,3 +53,5 @@ def test_the_workflow_runs_for_any_user_on_a_read_only_root(tmp_path):
     assert metrics.stat().st_uid == container.USER
     again = container.run(["snakemake", "--cores", "2", *asked, "--dry-run"], *places)
     assert again.returncode == 0 and "Nothing to be done" in again.stdout + again.stderr
+    verified = container.run(["sgenet", "verify"], *places, SGENET_TABLES="imagenet", SGENET_ROWS="ResNet50")
+    assert verified.returncode == 0 and "no deviations" in verified.stdout, verified.stdout + verified.stderr

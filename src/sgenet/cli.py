@@ -135,9 +135,36 @@ def _parser() -> argparse.ArgumentParser:
         "replications",
         nargs="+",
         metavar="REPLICATION",
-        help="a comparison.json or the folder of a report, a scale, or REVISION[:SCALE] of git or an experiment of DVC",
+        help="a comparison.json, the folder of a report, an archive, a scale, or REVISION[:SCALE] of git or DVC",
     )
     compare.add_argument("--out", type=Path, metavar="DIR", help="folder of the page (reports/compare/<names>)")
+    verify = steps.add_parser("verify", parents=[scaled], help="derive a report again from the raw results")
+    verify.set_defaults(function=commands.verify)
+    verify.add_argument(
+        "place",
+        nargs="?",
+        type=Path,
+        metavar="REPLICATION",
+        help="folder of a report, an archive, or its unpacked folder (default: reports/SCALE)",
+    )
+    verify.add_argument(
+        "--evaluate",
+        type=partial(_whole, least=1),
+        default=0,
+        metavar="N",
+        help="evaluate N random images of each training again, where its weights and the data are here",
+    )
+    archive = steps.add_parser("archive", parents=[scaled], help="write a finished replication to one file")
+    archive.set_defaults(function=commands.archive)
+    archive.add_argument("out", type=Path, metavar="OUT.zip", help="an existing file is replaced")
+    archive.add_argument("--weights", action="store_true", help="add the weights, each with a model card")
+    archive.add_argument("--identifying", action="store_true", help="keep host names, device UUIDs and local paths")
+    publish = steps.add_parser("publish", help="write a static site of published replications")
+    publish.set_defaults(function=commands.publish)
+    publish.add_argument(
+        "replications", nargs="*", metavar="REPLICATION", type=Path, help="more folders of reports, or archives"
+    )
+    publish.add_argument("--to", type=Path, metavar="DIR", required=True, help="folder of the site, which is replaced")
     predict = steps.add_parser("predict", help="classes, or detections with pictures, of your own images")
     predict.set_defaults(function=commands.predict)
     predict.add_argument("weights", type=Path, metavar="WEIGHTS", help="best or last.safetensors of a training")

@@ -199,14 +199,40 @@ def compare(options: argparse.Namespace) -> None:
     print(f"{page}: {' '.join(sentences)}")
 
 
+def verify(options: argparse.Namespace) -> int:
+    """Derive a report again from the raw results; returns 1 if anything deviates."""
+    if options.place is None:
+        _check_folder()
+    from sgenet.verification.command import verify
+
+    return verify(options.place, lambda scale: _load(options, scale), options.evaluate)
+
+
+def archive(options: argparse.Namespace) -> None:
+    """Write the archive of a finished replication."""
+    replication = _load(options)
+    from sgenet.archive.contents import archive
+
+    digest = archive(replication, options.out, weights=options.weights, identifying=options.identifying)
+    print(f"{options.out}: {options.out.stat().st_size:,} bytes, SHA-256 {digest}")
+
+
+def publish(options: argparse.Namespace) -> None:
+    """Write the site of published replications."""
+    _check_folder()
+    from sgenet.archive.publish import publish
+
+    print(publish(options.to, options.replications))
+
+
 def _check_folder() -> None:
     """Raise an InputError unless the working folder is the root of a repository."""
     if not paths.in_checkout():
         raise InputError(f"{os.curdir}: found no params/pipeline.yaml, expected the repository's root")
 
 
-def _load(options: argparse.Namespace) -> "Replication":
-    """Load the replication defined by params/, the environment and the options of a step."""
+def _load(options: argparse.Namespace, scale: str | None = None) -> "Replication":
+    """Load the replication defined by params/, the environment and the options of a step; `scale` is the default."""
     _check_folder()
     from sgenet.config.replication import load_replication
 
@@ -218,4 +244,6 @@ def _load(options: argparse.Namespace) -> "Replication":
     if getattr(options, "tables", None) is not None:
         chosen = options.tables.split(",")
     code, rows = os.environ.get("SGENET_CODE") or None, os.environ.get("SGENET_ROWS")
-    return load_replication(options.scale, int(seeds) if seeds else None, chosen, code, getattr(options, "rows", rows))
+    return load_replication(
+        options.scale or scale, int(seeds) if seeds else None, chosen, code, getattr(options, "rows", rows)
+    )

@@ -270,6 +270,24 @@ def test_tables_sort_by_keyboard(visit: Callable[..., Visit]) -> None:
     assert moved >= 2  # Top-1 and Top-5 are out of order as the table prints them
 
 
+def test_a_text_keeps_the_rows_that_have_its_words(visit: Callable[..., Visit]) -> None:
+    page = visit().page
+    rows = page.locator("table.results tbody tr")
+    box = page.locator(".filter input")
+    labels = rows.evaluate_all(
+        "all => all.map(row => [...row.querySelectorAll('th, .v')].map(c => c.textContent).join(' '))"
+    )
+    for text, pattern in {"SE": r"\bse", "res": r"\bres", "eline": r"(?!)", "SGE nothing": r"(?!)"}.items():
+        box.fill(text)
+        expected = [bool(re.search(pattern, label.lower())) for label in labels]  # at the start of a word: no baseline
+        assert [row.is_visible() for row in rows.all()] == expected, text
+        assert page.locator(".filter output").inner_text() == f"{sum(expected)} of {len(labels)} rows"
+    box.fill("")
+    assert all(row.is_visible() for row in rows.all())
+    page.emulate_media(media="print")
+    assert not box.is_visible()
+
+
 def test_a_row_is_marked_everywhere_by_click_and_keyboard(visit: Callable[..., Visit]) -> None:
     page = visit().page
     row = page.locator("table.results tbody tr").nth(1)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sgenet.config import paths
 from sgenet.config.claims import load_claims
 from sgenet.config.replication import Replication, load_replication
 from sgenet.evaluation.verdicts import DID_NOT_LEARN, Judgement, Verdict
@@ -75,6 +76,9 @@ def test_a_full_replication_stands_next_to_this_one(repository: Path) -> None:
     assert lines["Images, classification"].here == "not prepared"
     assert re.fullmatch(r"1.281.167 \+ 50.000", lines["Images, classification"].full)
     assert lines["Computing time"].full == "sgenet plan --scale paper estimates it on your machine"
+    make.write(paths.plan("paper"), {"total": {"hours": 2.5}, "measured": {"name": "a GPU"}})
+    (time,) = [line for line in compare_with_full(judged, found) if line.name == "Computing time"]
+    assert time.full == "2.5 h on a GPU, by sgenet plan --scale paper"
     paper = compare_with_full(replace(judged, replication=load_replication("paper")), found)
     assert {line.full for line in paper} == {""} and paper[0].here == scale["description"]
     Path("params/scales/paper.yaml").write_text("description: 1\n")

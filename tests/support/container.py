@@ -1,4 +1,4 @@
-"""What a container gives the workflow, without a container runtime: a read-only root, any user id, a scratch folder.
+"""A container without its runtime: a read-only root, any user id, a scratch folder, no network.
 
 Needs root, for a mount namespace; the user id of the commands has no name and no capabilities.
 """
@@ -39,7 +39,9 @@ def image_environment() -> dict[str, str]:
     return {**found, "PATH": path}
 
 
-def run(command: list[str], checkout: Path, scratch: Path, root: Path) -> subprocess.CompletedProcess[str]:
+def run(
+    command: list[str], checkout: Path, scratch: Path, root: Path, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Run a command in a checkout at /sgenet, of which only the folders `WRITTEN` can be written to.
 
     Args:
@@ -47,6 +49,7 @@ def run(command: list[str], checkout: Path, scratch: Path, root: Path) -> subpro
         checkout: what the image has in /sgenet.
         scratch: an empty folder, which becomes /scratch; the folders `WRITTEN` are in it.
         root: an empty folder, on which the container's root is mounted.
+        variables: of the environment, besides those of the image.
     """
     for folder in (scratch, *(scratch / name for name in WRITTEN)):
         folder.mkdir(exist_ok=True)
@@ -68,5 +71,5 @@ def run(command: list[str], checkout: Path, scratch: Path, root: Path) -> subpro
         'mount -o remount,ro "$root"',
         f'exec chroot "$root" setpriv {ids} sh -c \'cd /sgenet; exec "$@"\' sh {shlex.join(command)}',
     ]
-    isolated = ["unshare", "--mount", "bash", "-c", "\n".join(lines)]
-    return subprocess.run(isolated, env=image_environment(), capture_output=True, text=True, timeout=900)
+    isolated = ["unshare", "--mount", "--net", "bash", "-c", "\n".join(lines)]
+    return subprocess.run(isolated, env=image_environment() | variables, capture_output=True, text=True, timeout=900)

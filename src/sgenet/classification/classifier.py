@@ -1,5 +1,6 @@
 """The classifier as an mmengine model, and loaders of its images."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -8,7 +9,7 @@ import torch.nn.functional as F
 from mmengine.dist import get_dist_info
 from mmengine.model import BaseDataPreprocessor, BaseModel
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader
+from torch.utils.data import BatchSampler, DataLoader, Subset
 from torchvision.transforms import v2
 
 from sgenet.classification.resident import ResidentImages
@@ -75,9 +76,13 @@ def build_loaders(
     return loader, build_test_loader(folder, manifest, settings, device)
 
 
-def build_test_loader(folder: Path, manifest: Manifest, settings: Classification, device: str) -> Loader:
-    """Loader of the validation images, in order."""
-    images = build_dataset(folder, manifest, "val", settings, train=False)
+def build_test_loader(
+    folder: Path, manifest: Manifest, settings: Classification, device: str, chosen: Sequence[int] | None = None
+) -> Loader:
+    """Loader of the validation images in order, or of those at the positions `chosen`."""
+    images: Any = build_dataset(folder, manifest, "val", settings, train=False)
+    if chosen is not None:
+        images = Subset(images, chosen)
     if settings.resident:
         rank, world = get_dist_info()
         batches = BatchSampler(range(rank, len(images), world), settings.batch_size, drop_last=False)

@@ -1,5 +1,6 @@
 """Evaluate a trained classifier: Top-1 and Top-5 of the best and the last epoch, and predictions for each image."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -58,9 +59,18 @@ def evaluate_weights(run: Run, data: Path, manifest: Manifest, *, weights: Path,
     return {"top1": top1, "top5": top5, "images": len(labels)}
 
 
-def _prepare(run: Run, data: Path, manifest: Manifest, device: str) -> tuple[Classifier, Loader]:
+def predict_images(
+    run: Run, data: Path, manifest: Manifest, images: Sequence[int], *, weights: Path, device: str
+) -> np.ndarray:
+    """Top-5 classes of the validation images at these positions with the weights in a file, best first (N, 5)."""
+    return _predict(*_prepare(run, data, manifest, device, images), weights, device)[0]
+
+
+def _prepare(
+    run: Run, data: Path, manifest: Manifest, device: str, images: Sequence[int] | None = None
+) -> tuple[Classifier, Loader]:
     settings = run.classification
-    loader = build_test_loader(data, manifest, settings, device)
+    loader = build_test_loader(data, manifest, settings, device, images)
     classifier = Classifier(build_network(run.model, settings, len(manifest.classes)), settings).to(device).eval()
     return classifier, loader
 

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,14 +21,17 @@ _COMPANIONS = {"manifest.json", "contact_sheet.png", ".gitignore", ".snakemake_t
 
 
 @contextmanager
-def fresh_folder(folder: Path) -> Iterator[Path]:
+def fresh_folder(folder: Path, own: Collection[str] = frozenset(_MADE | _COMPANIONS)) -> Iterator[Path]:
     """Yield a new folder next to `folder` that replaces it when the block ends without an exception.
 
     Folders left by killed writers of `folder` are removed first; old data that they had moved away are restored.
 
+    Args:
+        folder: to write or replace.
+        own: names that it may contain; by default those of a prepared data set.
+
     Raises:
-        InputError: `folder` contains anything other than a prepared data set, which would be lost; or it cannot be
-            written.
+        InputError: `folder` contains anything else, which would be lost; or it cannot be written.
     """
     folder = Path(folder).resolve()
     with writing(folder):
@@ -37,7 +40,7 @@ def fresh_folder(folder: Path) -> Iterator[Path]:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file, expected a folder to replace")
     if folder.exists():
-        foreign = sorted({path.name for path in folder.iterdir()} - _MADE - _COMPANIONS)
+        foreign = sorted({path.name for path in folder.iterdir()} - set(own))
         if foreign:
             raise InputError(f"{folder}: found {foreign[0]}, which is not prepared data; expected a folder to replace")
     try:

@@ -1,7 +1,7 @@
 """Evaluate a trained detector on the validation images: detections in COCO format, COCO's metrics, matches."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +43,7 @@ def evaluate(run: Run, data: Path, manifest: Manifest, *, trained: Path, output:
         the twelve COCO metrics in percent, None where undefined, and the number of images; for a detector with masks
         also the AP metrics of the masks, as `mask_ap`, `mask_ap50` and so on.
     """
-    init_default_scope("mmdet")
-    config = detector_config(run, data, manifest)
-    detector = MODELS.build(config.model).to(memory_format=torch.channels_last)
-    load_weights(detector, trained / paths.LAST)
-    detector.to(device).eval()
-    dataset = DATASETS.build(config.val_dataloader.dataset)
+    detector, dataset = _prepare(run, data, manifest, trained / paths.LAST, device)
     loader = DataLoader(dataset, batch_size=None, num_workers=run.settings.workers, pin_memory=device == "cuda")
     samples = tqdm(loader, desc="detections", disable=None, leave=False)
     detections = list[Detection]()
@@ -63,6 +58,24 @@ def evaluate(run: Run, data: Path, manifest: Manifest, *, trained: Path, output:
     if masks is not None:
         metrics |= {f"mask_{name}": masks.metrics[name] for name in coco_eval.AP_METRICS}
     return metrics
+
+
+def detect_images(
+    run: Run, data: Path, manifest: Manifest, images: Sequence[int], *, weights: Path, device: str
+) -> list[list[Detection]]:
+    """Return the detections of the validation images at these positions with the weights in a file."""
+    detector, dataset = _prepare(run, data, manifest, weights, device)
+    found = detect(detector, (dataset[position] for position in images), AT_ONCE)
+    return [coco_results(sample, manifest.category_ids or []) for sample in found]
+
+
+def _prepare(run: Run, data: Path, manifest: Manifest, weights: Path, device: str) -> tuple[Any, Any]:
+    """The detector of a run with the weights in a file, and the validation images as mmdet's dataset."""
+    init_default_scope("mmdet")
+    config = detector_config(run, data, manifest)
+    detector = MODELS.build(config.model).to(memory_format=torch.channels_last)
+    load_weights(detector, weights)
+    return detector.to(device).eval(), DATASETS.build(config.val_dataloader.dataset)
 
 
 @torch.inference_mode()

@@ -70,7 +70,7 @@ def evaluate(
     levels = precision(matches)
     per_category = map(_mean, np.moveaxis(levels[0], -1, 0))
     return Evaluation(
-        metrics=_metrics(levels, matches),
+        metrics=metrics_of(matches, levels),
         per_category=dict(zip(matches.categories.tolist(), per_category, strict=True)),
         matches=matches,
     )
@@ -203,8 +203,10 @@ def _match(scenes: Scenes, areas: Sequence[tuple[float, float]]) -> Matches:
     )
 
 
-def _metrics(levels: NDArray[np.float64], matches: Matches) -> dict[str, float | None]:
-    """Return the twelve metrics from `precision(matches)` and the matches."""
+def metrics_of(matches: Matches, levels: NDArray[np.float64] | None = None) -> dict[str, float | None]:
+    """Return the twelve metrics in percent, None where undefined; `levels` is `precision(matches)` if it is known."""
+    if levels is None:
+        levels = precision(matches)
     found = [_mean(levels[area, thresholds]) for area, thresholds in AP_METRICS.values()]
     recalls = {most: recall(matches, most) for most in (1, 10, MOST)}
     found += [

@@ -13,11 +13,12 @@ from sgenet.config.tasks import TASKS
 from sgenet.errors import InputError
 from sgenet.evaluation.comparison import Comparison, read_comparison
 from sgenet.judgement.inputs import CURVES
+from sgenet.runtime.zips import unpacked
 
 FILE = "comparison.json"
 Points = tuple[tuple[float, float], ...]  # (epoch, value)
 _LARGEST = 1e15  # value of a curve
-_EXPECTED = "expected a comparison.json, a folder with one, a scale, or a git revision or experiment of DVC"
+_EXPECTED = "expected a comparison.json, a folder with one, an archive, a scale, a git revision or experiment of DVC"
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,13 @@ class Replicated:
 
 
 def find(name: str) -> Replicated:
-    """Read the replication that an argument names: a file, a folder, a scale, or `REVISION[:SCALE]`.
+    """Read the replication that an argument names: a file, folder, archive or scale, or `REVISION[:SCALE]`.
 
     Raises:
         InputError: it names none, or one that cannot be read.
     """
+    if Path(name).suffix == ".zip" and Path(name).is_file():
+        return _in_archive(name)
     candidates = (Path(name), Path(name, FILE), paths.report(name) / FILE)
     for path in candidates:
         if path.is_file():
@@ -47,6 +50,15 @@ def find(name: str) -> Replicated:
             return _read(name, path, path.as_posix(), page if page.is_file() else None)
     tried = ", ".join(path.as_posix() for path in candidates[1:])
     return _at_revision(name, f"found {name!r}, {_EXPECTED} (tried {tried}")
+
+
+def _in_archive(name: str) -> Replicated:
+    """Read a replication from a file of `sgenet archive`."""
+    with unpacked(Path(name), "reports/") as folder:
+        found = sorted(folder.glob(f"reports/*/{FILE}"))
+        if len(found) != 1:
+            raise InputError(f"{name}: found {len(found)} reports, expected one in reports/ of an archive")
+        return _read(name, found[0], f"{name}:{found[0].relative_to(folder).as_posix()}")
 
 
 def _at_revision(name: str, message: str) -> Replicated:

@@ -19,6 +19,7 @@ def report_digest(artifacts: Artifacts) -> str:
     """Return the digest of what decides a report: parameters, its source, and all results."""
     replication, records = artifacts.replication, list(artifacts.measurements())
     files = {path for task in replication.tasks for path in (artifacts.data(task).record, *artifacts.data(task).files)}
+    files.add(paths.plan("paper"))  # the page has its hours
     for artifact in (*records, *artifacts.trainings()):
         # the record has the digests of the others
         files |= {artifact.record, *(path for path in artifact.files if path.name in (paths.HISTORY, paths.TIMING))}

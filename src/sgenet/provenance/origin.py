@@ -12,6 +12,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from sgenet.provenance import machine
 from sgenet.provenance.artifacts import Artifact
 from sgenet.provenance.code import ROOT
 from sgenet.provenance.identity import Artifacts
@@ -30,11 +31,12 @@ class Making:
     artifact: Artifact
     identity: Identity
     started: float
+    start: machine.Start
 
     @classmethod
     def of(cls, artifacts: Artifacts, artifact: Artifact) -> "Making":
         """Begin to make an artifact."""
-        return cls(artifact, artifacts.identity(artifact), time.monotonic())
+        return cls(artifact, artifacts.identity(artifact), time.monotonic(), machine.Start.now())
 
     def continued(self, began: Path, *, restart: bool) -> "Making":
         """Return it with the other source with which an interrupted training began, which decided its first epochs.
@@ -49,11 +51,12 @@ class Making:
         return replace(self, identity=self.identity.model_copy(update={"sources": sources}))
 
     def times(self) -> Times:
-        """Return how long it took until now, and its memory."""
+        """Return how long it took until now, its memory, and the machine."""
         return Times(
             seconds=round(time.monotonic() - self.started, 1),
             peak_memory_mib=peak_memory_mib(),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
+            machine=machine.describe(self.start),
         )
 
     def measured(self, device: str | None = None) -> Measured:

@@ -40,12 +40,14 @@ def write_record(artifact: Artifact, value: dict[str, Any]) -> None:
 
 
 def _digest_of(value: dict[str, Any], artifact: Artifact) -> str:
-    """The digest of a record without the entry that holds it."""
-    identity = _at(value, (*artifact.at, "identity"))
-    kept, identity["record"] = identity.get("record"), None
-    digest = xxhash.xxh3_128_hexdigest(json.dumps(value, sort_keys=True).encode())
-    identity["record"] = kept
-    return digest
+    """The digest of a record without the entry that holds it, and without the machine, parts of which are private."""
+    whole = made = dict(value)
+    for key in artifact.at:
+        inner = made[key] = dict(made[key])
+        made = inner
+    made["identity"] = {**made["identity"], "record": None}
+    made.pop("machine", None)
+    return xxhash.xxh3_128_hexdigest(json.dumps(whole, sort_keys=True).encode())
 
 
 def _at(value: Any, keys: Iterable[str]) -> Any:

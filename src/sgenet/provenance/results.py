@@ -18,12 +18,46 @@ class _Result(Model):
     model_config = ConfigDict(extra="ignore")  # of later versions
 
 
+class Gpu(_Result):
+    """A GPU that a step used."""
+
+    name: str = Field(description="of the model")
+    device_uuid: str | None = Field(None, description="of this very device; left out of archives")
+    energy_joules: float | None = Field(
+        None, ge=0, description="during the step since its last start, by the driver, of other processes on it too"
+    )
+
+
+class Machine(_Result):
+    """The machine on which a step ran, as data."""
+
+    host: str | None = Field(None, description="name in the network; left out of archives")
+    cluster_job: str | None = Field(None, description="id of the job of a cluster")
+    threads: Positive | None = Field(None, description="CPU threads of torch")
+    load: float | None = Field(None, ge=0, description="processes that were running or waiting at the step's start")
+    gpus: list[Gpu] | None = Field(None, description="the GPUs of the step, on this host")
+    driver: str | None = Field(None, description="version of the GPUs' driver")
+    cuda: str | None = Field(None, description="version of CUDA that torch was built for")
+    cudnn: str | None = Field(None, description="version of cuDNN")
+
+    @property
+    def text(self) -> str:
+        """It in words, without what identifies it."""
+        parts = [f"{self.threads} CPU thread{'s' if self.threads > 1 else ''}"] if self.threads else []
+        parts += [f"{self.load:g} other processes at the start"] if self.load is not None else []
+        for gpu in self.gpus or []:
+            parts.append(gpu.name if gpu.energy_joules is None else f"{gpu.name} ({gpu.energy_joules / 1000:,.1f} kJ)")
+        named = {"driver": self.driver, "CUDA": self.cuda, "cuDNN": self.cudnn, "job": self.cluster_job}
+        return ", ".join([*parts, *(f"{name} {value}" for name, value in named.items() if value)])
+
+
 class Times(_Result):
-    """What differs between equal runs: how long a step took, its memory, and when it ended."""
+    """What differs between equal runs: how long a step took, its memory, when it ended, and the machine."""
 
     seconds: float | None = Field(None, ge=0, description="duration; of a training, of all its attempts")
     peak_memory_mib: float | None = Field(None, ge=0, description="peak resident memory in MiB")
     finished: str | None = Field(None, description="end of the step, ISO 8601")
+    machine: Machine | None = Field(None, description="where it ran; no part of the digest of its record")
 
     @field_validator("finished")
     @classmethod

@@ -103,10 +103,14 @@ def compare(names: Sequence[str], out: Path | None = None) -> tuple[Path, list[s
     """
     if not 2 <= len(names) <= len(LETTERS):
         raise InputError(f"compare: replications: found {len(names)}, expected 2 to {len(LETTERS)}")
-    replications = [find(name) for name in names]
+    folder = out or paths.report("compare") / "-".join(map(_slug, names))
+    return write_page([find(name) for name in names], folder)
+
+
+def write_page(replications: Sequence[Replicated], folder: Path) -> tuple[Path, list[str]]:
+    """Write the page that compares two to six replications to a folder; returns its path and its first sentences."""
     differences = _differences(replications)
     sentences = differences.sentences()
-    folder = out or paths.report("compare") / "-".join(map(_slug, names))
     scales = {one.comparison.scale for one in replications}
     page = (
         make_environment()

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from sgenet.config import paths
 from sgenet.config.recipes import TrainingSettings
 from sgenet.config.replication import Replication, load_replication
 from sgenet.config.seeds import number_range
@@ -17,9 +18,10 @@ from sgenet.judgement.ranking import is_ours
 from sgenet.pipeline.plan import DEVICES, SHIPPED
 from sgenet.report.formats import duration, interval, number, signed
 from sgenet.report.overview import Overview
+from sgenet.runtime.files import read_json
 
 COUNTED = {"params": "parameters", "gflops": "GFLOPs", "macs": "all multiply-adds"}
-PLANNED = "sgenet plan --scale paper estimates it on your machine"
+PLAN = "sgenet plan --scale paper"
 PAPER_SETTING = "ImageNet and COCO, the paper’s networks and recipe"
 
 
@@ -88,7 +90,7 @@ def compare_with_full(judged: Judged, found: Overview) -> list[Compared]:
         lines.append(Compared(f"Epochs, {task}", _epochs(replication, task), _epochs(full, task) if full else ""))
     lines += [
         Compared("Device", "; ".join(found.devices) or "–", f"{DEVICES} GPUs for each training"),
-        Compared("Computing time", f"{duration(found.seconds)}, one training after another", PLANNED),
+        Compared("Computing time", f"{duration(found.seconds)}, one training after another", _planned()),
     ]
     if judged.paper:
         return [replace(line, full="") for line in lines]
@@ -101,6 +103,15 @@ def _full(replication: Replication) -> Replication | None:
         return load_replication("paper", 1, [table.id for table in replication.tables])
     except InputError:
         return None
+
+
+def _planned() -> str:
+    """The hours of scale `paper` by the last plan on this machine."""
+    try:
+        plan = read_json(paths.plan("paper"))
+        return f"{duration(3600 * plan['total']['hours'])} on {plan['measured']['name']}, by {PLAN}"
+    except (InputError, KeyError, TypeError):
+        return f"{PLAN} estimates it on your machine"
 
 
 def _shipped(task: Task) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 EXTRAS = ("cpu", "tools", "replicate")  # of users
 _IMPORTED_AS = {  # packages whose modules have another name
     "mmcv-lite": "mmcv",
+    "nvidia-ml-py": "pynvml",
     "opencv-python-headless": "cv2",
     "pillow": "PIL",
     "pyyaml": "yaml",

@@ -1,7 +1,5 @@
 """The tables as files: CSV for programs, Markdown for readers, LaTeX for papers."""
 
-from pathlib import Path
-
 from sgenet.config import params
 from sgenet.judgement import Judged
 from sgenet.judgement.cells import CellTable
@@ -10,20 +8,21 @@ from sgenet.report.exports.markdown import to_markdown
 from sgenet.report.exports.spreadsheet import to_csv
 from sgenet.report.formats import CONFIDENCE_MARKS, plain
 from sgenet.report.overview import spread
-from sgenet.runtime.files import write_text
 
 
-def write_tables(folder: Path, judged: Judged) -> None:
-    """Write <table>.csv, <table>.md and <table>.tex of each table into `folder`; equal cells give equal bytes.
+def export_tables(judged: Judged) -> dict[str, str]:
+    """Return the text of <table>.csv, <table>.md and <table>.tex of each table; equal cells give equal text.
 
     The CSV has a line for each row and column of the table, and states the unit and source of each value. Markdown has
     all columns of the page, LaTeX what fits a paper: published and reproduced values, gains, marks.
     """
+    files = dict[str, str]()
     for table in judged.tables:
-        path = folder / table.table.id
-        write_text(path.with_name(f"{path.name}.csv"), to_csv(table, judged.scale))
-        write_text(path.with_name(f"{path.name}.md"), to_markdown(table, caption(table, judged)))
-        write_text(path.with_name(f"{path.name}.tex"), to_latex(table, caption(table, judged, values=False)))
+        name = table.table.id
+        files[f"{name}.csv"] = to_csv(table, judged.scale)
+        files[f"{name}.md"] = to_markdown(table, caption(table, judged))
+        files[f"{name}.tex"] = to_latex(table, caption(table, judged, values=False))
+    return files
 
 
 def caption(table: CellTable, judged: Judged, *, values: bool = True) -> list[str]:

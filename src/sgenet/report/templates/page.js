@@ -37,6 +37,19 @@ for (const table of document.querySelectorAll("table.results")) {
   });
 }
 
+// The text field above the tables keeps the rows that have all of its words: of a model, a detector, or a verdict.
+const filter = document.querySelector(".filter"), tables = [...document.querySelectorAll("table.results")];
+const words = text => text.toLowerCase().split(/[^\p{L}\p{N}.]+/u).filter(Boolean);
+filter?.addEventListener("input", ({ target }) => {
+  const wanted = words(target.value), rows = tables.flatMap(table => [...table.tBodies[0].rows]);
+  for (const row of rows) {
+    const found = [row.cells[0], ...row.querySelectorAll(".v")].flatMap(cell => words(cell.textContent));
+    row.hidden = !wanted.every(word => found.some(other => other.startsWith(word)));
+  }
+  for (const table of tables) table.hidden = [...table.tBodies[0].rows].every(row => row.hidden);
+  filter.lastElementChild.textContent = wanted.length ? `${rows.filter(row => !row.hidden).length} of ${rows.length} rows` : "";
+});
+
 // A click on a row, or on what belongs to a run in a figure, marks the run in all tables and figures; another one takes
 // the marks away. The label of a row is a button that does the same from the keyboard.
 for (const row of document.querySelectorAll("tr[data-run]")) {

@@ -1,0 +1,1 @@
+"""Verification of a replication: what its report states is derived again from the raw results."""
