@@ -14,7 +14,7 @@ from support.checkout import ROOT
 COMMAND = re.compile(r"^(?:SGENET_TABLES=\S+ )?(?:SGENET_ROWS='[^']*' )?(?:snakemake|sgenet|dvc) ")
 UNTRIED = re.compile(
     r"FOLDER|FILE|DOWNLOADED|scale[ =](?:paper|subset)|SRC|\.json |gpu=2|sgenet plan|--model|dvc (?:exp|remote)|no_scm"
-    r"|eca|tables=mine|flowers|PHOTOS|sgenet compare"
+    r"|eca|tables=mine|flowers|PHOTOS|sgenet (?:compare|verify|archive|publish)"
 )
 TABLE = """
 title: My own rows
