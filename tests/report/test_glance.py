@@ -79,6 +79,8 @@ def test_a_full_replication_stands_next_to_this_one(repository: Path) -> None:
     make.write(paths.plan("paper"), {"total": {"hours": 2.5}, "measured": {"name": "a GPU"}})
     (time,) = [line for line in compare_with_full(judged, found) if line.name == "Computing time"]
     assert time.full == "2.5 h on a GPU, by sgenet plan --scale paper"
+    of_row = replace(judged, replication=load_replication(rows="ResNet50"))
+    assert {line.name: line.full for line in compare_with_full(of_row, found)}["Trainings"] == "1 for each seed"
     paper = compare_with_full(replace(judged, replication=load_replication("paper")), found)
     assert {line.full for line in paper} == {""} and paper[0].here == scale["description"]
     Path("params/scales/paper.yaml").write_text("description: 1\n")

@@ -100,7 +100,8 @@ def compare_with_full(judged: Judged, found: Overview) -> list[Compared]:
 def _full(replication: Replication) -> Replication | None:
     """The replication at scale `paper`; None where its files cannot be read."""
     try:
-        return load_replication("paper", 1, [table.id for table in replication.tables])
+        rows = ",".join(replication.pipeline.rows) or None
+        return load_replication("paper", 1, [table.id for table in replication.tables], rows=rows)
     except InputError:
         return None
 
