@@ -19,11 +19,11 @@ def test_every_package_of_an_extra_is_found_by_the_name_of_its_module(extra):
 
 
 def _module_of(package, installed):
-    """Return the module of an installed package that has its name, otherwise its first one."""
+    """Return the module of an installed package that has its name, otherwise its first one that is no example."""
     modules = sorted(
         module
         for module, owners in installed.items()
-        if not module.startswith("_") and package in [owner.lower() for owner in owners]
+        if not module.startswith(("_", "example")) and package in [owner.lower() for owner in owners]
     )
     name = package.replace("-", "_")
     return name if name in modules else modules[0]

@@ -177,7 +177,8 @@ def test_steps_write_whole_results_with_their_origin(replication, run_id, capsys
     assert result["origin"]["evaluate"]["identity"]["inputs"] == {"training": identity["digest"]}
     assert identity["files"].keys() == set(run.task.weights)
     for step in ("train", "evaluate"):  # what equal runs do not share stands beside the metrics
-        assert times[step].keys() == {"seconds", "peak_memory_mib", "finished"}
+        assert times[step].keys() == {"seconds", "peak_memory_mib", "finished", "machine"}
+        assert times[step]["machine"].keys() == {"host", "threads", "load"}
         assert not times[step].keys() & result["origin"][step].keys()
     assert training["settings"]["epochs"] == 2 and training["versions"]["torch"] == torch.__version__.partition("+")[0]
     assert training["data"]["fingerprint"] == read_json(paths.manifest("smoke", run.task))["fingerprint"]
