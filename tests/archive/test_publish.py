@@ -70,7 +70,7 @@ def test_the_site(sources: Path, written: Path, tmp_path: Path, monkeypatch: pyt
     assert "Nothing differs" in text and "1 of 14 cells has another verdict" in text
     for name in ("first", "archived", "archive"):
         assert (site / name / "index.html").read_bytes() == Path("reports/demo/index.html").read_bytes()
-    compared = HIDDEN.sub("", (site / "compare/first-second & more/index.html").read_text())
+    compared = HIDDEN.sub("", (site / "compare/first/second & more/index.html").read_text())
     assert "first/comparison.json" in compared and str(tmp_path) not in compared
 
 

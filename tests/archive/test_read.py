@@ -54,8 +54,8 @@ def test_a_bad_list_of_digests(tmp_path: Path, line: str) -> None:
         check_sums(tmp_path)
 
 
-def _named(name: str) -> bytes:
-    return _zip(lambda file: file.writestr(name, "x"))
+def _named(*names: str) -> bytes:
+    return _zip(lambda file: [file.writestr(name, "x") for name in names])
 
 
 def _zip(fill: Callable[[zipfile.ZipFile], object]) -> bytes:
@@ -99,6 +99,8 @@ def _damaged() -> bytes:
         (_named("a/../../out"), "found the entry 'a/../../out', expected a path inside"),
         (_named("/out"), "found the entry '/out', expected a path inside of the archive"),
         (_named("a\\..\\out"), "expected a path inside of the archive"),
+        (_named("a", "a/b"), "cannot be read ("),
+        (_named(300 * "a"), "cannot be read (file name too long)"),
         (_link(), "link: is a link or device, expected a regular file"),
         (_encrypted(), "a: is encrypted, expected an archive without a password"),
         (_damaged(), "cannot be read ("),

@@ -65,6 +65,27 @@ def test_archive(written: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert status == 1 and "LICENSE: was changed since the archive was written" in shown
 
 
+def test_a_file_that_the_commit_has_not(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with zipfile.ZipFile(written, "a") as file:
+        file.writestr("params/tables/more.yaml", "title: more")
+    status, shown = verify(capsys, written)
+    assert status == 1 and "params/tables/more.yaml: found a file, expected none, as in commit" in shown
+
+
+def test_edited_definitions_of_a_checkout(
+    written: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A published value that was edited before the report was built differs from the commit."""
+    monkeypatch.setenv("SGENET_TABLES", "imagenet coco-retinanet")
+    monkeypatch.setenv("SGENET_ROWS", "ResNet50,SGE-ResNet50,RetinaNet ResNet50,RetinaNet SGE-ResNet50")
+    table = Path("params/tables/imagenet.yaml")
+    table.write_text(table.read_text().replace("77.584", "77.585"))
+    assert main(["report", "--scale", "smoke", "--partial"]) == 0
+    status, shown = verify(capsys, "--scale", "smoke")
+    assert status == 1 and f"{table}: found other content, expected that of the last commit" in shown
+    assert "1 deviation," in shown
+
+
 def test_published_report(written: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     published = tmp_path / "published"
     shutil.copytree(REPORT, published)

@@ -61,6 +61,30 @@ def test_nothing_deviates(
     assert "verdict: found " in shown and "reports/smoke: 1 deviation," in shown
 
 
+def test_a_page_that_was_edited_with_its_identity(replication: Replication) -> None:
+    page = REPORT / "index.html"
+    text = page.read_text()
+    start = text.index('name="identity" content="') + len('name="identity" content="')
+    digit = "0" if text[start] != "0" else "1"
+    page.write_text((text[:start] + digit + text[start + 1 :]).replace("<h1", "<p>All claims hold.</p><h1", 1))
+    (found,) = check_report(replication, REPORT).deviations
+    assert found.startswith(f"{page}: found a page of other results")
+    assert check_report(replication, REPORT, archived=True).unchecked
+
+
+def test_edited_labels_and_detections(replication: Replication) -> None:
+    """Labels that fit the predictions, and detections that cannot be evaluated."""
+    path = folder_of(CLASSIFIER) / paths.PREDICTIONS
+    arrays = dict(np.load(path))
+    arrays["label"] = arrays["best_top5"][:, 0]
+    np.savez_compressed(path, **arrays)
+    detections = folder_of(DETECTOR) / paths.DETECTIONS
+    detections.write_text('[{"image_id": 1}]')
+    found = check_metrics(Artifacts(replication)).deviations
+    assert any(f"{path}: label: found others than in the data" in one for one in found)
+    assert any(f"{detections}: found cannot be evaluated" in one or f"{detections}: cannot" in one for one in found)
+
+
 def test_edited_report(replication: Replication) -> None:
     def change(value: Any) -> None:
         table = value["tables"][0]
@@ -73,13 +97,19 @@ def test_edited_report(replication: Replication) -> None:
     edit(REPORT / "comparison.json", change)
     (REPORT / "tables/imagenet.csv").write_text((REPORT / "tables/imagenet.csv").read_text().replace("SGE", "SGF", 1))
     (REPORT / "metrics.json").unlink()
+    (REPORT / "tables/more.csv").write_text("top1,99")
     page = (REPORT / "index.html").read_text()
     (REPORT / "index.html").write_text(page.replace("Top-1", "Top-2", 1))
     found = check_report(replication, REPORT).deviations
     for place in ("published.value", "reproduced.value", "params.verdict", "claims[C1].conditions"):
         place = f"[SGE-ResNet50].cells.top1.{place}" if place.endswith("value") else place
         assert any(f"{REPORT}/comparison.json" in one and place in one for one in found), place
-    for name in ("tables/imagenet.csv: line", "metrics.json: found no file", "index.html: line"):
+    for name in (
+        "tables/imagenet.csv: line",
+        "metrics.json: found no file",
+        "index.html: line",
+        "tables/more.csv: found a file",
+    ):
         assert any(one.startswith(f"{REPORT}/{name}") for one in found), name
 
 
@@ -132,8 +162,7 @@ def test_weights_that_do_not_give_the_predictions(replication: Replication) -> N
     """Predictions of another network with consistent metrics and digests are noticed by evaluating again only."""
     path = folder_of(CLASSIFIER) / paths.PREDICTIONS
     arrays = dict(np.load(path))
-    for name in ("best_top5", "last_top5"):
-        arrays[name] = (arrays[name] + 1) % 10
+    arrays["best_top5"] = (arrays["best_top5"] + 1) % 10
     np.savez_compressed(path, **arrays)
     check = check_again(Artifacts(replication), 5)
     assert [one for one in check.deviations if "sge-resnet50/seed-0: found other results" in one]

@@ -7,7 +7,7 @@ and one CreateAction describes its run: what it read, what it made, when, and wh
 import mimetypes
 import re
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from sgenet.archive.finished import Finished
 from sgenet.archive.source import Source
 from sgenet.archive.write import Entry
 from sgenet.config import paths
+from sgenet.config.model import validate
 from sgenet.config.plain_yaml import read_yaml
 from sgenet.config.replication import Replication
 from sgenet.errors import InputError
@@ -194,23 +195,23 @@ def _period(finished: Finished, otherwise: str) -> tuple[str, str]:
     for artifact in finished.artifacts:
         for path in (artifact.record, artifact.record.with_name(paths.TIMING)):
             if path.is_file():
-                for times in _times(read_json(path)):
+                for times in _times(read_json(path), path):
                     if times.finished:
-                        ends.append(datetime.fromisoformat(times.finished))
+                        ends.append(datetime.fromisoformat(times.finished).astimezone(UTC))
                         starts.append(ends[-1] - timedelta(seconds=times.seconds or 0))
     if not ends:
         return otherwise, otherwise
     return min(starts).isoformat(timespec="seconds"), max(ends).isoformat(timespec="seconds")
 
 
-def _times(value: Any) -> Iterable[Times]:
+def _times(value: Any, path: Path) -> Iterable[Times]:
     """Yield the times in a record or timing.json: at its top level, or in its origin or steps."""
     if isinstance(value, dict):
         if isinstance(value.get("finished"), str):
-            yield Times.model_validate({key: value.get(key) for key in ("seconds", "finished")})
+            yield validate(Times, {key: value.get(key) for key in ("seconds", "finished")}, path)
         else:
             for key in ("origin", "train", "evaluate", "activations"):
-                yield from _times(value.get(key))
+                yield from _times(value.get(key), path)
 
 
 def _ids(entities: Iterable[Entity]) -> Entity | list[Entity]:

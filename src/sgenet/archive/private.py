@@ -43,7 +43,7 @@ def without_places(path: Path) -> bytes | None:
     kept = text
     for place, short in ((os.getcwd(), "."), (os.path.realpath(os.curdir), "."), (os.path.expanduser("~"), "~")):
         if place.count("/") > 1 or len(place) > _SHORTEST:
-            kept = kept.replace(place, short)
+            kept = re.sub(rf"{re.escape(place)}(?![\w-])", short, kept)
     if path.suffix == ".log" or path.name == "index.html":
         for name, short in ((platform.node(), "HOST"), (_user(), "USER")):
             if len(name) >= _SHORTEST and name not in _COMMON:

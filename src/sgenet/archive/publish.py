@@ -94,6 +94,8 @@ def _check_own(to: Path) -> set[str]:
 def _add(source: Path, folder: Path) -> Published:
     """Copy a replication to its folder of the site."""
     if source.is_dir():
+        if links := [path for path in source.rglob("*") if path.is_symlink()]:
+            raise InputError(f"{links[0]}: is a link, expected files only in what is published")
         shutil.copytree(source, folder)
     elif source.is_file():
         folder.mkdir()
@@ -107,7 +109,7 @@ def _add(source: Path, folder: Path) -> Published:
         found = replace(found, date=date, commit=commit, archive=(entry.size, entry.sha256))
     if (folder / FILE).is_file():
         found = replace(found, comparison=find(str(folder)).comparison)
-    elif source not in _PUBLISHED.iterdir():
+    elif source.parent != _PUBLISHED:
         raise InputError(f"{source}: found no {FILE}, expected the folder of a report, or an archive")
     if (folder / "scale.yaml").is_file():
         value = read_yaml(folder / "scale.yaml")
@@ -126,10 +128,14 @@ def _unpack(path: Path, folder: Path) -> tuple[str, str]:
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(reports[0].parent / file, target)
-        graph = read_json(content / "ro-crate-metadata.json").get("@graph", [])
-        entities = {one.get("@id"): one for one in graph if isinstance(one, dict)}
-        date, commit = entities.get("./", {}).get("datePublished"), entities.get("Snakefile", {}).get("version")
-    return str(date or ""), str(commit or "")
+        metadata = content / "ro-crate-metadata.json"
+        value = read_json(metadata)
+        try:
+            entities = {str(one["@id"]): one for one in value["@graph"]}
+            return str(entities["./"]["datePublished"]), str(entities["Snakefile"]["version"])
+        except (KeyError, TypeError):
+            expected = "the metadata that `sgenet archive` writes"
+            raise InputError(f"{path}: {metadata.name}: found no date and version, expected {expected}") from None
 
 
 def _compare(published: Sequence[Published], site: Path) -> Iterator[tuple[str, str, str, str]]:
@@ -138,7 +144,7 @@ def _compare(published: Sequence[Published], site: Path) -> Iterator[tuple[str, 
         found = [_named(site / one.name) for one in (first, second)]
         tables = find_tables([one.comparison for one in found])
         if any(cell.shared for table in tables for cell in table.cells):
-            folder = f"compare/{first.name}-{second.name}"
+            folder = f"compare/{first.name}/{second.name}"
             _, sentences = write_page(found, site / folder)
             yield first.name, second.name, f"{folder}/index.html", " ".join(sentences)
 

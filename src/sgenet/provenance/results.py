@@ -34,7 +34,9 @@ class Machine(_Result):
     host: str | None = Field(None, description="name in the network; left out of archives")
     cluster_job: str | None = Field(None, description="id of the job of a cluster")
     threads: Positive | None = Field(None, description="CPU threads of torch")
-    load: float | None = Field(None, ge=0, description="processes that were running or waiting at the step's start")
+    load: float | None = Field(
+        None, ge=0, description="average of the last minute before the step, as the system reports it"
+    )
     gpus: list[Gpu] | None = Field(None, description="the GPUs of the step, on this host")
     driver: str | None = Field(None, description="version of the GPUs' driver")
     cuda: str | None = Field(None, description="version of CUDA that torch was built for")
@@ -44,7 +46,7 @@ class Machine(_Result):
     def text(self) -> str:
         """It in words, without what identifies it."""
         parts = [f"{self.threads} CPU thread{'s' if self.threads > 1 else ''}"] if self.threads else []
-        parts += [f"{self.load:g} other processes at the start"] if self.load is not None else []
+        parts += [f"load average {self.load:g} at the start"] if self.load is not None else []
         for gpu in self.gpus or []:
             parts.append(gpu.name if gpu.energy_joules is None else f"{gpu.name} ({gpu.energy_joules / 1000:,.1f} kJ)")
         named = {"driver": self.driver, "CUDA": self.cuda, "cuDNN": self.cudnn, "job": self.cluster_job}

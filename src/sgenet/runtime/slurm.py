@@ -42,11 +42,16 @@ def launched() -> dict[str, str]:
         InputError: Slurm does not answer.
     """
     found = {name: os.environ.get(f"SLURM_{name}", "") for name in ("PROCID", "LOCALID", "STEP_NODELIST", *_NUMBERS)}
-    if int(found["STEP_NUM_TASKS"] or 1) == 1 or not found["STEP_NODELIST"]:
+    if found["STEP_NUM_TASKS"] in ("", "1") or not found["STEP_NODELIST"]:
         return {}
+    numbers = {name: found[name] for name in ("PROCID", "LOCALID", "JOB_ID", "STEP_ID", *_NUMBERS)}
+    if bad := next((name for name, value in numbers.items() if not value.isdecimal()), None):
+        raise InputError(f"environment variable SLURM_{bad}: found {numbers[bad]!r}, expected a whole number from srun")
+    world, nodes = int(found["STEP_NUM_TASKS"]), int(found["STEP_NUM_NODES"])
+    if world % nodes:
+        raise InputError(f"srun: found {world} tasks on {nodes} nodes, expected the same number on each")
     first = _query(["scontrol", "show", "hostnames", found["STEP_NODELIST"]]).split()[0]
     address = re.search(r"\bNodeAddr=(\S+)", _query(["scontrol", "--oneliner", "show", "node", first]))
-    world, nodes = int(found["STEP_NUM_TASKS"]), int(found["STEP_NUM_NODES"] or 1)
     return {
         "RANK": found["PROCID"],
         "LOCAL_RANK": found["LOCALID"],

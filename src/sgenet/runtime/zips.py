@@ -1,5 +1,6 @@
 """Zip files from elsewhere: unpacked safely into a temporary folder."""
 
+import errno
 import os
 import shutil
 import stat
@@ -15,6 +16,7 @@ from sgenet.errors import InputError
 _MOST_FILES = 1_000_000
 _TIME = 315_532_800  # 1980, of all files: the order of extraction says nothing
 _KEPT_FREE = 0.1  # of the free disk space
+_OF_NAMES = (errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTDIR)  # two entries of one name, or a long one
 _BAD = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError, RuntimeError)
 
 
@@ -38,7 +40,8 @@ def unpacked(path: Path, below: str = "") -> Iterator[Path]:
                 for entry in (entry for entry in entries if entry.filename.startswith(below)):
                     _extract(path, file, entry, folder)
         except OSError as error:
-            if error.filename and Path(error.filename).is_relative_to(folder):
+            inside = error.filename and Path(error.filename).is_relative_to(folder)
+            if inside and error.errno not in _OF_NAMES:
                 raise
             reason = (error.strerror or str(error)).lower()
             raise InputError(f"{path}: cannot be read ({reason}), expected an archive of sgenet") from None

@@ -38,24 +38,24 @@ def check_again(artifacts: Artifacts, images: int) -> Check:
     manifests = {task: _manifest(artifacts, task, check) for task in artifacts.replication.tasks}
     for artifact in tqdm(evaluations, desc="evaluated again", disable=None, leave=False):
         (training,) = artifact.measures
-        manifest, weights = manifests[training.task or Task.CLASSIFICATION], training.record.with_name(paths.LAST)
+        manifest = manifests[training.task or Task.CLASSIFICATION]
         if manifest is None or not artifact.present:
             continue
-        if not weights.is_file():
-            check.unchecked.append(f"{weights}: it is not here")
+        if gone := [path for path in training.weights if not path.is_file()]:
+            check.unchecked.append(f"{gone[0]}: it is not here")
             continue
         count = manifest.count("val")
         chosen = sorted(random.choice(count, min(images, count), replace=False).tolist())
         compare = _classified if artifact.task is Task.CLASSIFICATION else _detected
         try:
-            other = compare(artifact, manifest, chosen, weights, device)
+            other = compare(artifact, manifest, chosen, training.record.parent, device)
         except InputError as error:
             check.deviations.append(str(error))
             continue
         done += 1
         if len(other) > _OTHER * len(chosen):
             shown = ", ".join(map(str, other[:10]))
-            found = f"other results with {weights} for {len(other)} of {len(chosen)} images, at {shown}"
+            found = f"other results of {len(other)} of {len(chosen)} images with its weights, at {shown}"
             check.deviate(artifact.record.parent, found, "the recorded ones")
     check.checked = f"{images} validation images of each of {done} trainings, drawn with seed {seed}"
     return check
@@ -71,21 +71,25 @@ def _manifest(artifacts: Artifacts, task: Task, check: Check) -> Manifest | None
         return None
 
 
-def _classified(artifact: Artifact, manifest: Manifest, chosen: Sequence[int], weights: Path, device: str) -> list[int]:
-    """Positions of the images that have another class now."""
+def _classified(artifact: Artifact, manifest: Manifest, chosen: Sequence[int], trained: Path, device: str) -> list[int]:
+    """Positions of the images whose five best classes, or the best one, are others now, of best or last epoch."""
     from sgenet.classification.evaluate import predict_images
 
     assert artifact.run is not None
     path = artifact.record.with_name(paths.PREDICTIONS)
-    recorded = read_arrays(path, ["last_top5"], "the arrays of an evaluation")["last_top5"]
-    if len(recorded) != manifest.count("val"):
-        raise InputError(f"{path}: found {len(recorded)} images, expected the {manifest.count('val')} of the data")
+    weights = {"best_top5": trained / paths.BEST, "last_top5": trained / paths.LAST}
+    arrays, other = read_arrays(path, list(weights), "the arrays of an evaluation"), set[int]()
     data = paths.data_folder(artifact.record.parts[1], artifact.run.task)
-    found = predict_images(artifact.run, data, manifest, chosen, weights=weights, device=device)
-    return [at for at, now in zip(chosen, found, strict=True) if now[0] != recorded[at][0]]
+    for name, file in weights.items():
+        if (images := len(arrays[name])) != manifest.count("val"):
+            raise InputError(f"{path}: {name}: found {images} images, expected the {manifest.count('val')} of the data")
+        found = predict_images(artifact.run, data, manifest, chosen, weights=file, device=device)
+        pairs = zip(chosen, found.tolist(), arrays[name][chosen].tolist(), strict=True)
+        other |= {at for at, now, then in pairs if now[0] != then[0] or {*now} != {*then}}
+    return sorted(other)
 
 
-def _detected(artifact: Artifact, manifest: Manifest, chosen: Sequence[int], weights: Path, device: str) -> list[int]:
+def _detected(artifact: Artifact, manifest: Manifest, chosen: Sequence[int], trained: Path, device: str) -> list[int]:
     """Positions of the images that have other detections now: another number of a category, or other scores."""
     from sgenet.detection.evaluate import detect_images
 
@@ -93,7 +97,7 @@ def _detected(artifact: Artifact, manifest: Manifest, chosen: Sequence[int], wei
     matches = Matches.load(artifact.record.with_name(paths.MATCHES))
     data = paths.data_folder(artifact.record.parts[1], artifact.run.task)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports that it reads the annotations
-        found = detect_images(artifact.run, data, manifest, chosen, weights=weights, device=device)
+        found = detect_images(artifact.run, data, manifest, chosen, weights=trained / paths.LAST, device=device)
     names = dict(zip(manifest.category_ids or [], manifest.classes, strict=True))
     return [at for at, now in zip(chosen, found, strict=True) if not _same(matches, at, now, names)]
 

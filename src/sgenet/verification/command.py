@@ -14,7 +14,7 @@ from sgenet.verification.metrics import check_metrics
 from sgenet.verification.places import opened
 from sgenet.verification.report import check_report
 from sgenet.verification.results import check_records
-from sgenet.verification.source import check_archive
+from sgenet.verification.source import check_archive, check_definitions
 
 
 def verify(place: Path | None, load: Callable[[str | None], Replication], images: int = 0) -> int:
@@ -34,9 +34,9 @@ def verify(place: Path | None, load: Callable[[str | None], Replication], images
             checks = [check_archive(Path(os.curdir), complete=found.temporary)]
             replication = load_replication()
         else:
-            checks, replication = [], load(found.scale)
+            checks, replication = [check_definitions(Path(os.curdir))], load(found.scale)
         report = found.report or paths.report(replication.scale_name)
-        for check in _all(checks, replication, report, images):
+        for check in _all(checks, replication, report, images, archived=found.archived):
             print(check, flush=True)
             deviations, unchecked = deviations + len(check.deviations), unchecked + len(check.unchecked)
     counted = f"{deviations} deviation{'s' if deviations > 1 else ''}" if deviations else "no deviations"
@@ -44,13 +44,13 @@ def verify(place: Path | None, load: Callable[[str | None], Replication], images
     return 1 if deviations else 0
 
 
-def _all(first: list[Check], replication: Replication, report: Path, images: int) -> Iterator[Check]:
+def _all(first: list[Check], replication: Replication, report: Path, images: int, *, archived: bool) -> Iterator[Check]:
     """Yield each check as it ends."""
     yield from first
     artifacts = Artifacts(replication)
     yield check_records(artifacts)
     yield check_metrics(artifacts)
     yield check_counts(artifacts)
-    yield check_report(replication, report)
+    yield check_report(replication, report, archived=archived)
     if images:
         yield check_again(artifacts, images)

@@ -3,6 +3,7 @@
 import contextlib
 import io
 from collections.abc import Iterator
+from pathlib import Path
 from statistics import mean
 from typing import Any
 
@@ -14,7 +15,7 @@ from sgenet.config.model import validate
 from sgenet.config.replication import Replication
 from sgenet.config.tasks import Task
 from sgenet.data.manifest import Manifest
-from sgenet.data.splits import annotation_file, open_manifest
+from sgenet.data.splits import annotation_file, open_manifest, open_split
 from sgenet.errors import InputError
 from sgenet.evaluation.coco_eval import AP_METRICS, METRICS, metrics_of
 from sgenet.evaluation.matches import Matches
@@ -35,20 +36,24 @@ _OF_GPU = 0.5  # percent between the last evaluation of a training and that of i
 def check_metrics(artifacts: Artifacts) -> Check:
     """Check that each metrics.json follows from the predictions, matches and detections next to it, and its history."""
     check, of_annotations = Check("metrics"), 0
-    evaluations = [artifact for artifact in artifacts.measurements() if artifact.step == "evaluate"]
-    evaluations = [artifact for artifact in evaluations if artifact.present]
+    present = [artifact for artifact in artifacts.measurements() if artifact.present]
+    evaluations = [artifact for artifact in present if artifact.step == "evaluate"]
     data = _open_data(artifacts.replication, check) if evaluations else None
+    labels = _open_labels(artifacts.replication, check) if evaluations else None
+    for artifact in present:
+        if artifact.step not in ("evaluate", "complexity"):
+            check.unchecked.append(f"{artifact.record}: it is measured, and only its digest is known")
     for artifact in tqdm(evaluations, desc="metrics", disable=None, leave=False):
         try:
             record = validate(EvaluationRecord, read_json(artifact.record), artifact.record)
             if artifact.task is Task.CLASSIFICATION:
-                _compare(check, artifact, record, _of_predictions(artifact), _EXACT)
+                _compare(check, artifact, record, _of_predictions(artifact, labels), _EXACT)
                 of_cpu = not str(record.origin.train.device).startswith("NVIDIA")
                 _compare(check, artifact, record, _of_history(artifact), _EXACT if of_cpu else _OF_GPU)
                 continue
             _compare(check, artifact, record, _of_matches(artifact, record), _EXACT)
             if data and artifact.record.with_name(paths.DETECTIONS).exists():
-                _compare(check, artifact, record, dict(_of_detections(artifact, data, record)), _EXACT)
+                _compare(check, artifact, record, _of_detections(artifact, data, record), _EXACT)
                 of_annotations += 1
         except InputError as error:
             check.deviations.append(str(error))
@@ -73,6 +78,19 @@ def _open_data(replication: Replication, check: Check) -> Manifest | None:
     return None
 
 
+def _open_labels(replication: Replication, check: Check) -> np.ndarray | None:
+    """The class of each validation image (N,), if the data for classification are here."""
+    if Task.CLASSIFICATION not in replication.tasks:
+        return None
+    scale = replication.scale_name
+    try:
+        manifest = open_manifest(scale, Task.CLASSIFICATION, replication.scale.data.of(Task.CLASSIFICATION))
+        return open_split(paths.data_folder(scale, Task.CLASSIFICATION), manifest, "val").targets
+    except InputError:
+        check.unchecked.append("labels in predictions against those of the data: the data are not here")
+        return None
+
+
 def _compare(check: Check, artifact: Artifact, record: EvaluationRecord, expected: Metrics, tolerance: float) -> None:
     for name, value in expected.items():
         found = record.metrics.get(name)
@@ -81,11 +99,13 @@ def _compare(check: Check, artifact: Artifact, record: EvaluationRecord, expecte
             check.deviate(f"{artifact.record}: metrics.{name}", found, f"{value} as in the files next to it")
 
 
-def _of_predictions(artifact: Artifact) -> Metrics:
+def _of_predictions(artifact: Artifact, labels: np.ndarray | None) -> Metrics:
     """Top-1 and Top-5 by their definition: the share of images whose label is the first, or among five, classes."""
     path, names = artifact.record.with_name(paths.PREDICTIONS), ("label", "best_top5", "last_top5")
     arrays = read_arrays(path, names, "the arrays of an evaluation")
     label, images = arrays["label"], len(arrays["label"])
+    if labels is not None and not np.array_equal(label, labels):
+        raise InputError(f"{path}: label: found others than in the data, expected the class of each validation image")
     found: Metrics = {"images": images}
     for name, suffix in (("best_top5", ""), ("last_top5", "_last")):
         if label.ndim != 1 or arrays[name].shape[:1] != label.shape or arrays[name].ndim != 2:
@@ -126,14 +146,20 @@ def _of_matches(artifact: Artifact, record: EvaluationRecord) -> Metrics:
     return found
 
 
-def _of_detections(
-    artifact: Artifact, manifest: Manifest, record: EvaluationRecord
-) -> Iterator[tuple[str, float | None]]:
+def _of_detections(artifact: Artifact, manifest: Manifest, record: EvaluationRecord) -> Metrics:
     """COCO's metrics by pycocotools itself, which computed none of the results."""
+    path = artifact.record.with_name(paths.DETECTIONS)
+    try:
+        return dict(_by_pycocotools(path, manifest, record))
+    except (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        found = f"cannot be evaluated ({type(error).__name__}: {error})"
+        raise InputError(f"{path}: {found:.200}, expected the detections of an evaluation") from None
+
+
+def _by_pycocotools(path: Path, manifest: Manifest, record: EvaluationRecord) -> Iterator[tuple[str, float | None]]:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    path = artifact.record.with_name(paths.DETECTIONS)
     detections: list[dict[str, Any]] = read_json(path)
     small, large = manifest.size_limits
     with contextlib.redirect_stdout(io.StringIO()):

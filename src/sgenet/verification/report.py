@@ -13,12 +13,19 @@ from sgenet.runtime.files import read_json
 from sgenet.verification.check import Check
 
 PAGE, COMPARISON = "index.html", "comparison.json"
+_BESIDES = ("archive.zip", "scale.yaml")  # next to a published report
 _NAMES = ("id", "label", "text", "what")  # entries that name a member of a list
 _ROUNDED = 2e-6  # numbers have six decimals
 
 
-def check_report(replication: Replication, folder: Path) -> Check:
-    """Check every file of a report; cells and claims of comparison.json one by one."""
+def check_report(replication: Replication, folder: Path, *, archived: bool = False) -> Check:
+    """Check every file of a report; cells and claims of comparison.json one by one.
+
+    Args:
+        replication: whose results are in the working folder.
+        folder: of the report.
+        archived: whether images that the page shows may be missing, so that it may differ.
+    """
     check = Check("report")
     derived, problems = contents(replication)
     check.deviations += problems
@@ -32,13 +39,17 @@ def check_report(replication: Replication, folder: Path) -> Check:
             check.deviate(*_first_difference(path, found, text))
         else:
             equal += 1
+    known = {COMPARISON, PAGE, *_BESIDES, *derived}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.name.startswith(".") and path.relative_to(folder).as_posix() not in known:
+            check.deviate(path, "a file that no report has", "none")
     check.checked = f"{counts} entries of {COMPARISON} and {equal} other files derived again"
-    _check_page(check, folder / PAGE, page)
+    _check_page(check, folder / PAGE, page, archived=archived)
     return check
 
 
-def _check_page(check: Check, path: Path, page: str) -> None:
-    """Compare the page, if it was made of the files that are here: it also shows images and the code's version."""
+def _check_page(check: Check, path: Path, page: str, *, archived: bool) -> None:
+    """Compare the page; one of an archive only if it was made by this code of files that are all here."""
     if not path.is_file():
         check.unchecked.append(f"{path}: it is not here")
         return
@@ -47,9 +58,11 @@ def _check_page(check: Check, path: Path, page: str) -> None:
         check.checked += ", the page too"
     elif read_identity(path) == _identity(page):
         check.deviate(*_first_difference(path, found, page))
-    else:
-        why = "it was made by other code or with files that are not here"
+    elif archived:
+        why = "it was made by other code or with files that are not here, so that its text proves nothing"
         check.unchecked.append(f"{path}: {why}; `sgenet report` makes it from what was checked")
+    else:
+        check.deviate(path, "a page of other results, parameters or code", "that of `sgenet report`")
 
 
 def _identity(page: str) -> str | None:

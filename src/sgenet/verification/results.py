@@ -48,6 +48,8 @@ def _check_files(check: Check, artifact: Artifact, recorded: Recorded) -> Counte
         if path.exists():
             if expected and stored(path) != expected:
                 check.deviate(path, "other content", f"that of `{artifact.command}`, by its digest")
+            elif not expected and path.name not in (paths.HISTORY, paths.TIMING):  # which contain times
+                check.deviate(artifact.record, f"no digest of {path.name}", "one")
         elif path in artifact.weights or path.name == paths.DETECTIONS:
             absent[path.name] += 1
         else:
