@@ -78,7 +78,7 @@ def publish(to: Path, others: Sequence[Path] = ()) -> str:
         page = template.render(published=published, pairs=pairs)
         write_text(site / "index.html", page)
         write_json(site / _SITE, _files(site))
-    return f"{to / 'index.html'}: {len(published)} replications, {len(pairs)} comparisons"
+    return f"{to / 'index.html'}: {len(published)} replications, {len(pairs)} comparison{'s' * (len(pairs) != 1)}"
 
 
 def _check_own(to: Path) -> set[str]:
